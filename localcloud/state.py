@@ -1,0 +1,98 @@
+"""What the local cloud knows: its subscriptions' registries, their tasks and runs.
+
+Plain mutable records behind one lock; the servers of the other modules read and write them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+type Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Task:
+    """An ACR task. `properties` and `identity` are in ARM's wire form (api 2025-03-01-preview)."""
+
+    name: str
+    location: str
+    properties: Json
+    identity: Json | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Run:
+    """A run. `properties` is in ARM's wire form; `log` grows while the run does."""
+
+    run_id: str
+    properties: Json
+    log: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Registry:
+    """An Azure container registry, with what ARM tells of it."""
+
+    subscription_id: str
+    resource_group: str
+    name: str
+    location: str
+    login_server: str
+    sku: str = "Premium"
+    admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    tasks: dict[str, Task] = field(default_factory=dict)  # by lower-case name
+    runs: dict[str, Run] = field(default_factory=dict)  # by run id, oldest first
+
+    @property
+    def id(self) -> str:
+        """The ARM resource id."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.ContainerRegistry/registries/{self.name}"
+        )
+
+
+class State:
+    """Every registry of the cloud, found by resource id or by the host that a client names."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._registries: dict[str, Registry] = {}
+
+    def add(self, registry: Registry) -> None:
+        """Add a registry; its resource id and login server must be free."""
+        with self.lock:
+            taken = [
+                r.login_server
+                for r in self._registries.values()
+                if r.login_server.lower() == registry.login_server.lower()
+            ]
+            if taken or registry.id.lower() in self._registries:
+                raise ValueError(f"the registry {registry.login_server} exists already")
+            self._registries[registry.id.lower()] = registry
+
+    def registries(self) -> list[Registry]:
+        """Every registry, oldest first."""
+        with self.lock:
+            return list(self._registries.values())
+
+    def by_id(self, resource_id: str) -> Registry | None:
+        """The registry of this ARM resource id, in any case."""
+        with self.lock:
+            return self._registries.get(resource_id.rstrip("/").lower())
+
+    def by_host(self, host: str) -> Registry | None:
+        """The registry behind a login server or regional endpoint, in any case, port or none."""
+        name = host.lower().split(":")[0]
+        label, _, rest = name.partition(".")
+        for registry in self.registries():
+            login = registry.login_server.lower()
+            own, _, suffix = login.partition(".")
+            regional = f"{registry.location.lower()}.geo.{suffix}"
+            if name == login or (label == own and rest == regional):
+                return registry
+        return None
