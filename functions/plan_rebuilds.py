@@ -1,0 +1,18 @@
+"""A push waits in the queue: decide for every task and enqueue the builds."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.core.messages import PUSHES, PlanRebuilds
+from rebuilder.settings import STORAGE
+from rebuilder.usecases import plan_rebuilds as usecase
+
+blueprint = func.Blueprint()
+
+
+@blueprint.queue_trigger(arg_name="message", queue_name=PUSHES, connection=STORAGE)
+def plan_rebuilds(message: func.QueueMessage) -> None:
+    """Plan for one push."""
+    usecase.plan_rebuilds(compose(), PlanRebuilds.decode(message.get_body().decode()))

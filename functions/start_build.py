@@ -1,0 +1,22 @@
+"""A build waits in the queue: claim it, schedule its run."""
+
+from __future__ import annotations
+
+import uuid
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.core.messages import BUILDS, StartBuild
+from rebuilder.settings import STORAGE
+from rebuilder.usecases import start_build as usecase
+
+blueprint = func.Blueprint()
+
+
+@blueprint.queue_trigger(arg_name="message", queue_name=BUILDS, connection=STORAGE)
+def start_build(message: func.QueueMessage) -> None:
+    """Start one build."""
+    # Unique per delivery: the same message delivered twice is two who must not share a lease.
+    owner = uuid.uuid4().hex
+    usecase.start_build(compose(), StartBuild.decode(message.get_body().decode()), owner)

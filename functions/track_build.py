@@ -1,0 +1,18 @@
+"""A run waits in the queue: look whether it is over, record its outcome."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.core.messages import RUNS, TrackBuild
+from rebuilder.settings import STORAGE
+from rebuilder.usecases import track_build as usecase
+
+blueprint = func.Blueprint()
+
+
+@blueprint.queue_trigger(arg_name="message", queue_name=RUNS, connection=STORAGE)
+def track_build(message: func.QueueMessage) -> None:
+    """Look at one run."""
+    usecase.track_build(compose(), TrackBuild.decode(message.get_body().decode()))

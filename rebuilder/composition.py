@@ -1,0 +1,59 @@
+"""Put the settings and the adapters together: the only module that knows both kinds of adapter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from rebuilder.ports import Ledger, WorkQueue
+from rebuilder.settings import SQLITE, Settings
+from rebuilder.usecases.context import Context
+
+
+def compose(env: Mapping[str, str] = os.environ) -> Context:
+    """Return what the use cases need, by the settings in `env`; made once per settings.
+
+    Raises:
+        InvalidSettings: Naming every setting that is missing or wrong.
+    """
+    return _compose(Settings.from_env(env))
+
+
+# Functions of one worker share connections and tokens.
+@lru_cache(maxsize=4)
+def _compose(settings: Settings) -> Context:
+    # Imported late: Azure's packages take over a second, and the embedded store needs half of them.
+    from rebuilder.azure.identity import credential  # noqa: PLC0415
+    from rebuilder.azure.images import AcrImages  # noqa: PLC0415
+    from rebuilder.azure.tasks import ArmTasks  # noqa: PLC0415
+
+    ledger, queue = _store(settings)
+    identity = credential(settings.client_id)
+    return Context(
+        settings,
+        ledger,
+        queue,
+        ArmTasks(identity, settings.arm_endpoint),
+        AcrImages(identity, settings.arm_endpoint),
+        _now,
+    )
+
+
+def _store(settings: Settings) -> tuple[Ledger, WorkQueue]:
+    if settings.storage.startswith(SQLITE):
+        from rebuilder.sqlite.ledger import SqliteLedger  # noqa: PLC0415
+        from rebuilder.sqlite.queues import SqliteQueues  # noqa: PLC0415
+
+        path = Path(settings.storage.removeprefix(SQLITE))
+        return SqliteLedger(path), SqliteQueues(path)
+    from rebuilder.azure.ledger import TableLedger  # noqa: PLC0415
+    from rebuilder.azure.queues import StorageQueues  # noqa: PLC0415
+
+    return TableLedger.from_settings(settings), StorageQueues.from_settings(settings)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,3 @@
+"""What the product knows: references, events, tasks, decisions, rebuilds. No I/O, no clock."""
+
+from __future__ import annotations

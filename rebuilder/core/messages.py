@@ -1,0 +1,126 @@
+"""The queue messages between the functions.
+
+The Functions host copies the top-level keys of a JSON message over the trigger's own metadata
+(`id`, `popReceipt`, `dequeueCount`...), so no key here has such a name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+
+from rebuilder.core.events import Push
+from rebuilder.core.registries import TaskId
+from rebuilder.errors import InvalidMessage, InvalidResourceId
+
+PUSHES = "rebuilder-pushes"
+BUILDS = "rebuilder-builds"
+RUNS = "rebuilder-runs"
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRebuilds:
+    """A push to plan for."""
+
+    push: Push
+
+    def encode(self) -> str:
+        """Write the message as text."""
+        return _encode(_push(self.push))
+
+    @classmethod
+    def decode(cls, body: str) -> Self:
+        """Read the message.
+
+        Raises:
+            InvalidMessage: It is not one.
+        """
+        return _decode(body, lambda values: cls(_read_push(values)))
+
+
+@dataclass(frozen=True, slots=True)
+class StartBuild:
+    """A task to rebuild because of a push."""
+
+    push: Push
+    task: TaskId
+
+    def encode(self) -> str:
+        """Write the message as text."""
+        return _encode({**_push(self.push), "task": str(self.task)})
+
+    @classmethod
+    def decode(cls, body: str) -> Self:
+        """Read the message.
+
+        Raises:
+            InvalidMessage: It is not one.
+        """
+        return _decode(body, lambda v: cls(_read_push(v), TaskId.parse(v["task"])))
+
+
+@dataclass(frozen=True, slots=True)
+class TrackBuild:
+    """A rebuild whose run is to be followed.
+
+    Attributes:
+        task: The task.
+        sequence: Which rebuild of the task.
+        record: The version of the rebuild's record that this message was sent for; a message for
+            another version has been overtaken.
+    """
+
+    task: TaskId
+    sequence: int
+    record: int
+
+    def encode(self) -> str:
+        """Write the message as text."""
+        return _encode({"task": str(self.task), "sequence": self.sequence, "record": self.record})
+
+    @classmethod
+    def decode(cls, body: str) -> Self:
+        """Read the message.
+
+        Raises:
+            InvalidMessage: It is not one.
+        """
+        return _decode(
+            body, lambda v: cls(TaskId.parse(v["task"]), int(v["sequence"]), int(v["record"]))
+        )
+
+
+def _encode(values: Mapping[str, object]) -> str:
+    return json.dumps({"schema": _VERSION, **values}, separators=(",", ":"))
+
+
+def _decode[Message](body: str, read: Callable[[Mapping[str, Any]], Message]) -> Message:
+    try:
+        values = json.loads(body)
+        if values["schema"] != _VERSION:
+            raise InvalidMessage(f"schema {values['schema']!r} is not {_VERSION}: {body:.200}")
+        return read(values)
+    except (ValueError, KeyError, TypeError, InvalidResourceId) as error:
+        raise InvalidMessage(f"{type(error).__name__} {error} in {body:.200}") from error
+
+
+def _push(push: Push) -> dict[str, str | None]:
+    return {
+        "push": push.key,
+        "pushedAt": push.pushed_at.isoformat() if push.pushed_at else None,
+        "event": push.event,
+    }
+
+
+def _read_push(values: Mapping[str, Any]) -> Push:
+    pushed_at = values["pushedAt"]
+    return replace(
+        Push.from_key(values["push"]),
+        pushed_at=datetime.fromisoformat(pushed_at) if pushed_at else None,
+        event=values["event"],
+    )

@@ -1,0 +1,134 @@
+"""Which registry is meant: resource ids, login servers and the other names of one registry."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from rebuilder.errors import InvalidResourceId
+
+DOCKER_HUB = "docker.io"
+
+# ACR Tasks records Docker Hub as registry.hub.docker.com; the others are its older names.
+_DOCKER_HUB_ALIASES = frozenset(
+    {DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
+)
+
+# The public cloud, 21Vianet and US Government.
+_REGIONAL_ENDPOINT = re.compile(r"([a-z0-9-]+)\.[a-z0-9]+\.geo\.(azurecr\.(?:io|cn|us))")
+
+_REGISTRY_ID = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)"
+    r"/resourcegroups/(?P<group>[^/]+)"
+    r"/providers/microsoft\.containerregistry"
+    r"/registries/(?P<name>[a-z0-9]{5,50})"
+    r"(?P<rest>/.*)?"
+)
+_TASK_NAME = re.compile(r"[a-z0-9-_]{1,50}")
+_ID_FORM = (
+    "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP"
+    "/providers/Microsoft.ContainerRegistry/registries/NAME"
+)
+
+
+def canonical_host(host: str) -> str:
+    """The one name under which a registry host is compared.
+
+    Hosts have no case. Docker Hub has four names. A regional endpoint of an ACR
+    (`name.westeurope.geo.azurecr.io`) is the registry itself; a DNL name (`name-hash.azurecr.io`)
+    is the login server already.
+    """
+    host = host.lower()
+    if host in _DOCKER_HUB_ALIASES:
+        return DOCKER_HUB
+    if match := _REGIONAL_ENDPOINT.fullmatch(host):
+        return f"{match[1]}.{match[2]}"
+    return host
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RegistryId:
+    """The ARM resource id of a registry. Lower case, because ARM compares without case."""
+
+    subscription: str
+    resource_group: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a registry's resource id, in any case.
+
+        Raises:
+            InvalidResourceId: It is something else, or the id of something inside a registry.
+        """
+        registry, rest = cls._split(text)
+        if rest:
+            raise InvalidResourceId(f"{text!r} is not a registry; expected {_ID_FORM}")
+        return registry
+
+    @classmethod
+    def parse_source(cls, text: str) -> Self:
+        """Read the topic or source of an event: a registry, or a connected registry of it.
+
+        A connected registry is a cache of its cloud registry, under the same login server names,
+        so it is known as that one.
+
+        Raises:
+            InvalidResourceId: It is something else.
+        """
+        registry, rest = cls._split(text)
+        kind, _, name = rest.strip("/").partition("/")
+        if rest and (kind != "connectedregistries" or not name or "/" in name):
+            raise InvalidResourceId(f"{text!r} is not a registry; expected {_ID_FORM}")
+        return registry
+
+    @classmethod
+    def _split(cls, text: str) -> tuple[Self, str]:
+        match = _REGISTRY_ID.fullmatch(text.strip().lower().rstrip("/"))
+        if match is None:
+            raise InvalidResourceId(f"{text!r} is not a registry's resource id: {_ID_FORM}")
+        return cls(match["subscription"], match["group"], match["name"]), match["rest"] or ""
+
+    def __str__(self) -> str:
+        return (
+            f"/subscriptions/{self.subscription}/resourcegroups/{self.resource_group}"
+            f"/providers/microsoft.containerregistry/registries/{self.name}"
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TaskId:
+    """The ARM resource id of an ACR task; lower case, like its registry's."""
+
+    registry: RegistryId
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a task's resource id, in any case.
+
+        Raises:
+            InvalidResourceId: It is something else.
+        """
+        parent, separator, name = text.strip().lower().rstrip("/").rpartition("/tasks/")
+        if not separator or not _TASK_NAME.fullmatch(name):
+            raise InvalidResourceId(f"{text!r} is not a task's resource id: {_ID_FORM}/tasks/TASK")
+        return cls(RegistryId.parse(parent), name)
+
+    def __str__(self) -> str:
+        return f"{self.registry}/tasks/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry as ARM tells of it.
+
+    Attributes:
+        id: Its resource id.
+        login_server: The host that image references name, as ARM says it; never made up from
+            the registry's name, because sovereign clouds and DNL names differ.
+    """
+
+    id: RegistryId
+    login_server: str

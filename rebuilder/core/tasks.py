@@ -1,0 +1,114 @@
+"""ACR tasks, what they are built on, and their runs, as ARM tells of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import TaskId
+
+MANUAL = "Manual"
+"""The trigger of a run that ARM shows no trigger for; every run that we schedule is one."""
+
+IMAGE_UPDATE = "Image Update"
+"""The trigger of a run that a base image started."""
+
+
+class Kind(StrEnum):
+    """What the task uses an image for."""
+
+    RUNTIME = "runtime"  # the base of the image that is built
+    BUILD_TIME = "build-time"  # an image of another stage
+
+
+class TriggerType(StrEnum):
+    """Which dependencies a task's base image trigger names."""
+
+    ALL = "All"
+    RUNTIME = "Runtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """An image that a task's image is built on.
+
+    Attributes:
+        reference: What the Dockerfile names. It holds a digest only if it is pinned to one.
+        kind: What the task uses it for.
+        built_on: The digest that the last successful run is recorded to have used.
+    """
+
+    reference: ImageReference
+    kind: Kind
+    built_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An ACR task.
+
+    Attributes:
+        id: Its resource id.
+        enabled: Whether its status is Enabled.
+        has_step: Whether it builds anything; system tasks do not.
+        trigger_type: What its base image trigger asks for; None if it has no such trigger.
+        dependencies: What it is built on, as far as known; empty if nothing is recorded.
+    """
+
+    id: TaskId
+    enabled: bool
+    has_step: bool
+    trigger_type: TriggerType | None
+    dependencies: tuple[Dependency, ...]
+
+
+class RunStatus(StrEnum):
+    """The status of a run, in ARM's words."""
+
+    QUEUED = "Queued"
+    STARTED = "Started"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+    ERROR = "Error"
+    TIMEOUT = "Timeout"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the run is over."""
+        return self not in (RunStatus.QUEUED, RunStatus.STARTED, RunStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a registry.
+
+    Attributes:
+        run_id: Its id, unique in the registry.
+        task: The task's name; None for quick runs.
+        status: Its status.
+        platform: The operating system, as ARM spells it.
+        trigger: What started it in ARM's eyes: the event type of a source trigger, Timer,
+            Image Update or Manual (what `az acr task list-runs` shows).
+        created: When it was queued.
+        started: When it began.
+        finished: When it ended.
+        output_images: What it pushed, with digests.
+        token: The update trigger token that it carries.
+        error: Why it failed, in ACR's words.
+    """
+
+    run_id: str
+    task: str | None
+    status: RunStatus
+    platform: str
+    trigger: str
+    created: datetime | None
+    started: datetime | None
+    finished: datetime | None
+    output_images: tuple[str, ...]
+    token: str | None
+    error: str | None

@@ -1,0 +1,99 @@
+"""Every error that the product raises.
+
+* RebuilderError
+  x TransientError: trying again may help; a function raises it and the host delivers again
+    + Throttled: the service asked to wait
+    + OutcomeUnknown: the request may or may not have had its effect
+    + Conflict: somebody else changed the record first
+  x PermanentError: trying again does not help; it is recorded and acknowledged
+    + InvalidSettings: the configuration cannot be used
+    + InvalidReference: a text is not an image reference
+    + InvalidResourceId: a text is not the resource id that is expected
+    + InvalidMessage: a queue message is not one of ours
+    + NotFound: Azure does not know the resource
+    + Denied: the identity lacks a role
+    + Refused: Azure understood and said no
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+
+class RebuilderError(Exception):
+    """Base of every error of the product."""
+
+
+class TransientError(RebuilderError):
+    """Trying again may help."""
+
+
+class Throttled(TransientError):
+    """The service asked to wait.
+
+    Args:
+        message: Which service refused which request.
+        retry_after: How long it asked to wait, if it said so.
+    """
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(TransientError):
+    """The request was sent and no usable answer came: it may have had its effect."""
+
+
+class Conflict(TransientError):
+    """Somebody else changed the record since it was read."""
+
+
+class PermanentError(RebuilderError):
+    """Trying again does not help."""
+
+
+class InvalidSettings(PermanentError):
+    """The configuration cannot be used; every problem is named at once."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problems))
+
+
+class InvalidReference(PermanentError):
+    """A text is not an image reference."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"{text!r} is not an image reference: {problem}")
+
+
+class InvalidResourceId(PermanentError):
+    """A text is not the resource id that is expected."""
+
+
+class InvalidMessage(PermanentError):
+    """A queue message is not one of ours, or of a version that this code does not know."""
+
+
+class NotFound(PermanentError):
+    """Azure does not know the resource."""
+
+
+class Denied(PermanentError):
+    """The identity may not do this; the message names the resource and the action."""
+
+
+class Refused(PermanentError):
+    """Azure understood the request and said no.
+
+    Args:
+        code: Azure's error code, for example `TasksOperationsNotAllowed`.
+        message: Azure's own words.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code

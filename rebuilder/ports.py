@@ -1,0 +1,172 @@
+"""What the use cases need from outside. Adapters: `azure`, `sqlite`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from rebuilder.core.decisions import Decision
+from rebuilder.core.events import Ignored, Push
+from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.registries import Registry, RegistryId, TaskId
+from rebuilder.core.tasks import Run, Task
+
+type Clock = Callable[[], datetime]
+"""The time, with its zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushRecord:
+    """A push as the ledger knows it.
+
+    Attributes:
+        push: The push, with the time and event of its first delivery.
+        first_at: When it was first delivered.
+        last_at: When it was last delivered.
+        deliveries: How often it was delivered.
+    """
+
+    push: Push
+    first_at: datetime
+    last_at: datetime
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredRecord:
+    """An event that started nothing, as the ledger knows it."""
+
+    code: str
+    sentence: str
+    source: str
+    subject: str
+    first_at: datetime
+    last_at: datetime
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """A decision as the ledger knows it; the same decision again moves `last_at` only."""
+
+    decision: Decision
+    first_at: datetime
+    last_at: datetime
+
+
+class Ledger(Protocol):
+    """The product's memory: what was pushed, what was decided, what was rebuilt.
+
+    Every method raises TransientError if the store cannot be reached.
+    """
+
+    def record_push(self, push: Push, at: datetime) -> None:
+        """Remember that `push` was delivered."""
+
+    def record_ignored(self, ignored: Ignored, at: datetime) -> None:
+        """Remember that an event started nothing, and why."""
+
+    def record_decisions(self, push: Push, decisions: Sequence[Decision], at: datetime) -> None:
+        """Remember decisions of one push; an equal one is not repeated."""
+
+    def pushes(self, registry: RegistryId, repository: str) -> list[PushRecord]:
+        """Return the pushes to a repository, newest first."""
+
+    def ignored(self, source: str) -> list[IgnoredRecord]:
+        """Return the ignored events of a source (topic, resource id; in any case), newest first."""
+
+    def decisions(self, push: Push) -> list[DecisionRecord]:
+        """Return the decisions of a push, oldest first."""
+
+    def head(self, task: TaskId) -> Rebuild | None:
+        """Return the newest rebuild of a task."""
+
+    def claim(self, rebuild: Rebuild) -> bool:
+        """Store a new rebuild if it is the task's next.
+
+        Returns:
+            Whether it was stored: False if the task has a rebuild of this sequence already. Of
+            any number of callers with the same task and sequence, one gets True.
+        """
+
+    def save(self, rebuild: Rebuild) -> Rebuild:
+        """Store a change of a rebuild.
+
+        Args:
+            rebuild: The changed record, with the version of the record that it was made from.
+
+        Returns:
+            The record as stored, with the next version.
+
+        Raises:
+            Conflict: The stored record has another version.
+        """
+
+    def rebuild(self, task: TaskId, sequence: int) -> Rebuild | None:
+        """Return one rebuild of a task."""
+
+    def rebuilds(self, task: TaskId) -> list[Rebuild]:
+        """Return the rebuilds of a task, newest first."""
+
+
+class WorkQueue(Protocol):
+    """The queues between the functions; a message is delivered at least once."""
+
+    def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
+        """Put a message into a queue; nobody sees it before `delay` has passed.
+
+        Raises:
+            TransientError: The store cannot be reached.
+        """
+
+
+class Tasks(Protocol):
+    """ACR tasks and runs, through ARM.
+
+    Every method raises Throttled, another TransientError, Denied, NotFound or Refused.
+    """
+
+    def registry(self, registry: RegistryId) -> Registry:
+        """Read a registry."""
+
+    def tasks(self, registry: RegistryId) -> Iterable[Task]:
+        """Read every task of a registry, with its dependencies."""
+
+    def task(self, task: TaskId) -> Task:
+        """Read one task."""
+
+    def schedule(self, task: TaskId, token: str) -> str:
+        """Start a run of a task; sent once, never repeated by itself.
+
+        Args:
+            task: The task.
+            token: The update trigger token that the run carries.
+
+        Returns:
+            The run's id.
+
+        Raises:
+            OutcomeUnknown: ARM gave no usable answer; a run may have been started.
+        """
+
+    def run(self, registry: RegistryId, run_id: str) -> Run:
+        """Read one run."""
+
+    def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
+        """Read the newest runs of a registry, or of one task of it, newest first."""
+
+
+class Images(Protocol):
+    """The images of a registry, through its own API.
+
+    Every method raises Throttled, another TransientError, or Denied if the identity may not read
+    the repository (or the registry's network rules keep it out).
+    """
+
+    def digest(self, login_server: str, repository: str, tag: str) -> str | None:
+        """Return the digest that a tag names now; None if there is no such tag."""
+
+    def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
+        """Return when a digest first came to a repository; None if it is not there."""

@@ -1,0 +1,112 @@
+"""The product's settings, read from the environment in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self
+from urllib.parse import urlsplit
+
+from rebuilder.core.registries import RegistryId
+from rebuilder.errors import InvalidResourceId, InvalidSettings
+
+STORAGE = "AzureWebJobsStorage"
+BASE_REGISTRIES = "REBUILDER_BASE_REGISTRIES"
+TASK_REGISTRIES = "REBUILDER_TASK_REGISTRIES"
+ARM_ENDPOINT = "REBUILDER_ARM_ENDPOINT"
+TRACK_SECONDS = "REBUILDER_TRACK_SECONDS"
+CLIENT_ID = "AZURE_CLIENT_ID"
+
+SQLITE = "sqlite:"
+_PUBLIC_ARM = "https://management.azure.com"
+_TRACK_LIMIT = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the product is told from outside.
+
+    Attributes:
+        base_registries: Registries whose pushes start rebuilds.
+        task_registries: Registries whose tasks are rebuilt, in any subscription.
+        storage: The value of AzureWebJobsStorage: a connection string,
+            `UseDevelopmentStorage=true`, or `sqlite:PATH`; empty if the account is named by
+            `AzureWebJobsStorage__*` settings.
+        storage_account: The account's name, from AzureWebJobsStorage__accountName.
+        queue_endpoint: From AzureWebJobsStorage__queueServiceUri.
+        table_endpoint: From AzureWebJobsStorage__tableServiceUri.
+        storage_client_id: The user-assigned identity for the account, from
+            AzureWebJobsStorage__clientId.
+        arm_endpoint: ARM's address, without a slash at the end.
+        client_id: The user-assigned identity for ARM and the registries.
+        track_interval: How often a run is looked at.
+    """
+
+    base_registries: frozenset[RegistryId]
+    task_registries: tuple[RegistryId, ...]
+    storage: str = field(repr=False)  # may hold an account key
+    storage_account: str = ""
+    queue_endpoint: str = ""
+    table_endpoint: str = ""
+    storage_client_id: str = ""
+    arm_endpoint: str = _PUBLIC_ARM
+    client_id: str = ""
+    track_interval: timedelta = timedelta(seconds=15)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the settings.
+
+        Raises:
+            InvalidSettings: Naming every setting that is missing or wrong, and what it should be.
+        """
+        problems: list[str] = []
+        base = _registries(env, BASE_REGISTRIES, problems)
+        tasks = _registries(env, TASK_REGISTRIES, problems)
+        storage = env.get(STORAGE, "").strip()
+        part = {
+            name: env.get(f"{STORAGE}__{name}", "").strip()
+            for name in ("accountName", "queueServiceUri", "tableServiceUri", "clientId")
+        }
+        endpoints = part["queueServiceUri"] and part["tableServiceUri"]
+        if not (storage or part["accountName"] or endpoints):
+            problems.append(
+                f"{STORAGE} is missing: set a connection string, UseDevelopmentStorage=true,"
+                f" sqlite:PATH, or {STORAGE}__accountName"
+            )
+        if storage.startswith(SQLITE) and not storage.removeprefix(SQLITE):
+            problems.append(f"{STORAGE} names no file: write sqlite:PATH")
+        arm = env.get(ARM_ENDPOINT, "").strip().rstrip("/") or _PUBLIC_ARM
+        if urlsplit(arm).scheme != "https" or not urlsplit(arm).hostname:
+            problems.append(f"{ARM_ENDPOINT} is {arm!r}: write https://HOST")
+        track = env.get(TRACK_SECONDS, "").strip() or "15"
+        if not track.isdecimal() or not 1 <= int(track) <= _TRACK_LIMIT:
+            problems.append(f"{TRACK_SECONDS} is {track!r}: write 1 to {_TRACK_LIMIT} seconds")
+        if problems:
+            raise InvalidSettings(problems)
+        return cls(
+            frozenset(base),
+            tuple(dict.fromkeys(tasks)),
+            storage,
+            part["accountName"],
+            part["queueServiceUri"],
+            part["tableServiceUri"],
+            part["clientId"],
+            arm,
+            env.get(CLIENT_ID, "").strip(),
+            timedelta(seconds=int(track)),
+        )
+
+
+def _registries(env: Mapping[str, str], name: str, problems: list[str]) -> list[RegistryId]:
+    """Read a list of resource ids, separated by commas or white space."""
+    ids = []
+    for text in env.get(name, "").replace(",", " ").split():
+        try:
+            ids.append(RegistryId.parse(text))
+        except InvalidResourceId as error:
+            problems.append(f"{name}: {error}")
+    if not ids and not env.get(name, "").strip():
+        problems.append(f"{name} is missing: write the resource ids of registries, by commas")
+    return ids

@@ -1,0 +1,3 @@
+"""What the product does, one module per step: accept, plan, start, track, and tell."""
+
+from __future__ import annotations

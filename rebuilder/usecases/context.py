@@ -1,0 +1,38 @@
+"""What every use case is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rebuilder.core.registries import RegistryId, canonical_host
+from rebuilder.ports import Clock, Images, Ledger, Tasks, WorkQueue
+from rebuilder.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The settings and the adapters behind the ports."""
+
+    settings: Settings
+    ledger: Ledger
+    queue: WorkQueue
+    tasks: Tasks
+    images: Images
+    now: Clock
+    _hosts: dict[RegistryId, str] = field(default_factory=dict)
+
+    def host(self, registry: RegistryId) -> str:
+        """Return the registry's login server as references are compared; asks ARM once.
+
+        A registry keeps its login server for life, so it is remembered.
+
+        Raises:
+            TransientError, Denied, NotFound: ARM did not say.
+        """
+        if registry not in self._hosts:
+            self._hosts[registry] = canonical_host(self.tasks.registry(registry).login_server)
+        return self._hosts[registry]
+
+    def base_hosts(self) -> frozenset[str]:
+        """Return the login servers of every base registry."""
+        return frozenset(self.host(registry) for registry in self.settings.base_registries)

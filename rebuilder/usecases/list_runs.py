@@ -1,0 +1,37 @@
+"""List the newest runs of a registry, with the trigger that ARM cannot know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.tasks import IMAGE_UPDATE, Run
+from rebuilder.usecases.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run, and the rebuild it belongs to if it is one of ours."""
+
+    run: Run
+    rebuild: Rebuild | None
+
+
+def list_runs(context: Context, registry: RegistryId, top: int) -> list[ListedRun]:
+    """Return the newest `top` runs of a registry, newest first.
+
+    ARM shows a run that we scheduled as started by hand; the ledger knows that a base image was
+    the reason.
+    """
+    runs = context.tasks.runs(registry, top=top)
+    ours: dict[tuple[str, str], Rebuild] = {}
+    for name in {run.task for run in runs if run.task is not None}:
+        task = TaskId(registry, name.lower())
+        ours |= {(task.name, r.run_id): r for r in context.ledger.rebuilds(task) if r.run_id}
+    listed = []
+    for run in runs:
+        rebuild = ours.get(((run.task or "").lower(), run.run_id))
+        shown = replace(run, trigger=IMAGE_UPDATE) if rebuild else run
+        listed.append(ListedRun(shown, rebuild))
+    return listed

@@ -1,0 +1,85 @@
+"""Track: follow a run to its end and record what came of it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+from rebuilder.core.messages import RUNS, TrackBuild
+from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.tasks import RunStatus
+from rebuilder.errors import NotFound, Throttled
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+_THROTTLED = timedelta(seconds=30)
+
+
+def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
+    """Look at a run once; come back later unless it is over.
+
+    Returns:
+        The rebuild when it is over; None if its run goes on, or if another message has overtaken
+        this one.
+
+    Raises:
+        TransientError: Nothing was learnt.
+    """
+    rebuild = context.ledger.rebuild(message.task, message.sequence)
+    if (
+        rebuild is None
+        or rebuild.run_id is None
+        or rebuild.state is not State.SCHEDULED
+        or rebuild.version != message.record
+    ):
+        log.info("task %s: another message follows rebuild %s", message.task, message.sequence)
+        return None
+    interval = context.settings.track_interval
+    try:
+        run = context.tasks.run(rebuild.task.registry, rebuild.run_id)
+    except Throttled as error:
+        context.queue.send(RUNS, message.encode(), error.retry_after or _THROTTLED)
+        return None
+    except NotFound as error:
+        return _over(context, rebuild, State.FAILED, str(error))
+    if not run.status.terminal:
+        # As in start_build, the message goes before the record.
+        again = replace(message, record=rebuild.version + 1)
+        context.queue.send(RUNS, again.encode(), interval)
+        context.ledger.save(rebuild)
+        log.info("task %s: run %s is %s", rebuild.task, run.run_id, run.status)
+        return None
+    rebuild = replace(
+        rebuild,
+        output_images=run.output_images,
+        dependencies=_dependencies(context, rebuild),
+    )
+    succeeded = run.status is RunStatus.SUCCEEDED
+    outcome = f"{run.status}: {run.error}" if run.error else run.status.value
+    return _over(context, rebuild, State.SUCCEEDED if succeeded else State.FAILED, outcome)
+
+
+def _over(context: Context, rebuild: Rebuild, state: State, outcome: str) -> Rebuild:
+    done = replace(rebuild, state=state, outcome=outcome, finished_at=context.now())
+    saved = context.ledger.save(done)
+    log.log(
+        logging.INFO if state is State.SUCCEEDED else logging.ERROR,
+        "task %s: run %s, rebuild %s: %s",
+        done.task,
+        done.run_id,
+        done.id,
+        outcome,
+    )
+    return saved
+
+
+def _dependencies(context: Context, rebuild: Rebuild) -> tuple[str, ...]:
+    try:
+        task = context.tasks.task(rebuild.task)
+    except NotFound:
+        return ()
+    return tuple(
+        sorted({str(d.reference.at(d.reference.digest or d.built_on)) for d in task.dependencies})
+    )
