@@ -8,9 +8,15 @@ from __future__ import annotations
 import secrets
 import threading
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 type Json = dict[str, Any]
+
+
+def azure_time(time: datetime) -> str:
+    """Return a time as Azure writes it: seven digits of a second, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
 
 
 @dataclass(slots=True)

@@ -1,0 +1,47 @@
+# The project's own commands. `make demo` and `make test` do all the set-up they need.
+PYTHON := .venv/bin/python
+UV := .tools/uv/bin/uv
+
+.PHONY: help env tools demo host check test requirements clean
+
+help:
+	@echo "make demo          play the tutorial on this machine (needs only Python)"
+	@echo "make test          the whole gate: lint, types, architecture, every test"
+	@echo "make check         the gate without the tests"
+	@echo "make host          local cloud and Functions host for developing; Ctrl-C ends both"
+	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo)"
+	@echo "make requirements  export requirements.txt from uv.lock"
+
+env: .venv/env.done
+
+.venv/env.done: pyproject.toml uv.lock tools/env.py
+	@echo "Setting up .venv ..."
+	@python3 tools/env.py
+	@touch $@
+
+.tools/azurite/done: env tools/azurite.py tools/azurite/package.json tools/azurite/package-lock.json
+	@python3 tools/azurite.py
+
+tools:
+	@sh tools/apt.sh
+
+demo: env
+	@$(PYTHON) -m localcloud.demo
+
+host: env
+	@$(PYTHON) -m localcloud
+
+check: env
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+
+test: check .tools/azurite/done
+	@$(PYTHON) -m pytest --cov --cov-report=term
+
+requirements: env
+	@$(UV) export --frozen --quiet --no-dev --no-hashes --no-emit-project --output-file requirements.txt
+
+clean:
+	rm -rf .venv .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,7 @@
+"""An Azure container registry: the OCI distribution API, ACR's own API, its tokens and events."""
+
+from __future__ import annotations
+
+from localcloud.registry.service import RegistryService
+
+__all__ = ["RegistryService"]

@@ -1,0 +1,293 @@
+"""The command `rebuilder`: what ran, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rebuilder.composition import compose
+from rebuilder.core.decisions import to_record
+from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import RegistryId
+from rebuilder.errors import NotFound, RebuilderError
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.explain import Explained, Explanation, explain
+from rebuilder.usecases.list_runs import ListedRun, list_runs
+
+_SETTINGS_FILE = Path("local.settings.json")
+_COLUMNS = ("RUN ID", "TASK", "PLATFORM", "STATUS", "TRIGGER", "STARTED", "DURATION")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0, 1 for an error, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    # Azure's SDKs log every request; a person who asks a question wants the answer only.
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        context = compose(_environment(options.settings))
+        command: Callable[[Context, argparse.Namespace], int] = options.command
+        return command(context, options)
+    except RebuilderError as error:
+        print(f"rebuilder: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rebuilder", description="What was rebuilt after a base image push, and why."
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="a local.settings.json; by default the one in this folder, if any. "
+        "The environment comes first.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    runs = commands.add_parser("runs", help="list the newest runs of the task registries")
+    runs.add_argument(
+        "--registry", help="only this one: its name or resource id, as configured", default=""
+    )
+    runs.add_argument("--top", type=_positive, default=15, help="how many per registry (15)")
+    runs.add_argument("--json", action="store_true", help="print JSON")
+    runs.set_defaults(command=_runs)
+
+    why = commands.add_parser("explain", help="tell what a pushed image led to, and why")
+    why.add_argument("image", metavar="IMAGE[@DIGEST]", help="an image of a base registry")
+    why.add_argument("--json", action="store_true", help="print JSON")
+    why.set_defaults(command=_explain)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+def _environment(file: Path | None) -> Mapping[str, str]:
+    path = file or (_SETTINGS_FILE if _SETTINGS_FILE.exists() else None)
+    if path is None:
+        return os.environ
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))["Values"]
+        return {**{str(name): str(value) for name, value in values.items()}, **os.environ}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotFound(f"{path} is not a local.settings.json with Values: {error}") from error
+
+
+def _runs(context: Context, options: argparse.Namespace) -> int:
+    registries = _chosen(context, options.registry)
+    found = {registry: list_runs(context, registry, options.top) for registry in registries}
+    if options.json:
+        _print_json(
+            [
+                {"registry": str(registry), **_run_record(listed)}
+                for registry, runs in found.items()
+                for listed in runs
+            ]
+        )
+        return 0
+    for registry, runs in found.items():
+        if len(found) > 1:
+            _print(f"# {registry.name}")
+        _print(_table([_row(listed) for listed in runs]))
+        if len(found) > 1:
+            _print("")
+    return 0
+
+
+def _chosen(context: Context, wanted: str) -> list[RegistryId]:
+    registries = list(context.settings.task_registries)
+    if not wanted:
+        return registries
+    chosen = [r for r in registries if wanted.lower() in (r.name, str(r))]
+    if not chosen:
+        known = ", ".join(r.name for r in registries)
+        raise NotFound(f"{wanted} is none of the registries in REBUILDER_TASK_REGISTRIES: {known}")
+    return chosen
+
+
+def _row(listed: ListedRun) -> tuple[str, ...]:
+    run = listed.run
+    return (
+        run.run_id,
+        run.task or "",
+        run.platform,
+        run.status.value,
+        run.trigger,
+        _time(run.started),
+        _duration(run.finished - run.started) if run.started and run.finished else "",
+    )
+
+
+def _time(value: datetime | None) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else ""
+
+
+def _duration(value: timedelta) -> str:
+    minutes, seconds = divmod(int(value.total_seconds()), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+    lines = [_COLUMNS, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _run_record(listed: ListedRun) -> dict[str, Any]:
+    run = listed.run
+    return {
+        "runId": run.run_id,
+        "task": run.task,
+        "platform": run.platform,
+        "status": run.status.value,
+        "trigger": run.trigger,
+        "created": _json_time(run.created),
+        "started": _json_time(run.started),
+        "finished": _json_time(run.finished),
+        "outputImages": list(run.output_images),
+        "error": run.error,
+        "rebuild": _rebuild_record(listed.rebuild),
+    }
+
+
+def _rebuild_record(rebuild: Rebuild | None) -> dict[str, Any] | None:
+    if rebuild is None:
+        return None
+    return {
+        "id": rebuild.id,
+        "state": rebuild.state.value,
+        "bases": list(rebuild.bases),
+        "runId": rebuild.run_id,
+        "claimed": _json_time(rebuild.claimed_at),
+        "finished": _json_time(rebuild.finished_at),
+        "outcome": rebuild.outcome,
+        "outputImages": list(rebuild.output_images),
+        "dependencies": list(rebuild.dependencies),
+    }
+
+
+def _json_time(value: datetime | None) -> str | None:
+    return value.isoformat() if value else None
+
+
+def _explain(context: Context, options: argparse.Namespace) -> int:
+    explanation = explain(context, ImageReference.parse(options.image))
+    if options.json:
+        _print_json(_explanation_record(explanation))
+    else:
+        _print("\n".join(_explanation_lines(explanation)))
+    return 0 if explanation.push else 1
+
+
+def _explanation_lines(explanation: Explanation) -> list[str]:
+    pushed = explanation.push
+    if pushed is None:
+        lines = [f"No push of {explanation.image} is known."]
+    else:
+        push = pushed.push
+        lines = [
+            f"{explanation.image.at(None).repository}:{push.tag}@{push.digest}",
+            (
+                f"  pushed {_time(push.pushed_at or pushed.first_at)},"
+                f" told {pushed.deliveries} time(s), last {_time(pushed.last_at)}"
+            ),
+        ]
+        if explanation.earlier:
+            lines.append(f"  {explanation.earlier} earlier push(es): name the digest to see one")
+        if not explanation.decisions:
+            lines.append("  Nothing is decided yet.")
+        for explained in explanation.decisions:
+            lines += _decision_lines(explained)
+    if explanation.ignored:
+        lines += ["", f"Events about {explanation.image.path} that started nothing:"]
+        lines += [
+            f"  {_time(record.last_at)} {record.subject}: {record.sentence}"
+            + (f" ({record.deliveries} times)" if record.deliveries > 1 else "")
+            for record in explanation.ignored
+        ]
+    return lines
+
+
+def _decision_lines(explained: Explained) -> list[str]:
+    decision, rebuild = explained.record.decision, explained.rebuild
+    record = to_record(decision)
+    name = str(record.get("task", record.get("registry"))).rpartition("/registries/")[2]
+    verb = "rebuild" if decision.rebuild else "leave"
+    lines = [
+        "",
+        f"  {verb:8}{name.replace('/tasks/', '/')}",
+        f"          because {decision.sentence()}",
+    ]
+    if rebuild is not None:
+        run = f"run {rebuild.run_id}" if rebuild.run_id else "no run yet"
+        lines.append(f"          {run}: {rebuild.outcome or rebuild.state.value}")
+        lines += [f"          pushed {image}" for image in rebuild.output_images]
+    return lines
+
+
+def _explanation_record(explanation: Explanation) -> dict[str, Any]:
+    pushed = explanation.push
+    return {
+        "image": str(explanation.image),
+        "push": pushed
+        and {
+            "registry": str(pushed.push.registry),
+            "repository": pushed.push.repository,
+            "tag": pushed.push.tag,
+            "digest": pushed.push.digest,
+            "pushed": _json_time(pushed.push.pushed_at),
+            "firstTold": _json_time(pushed.first_at),
+            "lastTold": _json_time(pushed.last_at),
+            "deliveries": pushed.deliveries,
+        },
+        "earlierPushes": explanation.earlier,
+        "decisions": [
+            {
+                "rebuild": explained.record.decision.rebuild,
+                "sentence": explained.record.decision.sentence(),
+                "first": _json_time(explained.record.first_at),
+                "last": _json_time(explained.record.last_at),
+                "evidence": to_record(explained.record.decision),
+                "result": _rebuild_record(explained.rebuild),
+            }
+            for explained in explanation.decisions
+        ],
+        "ignored": [
+            {
+                "code": record.code,
+                "sentence": record.sentence,
+                "subject": record.subject,
+                "first": _json_time(record.first_at),
+                "last": _json_time(record.last_at),
+                "deliveries": record.deliveries,
+            }
+            for record in explanation.ignored
+        ],
+    }
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201 - a command's answer
+
+
+def _print_json(value: object) -> None:
+    _print(json.dumps(value, indent=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

