@@ -71,7 +71,14 @@ class Server:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
-            app, lifespan="off", log_config=None, access_log=False, ws="none", http="h11"
+            app,
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="none",
+            http="h11",
+            timeout_graceful_shutdown=1,
         )
         config.load()
         config.ssl = tls
@@ -116,6 +123,7 @@ class Network:
         self._tls: Server | None = None
         self._plain: list[Server] = []
         self._tunnel: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
         self._tunnel_port = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.ca_bundle = folder / "ca-bundle.pem"
@@ -142,7 +150,8 @@ class Network:
         if self._tls is None:
             return
         if self._tunnel is not None:
-            self._tunnel.close()
+            self._loop.loop.call_soon_threadsafe(self._tunnel.close)
+        self.drop_connections()
         for server in [*self._plain, self._tls]:
             server.stop()
         self._tls = None
@@ -186,6 +195,11 @@ class Network:
         context = ssl.create_default_context(cafile=str(self.ca_bundle))
         return httpx.Client(proxy=self.proxy_url, verify=context, trust_env=False, **options)
 
+    def drop_connections(self) -> None:
+        """Cut every connection through the tunnel, as a network that fails does."""
+        for writer in list(self._writers):
+            self._loop.loop.call_soon_threadsafe(writer.transport.abort)
+
     def _app(self, host: str) -> ASGIApp | None:
         host = host.lower()
         if host in self._apps:
@@ -225,7 +239,9 @@ class Network:
             elif self._tls is not None:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._tls.port)
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                self._writers.add(writer)
                 await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+                self._writers.discard(writer)
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()

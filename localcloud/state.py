@@ -32,10 +32,15 @@ class Task:
 
 @dataclass(slots=True)
 class Run:
-    """A run. `properties` is in ARM's wire form; `log` grows while the run does."""
+    """A run.
+
+    `properties` is in ARM's wire form; `request` is the body of scheduleRun; `log` grows while the
+    run does.
+    """
 
     run_id: str
     properties: Json
+    request: Json = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
 
 

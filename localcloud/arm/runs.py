@@ -1,0 +1,164 @@
+"""Runs: scheduled, listed, read, cancelled; their logs, and the contexts they build."""
+
+from __future__ import annotations
+
+import string
+import uuid
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from localcloud.arm.errors import ArmError, not_found
+from localcloud.arm.filters import parse_filter
+from localcloud.arm.registries import REGISTRY
+from localcloud.arm.tasks import VERSIONS
+from localcloud.state import Json, Registry, Run, azure_time
+
+if TYPE_CHECKING:
+    from localcloud.arm.app import Arm, Handler
+
+_RUN = rf"{REGISTRY}/runs/(?P<run>[^/]+)"
+_DIGITS = string.digits + string.ascii_lowercase
+
+
+def _wire(arm: Arm, registry: Registry, run: Run) -> Json:
+    properties = dict(run.properties)
+    if not arm.behaviour.shows_update_token:
+        properties.pop("updateTriggerToken", None)
+    return {
+        "id": f"{registry.id}/runs/{run.run_id}",
+        "name": run.run_id,
+        "type": "Microsoft.ContainerRegistry/registries/runs",
+        "properties": properties,
+    }
+
+
+def _run_id(arm: Arm, registry: Registry) -> str:
+    """Return the next id: two letters of the registry and a number in base 36, as ACR's are."""
+    letter = string.ascii_lowercase[arm.state.registries().index(registry) % 26]
+    number, text = len(registry.runs) + 1, ""
+    while number:
+        number, digit = divmod(number, len(_DIGITS))
+        text = _DIGITS[digit] + text
+    return f"c{letter}{text}"
+
+
+def _schedule(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+    registry = arm.registry(params)
+    kind = body.get("type")
+    now = azure_time(arm.clock.now())
+    properties: Json = {
+        "status": "Queued",
+        "lastUpdatedTime": now,
+        "createTime": now,
+        "provisioningState": "Succeeded",
+        "isArchiveEnabled": bool(body.get("isArchiveEnabled")),
+        "platform": {"os": "linux", "architecture": "amd64"},
+        "agentConfiguration": {"cpu": 2},
+        "outputImages": [],
+    }
+    if kind == "TaskRunRequest":
+        name = str(body.get("taskId") or body.get("taskName") or "").rpartition("/")[2]
+        task = registry.tasks.get(name.lower())
+        if task is None:
+            raise not_found(f"{registry.id}/tasks/{name}")
+        if task.properties.get("status") == "Disabled":
+            raise ArmError(400, "TaskDisabled", f"The task {name} is disabled.")
+        override = body.get("overrideTaskStepProperties") or {}
+        platform = task.properties.get("platform") or {}
+        properties |= {
+            "runType": "QuickRun",
+            "task": task.name,
+            "platform": {**properties["platform"], **{k: v for k, v in platform.items() if v}},
+            "updateTriggerToken": override.get("updateTriggerToken"),
+        }
+    elif kind == "DockerBuildRequest":
+        if not body.get("dockerFilePath") or not body.get("platform"):
+            raise ArmError(400, "InvalidRequest", "dockerFilePath and platform are required.")
+        properties |= {"runType": "QuickBuild", "platform": body["platform"]}
+    else:
+        raise ArmError(400, "InvalidRunRequest", f"The run request type {kind!r} is not supported.")
+    with arm.state.lock:
+        run_id = _run_id(arm, registry)
+        properties["runId"] = run_id
+        run = Run(run_id, properties, body)
+        registry.runs[run_id] = run
+        wire = _wire(arm, registry, run)
+    arm.scheduler.submit(registry, run)
+    return JSONResponse(wire)
+
+
+def _upload_url(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    registry = arm.registry(params)
+    path = f"{registry.name}/source/{uuid.uuid4()}.tar.gz"
+    return JSONResponse({"uploadUrl": arm.blobs.share(path), "relativePath": path})
+
+
+def _find(arm: Arm, params: dict[str, str]) -> tuple[Registry, Run]:
+    registry = arm.registry(params)
+    run = registry.runs.get(params["run"].lower())
+    if run is None:
+        raise not_found(f"{registry.id}/runs/{params['run']}")
+    return registry, run
+
+
+def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    with arm.state.lock:
+        return JSONResponse(_wire(arm, *_find(arm, params)))
+
+
+def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+    registry, run = _find(arm, params)
+    with arm.state.lock:
+        run.properties["isArchiveEnabled"] = bool(body.get("isArchiveEnabled"))
+        return JSONResponse(_wire(arm, registry, run))
+
+
+def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
+    registry = arm.registry(params)
+    query = request.query_params
+    wanted = parse_filter(query["$filter"]) if query.get("$filter") else lambda _: True
+    top = int(query.get("$top") or arm.behaviour.page_size)
+    size = min(top, arm.behaviour.page_size)
+    start = int(query.get("$skiptoken") or 0)
+    with arm.state.lock:
+        # Newest first.
+        found = [run for run in reversed(registry.runs.values()) if wanted(run.properties)]
+        page = [_wire(arm, registry, run) for run in found[start : start + size]]
+    answer: Json = {"value": page}
+    if start + size < len(found):
+        answer["nextLink"] = str(
+            request.url.replace(scheme="https").include_query_params(**{"$skiptoken": start + size})
+        )
+    return JSONResponse(answer)
+
+
+def _cancel(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    _registry, run = _find(arm, params)
+    if not arm.scheduler.cancel(run):
+        raise ArmError(400, "RunNotCancelable", f"The run {run.run_id} is over.")
+    return Response(status_code=200)
+
+
+def _log(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    registry, run = _find(arm, params)
+
+    def content() -> tuple[bytes, bool]:
+        with arm.state.lock:
+            done = run.properties["status"] not in ("Queued", "Started", "Running")
+            return "".join(f"{line}\n" for line in run.log).encode(), done
+
+    path = f"{registry.name}/logs/{run.run_id}/rawtext.log"
+    return JSONResponse({"logLink": arm.blobs.share(path, content), "logArtifactLink": None})
+
+
+ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
+    ("POST", rf"{REGISTRY}/scheduleRun", VERSIONS, _schedule),
+    ("POST", rf"{REGISTRY}/listBuildSourceUploadUrl", VERSIONS, _upload_url),
+    ("GET", rf"{REGISTRY}/runs", VERSIONS, _list),
+    ("GET", _RUN, VERSIONS, _get),
+    ("PATCH", _RUN, VERSIONS, _patch),
+    ("POST", rf"{_RUN}/cancel", VERSIONS, _cancel),
+    ("POST", rf"{_RUN}/listLogSasUrl", VERSIONS, _log),
+)

@@ -1,0 +1,62 @@
+"""What Docker Hub holds here: a small stand-in for the tutorial's library/node:9-alpine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from localcloud.builds.client import CONFIG, LAYER, MANIFEST
+from localcloud.builds.embedded import make_layer
+from localcloud.registry import RegistryService
+
+_APPLETS = ("sh", "cat", "echo", "env", "httpd", "ls", "mkdir", "printf", "rm", "sleep", "true")
+
+
+def static_busybox() -> bytes | None:
+    """Return this machine's busybox if it runs without libraries; None if there is none."""
+    path = shutil.which("busybox")
+    if path is None:
+        return None
+    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)
+    return Path(path).read_bytes() if "not a dynamic" in listed.stderr + listed.stdout else None
+
+
+def seed(service: RegistryService) -> None:
+    """Put library/node:9-alpine on Docker Hub: a shell if the machine has one to give."""
+    hub, repository = service.hub(), "library/node"
+    entries = {"etc/os-release": b'NAME="Alpine-like"\n', "tmp/.keep": b""}
+    links: dict[str, str] = {}
+    if (busybox := static_busybox()) is not None:
+        entries["bin/busybox"] = busybox
+        links = {f"bin/{applet}": "busybox" for applet in _APPLETS}
+    layer, diff_id = make_layer(entries, links)
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": "2018-06-12T00:00:00Z",
+            "config": {"Env": ["PATH=/bin", "NODE_VERSION=9.11.2"], "Cmd": ["/bin/sh"]},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+            "history": [{"created": "2018-06-12T00:00:00Z", "created_by": "ADD rootfs /"}],
+        }
+    ).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {
+            "mediaType": CONFIG,
+            "digest": service.put_blob(hub, repository, config),
+            "size": len(config),
+        },
+        "layers": [
+            {
+                "mediaType": LAYER,
+                "digest": service.put_blob(hub, repository, layer),
+                "size": len(layer),
+            }
+        ],
+    }
+    data = json.dumps(manifest).encode()
+    service.put_manifest(hub, repository, "9-alpine", MANIFEST, data, notify=False)
