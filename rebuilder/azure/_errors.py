@@ -1,0 +1,109 @@
+"""Azure's errors in the product's terms, translated in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+)
+
+from rebuilder.errors import (
+    Denied,
+    NotFound,
+    OutcomeUnknown,
+    RebuilderError,
+    Refused,
+    Throttled,
+    TransientError,
+)
+
+_THROTTLED = 429
+_NOT_FOUND = 404
+_DENIED = (401, 403)
+_TIMEOUT = 408
+_SERVER = 500
+
+
+@contextmanager
+def translated(action: str, *, once: bool = False) -> Iterator[None]:
+    """Turn what Azure's SDKs raise inside the block into the product's errors.
+
+    Args:
+        action: What is being done, to which resource, for the message.
+        once: The request has an effect that must not happen twice, so an unclear end is
+            OutcomeUnknown.
+    """
+    try:
+        yield
+    except RebuilderError:
+        raise
+    except AzureError as error:
+        raise _translate(error, action, once=once) from error
+
+
+def _translate(error: AzureError, action: str, *, once: bool) -> RebuilderError:
+    unclear: type[TransientError] = OutcomeUnknown if once else TransientError
+    if isinstance(error, HttpResponseError) and error.status_code is not None:
+        return _from_response(error, int(error.status_code), action, unclear)
+    if isinstance(error, ClientAuthenticationError):
+        # The SDK's text lists what was tried; the first line is what a person needs.
+        text = str(error.message).splitlines()[0]
+        return Denied(
+            f"{action}: no credential: {text}; in Azure, give the function app an identity,"
+            " on a laptop run `az login`"
+        )
+    if isinstance(error, ServiceRequestError) and _never_sent(error):
+        return TransientError(f"{action}: no connection ({_kind(error)})")
+    return unclear(f"{action}: no usable answer ({_kind(error)})")
+
+
+def _from_response(
+    error: HttpResponseError, status: int, action: str, unclear: type[TransientError]
+) -> RebuilderError:
+    code = (error.error.code if error.error else None) or f"HTTP {status}"
+    words = (error.error.message if error.error else None) or error.reason or ""
+    text = f"{action}: {code}: {' '.join(str(words).split())[:500]}"
+    if status == _THROTTLED:
+        return Throttled(text, _retry_after(error))
+    if status in _DENIED:
+        return Denied(text)
+    if status == _NOT_FOUND:
+        return NotFound(text)
+    if status >= _SERVER or status == _TIMEOUT or status < 400:  # noqa: PLR2004 - HTTP's errors
+        return unclear(text)
+    return Refused(str(code), text)
+
+
+def _retry_after(error: HttpResponseError) -> timedelta | None:
+    headers: Mapping[str, str] = getattr(error.response, "headers", {})
+    value = str(headers.get("Retry-After", ""))
+    return timedelta(seconds=int(value)) if value.isdecimal() else None
+
+
+def _never_sent(error: AzureError) -> bool:
+    """Tell whether the connection failed before the request went out."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError  # noqa: PLC0415
+
+    pending: list[object] = [error.inner_exception]
+    seen: set[int] = set()
+    while pending:
+        inner = pending.pop()
+        if inner is None or id(inner) in seen:
+            continue
+        seen.add(id(inner))
+        if isinstance(inner, ConnectTimeoutError | NewConnectionError | ProxyError):
+            return True
+        if isinstance(inner, BaseException):
+            reason = getattr(inner, "reason", None)
+            pending += [reason, inner.__cause__, inner.__context__, *inner.args]
+    return False
+
+
+def _kind(error: AzureError) -> str:
+    return type(error.inner_exception or error).__name__

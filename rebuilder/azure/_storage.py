@@ -1,0 +1,30 @@
+"""Where the storage account is."""
+
+from __future__ import annotations
+
+from rebuilder.settings import Settings
+
+_DEVELOPMENT = "usedevelopmentstorage=true"
+
+# Azurite's account, the same for everybody.
+# Source: learn.microsoft.com, "Connect to Azurite", well-known storage account and key.
+DEVELOPMENT_STORAGE = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlm"
+    "EtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
+    "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
+)
+
+
+def connection_string(settings: Settings) -> str:
+    """Return the account's connection string; empty if an identity is to be used."""
+    text = settings.storage
+    return (
+        DEVELOPMENT_STORAGE if text.replace(" ", "").lower().rstrip(";") == _DEVELOPMENT else text
+    )
+
+
+def endpoint(settings: Settings, service: str) -> str:
+    """Return the address of the account's `queue` or `table` service."""
+    named = {"queue": settings.queue_endpoint, "table": settings.table_endpoint}[service]
+    return named or f"https://{settings.storage_account}.{service}.core.windows.net"

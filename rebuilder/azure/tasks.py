@@ -1,0 +1,205 @@
+"""ACR tasks and runs through ARM."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from azure.core.credentials import TokenCredential
+from azure.mgmt.containerregistry import ContainerRegistryManagementClient
+from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, models
+
+from rebuilder.azure._errors import translated
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import Registry, RegistryId, TaskId
+from rebuilder.core.tasks import (
+    IMAGE_UPDATE,
+    MANUAL,
+    Dependency,
+    Kind,
+    Run,
+    RunStatus,
+    Task,
+    TriggerType,
+)
+from rebuilder.errors import InvalidReference
+
+log = logging.getLogger(__name__)
+
+# Well below the lease of a claim, so that whoever waits for an answer still holds it.
+_TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
+
+
+class ArmTasks:
+    """A Tasks; see rebuilder.ports.
+
+    Args:
+        credential: The identity.
+        arm_endpoint: ARM's address, without a slash at the end.
+    """
+
+    def __init__(self, credential: TokenCredential, arm_endpoint: str) -> None:
+        self._credential = credential
+        self._options: dict[str, Any] = {
+            "base_url": arm_endpoint,
+            "credential_scopes": [f"{arm_endpoint}/.default"],
+            **_TIMEOUTS,
+        }
+        self._registries: dict[str, ContainerRegistryManagementClient] = {}
+        self._tasks: dict[str, ContainerRegistryTasksMgmtClient] = {}
+
+    def registry(self, registry: RegistryId) -> Registry:
+        """Read a registry; see Tasks."""
+        subscription = registry.subscription
+        if subscription not in self._registries:
+            self._registries[subscription] = ContainerRegistryManagementClient(
+                self._credential, subscription, **self._options
+            )
+        operations = self._registries[subscription].registries
+        with translated(f"read {registry}"):
+            found = operations.get(registry.resource_group, registry.name)
+            properties = found.properties
+            return Registry(registry, str(properties.login_server if properties else ""))
+
+    def tasks(self, registry: RegistryId) -> Iterator[Task]:
+        """Read every task of a registry; see Tasks."""
+        client = self._client(registry)
+        with translated(f"list the tasks of {registry}"):
+            for found in client.tasks.list(registry.resource_group, registry.name):
+                task_id = TaskId(registry, str(found.name).lower())
+                step = found.properties.step if found.properties else None
+                if step is not None and step.base_image_dependencies is None:
+                    # Whether the list carries them is not documented, so ask for the task itself.
+                    yield self.task(task_id)
+                else:
+                    yield _task(task_id, found)
+
+    def task(self, task: TaskId) -> Task:
+        """Read one task; see Tasks."""
+        group, registry = task.registry.resource_group, task.registry.name
+        with translated(f"read {task}"):
+            return _task(task, self._client(task.registry).tasks.get(group, registry, task.name))
+
+    def schedule(self, task: TaskId, token: str) -> str:
+        """Start a run of a task; see Tasks."""
+        request = models.TaskRunRequest(
+            task_id=str(task),
+            override_task_step_properties=models.OverrideTaskStepProperties(
+                update_trigger_token=token
+            ),
+        )
+        with translated(f"schedule {task}", once=True):
+            # azure-core sends a POST again after 500, 503, 504 and any Retry-After; each time
+            # would be another run.
+            run = self._client(task.registry).registries.schedule_run(
+                task.registry.resource_group,
+                task.registry.name,
+                request,
+                retry_total=0,
+                permit_redirects=False,
+            )
+            return str(run.properties.run_id if run.properties else run.name)
+
+    def run(self, registry: RegistryId, run_id: str) -> Run:
+        """Read one run; see Tasks."""
+        with translated(f"read run {run_id} of {registry}"):
+            runs = self._client(registry).runs
+            return _run(runs.get(registry.resource_group, registry.name, run_id))
+
+    def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
+        """Read the newest runs; see Tasks."""
+        wanted = f"TaskName eq '{task}'" if task else None
+        found: list[Run] = []
+        with translated(f"list the runs of {registry}"):
+            pages = self._client(registry).runs.list(
+                registry.resource_group, registry.name, filter=wanted, top=top
+            )
+            for run in pages:
+                found.append(_run(run))
+                if len(found) == top:
+                    break
+        return found
+
+    def _client(self, registry: RegistryId) -> ContainerRegistryTasksMgmtClient:
+        subscription = registry.subscription
+        if subscription not in self._tasks:
+            self._tasks[subscription] = ContainerRegistryTasksMgmtClient(
+                self._credential, subscription, **self._options
+            )
+        return self._tasks[subscription]
+
+
+def _task(task_id: TaskId, found: models.Task) -> Task:
+    properties = found.properties
+    step = properties.step if properties else None
+    trigger = properties.trigger if properties else None
+    base = trigger.base_image_trigger if trigger else None
+    kind = str(base.base_image_trigger_type).rpartition(".")[2].lower() if base else None
+    status = str(properties.status if properties else "").rpartition(".")[2].lower()
+    system = bool(properties and properties.is_system_task)
+    return Task(
+        task_id,
+        status != "disabled",
+        step is not None and not system,
+        {"runtime": TriggerType.RUNTIME, "all": TriggerType.ALL}.get(kind or ""),
+        _dependencies(task_id, (step.base_image_dependencies if step else None) or []),
+    )
+
+
+def _dependencies(task: TaskId, found: list[models.BaseImageDependency]) -> tuple[Dependency, ...]:
+    # ACR keeps one entry per output tag, so equal ones are usual.
+    known: dict[Dependency, None] = {}
+    for entry in found:
+        tag, digest = entry.tag or "", entry.digest or ""
+        try:
+            # With a tag, the digest is what the last run used; without, the FROM is pinned to it.
+            reference = ImageReference.from_parts(
+                entry.registry or "", entry.repository or "", tag, "" if tag else digest
+            )
+        except InvalidReference as error:
+            log.warning("task %s: a dependency is left out: %s", task, error)
+            continue
+        build_time = str(entry.type).rpartition(".")[2].lower().replace("_", "") == "buildtime"
+        kind = Kind.BUILD_TIME if build_time else Kind.RUNTIME
+        known[Dependency(reference, kind, (digest or None) if tag else None)] = None
+    return tuple(known)
+
+
+def _run(found: models.Run) -> Run:
+    properties = found.properties
+    if properties is None:
+        properties = models.RunProperties()
+    outputs = tuple(
+        f"{image.registry}/{image.repository}:{image.tag}@{image.digest}"
+        for image in properties.output_images or []
+    )
+    platform = properties.platform.os if properties.platform else ""
+    return Run(
+        str(properties.run_id or found.name),
+        properties.task,
+        RunStatus(_word(properties.status)),
+        _word(platform).capitalize(),
+        _trigger(properties),
+        properties.create_time,
+        properties.start_time,
+        properties.finish_time,
+        outputs,
+        properties.update_trigger_token,
+        properties.run_error_message,
+    )
+
+
+def _word(value: object) -> str:
+    """Return a value of ARM's enumerations, whether the SDK knows it or not."""
+    return str(getattr(value, "value", value))
+
+
+def _trigger(properties: models.RunProperties) -> str:
+    """Return what `az acr task list-runs` shows as the trigger."""
+    source = properties.source_trigger
+    if source is not None and source.event_type:
+        return str(source.event_type)
+    if properties.timer_trigger is not None:
+        return "Timer"
+    return IMAGE_UPDATE if properties.image_update_trigger is not None else MANUAL

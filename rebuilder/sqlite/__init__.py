@@ -1,0 +1,3 @@
+"""The embedded store: ledger and queues in one SQLite file."""
+
+from __future__ import annotations

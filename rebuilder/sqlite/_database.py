@@ -1,0 +1,89 @@
+"""One file, used by several threads and processes at once."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rebuilder.errors import PermanentError, TransientError
+
+VERSION = 1
+_BUSY_SECONDS = 30
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS pushes (
+    push TEXT PRIMARY KEY, repository TEXT NOT NULL, pushed_at TEXT, event TEXT NOT NULL,
+    first_at TEXT NOT NULL, last_at TEXT NOT NULL, deliveries INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS pushes_by_repository ON pushes (repository);
+CREATE TABLE IF NOT EXISTS ignored (
+    source TEXT NOT NULL, subject TEXT NOT NULL, code TEXT NOT NULL, sentence TEXT NOT NULL,
+    first_at TEXT NOT NULL, last_at TEXT NOT NULL, deliveries INTEGER NOT NULL,
+    PRIMARY KEY (source, subject, code, sentence));
+CREATE TABLE IF NOT EXISTS decisions (
+    push TEXT NOT NULL, record TEXT NOT NULL, first_at TEXT NOT NULL, last_at TEXT NOT NULL,
+    PRIMARY KEY (push, record));
+CREATE TABLE IF NOT EXISTS rebuilds (
+    task TEXT NOT NULL, sequence INTEGER NOT NULL, version INTEGER NOT NULL, record TEXT NOT NULL,
+    PRIMARY KEY (task, sequence));
+CREATE TABLE IF NOT EXISTS messages (
+    id TEXT PRIMARY KEY, queue TEXT NOT NULL, body TEXT NOT NULL, receipt TEXT NOT NULL,
+    dequeue_count INTEGER NOT NULL, inserted_at REAL NOT NULL, visible_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS messages_by_queue ON messages (queue, visible_at);
+CREATE TABLE IF NOT EXISTS queues (name TEXT PRIMARY KEY);
+"""
+
+
+class Database:
+    """Transactions on the file; the tables are made on first use."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._made = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one transaction that nobody else's can interleave with.
+
+        Raises:
+            TransientError: The file is locked for too long, or cannot be written now.
+            PermanentError: The file is of a newer version of this code.
+        """
+        try:
+            self._make()
+            # A connection of its own: connections must not wander between threads.
+            with closing(self._connect()) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    connection.rollback()
+                    raise
+                connection.commit()
+        except sqlite3.OperationalError as error:
+            raise TransientError(f"{self._path.name}: {error}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def _make(self) -> None:
+        with self._lock:
+            if self._made:
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._connect()) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version > VERSION:
+                    raise PermanentError(
+                        f"{self._path.name} is of version {version}; this code knows up to"
+                        f" {VERSION}: use the newer code, or another file"
+                    )
+                connection.executescript(_SCHEMA)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+            self._made = True

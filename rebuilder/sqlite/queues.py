@@ -1,0 +1,134 @@
+"""Queues with the semantics of Azure Storage's: at least once, hidden while somebody works."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rebuilder.sqlite._database import Database
+
+_FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MessageGone(Exception):
+    """The message was deleted, or somebody else has received it since."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message for whoever holds its pop receipt.
+
+    Attributes:
+        id: The message's id.
+        body: Its text.
+        pop_receipt: Allows to renew or delete it, until it is received again.
+        dequeue_count: How often it was received.
+        inserted_at: When it was sent.
+        expires_at: When it would be dropped: never.
+        next_visible_at: When others see it again.
+    """
+
+    id: str
+    body: str
+    pop_receipt: str
+    dequeue_count: int
+    inserted_at: datetime
+    expires_at: datetime
+    next_visible_at: datetime
+
+
+class SqliteQueues:
+    """Every queue of one file; also a WorkQueue.
+
+    Args:
+        path: The file; made on first use.
+        now: The time, with its zone.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], datetime] = _now) -> None:
+        self._database = Database(path)
+        self._now = now
+
+    def exists(self, queue: str) -> bool:
+        """Tell whether anything was ever sent to a queue."""
+        with self._database.transaction() as db:
+            found = db.execute("SELECT 1 FROM queues WHERE name = ?", (queue,)).fetchone()
+        return found is not None
+
+    def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
+        """Put a message into a queue; see WorkQueue."""
+        now = self._now()
+        visible = (now + delay).timestamp()
+        values = (uuid.uuid4().hex, queue, body, "", 0, now.timestamp(), visible)
+        with self._database.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO queues VALUES (?)", (queue,))
+            db.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def receive(self, queue: str, limit: int, hide: timedelta) -> list[ReceivedMessage]:
+        """Receive up to `limit` messages, oldest first, and hide them for `hide`."""
+        now = self._now()
+        until = now + hide
+        received = []
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT id, body, dequeue_count, inserted_at FROM messages"
+                " WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, rowid LIMIT ?",
+                (queue, now.timestamp(), limit),
+            ).fetchall()
+            for message_id, body, count, inserted_at in rows:
+                receipt = uuid.uuid4().hex
+                db.execute(
+                    "UPDATE messages SET receipt = ?, dequeue_count = ?, visible_at = ?"
+                    " WHERE id = ?",
+                    (receipt, count + 1, until.timestamp(), message_id),
+                )
+                inserted = datetime.fromtimestamp(inserted_at, UTC)
+                received.append(
+                    ReceivedMessage(message_id, body, receipt, count + 1, inserted, _FOREVER, until)
+                )
+        return received
+
+    def renew(self, queue: str, message_id: str, pop_receipt: str, hide: timedelta) -> str:
+        """Hide a message for `hide` from now.
+
+        Returns:
+            The new pop receipt; the old one is worthless.
+
+        Raises:
+            MessageGone: The receipt is worthless already.
+        """
+        receipt = uuid.uuid4().hex
+        until = (self._now() + hide).timestamp()
+        with self._database.transaction() as db:
+            changed = db.execute(
+                "UPDATE messages SET receipt = ?, visible_at = ?"
+                " WHERE queue = ? AND id = ? AND receipt = ?",
+                (receipt, until, queue, message_id, pop_receipt),
+            ).rowcount
+        if not changed:
+            raise MessageGone(message_id)
+        return receipt
+
+    def delete(self, queue: str, message_id: str, pop_receipt: str) -> None:
+        """Delete a message.
+
+        Raises:
+            MessageGone: The receipt is worthless already.
+        """
+        with self._database.transaction() as db:
+            changed = db.execute(
+                "DELETE FROM messages WHERE queue = ? AND id = ? AND receipt = ?",
+                (queue, message_id, pop_receipt),
+            ).rowcount
+        if not changed:
+            raise MessageGone(message_id)
+
+    def close(self) -> None:
+        """Nothing is held open between calls."""
