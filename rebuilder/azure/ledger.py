@@ -1,7 +1,7 @@
 """The ledger in Azure Storage tables.
 
-Keys are hashes, because keys may not hold every character that names may. What a reader needs stands in the
-other columns. A text longer than a property may be is split over several.
+Keys are hashes, because keys may not hold every character that names may. What a reader needs
+stands in the other columns. A text longer than a property may be is split over several.
 """
 
 from __future__ import annotations
