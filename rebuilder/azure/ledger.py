@@ -318,7 +318,6 @@ def _time(value: object) -> datetime:
 
 
 def _no_table(error: HttpResponseError) -> bool:
-    return str(getattr(error, "error_code", "")).rpartition(".")[2] in (
-        "TableNotFound",
-        "TABLE_NOT_FOUND",
-    )
+    # The SDK gives the code as an attribute for some operations, in the text for the others.
+    code = str(getattr(error, "error_code", "")).rpartition(".")[2].replace("_", "").lower()
+    return code == "tablenotfound" or "TableNotFound" in str(error)

@@ -1,0 +1,49 @@
+"""What every test may use, and the account of what could not be tried on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.azurite import Azurite
+
+# Set in continuous integration, where nothing may be skipped.
+SKIP_NOTHING = "REBUILDER_TESTS_SKIP_NOTHING"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of tests that need a tool which neither PyPI nor npm has."""
+    config.addinivalue_line("markers", "needs(tool): the test uses a tool that `make tools` brings")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose tool is missing, by name; or fail it where nothing may be skipped."""
+    for marker in item.iter_markers("needs"):
+        for tool in marker.args:
+            if shutil.which(tool):
+                continue
+            if os.environ.get(SKIP_NOTHING):
+                pytest.fail(f"{tool} is missing; run `make tools`")
+            pytest.skip(f"{tool} is not installed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say last what was not tried on this machine."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    terminalreporter.section("NOT TRIED on this machine; `make tools` installs what is missing")
+    for report in skipped:
+        terminalreporter.line(f"{report.nodeid}: {report.longrepr[2]}")
+
+
+@pytest.fixture(scope="session", name="azurite")
+def _azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Start Azurite once for all tests."""
+    server = Azurite(Path(tmp_path_factory.mktemp("azurite")))
+    yield server
+    server.stop()

@@ -1,0 +1,154 @@
+"""What every WorkQueue must do; run on SQLite and on Azure Storage queues (Azurite).
+
+Messages are read back as the Functions host reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from azure.storage.queue import QueueServiceClient
+
+from rebuilder.azure.queues import StorageQueues
+from rebuilder.errors import TransientError
+from rebuilder.ports import WorkQueue
+from rebuilder.sqlite.queues import MessageGone, SqliteQueues
+from tests.azurite import Azurite
+
+type Receive = Callable[[str], list[str]]
+
+
+@pytest.fixture(name="queues", params=["sqlite", "storage"])
+def _queues(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[WorkQueue, Receive]]:
+    if request.param == "sqlite":
+        sqlite = SqliteQueues(tmp_path / "queues.db")
+        hide = timedelta(minutes=1)
+        yield sqlite, lambda queue: [m.body for m in sqlite.receive(queue, 32, hide)]
+        return
+    azurite: Azurite = request.getfixturevalue("azurite")
+    with QueueServiceClient.from_connection_string(azurite.connection_string) as service:
+
+        def receive(queue: str) -> list[str]:
+            pages = service.get_queue_client(queue).receive_messages(max_messages=32)
+            return [base64.b64decode(str(m.content)).decode() for m in pages]
+
+        yield StorageQueues(service), receive
+
+
+@pytest.fixture(name="queue")
+def _queue() -> str:
+    return f"q-{uuid.uuid4().hex}"
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Wait until a condition holds; tell whether it came in time."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_sent_message_is_received_once(queues: tuple[WorkQueue, Receive], queue: str) -> None:
+    """The queue is made on first use; a received message is hidden."""
+    work, receive = queues
+    work.send(queue, '{"push":"ü"}')
+
+    assert receive(queue) == ['{"push":"ü"}']
+    assert receive(queue) == []
+
+
+def test_a_delayed_message_comes_later(queues: tuple[WorkQueue, Receive], queue: str) -> None:
+    """Nobody sees a message before its delay has passed, and everybody after."""
+    work, receive = queues
+    work.send(queue, "now")
+    work.send(queue, "later", timedelta(seconds=2))
+
+    assert receive(queue) == ["now"]
+    late: list[str] = []
+
+    def arrived() -> bool:
+        late.extend(receive(queue))
+        return bool(late)
+
+    assert until(arrived)
+    assert late == ["later"]
+
+
+def test_many_send_at_once(queues: tuple[WorkQueue, Receive], queue: str) -> None:
+    """Every one of many concurrent messages arrives, into a queue that none of them made."""
+    work, receive = queues
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: work.send(queue, str(n)), range(20)))
+
+    assert sorted(receive(queue), key=int) == [str(n) for n in range(20)]
+
+
+def test_an_unreachable_store_is_transient(tmp_path: Path) -> None:
+    """A message that could not be sent raises what is delivered again."""
+    nowhere = (
+        "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;"
+        "QueueEndpoint=http://127.0.0.1:1/a;"
+    )
+    with (
+        QueueServiceClient.from_connection_string(nowhere, retry_total=0) as service,
+        pytest.raises(TransientError),
+    ):
+        StorageQueues(service).send("queue", "x")
+    with pytest.raises(TransientError):
+        SqliteQueues(tmp_path).send("queue", "x")
+
+
+class Time:
+    """A clock for the embedded queues, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return self.now
+
+
+def test_an_embedded_message_comes_back_when_its_time_is_over(tmp_path: Path) -> None:
+    """A message that is not deleted is delivered again, with its count and a new receipt."""
+    clock = Time()
+    queues = SqliteQueues(tmp_path / "q.db", clock)
+    assert not queues.exists("q")
+    queues.send("q", "x")
+    assert queues.exists("q")
+    (first,) = queues.receive("q", 1, timedelta(seconds=30))
+    clock.now += timedelta(seconds=31)
+    (second,) = queues.receive("q", 1, timedelta(seconds=30))
+
+    assert (first.dequeue_count, second.dequeue_count) == (1, 2)
+    assert first.id == second.id
+    with pytest.raises(MessageGone):
+        queues.delete("q", first.id, first.pop_receipt)
+    with pytest.raises(MessageGone):
+        queues.renew("q", first.id, first.pop_receipt, timedelta())
+    queues.delete("q", second.id, second.pop_receipt)
+    clock.now += timedelta(seconds=31)
+    assert queues.receive("q", 1, timedelta(seconds=30)) == []
+
+
+def test_an_embedded_message_can_be_kept_longer(tmp_path: Path) -> None:
+    """Renewing hides a message further and gives a new receipt."""
+    clock = Time()
+    queues = SqliteQueues(tmp_path / "q.db", clock)
+    queues.send("q", "x")
+    (message,) = queues.receive("q", 1, timedelta(seconds=30))
+    receipt = queues.renew("q", message.id, message.pop_receipt, timedelta(seconds=90))
+    clock.now += timedelta(seconds=60)
+
+    assert queues.receive("q", 1, timedelta(seconds=30)) == []
+    queues.delete("q", message.id, receipt)
+    queues.close()
