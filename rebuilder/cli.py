@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from rebuilder.composition import compose
+from rebuilder.composition import compose, release
 from rebuilder.core.decisions import to_record
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RebuilderError as error:
         print(f"rebuilder: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
         return 1
+    finally:
+        release()
 
 
 def _parser() -> argparse.ArgumentParser:

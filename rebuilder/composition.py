@@ -22,8 +22,19 @@ def compose(env: Mapping[str, str] = os.environ) -> Context:
     return _compose(Settings.from_env(env))
 
 
+def release() -> None:
+    """Close what `compose` made; it will be made anew."""
+    for context in _made:
+        context.close()
+    _made.clear()
+    _compose.cache_clear()
+
+
+_made: list[Context] = []
+
+
 # Functions of one worker share connections and tokens.
-@lru_cache(maxsize=4)
+@lru_cache
 def _compose(settings: Settings) -> Context:
     # Imported late: Azure's packages take over a second, and the embedded store needs half of them.
     from rebuilder.azure.identity import credential  # noqa: PLC0415
@@ -32,7 +43,7 @@ def _compose(settings: Settings) -> Context:
 
     ledger, queue = _store(settings)
     identity = credential(settings.client_id)
-    return Context(
+    context = Context(
         settings,
         ledger,
         queue,
@@ -40,6 +51,8 @@ def _compose(settings: Settings) -> Context:
         AcrImages(identity, settings.arm_endpoint),
         _now,
     )
+    _made.append(context)
+    return context
 
 
 def _store(settings: Settings) -> tuple[Ledger, WorkQueue]:

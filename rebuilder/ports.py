@@ -110,6 +110,9 @@ class Ledger(Protocol):
     def rebuilds(self, task: TaskId) -> list[Rebuild]:
         """Return the rebuilds of a task, newest first."""
 
+    def close(self) -> None:
+        """Close the connections."""
+
 
 class WorkQueue(Protocol):
     """The queues between the functions; a message is delivered at least once."""
@@ -120,6 +123,9 @@ class WorkQueue(Protocol):
         Raises:
             TransientError: The store cannot be reached.
         """
+
+    def close(self) -> None:
+        """Close the connections."""
 
 
 class Tasks(Protocol):
@@ -157,6 +163,9 @@ class Tasks(Protocol):
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs of a registry, or of one task of it, newest first."""
 
+    def close(self) -> None:
+        """Close the connections."""
+
 
 class Images(Protocol):
     """The images of a registry, through its own API.
@@ -170,3 +179,6 @@ class Images(Protocol):
 
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest first came to a repository; None if it is not there."""
+
+    def close(self) -> None:
+        """Close the connections."""

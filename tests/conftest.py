@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.cloud import LocalCloud
+from rebuilder.composition import release
 from tests.azurite import Azurite
 
 # Set in continuous integration, where nothing may be skipped.
@@ -47,3 +49,13 @@ def _azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     server = Azurite(Path(tmp_path_factory.mktemp("azurite")))
     yield server
     server.stop()
+
+
+@pytest.fixture(name="cloud")
+def _cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloud]:
+    """Start a local cloud with the embedded builder and point this process at it."""
+    with LocalCloud(tmp_path / "cloud", builder="embedded") as cloud:
+        for name, value in cloud.environment().items():
+            monkeypatch.setenv(name, value)
+        yield cloud
+        release()

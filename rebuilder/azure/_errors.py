@@ -12,6 +12,7 @@ from azure.core.exceptions import (
     HttpResponseError,
     ServiceRequestError,
 )
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from rebuilder.errors import (
     Denied,
@@ -87,9 +88,11 @@ def _retry_after(error: HttpResponseError) -> timedelta | None:
 
 
 def _never_sent(error: AzureError) -> bool:
-    """Tell whether the connection failed before the request went out."""
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError  # noqa: PLC0415
+    """Tell whether the connection failed before the request went out.
 
+    azure-core raises ServiceRequestError for a connection cut after that, too, and urllib3 calls
+    that one a proxy error where there is a proxy; only these two are certain.
+    """
     pending: list[object] = [error.inner_exception]
     seen: set[int] = set()
     while pending:
@@ -97,7 +100,7 @@ def _never_sent(error: AzureError) -> bool:
         if inner is None or id(inner) in seen:
             continue
         seen.add(id(inner))
-        if isinstance(inner, ConnectTimeoutError | NewConnectionError | ProxyError):
+        if isinstance(inner, ConnectTimeoutError | NewConnectionError):
             return True
         if isinstance(inner, BaseException):
             reason = getattr(inner, "reason", None)

@@ -29,6 +29,11 @@ class AcrImages:
         self._audience = _PUBLIC_AUDIENCE if arm_endpoint == _PUBLIC_ARM else arm_endpoint
         self._clients: dict[str, ContainerRegistryClient] = {}
 
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            client.close()
+
     def digest(self, login_server: str, repository: str, tag: str) -> str | None:
         """Return what a tag names; see Images."""
         try:

@@ -84,6 +84,10 @@ class TableLedger:
         identity = credential(settings.storage_client_id)
         return cls(TableServiceClient(endpoint(settings, "table"), credential=identity))
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
     def _table(self, name: str) -> TableClient:
         if name not in self._tables:
             self._tables[name] = self._service.get_table_client(name)

@@ -35,6 +35,10 @@ class StorageQueues:
         identity = credential(settings.storage_client_id)
         return cls(QueueServiceClient(endpoint(settings, "queue"), identity))
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
         # Base64 is what the Functions host expects by default.

@@ -49,6 +49,13 @@ class ArmTasks:
         self._registries: dict[str, ContainerRegistryManagementClient] = {}
         self._tasks: dict[str, ContainerRegistryTasksMgmtClient] = {}
 
+    def close(self) -> None:
+        """Close the connections."""
+        for registries in self._registries.values():
+            registries.close()
+        for tasks in self._tasks.values():
+            tasks.close()
+
     def registry(self, registry: RegistryId) -> Registry:
         """Read a registry; see Tasks."""
         subscription = registry.subscription

@@ -28,6 +28,9 @@ class SqliteLedger:
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
 
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
     def record_push(self, push: Push, at: datetime) -> None:
         """Remember a delivery; see Ledger."""
         time = at.isoformat()

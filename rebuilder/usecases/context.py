@@ -21,6 +21,11 @@ class Context:
     now: Clock
     _hosts: dict[RegistryId, str] = field(default_factory=dict)
 
+    def close(self) -> None:
+        """Close every adapter's connections."""
+        for adapter in (self.ledger, self.queue, self.tasks, self.images):
+            adapter.close()
+
     def host(self, registry: RegistryId) -> str:
         """Return the registry's login server as references are compared; asks ARM once.
 

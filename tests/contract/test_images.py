@@ -1,0 +1,84 @@
+"""What Images must do, through Azure's SDK against the local cloud's registries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from localcloud.cloud import LocalCloud
+from localcloud.tokens import Principal
+from rebuilder.azure.identity import credential
+from rebuilder.azure.images import AcrImages
+from rebuilder.errors import Denied
+from tests import images
+
+
+@pytest.fixture(name="acr")
+def _acr(cloud: LocalCloud) -> Iterator[AcrImages]:
+    del cloud  # its environment is what the credential looks for
+    identity = credential("")
+    made = AcrImages(identity, "https://management.azure.com")
+    yield made
+    made.close()
+    getattr(identity, "close")()  # noqa: B009 - not part of the protocol
+
+
+def test_a_tag_names_its_newest_digest(cloud: LocalCloud, acr: AcrImages) -> None:
+    """What a tag names is asked of the registry each time."""
+    base = images.registry(cloud, "mybase")
+    host = base.login_server
+    first = images.push(cloud, base, "images/node", "9", "one")
+    assert acr.digest(host, "images/node", "9") == first
+    second = images.push(cloud, base, "images/node", "9", "two")
+
+    assert acr.digest(host, "images/node", "9") == second
+    assert first != second
+
+
+def test_what_is_not_there_is_none(cloud: LocalCloud, acr: AcrImages) -> None:
+    """A missing tag, repository or manifest is no error."""
+    base = images.registry(cloud, "mybase")
+    digest = images.push(cloud, base, "images/node", "9", "one")
+    host = base.login_server
+
+    assert acr.digest(host, "images/node", "10") is None
+    assert acr.digest(host, "images/other", "9") is None
+    assert acr.created(host, "images/other", digest) is None
+
+
+def test_a_digest_tells_when_it_came(cloud: LocalCloud, acr: AcrImages) -> None:
+    """A manifest keeps the time of its first push, pushed again or not."""
+    base = images.registry(cloud, "mybase")
+    digest = images.push(cloud, base, "images/node", "9", "one")
+    first = acr.created(base.login_server, "images/node", digest)
+    images.push(cloud, base, "images/node", "9", "one")
+
+    assert first is not None
+    assert acr.created(base.login_server, "images/node", digest) == first
+    assert abs(first - cloud.clock.now()) < timedelta(minutes=1)
+
+
+def test_who_may_not_read_is_denied(cloud: LocalCloud, acr: AcrImages) -> None:
+    """A registry that does not take the identity's token is a permanent error."""
+    base = images.registry(cloud, "mybase")
+    cloud.tokens.issue(Principal.new("somebody"), "https://elsewhere")
+    other = LocalCloudTokens(cloud)
+    with other, pytest.raises(Denied, match=r"mybase\.azurecr\.io"):
+        acr.digest(base.login_server, "images/node", "9")
+
+
+class LocalCloudTokens:
+    """Makes the registries of a cloud refuse every token while it is entered."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self._auth = cloud.registry.auth
+        self._tokens = self._auth._tokens
+        self._clock = cloud.clock
+
+    def __enter__(self) -> None:
+        self._auth._tokens = type(self._tokens)(self._clock)
+
+    def __exit__(self, *_: object) -> None:
+        self._auth._tokens = self._tokens

@@ -1,0 +1,280 @@
+"""What Tasks must do, through Azure's SDK against the local cloud's ARM."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
+
+from localcloud.arm import Fault
+from localcloud.cloud import LocalCloud
+from localcloud.state import Registry
+from rebuilder.azure.identity import credential
+from rebuilder.azure.tasks import ArmTasks
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.tasks import IMAGE_UPDATE, MANUAL, Kind, RunStatus, TriggerType
+from rebuilder.errors import (
+    Denied,
+    NotFound,
+    OutcomeUnknown,
+    RebuilderError,
+    Refused,
+    Throttled,
+    TransientError,
+)
+from tests import images
+
+ARM = "https://management.azure.com"
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.fixture(name="apps")
+def _apps(cloud: LocalCloud) -> Registry:
+    return images.registry(cloud, "myapps")
+
+
+@pytest.fixture(name="tasks")
+def _tasks(cloud: LocalCloud) -> Iterator[ArmTasks]:
+    del cloud  # its environment is what the credential looks for
+    identity = credential("")
+    made = ArmTasks(identity, ARM)
+    yield made
+    made.close()
+    getattr(identity, "close")()  # noqa: B009 - not part of the protocol
+
+
+def ids(apps: Registry, name: str) -> TaskId:
+    """Return a task's id."""
+    return TaskId(RegistryId.parse(apps.id), name)
+
+
+def test_a_registry_tells_its_login_server(cloud: LocalCloud, tasks: ArmTasks) -> None:
+    """The login server is what ARM says, never made from the name."""
+    dnl = images.registry(cloud, "contoso", login_server="contoso-a1b2.azurecr.io")
+
+    found = tasks.registry(RegistryId.parse(dnl.id))
+    assert found.login_server == "contoso-a1b2.azurecr.io"
+
+
+def test_an_unknown_registry_is_not_found(tasks: ArmTasks) -> None:
+    """What ARM does not know is a permanent error."""
+    with pytest.raises(NotFound, match="nothere"):
+        tasks.registry(RegistryId("s", "g", "nothere"))
+
+
+def test_dependencies_are_read_as_acr_records_them(
+    apps: Registry, tasks: ArmTasks, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pinned, tagged, build-time, doubled, Docker Hub's and unusable records are told apart."""
+    images.task(
+        apps,
+        "builder",
+        [
+            images.dependency("MyBase.azurecr.io/node:9", DIGEST),
+            images.dependency("MyBase.azurecr.io/node:9", DIGEST),
+            images.dependency("mybase.azurecr.io/pinned", DIGEST),
+            images.dependency("registry.hub.docker.com/library/golang:1", "", "BuildTime"),
+            images.dependency("mybase.azurecr.io/Bad Name:1"),
+        ],
+        trigger={"baseImageTrigger": {"name": "d", "baseImageTriggerType": "Runtime"}},
+    )
+    with caplog.at_level(logging.WARNING):
+        task = tasks.task(ids(apps, "builder"))
+
+    assert task.enabled
+    assert task.has_step
+    assert task.trigger_type is TriggerType.RUNTIME
+    assert [(str(d.reference), d.kind, d.built_on) for d in task.dependencies] == [
+        ("mybase.azurecr.io/node:9", Kind.RUNTIME, DIGEST),
+        (f"mybase.azurecr.io/pinned@{DIGEST}", Kind.RUNTIME, None),
+        ("docker.io/library/golang:1", Kind.BUILD_TIME, None),
+    ]
+    assert "builder" in caplog.text
+    assert "Bad Name" in caplog.text
+
+
+def test_tasks_without_step_or_trigger(apps: Registry, tasks: ArmTasks) -> None:
+    """System tasks, disabled tasks and tasks without a trigger are read without error."""
+    images.task(apps, "quicktask", None, step=None, isSystemTask=True)
+    images.task(apps, "disabled", [], status="Disabled", trigger=None)
+    every = {"baseImageTrigger": {"name": "d", "baseImageTriggerType": "All"}}
+    images.task(apps, "every", [], trigger=every)
+    found = {task.id.name: task for task in tasks.tasks(RegistryId.parse(apps.id))}
+
+    assert not found["quicktask"].has_step
+    assert not found["disabled"].enabled
+    assert found["disabled"].trigger_type is None
+    assert found["every"].trigger_type is TriggerType.ALL
+
+
+def test_listing_asks_for_dependencies_that_it_leaves_out(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """Whether the list carries dependencies or not, over several pages, the result is the same."""
+    for number in range(5):
+        images.task(apps, f"task{number}", [images.dependency(f"b.azurecr.io/i:{number}")])
+    cloud.arm.behaviour.page_size = 2
+    registry = RegistryId.parse(apps.id)
+    with_list = list(tasks.tasks(registry))
+    cloud.arm.behaviour.list_has_dependencies = False
+    with_get = list(tasks.tasks(registry))
+
+    assert [task.id.name for task in with_list] == [f"task{number}" for number in range(5)]
+    assert with_get == with_list
+
+
+def test_a_scheduled_run_carries_the_token_and_nothing_else(
+    apps: Registry, tasks: ArmTasks
+) -> None:
+    """The run is the task's own: only our token is overridden."""
+    images.task(apps, "builder", [])
+    run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
+
+    request = apps.runs[run_id].request
+    assert request["taskId"].lower() == str(ids(apps, "builder"))
+    assert request["overrideTaskStepProperties"] == {"updateTriggerToken": "dG9rZW4="}
+    assert tasks.run(RegistryId.parse(apps.id), run_id).token == "dG9rZW4="
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault("POST", "scheduleRun", 500, times=9), OutcomeUnknown),
+        (Fault("POST", "scheduleRun", 503, headers={"Retry-After": "0"}, times=9), OutcomeUnknown),
+        (Fault("POST", "scheduleRun", 429, headers={"Retry-After": "7"}, times=9), Throttled),
+        (Fault("POST", "scheduleRun", 0, times=9), OutcomeUnknown),
+        (Fault("POST", "scheduleRun", 0, after=True, times=9), OutcomeUnknown),
+        (Fault("POST", "scheduleRun", 400, "TasksOperationsNotAllowed", times=9), Refused),
+        (Fault("POST", "scheduleRun", 403, "AuthorizationFailed", times=9), Denied),
+        (Fault("POST", "scheduleRun", 404, "ResourceNotFound", times=9), NotFound),
+    ],
+)
+def test_a_run_is_asked_for_once_whatever_happens(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, fault: Fault, error: type[RebuilderError]
+) -> None:
+    """The SDK must not send scheduleRun again; each end has its own error."""
+    images.task(apps, "builder", [])
+    cloud.arm.faults.append(fault)
+    with pytest.raises(error) as raised:
+        tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
+
+    posts = [path for method, path in cloud.arm.requests if method == "POST"]
+    assert len(posts) == 1
+    assert len(apps.runs) == (1 if fault.after else 0)
+    if isinstance(raised.value, Throttled):
+        assert raised.value.retry_after == timedelta(seconds=7)
+    if isinstance(raised.value, Refused):
+        assert raised.value.code == "TasksOperationsNotAllowed"
+
+
+def test_without_a_connection_nothing_was_started(
+    apps: Registry, tasks: ArmTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that never left is transient, and its end is known."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    with pytest.raises(TransientError) as raised:
+        tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
+
+    assert not isinstance(raised.value, OutcomeUnknown)
+
+
+def run_properties(**more: object) -> dict[str, Any]:
+    """Return what ARM tells of a run that succeeded."""
+    return {
+        "status": "Succeeded",
+        "task": "builder",
+        "platform": {"os": "linux"},
+        "createTime": "2026-01-02T03:04:05.0000000Z",
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("properties", "trigger"),
+    [
+        ({"sourceTrigger": {"eventType": "Commit"}}, "Commit"),
+        ({"timerTrigger": {"timerTriggerName": "t"}}, "Timer"),
+        ({"imageUpdateTrigger": {"id": "1"}}, IMAGE_UPDATE),
+        ({}, MANUAL),
+    ],
+)
+def test_triggers_are_named_as_the_azure_cli_does(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, properties: dict[str, Any], trigger: str
+) -> None:
+    """What started a run is told in the CLI's words."""
+    images.task(apps, "builder", [])
+    run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
+    assert cloud.wait_idle(20)
+    apps.runs[run_id].properties = {"runId": run_id, **run_properties(**properties)}
+
+    assert tasks.run(RegistryId.parse(apps.id), run_id).trigger == trigger
+
+
+def test_runs_are_filtered_and_cut(cloud: LocalCloud, apps: Registry, tasks: ArmTasks) -> None:
+    """The newest runs of one task come first, over pages, and no more than asked for."""
+    for name in ("first", "second"):
+        images.task(apps, name, [])
+    started = [tasks.schedule(ids(apps, name), "dG9rZW4=") for name in ("first", "second") * 3]
+    assert cloud.wait_idle(20)
+    output = {"registry": "r.io", "repository": "a", "tag": "1", "digest": DIGEST}
+    apps.runs[started[0]].properties |= {"outputImages": [output], "runErrorMessage": "boom"}
+    cloud.arm.behaviour.page_size = 2
+    registry = RegistryId.parse(apps.id)
+
+    every = tasks.runs(registry, top=4)
+    of_first = tasks.runs(registry, task="first", top=9)
+    assert [run.run_id for run in every] == started[:-5:-1]
+    assert [run.run_id for run in of_first] == [started[4], started[2], started[0]]
+    assert of_first[-1].output_images == (f"r.io/a:1@{DIGEST}",)
+    assert of_first[-1].error == "boom"
+    assert {run.status for run in every} == {RunStatus.FAILED}
+    assert {run.platform for run in every} == {"Linux"}
+
+
+class NoCredential:
+    """A credential that finds none."""
+
+    def get_token(self, *_: str, **__: object) -> AccessToken:
+        """Raise what azure-identity raises."""
+        raise ClientAuthenticationError("nobody is logged in\nsecond line with details")
+
+
+def test_a_missing_credential_says_what_to_do(apps: Registry) -> None:
+    """Without an identity the error names the way out, on one line."""
+    tasks = ArmTasks(NoCredential(), ARM)
+    with pytest.raises(Denied, match="az login") as raised:
+        tasks.task(ids(apps, "builder"))
+
+    assert "second line" not in str(raised.value)
+    tasks.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "kind"),
+    [
+        ("IDENTITY_ENDPOINT", "ManagedIdentityCredential"),
+        ("MSI_ENDPOINT", "ManagedIdentityCredential"),
+        ("", "DefaultAzureCredential"),
+    ],
+)
+def test_the_identity_fits_the_place(variable: str, kind: str) -> None:
+    """Where Azure offers a managed identity it is used, else the developer's own."""
+    made = credential("", {variable: "http://127.0.0.1:1"})
+
+    assert type(made).__name__ == kind
+    getattr(made, "close")()  # noqa: B009 - not part of the protocol
+
+
+def test_a_federated_identity_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Kubernetes the workload identity is taken."""
+    env = {"AZURE_FEDERATED_TOKEN_FILE": "/token", "AZURE_TENANT_ID": "t"}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+
+    assert type(credential("client", env)).__name__ == "WorkloadIdentityCredential"

@@ -1,0 +1,74 @@
+"""Images and tasks for tests, made over HTTP and in ARM's wire form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from localcloud.builds.client import CONFIG, MANIFEST, Client
+from localcloud.cloud import LocalCloud
+from localcloud.registry.auth import TOKEN_USER
+from localcloud.state import Json, Registry, Task
+
+SUBSCRIPTIONS = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
+
+
+def registry(cloud: LocalCloud, name: str, subscription: int = 0, **more: Any) -> Registry:  # noqa: ANN401
+    """Create a registry in one of two subscriptions."""
+    return cloud.create_registry(
+        subscription_id=SUBSCRIPTIONS[subscription],
+        resource_group=f"rg-{name}",
+        name=name,
+        location="westeurope",
+        **more,
+    )
+
+
+def push(cloud: LocalCloud, target: Registry, repository: str, reference: str, text: str) -> str:
+    """Push a small image that `text` makes different; return its digest.
+
+    A reference of "" pushes by digest, without a tag.
+    """
+    credentials = {target.login_server: (TOKEN_USER, cloud.registry.registry_token(target, "t"))}
+    with Client(cloud.network, credentials) as client:
+        host = target.login_server
+        settings = {"Env": [f"TEXT={text}"]}
+        config = json.dumps({"architecture": "amd64", "os": "linux", "config": settings}).encode()
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"mediaType": CONFIG, **client.push_blob(host, repository, config)},
+            "layers": [],
+        }
+        data = json.dumps(manifest, indent=3).encode()
+        tag = reference or f"sha256:{hashlib.sha256(data).hexdigest()}"
+        return client.push_manifest(host, repository, tag, manifest)
+
+
+def dependency(image: str, digest: str = "", kind: str = "RunTime") -> Json:
+    """Return a recorded dependency: image is registry/repository:tag."""
+    host, _, rest = image.partition("/")
+    repository, _, tag = rest.partition(":")
+    record = {"type": kind, "registry": host, "repository": repository}
+    return {**record, "tag": tag, "digest": digest}
+
+
+def task(
+    target: Registry, name: str, dependencies: list[Json] | None, **properties: object
+) -> Task:
+    """Create a task with what ACR has recorded about it."""
+    step: Json = {
+        "type": "Docker",
+        "contextPath": "https://github.com/contoso/app.git",
+        "dockerFilePath": "Dockerfile",
+        "imageNames": [f"{name}:{{{{.Run.ID}}}}"],
+        "baseImageDependencies": dependencies,
+    }
+    made = Task(
+        name,
+        target.location,
+        {"status": "Enabled", "step": step, "provisioningState": "Succeeded", **properties},
+    )
+    target.tasks[name.lower()] = made
+    return made
