@@ -7,5 +7,8 @@ import azure.functions as func
 from functions import image_pushed, plan_rebuilds, start_build, track_build
 
 app = func.FunctionApp()
+# Said by hand, because azure-functions otherwise warns, on every start of an app without HTTP
+# triggers, that the auth level of its HTTP triggers has no effect.
+app._require_auth_level = True  # noqa: SLF001
 for module in (image_pushed, plan_rebuilds, start_build, track_build):
     app.register_functions(module.blueprint)

@@ -98,7 +98,7 @@ class FunctionsHost:
         self._server.start()
         self.url = f"http://127.0.0.1:{self._server.port}"
         try:
-            self.host_settings = read_host_json(self.folder)
+            self.host_settings = read_host_json(self.folder, self.settings)
         except HostError as error:
             self._fail(str(error))
             return

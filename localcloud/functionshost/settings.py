@@ -13,6 +13,7 @@ from typing import Any
 _REFERENCE = re.compile(r"%([^%]+)%")
 _TIME = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,7})?)?")
 _RECEIVE_LIMIT = 32
+_OVERRIDE = "AzureFunctionsJobHost__"
 
 
 class HostError(Exception):
@@ -58,8 +59,12 @@ def parse_time(text: str) -> timedelta:
     )
 
 
-def read_host_json(folder: Path) -> HostSettings:
+def read_host_json(folder: Path, settings: Mapping[str, str]) -> HostSettings:
     """Read and check host.json.
+
+    Args:
+        folder: Where it is.
+        settings: App settings; `AzureFunctionsJobHost__a__b` comes before `a.b` of the file.
 
     Raises:
         HostError: It is missing, not JSON, of another version, or has a value out of range.
@@ -68,6 +73,7 @@ def read_host_json(folder: Path) -> HostSettings:
         content = json.loads((folder / "host.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HostError(f"host.json cannot be read: {error}") from error
+    _override(content, settings)
     if content.get("version") != "2.0":
         raise HostError("host.json is missing the property 'version' of value '2.0'")
     extensions = content.get("extensions") or {}
@@ -77,6 +83,17 @@ def read_host_json(folder: Path) -> HostSettings:
         str((extensions.get("http") or {}).get("routePrefix", "api")),
         None if str(timeout) == "-1" else parse_time(str(timeout)),
     )
+
+
+def _override(content: dict[str, Any], settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        if not name.startswith(_OVERRIDE):
+            continue
+        *parents, last = name.removeprefix(_OVERRIDE).split("__")
+        target = content
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = int(value) if value.isdecimal() else value
 
 
 def _queues(values: Mapping[str, Any]) -> QueueOptions:

@@ -61,6 +61,15 @@ def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecisi
         TransientError: Nothing was started, or the claim's lease still protects what was.
     """
     try:
+        return _start(context, message, owner)
+    except Conflict as error:
+        # Another delivery was quicker. What it does is seen when this one comes back.
+        _later(context, message, context.settings.track_interval, str(error))
+        return None
+
+
+def _start(context: Context, message: StartBuild, owner: str) -> TaskDecision | Rebuild | None:
+    try:
         task = context.tasks.task(message.task)
     except NotFound:
         return _decided(context, message, TaskGone(message.task))
@@ -131,8 +140,9 @@ def _same_digests(
         return _decided(context, message, RebuildUnderWay(head.task, head.id, head.run_id))
     now = context.now()
     if now < head.lease_until:
-        # Its holder may have died: come back when the lease is over.
-        _later(context, message, head.lease_until - now, f"lease of {head.id}")
+        # Its holder may have died; soon the claim is a run, or the lease is over.
+        delay = min(head.lease_until - now, context.settings.track_interval)
+        _later(context, message, delay, f"lease of {head.id}")
         return None
     held = context.ledger.save(replace(head, owner=wanted.owner, lease_until=wanted.lease_until))
     run = _find_run(context, held)

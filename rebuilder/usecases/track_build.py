@@ -9,7 +9,7 @@ from datetime import timedelta
 from rebuilder.core.messages import RUNS, TrackBuild
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.tasks import RunStatus
-from rebuilder.errors import NotFound, Throttled
+from rebuilder.errors import Conflict, NotFound, Throttled
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,15 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
     Raises:
         TransientError: Nothing was learnt.
     """
+    try:
+        return _look(context, message)
+    except Conflict as error:
+        # Two messages for one record, at once: the other was quicker, and goes on.
+        log.info("task %s: %s", message.task, error)
+        return None
+
+
+def _look(context: Context, message: TrackBuild) -> Rebuild | None:
     rebuild = context.ledger.rebuild(message.task, message.sequence)
     if (
         rebuild is None

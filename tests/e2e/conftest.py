@@ -1,0 +1,142 @@
+"""The whole system: local cloud, Functions host, our functions, either store."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from localcloud.cloud import LocalCloud
+from localcloud.eventgrid import Schema, Subscription
+from localcloud.functionshost import FunctionsHost, Invocation
+from localcloud.state import Registry
+from rebuilder.composition import compose, release
+from rebuilder.core.messages import BUILDS, PUSHES, RUNS
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.explain import Explanation, explain
+from tests import images
+from tests.azurite import Azurite
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_SETTLE_SECONDS = 60
+
+
+class World:
+    """A cloud with one base registry and two application registries, and the app running."""
+
+    def __init__(self, cloud: LocalCloud, storage: str, folder: Path) -> None:
+        self.cloud = cloud
+        self.base = images.registry(cloud, "mybase", 0)
+        self.apps = images.registry(cloud, "myapps", 0)
+        self.others = images.registry(cloud, "theirapps", 1)
+        self.invocations: list[Invocation] = []
+        self._folder = folder
+        self._storage = storage
+        self.settings = {
+            "AzureWebJobsStorage": storage,
+            "REBUILDER_BASE_REGISTRIES": self.base.id,
+            "REBUILDER_TASK_REGISTRIES": f"{self.apps.id}, {self.others.id}",
+            "REBUILDER_TRACK_SECONDS": "1",
+            "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.1",
+        }
+        self.host = FunctionsHost(
+            ROOT, self.settings, data=folder, on_invocation=self.invocations.append
+        )
+
+    def subscribe(
+        self, registry: Registry | None = None, schema: Schema = "EventGridSchema"
+    ) -> Subscription:
+        """Let a registry's events reach image_pushed."""
+        return self.cloud.eventgrid.subscribe(
+            registry or self.base, schema, self.host.eventgrid_url("image_pushed"), schema=schema
+        )
+
+    def push(self, text: str, reference: str = "9", repository: str = "images/node") -> str:
+        """Push an image to the base registry; return its digest."""
+        return images.push(self.cloud, self.base, repository, reference, text)
+
+    def task(self, registry: Registry, name: str, digest: str, **properties: object) -> TaskId:
+        """Create a task that was last built on images/node:9 at a digest, and can be run."""
+        folder = self._folder / "context"
+        folder.mkdir(exist_ok=True)
+        (folder / "Dockerfile").write_text("FROM mybase.azurecr.io/images/node:9\nLABEL a=b\n")
+        self.cloud.map_context("https://github.com/contoso/app.git", folder)
+        credentials = {"customRegistries": {"mybase.azurecr.io": {"identity": "[system]"}}}
+        recorded = [images.dependency("mybase.azurecr.io/images/node:9", digest)]
+        images.task(registry, name, recorded, **{"credentials": credentials, **properties})
+        return TaskId(RegistryId.parse(registry.id), name)
+
+    def settle(self) -> None:
+        """Wait until every event and every message has been worked off."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        quiet = 0
+        while quiet < 2:
+            assert time.monotonic() < deadline, f"still busy: {self._waiting()}"
+            idle = self.cloud.wait_idle(_SETTLE_SECONDS)
+            quiet = quiet + 1 if idle and sum(self._waiting().values()) == 0 else 0
+            time.sleep(0.05)
+
+    def _waiting(self) -> dict[str, int]:
+        """Count the messages of each queue, hidden and delayed ones too."""
+        if self._storage.startswith("sqlite:"):
+            with closing(sqlite3.connect(self._storage.removeprefix("sqlite:"))) as db:
+                return dict(db.execute("SELECT queue, COUNT(*) FROM messages GROUP BY queue"))
+        counts = {}
+        with QueueServiceClient.from_connection_string(self._storage) as service:
+            for queue in (PUSHES, BUILDS, RUNS):
+                try:
+                    properties = service.get_queue_client(queue).get_queue_properties()
+                    counts[queue] = int(properties.approximate_message_count or 0)
+                except ResourceNotFoundError:
+                    counts[queue] = 0
+        return counts
+
+    @property
+    def context(self) -> Context:
+        """The product, as its command sees it."""
+        return compose(self.settings)
+
+    def explain(self, image: str) -> Explanation:
+        """Ask the product about an image."""
+        return explain(self.context, ImageReference.parse(image))
+
+    def failed(self) -> list[Invocation]:
+        """Return the invocations that raised."""
+        return [invocation for invocation in self.invocations if not invocation.result.ok]
+
+
+@pytest.fixture(name="storage", params=["sqlite", "azurite"])
+def _storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'rebuilder.db'}"
+    azurite: Azurite = request.getfixturevalue("azurite")
+    _empty(azurite.connection_string)
+    return azurite.connection_string
+
+
+def _empty(connection_string: str) -> None:
+    """Remove what another test left in the shared Azurite."""
+    with QueueServiceClient.from_connection_string(connection_string) as queues:
+        for queue in queues.list_queues():
+            queues.delete_queue(queue)
+    with TableServiceClient.from_connection_string(connection_string) as tables:
+        for table in tables.list_tables():
+            tables.delete_table(table.name)
+
+
+@pytest.fixture(name="world")
+def _world(cloud: LocalCloud, storage: str, tmp_path: Path) -> Iterator[World]:
+    world = World(cloud, storage, tmp_path)
+    world.host.start()
+    yield world
+    world.host.stop()
+    release()
