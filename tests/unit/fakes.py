@@ -1,0 +1,198 @@
+"""Small stand-ins for the ports that a use case calls, with a clock moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import Registry, RegistryId, TaskId
+from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task, TriggerType
+from rebuilder.errors import NotFound, RebuilderError
+from rebuilder.settings import Settings
+from rebuilder.sqlite.ledger import SqliteLedger
+from rebuilder.usecases.context import Context
+
+BASE = RegistryId("s1", "g", "mybase")
+APPS = RegistryId("s1", "g", "myapps")
+OTHERS = RegistryId("s2", "g", "theirapps")
+OLD, NEW, NEWER = (f"sha256:{letter * 64}" for letter in "abc")
+NODE = "mybase.azurecr.io/images/node:9"
+
+
+def dependency(
+    image: str = NODE, built_on: str | None = OLD, kind: Kind = Kind.RUNTIME
+) -> Dependency:
+    """Return a dependency."""
+    return Dependency(ImageReference.parse(image), kind, built_on)
+
+
+def task(
+    name: str = "build-app",
+    *dependencies: Dependency,
+    registry: RegistryId = APPS,
+    enabled: bool = True,
+    has_step: bool = True,
+    trigger: TriggerType | None = None,
+) -> Task:
+    """Return a task that is built on images/node:9 unless told otherwise."""
+    found = dependencies or (dependency(),)
+    return Task(TaskId(registry, name), enabled, has_step, trigger, found)
+
+
+def run(run_id: str, **changes: object) -> Run:
+    """Return a run that is going on."""
+    values: dict[str, object] = {
+        "run_id": run_id,
+        "task": "build-app",
+        "status": RunStatus.RUNNING,
+        "platform": "Linux",
+        "trigger": MANUAL,
+        "created": None,
+        "started": None,
+        "finished": None,
+        "output_images": (),
+        "token": None,
+        "error": None,
+    }
+    return Run(**{**values, **changes})  # type: ignore[arg-type] # checked by the dataclass's users
+
+
+@dataclass
+class Time:
+    """A clock moved by hand."""
+
+    now: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeTasks:
+    """Tasks and runs; `failures` are raised instead of the next answers."""
+
+    known: dict[TaskId, Task] = field(default_factory=dict)
+    found_runs: dict[str, Run] = field(default_factory=dict)
+    scheduled: list[tuple[TaskId, str]] = field(default_factory=list)
+    failures: dict[str, list[RebuilderError]] = field(default_factory=dict)
+    effect_first: bool = False
+
+    def add(self, *tasks: Task) -> None:
+        """Add or replace tasks."""
+        self.known |= {task.id: task for task in tasks}
+
+    def _fail(self, what: str) -> None:
+        if waiting := self.failures.get(what):
+            raise waiting.pop(0)
+
+    def registry(self, registry: RegistryId) -> Registry:
+        """Read a registry."""
+        self._fail("registry")
+        return Registry(registry, f"{registry.name}.azurecr.io")
+
+    def tasks(self, registry: RegistryId) -> Iterable[Task]:
+        """Read the tasks of a registry."""
+        self._fail(f"tasks of {registry.name}")
+        return [task for task in self.known.values() if task.id.registry == registry]
+
+    def task(self, task: TaskId) -> Task:
+        """Read a task."""
+        self._fail("task")
+        if task not in self.known:
+            raise NotFound(str(task))
+        return self.known[task]
+
+    def schedule(self, task: TaskId, token: str) -> str:
+        """Start a run."""
+        if not self.effect_first:
+            self._fail("schedule")
+        self.scheduled.append((task, token))
+        run_id = f"ca{len(self.scheduled)}"
+        self.found_runs[run_id] = run(run_id, token=token)
+        self._fail("schedule")
+        return run_id
+
+    def run(self, registry: RegistryId, run_id: str) -> Run:
+        """Read a run."""
+        del registry
+        self._fail("run")
+        if run_id not in self.found_runs:
+            raise NotFound(run_id)
+        return self.found_runs[run_id]
+
+    def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
+        """Read the newest runs."""
+        del registry
+        found = [r for r in self.found_runs.values() if task in (None, r.task)]
+        return found[::-1][:top]
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class FakeImages:
+    """Digests by tag; a failure is raised instead."""
+
+    digests: dict[str, str | None] = field(default_factory=dict)
+    came: dict[str, datetime] = field(default_factory=dict)
+    failure: RebuilderError | None = None
+
+    def digest(self, login_server: str, repository: str, tag: str) -> str | None:
+        """Return what a tag names."""
+        if self.failure:
+            raise self.failure
+        return self.digests.get(f"{login_server}/{repository}:{tag}")
+
+    def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
+        """Return when a digest came."""
+        del login_server, repository
+        if self.failure:
+            raise self.failure
+        return self.came.get(digest)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class FakeQueue:
+    """What was sent."""
+
+    sent: list[tuple[str, str, timedelta]] = field(default_factory=list)
+
+    def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
+        """Put a message into a queue."""
+        self.sent.append((queue, body, delay))
+
+    def take(self, queue: str) -> list[tuple[str, timedelta]]:
+        """Take every message out of a queue."""
+        taken = [(body, delay) for name, body, delay in self.sent if name == queue]
+        self.sent = [message for message in self.sent if message[0] != queue]
+        return taken
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class World:
+    """A context of fakes; the ledger is a real one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.time = Time()
+        self.tasks = FakeTasks()
+        self.images = FakeImages({NODE: NEW})
+        self.queue = FakeQueue()
+        self.ledger = SqliteLedger(folder / "ledger.db")
+        self.settings = Settings(frozenset({BASE}), (APPS, OTHERS), "sqlite:unused")
+        self.context = Context(
+            self.settings, self.ledger, self.queue, self.tasks, self.images, self.time
+        )

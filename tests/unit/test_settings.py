@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rebuilder import settings
+from rebuilder.core.registries import RegistryId
+from rebuilder.errors import InvalidSettings
+from rebuilder.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+REGISTRY = (
+    "/subscriptions/S/resourceGroups/G/providers/Microsoft.ContainerRegistry/registries/mybase"
+)
+GOOD = {
+    "REBUILDER_BASE_REGISTRIES": REGISTRY,
+    "REBUILDER_TASK_REGISTRIES": f"{REGISTRY},\n{REGISTRY.upper()} ,{REGISTRY}2",
+    "AzureWebJobsStorage": "sqlite:/tmp/x.db",
+}
+
+
+def test_the_least_that_is_needed() -> None:
+    """Three settings are enough; lists take commas and lines and hold each registry once."""
+    read = Settings.from_env(GOOD)
+
+    assert read.base_registries == {RegistryId("s", "g", "mybase")}
+    assert [registry.name for registry in read.task_registries] == ["mybase", "mybase2"]
+    assert read.arm_endpoint == "https://management.azure.com"
+    assert read.track_interval == timedelta(seconds=15)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"REBUILDER_BASE_REGISTRIES": ""}, "REBUILDER_BASE_REGISTRIES is missing"),
+        ({"REBUILDER_TASK_REGISTRIES": "myapps"}, "REBUILDER_TASK_REGISTRIES: 'myapps'"),
+        ({"AzureWebJobsStorage": ""}, "AzureWebJobsStorage is missing"),
+        ({"AzureWebJobsStorage": "sqlite:"}, "names no file"),
+        ({"REBUILDER_ARM_ENDPOINT": "http://arm"}, "write https://HOST"),
+        ({"REBUILDER_ARM_ENDPOINT": "https://"}, "write https://HOST"),
+        ({"REBUILDER_TRACK_SECONDS": "0"}, "1 to 3600"),
+        ({"REBUILDER_TRACK_SECONDS": "soon"}, "1 to 3600"),
+        ({"REBUILDER_TRACK_SECONDS": "3601"}, "1 to 3600"),
+    ],
+)
+def test_wrong_settings_are_named(changes: dict[str, str], problem: str) -> None:
+    """A wrong setting is named with what it should be."""
+    with pytest.raises(InvalidSettings, match=problem):
+        Settings.from_env({**GOOD, **changes})
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Nobody should have to try again for each mistake."""
+    with pytest.raises(InvalidSettings) as raised:
+        Settings.from_env({})
+
+    assert len(raised.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"AzureWebJobsStorage__accountName": "store"},
+        {
+            "AzureWebJobsStorage__queueServiceUri": "https://q",
+            "AzureWebJobsStorage__tableServiceUri": "https://t",
+            "AzureWebJobsStorage__clientId": "id",
+        },
+    ],
+)
+def test_an_account_can_be_named_without_a_key(parts: dict[str, str]) -> None:
+    """Storage by identity needs no connection string."""
+    read = Settings.from_env({**GOOD, "AzureWebJobsStorage": "", **parts})
+
+    assert read.storage == ""
+    assert (read.storage_account or read.queue_endpoint) in parts.values()
+
+
+def test_secrets_are_not_shown() -> None:
+    """A connection string holds a key, so the settings do not print it."""
+    assert "AccountKey" not in repr(
+        Settings.from_env({**GOOD, "AzureWebJobsStorage": "AccountKey=secret"})
+    )
+
+
+def test_the_sample_holds_exactly_the_settings() -> None:
+    """local.settings.sample.json, settings.py and README name the same settings."""
+    values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    names = {
+        value
+        for name, value in vars(settings).items()
+        if name.isupper() and not name.startswith("_") and name != "SQLITE"
+    }
+
+    assert set(values) == names | {"FUNCTIONS_WORKER_RUNTIME"}
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in names if f"`{name}`" not in readme] == []
+    filled = {**values, "AZURE_CLIENT_ID": ""}
+    assert Settings.from_env(filled).storage == "UseDevelopmentStorage=true"

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from rebuilder.core.decisions import (
+    AlreadyBuiltOn,
+    BuiltWhileMoving,
+    RebuildFailed,
+    RebuildUnderWay,
+    TagGone,
+    TaskGone,
+)
+from rebuilder.core.events import Push
+from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
+from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.tasks import MANUAL, RunStatus
+from rebuilder.errors import Denied, OutcomeUnknown, Refused, Throttled, TransientError
+from rebuilder.usecases.start_build import LEASE, start_build
+from rebuilder.usecases.track_build import track_build
+from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
+
+PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
+MESSAGE = StartBuild(PUSH, task().id)
+
+
+@pytest.fixture(autouse=True)
+def _one_task(world: World) -> None:
+    world.tasks.add(task())
+
+
+def head(world: World) -> Rebuild:
+    """Return the newest rebuild of the task."""
+    found = world.ledger.head(task().id)
+    assert found is not None
+    return found
+
+
+def decided(world: World) -> list[str]:
+    """Return the codes of what was recorded about the push."""
+    return [record.decision.code for record in world.ledger.decisions(PUSH)]
+
+
+def test_a_build_is_claimed_scheduled_and_followed(world: World) -> None:
+    """The claim comes first, then the run with its token, then the message that follows it."""
+    rebuild = start_build(world.context, MESSAGE, "me")
+
+    assert isinstance(rebuild, Rebuild)
+    assert rebuild == head(world)
+    assert (rebuild.state, rebuild.run_id) == (State.SCHEDULED, "ca1")
+    assert rebuild.bases == (f"{NODE}@{NEW}",)
+    assert rebuild.push == PUSH.key
+    assert world.tasks.scheduled == [(task().id, rebuild.token)]
+    ((body, delay),) = world.queue.take(RUNS)
+    assert TrackBuild.decode(body) == TrackBuild(task().id, 1, rebuild.version)
+    assert delay == world.settings.track_interval
+
+
+def test_what_the_tag_names_now_counts(world: World) -> None:
+    """An event that is overtaken builds on the newest image, once."""
+    world.images.digests[NODE] = NEWER
+    start_build(world.context, MESSAGE, "me")
+    start_build(world.context, replace(MESSAGE, push=replace(PUSH, digest=NEWER)), "you")
+
+    assert head(world).bases == (f"{NODE}@{NEWER}",)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_without_the_role_the_event_counts(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A registry that may not be read does not stop the rebuild; the log says so."""
+    world.images.failure = Denied("no role")
+    start_build(world.context, MESSAGE, "me")
+
+    assert head(world).bases == (f"{NODE}@{NEW}",)
+    assert "no role" in caplog.text
+
+
+def test_the_task_is_gone(world: World) -> None:
+    """A task that was deleted since the plan is a decision, not an error."""
+    world.tasks.known.clear()
+
+    assert start_build(world.context, MESSAGE, "me") == TaskGone(task().id)
+    assert decided(world) == ["task-gone"]
+
+
+def test_the_tag_is_gone(world: World) -> None:
+    """A tag that was deleted since the push cannot be built on."""
+    world.images.digests.clear()
+
+    assert start_build(world.context, MESSAGE, "me") == TagGone(task().id, NODE)
+    assert world.tasks.scheduled == []
+
+
+def test_there_is_no_more_reason(world: World) -> None:
+    """A task that was built on the digest meanwhile is left alone."""
+    world.tasks.add(task("build-app", dependency(built_on=NEW)))
+
+    assert isinstance(start_build(world.context, MESSAGE, "me"), AlreadyBuiltOn)
+    assert decided(world) == ["already-built-on"]
+
+
+def test_a_build_that_began_too_early_is_no_proof(world: World) -> None:
+    """A record that names the new digest after a run that began before it: rebuild."""
+    world.tasks.add(task("build-app", dependency(built_on=NEW)))
+    began = world.time.now - timedelta(hours=1)
+    world.tasks.found_runs["ca0"] = run("ca0", status=RunStatus.SUCCEEDED, started=began)
+    world.images.came[NEW] = began + timedelta(minutes=1)
+    start_build(world.context, MESSAGE, "me")
+
+    assert head(world).state is State.SCHEDULED
+    assert BuiltWhileMoving.rebuild
+
+
+def test_a_build_of_ours_is_proof(world: World) -> None:
+    """What our own rebuild succeeded on needs no further proof."""
+    start_build(world.context, MESSAGE, "me")
+    finish(world)
+    world.tasks.add(task("build-app", dependency(built_on=NEW)))
+    decision = start_build(world.context, MESSAGE, "me")
+
+    assert decision == AlreadyBuiltOn(task().id, NODE, NEW, "ledger of rebuilds")
+
+
+def finish(world: World, status: RunStatus = RunStatus.SUCCEEDED) -> None:
+    """Let the newest rebuild's run end and be looked at."""
+    rebuild = head(world)
+    run_id = rebuild.run_id or ""
+    ended = replace(world.tasks.found_runs[run_id], status=status)
+    world.tasks.found_runs[run_id] = ended
+    track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
+
+
+@pytest.mark.parametrize(
+    ("status", "decision"),
+    [(RunStatus.SUCCEEDED, AlreadyBuiltOn), (RunStatus.TIMEOUT, RebuildFailed)],
+)
+def test_the_ledger_knows_even_if_arm_does_not(
+    world: World, status: RunStatus, decision: type
+) -> None:
+    """ARM's record may stay old after our run: the same digests are still not built twice."""
+    start_build(world.context, MESSAGE, "me")
+    finish(world, status)
+
+    assert isinstance(start_build(world.context, MESSAGE, "you"), decision)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_a_second_message_finds_the_rebuild_under_way(world: World) -> None:
+    """While the run goes on, another message starts nothing and makes sure it is followed."""
+    start_build(world.context, MESSAGE, "me")
+    world.queue.sent.clear()
+    decision = start_build(world.context, MESSAGE, "you")
+
+    assert isinstance(decision, RebuildUnderWay)
+    assert decision.run == "ca1"
+    assert len(world.queue.take(RUNS)) == 1
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_older_digests_end_first(world: World) -> None:
+    """A newer image waits for the run that is going on, then is built."""
+    start_build(world.context, MESSAGE, "me")
+    world.images.digests[NODE] = NEWER
+    newer = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
+    assert start_build(world.context, newer, "you") is None
+    ((body, delay),) = world.queue.take(BUILDS)
+    assert StartBuild.decode(body) == newer
+    assert delay == world.settings.track_interval
+    finish(world)
+    start_build(world.context, newer, "you")
+
+    assert head(world).sequence == 2
+    assert head(world).bases == (f"{NODE}@{NEWER}",)
+    assert len(world.tasks.scheduled) == 2
+
+
+def test_throttling_is_waited_for(world: World) -> None:
+    """A refusal for now puts the message back for as long as ARM asked; then it is scheduled."""
+    world.tasks.failures["schedule"] = [Throttled("slow down", timedelta(seconds=17))]
+    assert start_build(world.context, MESSAGE, "me") is None
+    ((_, delay),) = world.queue.take(BUILDS)
+    assert delay == timedelta(seconds=17)
+    start_build(world.context, MESSAGE, "you")
+
+    assert (head(world).sequence, head(world).state) == (1, State.SCHEDULED)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_a_failed_connection_is_tried_again(world: World) -> None:
+    """Nothing was sent: the delivery fails, and the next one schedules at once."""
+    world.tasks.failures["schedule"] = [TransientError("no connection")]
+    with pytest.raises(TransientError):
+        start_build(world.context, MESSAGE, "me")
+    start_build(world.context, MESSAGE, "you")
+
+    assert (head(world).sequence, head(world).state) == (1, State.SCHEDULED)
+
+
+@pytest.mark.parametrize("effect", [True, False])
+@pytest.mark.parametrize("token_shown", [True, False])
+def test_a_lost_answer_is_looked_up(world: World, *, effect: bool, token_shown: bool) -> None:
+    """No answer: after the lease the run is looked for, adopted if there, else scheduled."""
+    world.tasks.failures["schedule"] = [OutcomeUnknown("cut")]
+    world.tasks.effect_first = effect
+    assert start_build(world.context, MESSAGE, "me") is None
+    assert head(world).state is State.CLAIMED
+    assert start_build(world.context, MESSAGE, "you") is None  # the lease still holds
+    if effect and not token_shown:
+        made = world.tasks.found_runs["ca1"]
+        created = world.time.now + timedelta(seconds=1)
+        world.tasks.found_runs["ca1"] = replace(made, token=None, created=created)
+    world.time.pass_(LEASE.total_seconds() + 1)
+    start_build(world.context, MESSAGE, "you")
+
+    assert (head(world).state, head(world).run_id) == (State.SCHEDULED, "ca1")
+    assert head(world).owner == "you"
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_foreign_runs_are_not_adopted(world: World) -> None:
+    """Older runs, runs with another token and triggered runs are not ours."""
+    world.tasks.failures["schedule"] = [OutcomeUnknown("cut")]
+    start_build(world.context, MESSAGE, "me")
+    early, late = world.time.now - timedelta(minutes=1), world.time.now
+    world.tasks.found_runs |= {
+        "cb1": run("cb1", created=early, trigger=MANUAL),
+        "cb2": run("cb2", created=late, token="b3RoZXI="),
+        "cb3": run("cb3", created=late, trigger="Commit"),
+        "cb4": run("cb4", created=None),
+    }
+    world.time.pass_(LEASE.total_seconds() + 1)
+    start_build(world.context, MESSAGE, "you")
+
+    assert head(world).run_id == "ca1"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [Refused("TasksOperationsNotAllowed", "ask support"), Denied("scheduleRun/action missing")],
+)
+def test_a_refusal_is_an_outcome(world: World, refusal: Exception) -> None:
+    """What ARM will never do is recorded and acknowledged, and not tried again."""
+    world.tasks.failures["schedule"] = [refusal]  # type: ignore[list-item] # both are errors of ours
+    start_build(world.context, MESSAGE, "me")
+
+    assert head(world).state is State.FAILED
+    assert head(world).outcome == str(refusal)
+    assert isinstance(start_build(world.context, MESSAGE, "me"), RebuildFailed)
+    assert world.tasks.scheduled == []
+
+
+@pytest.mark.parametrize("effect", [True, False])
+def test_an_abandoned_older_claim_does_not_block(world: World, *, effect: bool) -> None:
+    """A claim whose holder died before the base moved on is closed or adopted, then overtaken."""
+    world.tasks.failures["schedule"] = [OutcomeUnknown("cut")]
+    world.tasks.effect_first = effect
+    start_build(world.context, MESSAGE, "me")
+    world.images.digests[NODE] = NEWER
+    newer = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
+    assert start_build(world.context, newer, "you") is None
+    world.time.pass_(LEASE.total_seconds() + 1)
+    assert start_build(world.context, newer, "you") is None
+    if effect:
+        assert head(world).run_id == "ca1"
+        finish(world)
+    start_build(world.context, newer, "you")
+
+    first = world.ledger.rebuild(task().id, 1)
+    assert first is not None
+    assert first.state is (State.SUCCEEDED if effect else State.FAILED)
+    assert (head(world).sequence, head(world).bases) == (2, (f"{NODE}@{NEWER}",))
+
+
+def test_other_bases_belong_to_the_key(world: World) -> None:
+    """Two bases that move together are one rebuild, whichever push comes first."""
+    go = "mybase.azurecr.io/images/go:1"
+    world.images.digests[go] = NEW
+    unknown = dependency("mybase.azurecr.io/images/gone:1", None)
+    hub = dependency("docker.io/library/alpine:3")
+    world.tasks.add(task("build-app", dependency(), dependency(go), unknown, hub))
+    start_build(world.context, MESSAGE, "me")
+    other = replace(PUSH, repository="images/go", tag="1")
+    decision = start_build(world.context, StartBuild(other, task().id), "you")
+
+    assert isinstance(decision, RebuildUnderWay)
+    assert head(world).bases == (f"{go}@{NEW}", f"{NODE}@{NEW}")
+    assert OLD not in head(world).key
+
+
+def test_a_claim_that_another_won_comes_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two deliveries that claim at once: one goes on, the other comes back later."""
+    monkeypatch.setattr(type(world.ledger), "claim", lambda *_: False)
+
+    assert start_build(world.context, MESSAGE, "me") is None
+    assert len(world.queue.take(BUILDS)) == 1
+    assert world.tasks.scheduled == []

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from rebuilder.core.events import Push
+from rebuilder.core.messages import RUNS, StartBuild, TrackBuild
+from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.tasks import RunStatus
+from rebuilder.errors import Conflict, Throttled
+from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.track_build import track_build
+from tests.unit.fakes import BASE, NEW, NODE, World, dependency, task
+
+PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
+
+
+@pytest.fixture(name="started")
+def _started(world: World) -> Rebuild:
+    world.tasks.add(task())
+    rebuild = start_build(world.context, StartBuild(PUSH, task().id), "me")
+    assert isinstance(rebuild, Rebuild)
+    world.queue.sent.clear()
+    return rebuild
+
+
+def message(rebuild: Rebuild) -> TrackBuild:
+    """Return the message that follows a rebuild's record."""
+    return TrackBuild(rebuild.task, rebuild.sequence, rebuild.version)
+
+
+def end(world: World, status: RunStatus, **changes: object) -> None:
+    """Let the run end."""
+    held = world.tasks.found_runs["ca1"]
+    world.tasks.found_runs["ca1"] = replace(held, status=status, **changes)  # type: ignore[arg-type] # fields of Run
+
+
+def test_a_run_is_followed_to_its_end(world: World, started: Rebuild) -> None:
+    """Each look at a running run sends the next one; the end is recorded with its outputs."""
+    assert track_build(world.context, message(started)) is None
+    ((body, delay),) = world.queue.take(RUNS)
+    assert delay == world.settings.track_interval
+    end(world, RunStatus.SUCCEEDED, output_images=(f"myapps.azurecr.io/app:1@{NEW}",))
+    world.tasks.add(task("build-app", dependency(built_on=NEW)))
+    done = track_build(world.context, TrackBuild.decode(body))
+
+    assert done is not None
+    assert done == world.ledger.head(task().id)
+    assert (done.state, done.outcome) == (State.SUCCEEDED, "Succeeded")
+    assert done.output_images == (f"myapps.azurecr.io/app:1@{NEW}",)
+    assert done.dependencies == (f"{NODE}@{NEW}",)
+    assert done.finished_at == world.time.now
+    assert world.queue.sent == []
+
+
+@pytest.mark.parametrize(
+    "status", [RunStatus.FAILED, RunStatus.CANCELED, RunStatus.ERROR, RunStatus.TIMEOUT]
+)
+def test_other_ends_are_failures(world: World, started: Rebuild, status: RunStatus) -> None:
+    """Every end but success is a failed rebuild with ACR's words."""
+    end(world, status, error="no space")
+    done = track_build(world.context, message(started))
+
+    assert done is not None
+    assert (done.state, done.outcome) == (State.FAILED, f"{status.value}: no space")
+
+
+def test_an_overtaken_message_is_dropped(world: World, started: Rebuild) -> None:
+    """A second message for a record does nothing once the first was worked off."""
+    track_build(world.context, message(started))
+    world.queue.sent.clear()
+    end(world, RunStatus.SUCCEEDED)
+
+    assert track_build(world.context, message(started)) is None
+    assert world.queue.sent == []
+    assert track_build(world.context, replace(message(started), sequence=9)) is None
+
+
+def test_two_messages_at_once_are_one(
+    world: World, started: Rebuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conflict means that the other message goes on."""
+
+    def conflict(*_: object) -> Rebuild:
+        raise Conflict("changed")
+
+    monkeypatch.setattr(type(world.ledger), "save", conflict)
+
+    assert track_build(world.context, message(started)) is None
+
+
+def test_throttling_is_waited_for(world: World, started: Rebuild) -> None:
+    """The same message comes back when ARM allows it."""
+    world.tasks.failures["run"] = [Throttled("slow", timedelta(seconds=9))]
+
+    assert track_build(world.context, message(started)) is None
+    ((body, delay),) = world.queue.take(RUNS)
+    assert (TrackBuild.decode(body), delay) == (message(started), timedelta(seconds=9))
+
+
+def test_a_run_that_is_gone_is_an_outcome(world: World, started: Rebuild) -> None:
+    """A run that ARM does not know any more ends the rebuild."""
+    world.tasks.found_runs.clear()
+    done = track_build(world.context, message(started))
+
+    assert done is not None
+    assert done.state is State.FAILED
+
+
+def test_a_task_that_is_gone_has_no_dependencies(world: World, started: Rebuild) -> None:
+    """The outcome is recorded even if the task was deleted meanwhile."""
+    end(world, RunStatus.SUCCEEDED)
+    world.tasks.known.clear()
+    done = track_build(world.context, message(started))
+
+    assert done is not None
+    assert (done.state, done.dependencies) == (State.SUCCEEDED, ())
