@@ -99,7 +99,21 @@ async def _catalog(service: RegistryService, request: Request, registry: Registr
 async def _repository(service: RegistryService, request: Request, registry: Registry) -> Response:
     name = request.path_params["name"]
     service.require(request, registry, f"repository:{name}:metadata_read")
+    return _describe(service, registry, name, "")
+
+
+def _describe(service: RegistryService, registry: Registry, name: str, key: str) -> Response:
+    """Describe a repository, or the tag or manifest of it that `key` names."""
     repository = service.store.repository(registry, name)
+    if ":" in key:
+        manifest = service.store.manifest(registry, name, key)
+        described = _manifest(service, registry, name, manifest)
+        return JSONResponse(_named(registry, name, manifest=described))
+    if key:
+        if key not in repository.tags:
+            raise RegistryError(404, "TAG_UNKNOWN", f"the specified tag {key} does not exist")
+        described = _tag(repository, key, repository.tags[key])
+        return JSONResponse(_named(registry, name, tag=described))
     return JSONResponse(
         _named(
             registry,
@@ -135,14 +149,10 @@ async def _tags(service: RegistryService, request: Request, registry: Registry) 
     return _linked(_named(registry, name, tags=tags), link)
 
 
-async def _one_tag(service: RegistryService, request: Request, registry: Registry) -> Response:
-    name, tag = request.path_params["name"], request.path_params["tag"]
+async def _one(service: RegistryService, request: Request, registry: Registry) -> Response:
+    name, key = request.path_params["name"], request.path_params["key"]
     service.require(request, registry, f"repository:{name}:metadata_read")
-    repository = service.store.repository(registry, name)
-    if tag not in repository.tags:
-        raise RegistryError(404, "TAG_UNKNOWN", f"the specified tag {tag} does not exist")
-    described = _tag(repository, tag, repository.tags[tag])
-    return JSONResponse(_named(registry, name, tag=described))
+    return _describe(service, registry, name, key)
 
 
 async def _delete_tag(service: RegistryService, request: Request, registry: Registry) -> Response:
@@ -161,15 +171,6 @@ async def _manifests(service: RegistryService, request: Request, registry: Regis
     return _linked(_named(registry, name, manifests=manifests), link)
 
 
-async def _one_manifest(service: RegistryService, request: Request, registry: Registry) -> Response:
-    name, digest = request.path_params["name"], request.path_params["digest"]
-    service.require(request, registry, f"repository:{name}:metadata_read")
-    manifest = service.store.manifest(registry, name, digest)
-    return JSONResponse(
-        _named(registry, name, manifest=_manifest(service, registry, name, manifest))
-    )
-
-
 async def _change(service: RegistryService, request: Request, registry: Registry) -> Response:
     """Change what may be done with a repository, tag or manifest."""
     name, key = request.path_params["name"], request.path_params.get("key", "")
@@ -178,22 +179,16 @@ async def _change(service: RegistryService, request: Request, registry: Registry
     values = json.loads(await request.body() or b"{}")
     kept = repository.attributes.setdefault(key, {})
     kept |= {flag: bool(values[flag]) for flag in _ALLOWED if flag in values}
-    if not key:
-        return await _repository(service, request, registry)
-    if ":" in key:
-        request.path_params["digest"] = key
-        return await _one_manifest(service, request, registry)
-    request.path_params["tag"] = key
-    return await _one_tag(service, request, registry)
+    return _describe(service, registry, name, key)
 
 
 ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/acr/v1/_catalog", _catalog),
-    ("GET", "/acr/v1/{name:path}/_tags/{tag}", _one_tag),
+    ("GET", "/acr/v1/{name:path}/_tags/{key}", _one),
     ("DELETE", "/acr/v1/{name:path}/_tags/{tag}", _delete_tag),
     ("PATCH", "/acr/v1/{name:path}/_tags/{key}", _change),
     ("GET", "/acr/v1/{name:path}/_tags", _tags),
-    ("GET", "/acr/v1/{name:path}/_manifests/{digest}", _one_manifest),
+    ("GET", "/acr/v1/{name:path}/_manifests/{key}", _one),
     ("PATCH", "/acr/v1/{name:path}/_manifests/{key}", _change),
     ("GET", "/acr/v1/{name:path}/_manifests", _manifests),
     ("GET", "/acr/v1/{name:path}", _repository),
