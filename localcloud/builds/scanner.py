@@ -76,7 +76,7 @@ def scan(text: str, arguments: Mapping[str, str], target: str = "") -> Scanned:
             origins.append(origin)
         if target and alias == target:
             break
-    if not origin:
+    if not origins:
         raise ScanError("unexpected dockerfile format: no FROM")
     return Scanned(image_of(origin), tuple(image_of(image) for image in origins if image != origin))
 
