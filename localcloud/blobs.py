@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from typing import Literal
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,10 +15,8 @@ from localcloud.network import ASGIApp
 
 HOST = "acrtaskprod.blob.core.windows.net"
 
-type Content = Callable[[], tuple[bytes, str]]
-"""The bytes so far, and how the writing ended; "" while there may be more."""
-
-type _Permission = Literal["r", "cw"]
+type Content = Callable[[], tuple[bytes, bool]]
+"""The bytes so far, and whether there will be no more."""
 
 
 class Blobs:
@@ -27,7 +24,7 @@ class Blobs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._signatures: dict[str, tuple[str, _Permission]] = {}
+        self._signatures: dict[str, str] = {}
         self._contents: dict[str, Content] = {}
         self.app: ASGIApp = Starlette(
             routes=[
@@ -37,17 +34,13 @@ class Blobs:
         )
 
     def share(self, path: str, content: Content | None = None) -> str:
-        """Return an address to read `content` at, or to upload to if there is none.
-
-        Earlier addresses of the same path stay good.
-        """
+        """Return an address to read `content` at, or to upload to if there is none yet."""
         signature = secrets.token_urlsafe(24)
-        permission: _Permission = "cw" if content is None else "r"
         with self._lock:
-            self._signatures[signature] = path, permission
+            self._signatures[path] = signature
             if content is not None:
                 self._contents[path] = content
-        return f"https://{HOST}/{path}?sv=2024-11-04&sr=b&sp={permission}&sig={signature}"
+        return f"https://{HOST}/{path}?sv=2024-11-04&sp=rw&sig={signature}"
 
     def read(self, path: str) -> bytes | None:
         """Return what was uploaded to a path."""
@@ -55,29 +48,32 @@ class Blobs:
             content = self._contents.get(path)
         return content()[0] if content else None
 
-    def _allowed(self, request: Request, permission: _Permission) -> bool:
+    def _allowed(self, request: Request) -> bool:
         with self._lock:
-            granted = self._signatures.get(request.query_params.get("sig", ""))
-        return granted == (request.path_params["path"], permission)
+            signature = self._signatures.get(request.path_params["path"])
+        given = request.query_params.get("sig", "")
+        return signature is not None and secrets.compare_digest(signature, given)
 
     async def _get(self, request: Request) -> Response:
-        if not self._allowed(request, "r"):
-            return _error(403, "AuthenticationFailed")
         with self._lock:
-            content = self._contents[request.path_params["path"]]
-        data, ended = content()
-        headers = {"x-ms-blob-type": "AppendBlob"}
-        if ended:
-            # Azure's CLI follows a log until this metadata is set, and ends as it says.
-            headers["x-ms-meta-Complete"] = ended
-        return Response(data, 200, headers, "text/plain; charset=utf-8")
+            content = self._contents.get(request.path_params["path"])
+        if not self._allowed(request):
+            return _error(403, "AuthenticationFailed")
+        if content is None:
+            return _error(404, "BlobNotFound")
+        data, done = content()
+        headers = {"x-ms-blob-type": "AppendBlob", "Content-Length": str(len(data))}
+        if done:
+            headers["x-ms-meta-Complete"] = "successful"
+        body = None if request.method == "HEAD" else data
+        return Response(body, 200, headers, "text/plain; charset=utf-8")
 
     async def _put(self, request: Request) -> Response:
-        if not self._allowed(request, "cw"):
+        if not self._allowed(request):
             return _error(403, "AuthenticationFailed")
         data = await request.body()
         with self._lock:
-            self._contents[request.path_params["path"]] = lambda: (data, "successful")
+            self._contents[request.path_params["path"]] = lambda: (data, True)
         return Response(status_code=201)
 
 

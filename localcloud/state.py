@@ -57,8 +57,6 @@ class Registry:
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     tasks: dict[str, Task] = field(default_factory=dict)  # by lower-case name
     runs: dict[str, Run] = field(default_factory=dict)  # by run id, oldest first
-    tags: dict[str, str] = field(default_factory=dict)
-    created: datetime | None = None
 
     @property
     def id(self) -> str:
@@ -87,11 +85,6 @@ class State:
             if taken or registry.id.lower() in self._registries:
                 raise ValueError(f"the registry {registry.login_server} exists already")
             self._registries[registry.id.lower()] = registry
-
-    def remove(self, registry: Registry) -> None:
-        """Remove a registry; its resource id and login server are free again."""
-        with self.lock:
-            self._registries.pop(registry.id.lower(), None)
 
     def registries(self) -> list[Registry]:
         """Every registry, oldest first."""

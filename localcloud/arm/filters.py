@@ -5,45 +5,39 @@ Source of the fields and the limits: RunFilter in azure-mgmt-containerregistry 1
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
 
 from localcloud.arm.errors import ArmError
 from localcloud.state import Json
 
 _TOKEN = re.compile(r"\s*(?:('(?:[^']|'')*')|([(),])|([^\s(),']+))")
+_FIELDS = {
+    "runid": "runId",
+    "runtype": "runType",
+    "status": "status",
+    "createtime": "createTime",
+    "finishtime": "finishTime",
+    "outputimagemanifests": "outputImages",
+    "isarchiveenabled": "isArchiveEnabled",
+    "taskname": "task",
+    "agentpoolname": "agentPoolName",
+}
+_COMPARISONS: dict[str, Callable[[str, str], bool]] = {
+    "eq": lambda left, right: left == right,
+    "ne": lambda left, right: left != right,
+    "gt": lambda left, right: left > right,
+    "ge": lambda left, right: left >= right,
+    "lt": lambda left, right: left < right,
+    "le": lambda left, right: left <= right,
+}
 
-type _Kind = Literal["text", "time", "flag"]
 type Predicate = Callable[[Json], bool]
-
-_FIELDS: dict[str, tuple[str, _Kind]] = {
-    "runid": ("runId", "text"),
-    "runtype": ("runType", "text"),
-    "status": ("status", "text"),
-    "createtime": ("createTime", "time"),
-    "finishtime": ("finishTime", "time"),
-    "outputimagemanifests": ("outputImages", "text"),
-    "isarchiveenabled": ("isArchiveEnabled", "flag"),
-    "taskname": ("task", "text"),
-    "agentpoolname": ("agentPoolName", "text"),
-}
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "gt": operator.gt,
-    "ge": operator.ge,
-    "lt": operator.lt,
-    "le": operator.le,
-}
 
 
 def parse_filter(text: str) -> Predicate:
     """Return what a $filter asks of a run's properties.
-
-    Names of fields and operators and the compared words are taken in any case.
 
     Raises:
         ArmError: It is not such a filter.
@@ -81,10 +75,6 @@ class _Parser:
             return True
         return False
 
-    def _need(self, word: str) -> None:
-        if not self._take(word):
-            raise self.wrong()
-
     def either(self) -> Predicate:
         parts = [self._both()]
         while self._take("or"):
@@ -100,68 +90,51 @@ class _Parser:
     def _one(self) -> Predicate:
         if self._take("("):
             inner = self.either()
-            self._need(")")
+            if not self._take(")"):
+                raise self.wrong()
             return inner
-        return self._contains() if self._take("contains") else self._comparison()
-
-    def _contains(self) -> Predicate:
-        self._need("(")
-        field, kind = self._field()
-        self._need(",")
-        part = self._literal(kind)
-        self._need(")")
-        if not isinstance(part, str):
+        if self._take("contains"):
+            if not self._take("("):
+                raise self.wrong()
+            field = self._field()
+            if not self._take(","):
+                raise self.wrong()
+            wanted = self._value()
+            if not self._take(")"):
+                raise self.wrong()
+            return lambda run: wanted in _value_of(run, field)
+        field = self._field()
+        compare = _COMPARISONS.get(self._next().lower())
+        if compare is None:
             raise self.wrong()
-        return lambda run: part in (_value(run, field, kind) or "")
+        wanted = _comparable(self._value(), field)
+        return lambda run: compare(_comparable(_value_of(run, field), field), wanted)
 
-    def _comparison(self) -> Predicate:
-        field, kind = self._field()
-        name = self._next().lower()
-        if name not in _COMPARISONS or (kind == "flag" and name not in ("eq", "ne")):
-            raise self.wrong()
-        compare, literal = _COMPARISONS[name], self._literal(kind)
-
-        def holds(run: Json) -> bool:
-            value = _value(run, field, kind)
-            # What is not known differs from everything, and is neither before nor after it.
-            return name == "ne" if value is None else compare(value, literal)
-
-        return holds
-
-    def _field(self) -> tuple[str, _Kind]:
+    def _field(self) -> str:
         name = self._next().lower()
         if name not in _FIELDS:
             raise self.wrong()
         return _FIELDS[name]
 
-    def _literal(self, kind: _Kind) -> str | bool | datetime:
+    def _value(self) -> str:
         token = self._next()
-        quoted = token.startswith("'")
-        text = token[1:-1].replace("''", "'") if quoted else token
-        if kind == "text" and quoted:
-            return text.lower()
-        if kind == "flag" and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        if kind == "time":
-            try:
-                return _time(text)
-            except ValueError as error:
-                raise self.wrong() from error
-        raise self.wrong()
+        return token[1:-1].replace("''", "'") if token.startswith("'") else token
 
 
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def _comparable(text: str, field: str) -> str:
+    """Return what compares as the field's values do: without case, times as times."""
+    if field not in ("createTime", "finishTime"):
+        return text.lower()
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds")
+    except ValueError:
+        return ""
 
 
-def _value(run: Json, field: str, kind: _Kind) -> Any:  # noqa: ANN401 - as the field's kind says
+def _value_of(run: Json, field: str) -> str:
     value = run.get(field)
     if field == "outputImages":
-        images = [f"{image['repository']}@{image['digest']}" for image in value or []]
-        return " ".join(images).lower() or None
-    if value is None:
-        return None
-    if kind == "text":
+        return " ".join(f"{image['repository']}@{image['digest']}" for image in value or [])
+    if isinstance(value, bool):
         return str(value).lower()
-    return _time(value) if kind == "time" else value
+    return "" if value is None else str(value)

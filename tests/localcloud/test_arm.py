@@ -110,7 +110,7 @@ def test_a_tasks_secrets_stay_inside(
 def test_updating_keeps_what_putting_loses(
     apps: Registry, cloud: LocalCloud, tasks: ContainerRegistryTasksMgmtClient
 ) -> None:
-    """PATCH keeps dependencies and credentials; PUT loses dependencies unless ARM is told not to."""
+    """PATCH keeps dependencies and credentials; PUT loses the first unless told not to."""
     group, name = apps.resource_group, apps.name
     first = tasks.tasks.create(group, name, "builder", definition())
     recorded = [images.dependency("b.azurecr.io/i:1")]
@@ -238,7 +238,7 @@ def test_runs_are_cancelled_and_archived(
     [
         ("GET", "/tasks/none", None, 404, "ResourceNotFound"),
         ("GET", "/runs/none", None, 404, "ResourceNotFound"),
-        ("GET", "x", None, 404, "ResourceNotFound"),
+        ("GET", "x/tasks", None, 404, "ResourceNotFound"),
         ("GET", "/nothing", None, 404, "InvalidResourceType"),
         ("PUT", "/tasks/a", {}, 400, "InvalidTaskName"),
         (

@@ -154,7 +154,7 @@ def test_a_task_builds_pushes_and_records(clouds: LocalCloud, tmp_path: Path) ->
 
 @pytest.mark.needs("busybox")
 def test_an_uploaded_context_is_built(clouds: LocalCloud, tmp_path: Path) -> None:
-    """`az acr build`: the context is uploaded, the base comes from Docker Hub, the log is served."""
+    """`az acr build`: an uploaded context, a base from Docker Hub, a log to read."""
     base = images.registry(clouds, "mybase")
     source = context(tmp_path, "FROM node:9-alpine\nENV A=1\n")
     archive = io.BytesIO()
