@@ -96,11 +96,8 @@ class Server:
                 await self._served
             await asyncio.sleep(0.005)
 
-    def stop(self) -> None:
-        """Close the connections and the port."""
-        self._loop.run(self._stop())
-
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """Close the connections and the port; to be awaited in the server's own loop."""
         self._server.should_exit = True
         self._server.force_exit = True
         if self._served is not None:
@@ -152,8 +149,7 @@ class Network:
         if self._tunnel is not None:
             self._loop.loop.call_soon_threadsafe(self._tunnel.close)
         self.drop_connections()
-        for server in [*self._plain, self._tls]:
-            server.stop()
+        self._loop.run(_stop_all([*self._plain, self._tls]))
         self._tls = None
         self._plain.clear()
         self._loop.stop()
@@ -245,6 +241,10 @@ class Network:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def _stop_all(servers: list[Server]) -> None:
+    await asyncio.gather(*(server.stop() for server in servers))
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from localcloud.builds.client import CONFIG, LAYER, MANIFEST
@@ -14,6 +15,7 @@ from localcloud.registry import RegistryService
 _APPLETS = ("sh", "cat", "echo", "env", "httpd", "ls", "mkdir", "printf", "rm", "sleep", "true")
 
 
+@cache
 def static_busybox() -> bytes | None:
     """Return this machine's busybox if it runs without libraries; None if there is none."""
     path = shutil.which("busybox")
@@ -23,15 +25,21 @@ def static_busybox() -> bytes | None:
     return Path(path).read_bytes() if "not a dynamic" in listed.stderr + listed.stdout else None
 
 
-def seed(service: RegistryService) -> None:
-    """Put library/node:9-alpine on Docker Hub: a shell if the machine has one to give."""
-    hub, repository = service.hub(), "library/node"
+@cache
+def _root() -> tuple[bytes, str]:
+    """Return the layer with the root file system, and its diff id."""
     entries = {"etc/os-release": b'NAME="Alpine-like"\n', "tmp/.keep": b""}
     links: dict[str, str] = {}
     if (busybox := static_busybox()) is not None:
         entries["bin/busybox"] = busybox
         links = {f"bin/{applet}": "busybox" for applet in _APPLETS}
-    layer, diff_id = make_layer(entries, links)
+    return make_layer(entries, links)
+
+
+def seed(service: RegistryService) -> None:
+    """Put library/node:9-alpine on Docker Hub: a shell if the machine has one to give."""
+    hub, repository = service.hub(), "library/node"
+    layer, diff_id = _root()
     config = json.dumps(
         {
             "architecture": "amd64",

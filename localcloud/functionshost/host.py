@@ -213,7 +213,7 @@ class FunctionsHost:
         self.state = "Stopping"
         for listener in self._listeners:
             listener.stop()
-        self._server.stop()
+        self._loop.run(self._server.stop())
         self._server = None
         if self._worker_started:
             self._worker.stop()
