@@ -34,11 +34,14 @@ class Loop:
     """An event loop on a thread of its own."""
 
     def __init__(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self._name = name
+        self._thread: threading.Thread | None = None
+        self.loop: asyncio.AbstractEventLoop
 
     def start(self) -> None:
         """Begin to run."""
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name=self._name, daemon=True)
         self._thread.start()
 
     def run[T](self, work: Coroutine[Any, Any, T], seconds: float = _START_SECONDS) -> T:
@@ -47,11 +50,12 @@ class Loop:
 
     def stop(self) -> None:
         """Cancel what still runs and end the thread."""
-        if not self._thread.is_alive():
+        if self._thread is None:
             return
         self.run(self._cancel_all())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_START_SECONDS)
+        self._thread = None
         self.loop.close()
 
     async def _cancel_all(self) -> None:

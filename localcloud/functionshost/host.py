@@ -93,6 +93,9 @@ class FunctionsHost:
         """Start; a host that cannot run the app answers in state Error, as the real one does."""
         self._environment = {name: os.environ.get(name) for name in self.settings}
         os.environ.update(self.settings)
+        self.errors.clear()
+        self.functions.clear()
+        self._worker_started = False
         self._loop.start()
         self._server = Server(self._loop, http.make_app(self))
         self._server.start()
@@ -220,6 +223,8 @@ class FunctionsHost:
         self._loop.stop()
         for service in self._services.values():
             service.close()
+        self._listeners.clear()
+        self._services.clear()
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)

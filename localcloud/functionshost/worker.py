@@ -169,6 +169,8 @@ def http_request(
 def http_response(value: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: ANN401 - a Datum
     """Return status, headers and body of what an HTTP function returned."""
     parts = value.value
+    if value.type != "http":
+        return 200, {}, parts.encode() if isinstance(parts, str) else bytes(parts)
     body = parts["body"].value if parts.get("body") is not None else b""
     headers = {name: str(header.value) for name, header in parts["headers"].items()}
     content = body.encode() if isinstance(body, str) else bytes(body or b"")

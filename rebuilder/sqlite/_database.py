@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -76,14 +77,26 @@ class Database:
             if self._made:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if version > VERSION:
-                    raise PermanentError(
-                        f"{self._path.name} is of version {version}; this code knows up to"
-                        f" {VERSION}: use the newer code, or another file"
-                    )
-                connection.executescript(_SCHEMA)
-                connection.execute(f"PRAGMA user_version = {VERSION}")
+            deadline = time.monotonic() + _BUSY_SECONDS
+            while True:
+                try:
+                    self._make_tables()
+                    break
+                except sqlite3.OperationalError as error:
+                    # Changing to WAL does not wait for others as transactions do.
+                    if "locked" not in str(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
             self._made = True
+
+    def _make_tables(self) -> None:
+        with closing(self._connect()) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise PermanentError(
+                    f"{self._path.name} is of version {version}; this code knows up to"
+                    f" {VERSION}: use the newer code, or another file"
+                )
+            connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -152,3 +152,13 @@ def test_an_embedded_message_can_be_kept_longer(tmp_path: Path) -> None:
     assert queues.receive("q", 1, timedelta(seconds=30)) == []
     queues.delete("q", message.id, receipt)
     queues.close()
+
+
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    """Whoever comes first makes the tables; nobody fails because of it."""
+    for attempt in range(5):
+        path = tmp_path / f"{attempt}.db"
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n, path=path: SqliteQueues(path).send("q", str(n)), range(8)))  # type: ignore[misc] # mypy does not see the default
+
+        assert len(SqliteQueues(path).receive("q", 32, timedelta())) == 8
