@@ -159,6 +159,6 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
     for attempt in range(5):
         path = tmp_path / f"{attempt}.db"
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda n, path=path: SqliteQueues(path).send("q", str(n)), range(8)))  # type: ignore[misc] # mypy does not see the default
+            list(pool.map(lambda n, path=path: SqliteQueues(path).send("q", str(n)), range(8)))
 
         assert len(SqliteQueues(path).receive("q", 32, timedelta())) == 8

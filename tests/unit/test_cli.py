@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rebuilder import cli
+from rebuilder.composition import compose, release
+from rebuilder.core.events import NoTag, Push
+from rebuilder.core.messages import PlanRebuilds, StartBuild, TrackBuild
+from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.tasks import RunStatus
+from rebuilder.usecases.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.track_build import track_build
+from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, World, dependency, run, task
+
+PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
+
+
+@pytest.fixture(name="known")
+def _known(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A push that rebuilt one task and left another; the command sees this world."""
+    world.tasks.add(task(), task("other", dependency("docker.io/library/alpine:3")))
+    started = world.time.now
+    world.tasks.found_runs["cz1"] = run("cz1", status=RunStatus.QUEUED)
+    world.ledger.record_push(PUSH, world.time.now)
+    plan_rebuilds(world.context, PlanRebuilds(PUSH))
+    rebuild = start_build(world.context, StartBuild(PUSH, task().id), "me")
+    assert isinstance(rebuild, Rebuild)
+    ended = replace(
+        world.tasks.found_runs["ca1"],
+        status=RunStatus.SUCCEEDED,
+        started=started,
+        finished=started + timedelta(seconds=65),
+        output_images=(f"myapps.azurecr.io/app:ca1@{NEW}",),
+    )
+    world.tasks.found_runs["ca1"] = ended
+    track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
+    monkeypatch.setattr(cli, "compose", lambda _: world.context)
+    return world
+
+
+def test_runs_prints_the_tutorials_table(known: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seven columns, newest first, our run as Image Update; one table per registry."""
+    assert cli.main(["runs", "--registry", "MyApps"]) == 0
+
+    assert capsys.readouterr().out == (
+        "RUN ID  TASK       PLATFORM  STATUS     TRIGGER       STARTED               DURATION\n"
+        "------  ---------  --------  ---------  ------------  --------------------  --------\n"
+        "ca1     build-app  Linux     Succeeded  Image Update  2026-01-02T03:04:05Z  00:01:05\n"
+        "cz1     build-app  Linux     Queued     Manual\n"
+    )
+    assert len(known.tasks.found_runs) == 2
+
+
+@pytest.mark.usefixtures("known")
+def test_runs_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON holds each run with its rebuild, of every configured registry."""
+    assert cli.main(["runs", "--json", "--top", "1"]) == 0
+    first = json.loads(capsys.readouterr().out)[0]
+
+    assert (first["runId"], first["trigger"], first["registry"]) == (
+        "ca1",
+        "Image Update",
+        str(APPS),
+    )
+    assert first["rebuild"]["bases"] == [f"{NODE}@{NEW}"]
+    assert first["rebuild"]["state"] == "succeeded"
+    assert cli.main(["runs"]) == 0
+    assert "# theirapps" in capsys.readouterr().out
+
+
+def test_explain_tells_what_was_rebuilt_and_what_not(
+    known: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every task with its reason and evidence, the run it led to, and the events left aside."""
+    ignored = NoTag("event-2", str(BASE), "images/node", OLD)
+    known.ledger.record_ignored(ignored, known.time.now)
+    known.ledger.record_ignored(ignored, known.time.now)
+    known.ledger.record_ignored(replace(ignored, subject="images/go"), known.time.now)
+    assert cli.main(["explain", NODE]) == 0
+    text = capsys.readouterr().out
+
+    assert f"{NODE}@{NEW}" in text
+    assert "rebuild myapps/build-app" in text
+    assert f"was built on {OLD}; the tag names {NEW} now" in text
+    assert "run ca1: Succeeded" in text
+    assert f"pushed myapps.azurecr.io/app:ca1@{NEW}" in text
+    assert "leave   myapps/other" in text
+    assert "built on other images: docker.io/library/alpine:3" in text
+    assert "was pushed without a tag" in text
+    assert "(2 times)" in text
+    assert "images/go" not in text
+
+
+def test_explain_as_json(known: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON holds the same, for programs; a digest chooses the push."""
+    older = replace(PUSH, digest=OLD)
+    known.ledger.record_push(older, known.time.now - timedelta(hours=1))
+    assert cli.main(["explain", NODE, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["push"]["digest"], told["earlierPushes"]) == (NEW, 1)
+    by_code = {d["evidence"]["code"]: d for d in told["decisions"]}
+    assert by_code["base-moved"]["result"]["runId"] == "ca1"
+    assert by_code["base-moved"]["evidence"]["old"] == OLD
+    assert by_code["other-images"]["result"] is None
+    assert cli.main(["explain", f"{NODE}@{OLD}"]) == 0
+    assert "Nothing is decided yet." in capsys.readouterr().out
+    assert cli.main(["explain", f"mybase.azurecr.io/images/node@{NEW}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["push"]["tag"] == "9"
+    assert cli.main(["explain", NODE]) == 0
+    assert "1 earlier push(es)" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["runs", "--registry", "none"], "none of the registries in REBUILDER_TASK_REGISTRIES"),
+        (["explain", "UPPER"], "must be lower case"),
+        (["explain", "elsewhere.azurecr.io/a:1"], "REBUILDER_BASE_REGISTRIES"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What goes wrong is told in one line with the way out, and exit code 1."""
+    assert cli.main(arguments) == 1
+    captured = capsys.readouterr()
+
+    assert said in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.usefixtures("known")
+def test_an_unknown_push_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """An image that nobody pushed is no error of the command, but not a success."""
+    assert cli.main(["explain", "mybase.azurecr.io/images/none:1"]) == 1
+    assert "No push of mybase.azurecr.io/images/none:1 is known." in capsys.readouterr().out
+    assert cli.main(["explain", "mybase.azurecr.io/images/none:1", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["push"] is None
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["runs", "--top", "0"], ["runs", "--top", "x"], ["explain"]]
+)
+def test_wrong_usage_exits_with_two(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Argparse explains what is missing."""
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+
+    assert "usage: rebuilder" in capsys.readouterr().err
+
+
+GOOD = {
+    "REBUILDER_BASE_REGISTRIES": str(BASE),
+    "REBUILDER_TASK_REGISTRIES": str(APPS),
+}
+
+
+@pytest.fixture(name="empty")
+def _empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An environment without settings, in a folder of its own."""
+    for name in (*GOOD, "AzureWebJobsStorage", "IDENTITY_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    release()
+
+
+@pytest.mark.usefixtures("empty")
+def test_missing_settings_are_all_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without settings the command says which are needed."""
+    assert cli.main(["runs"]) == 1
+    error = capsys.readouterr().err
+
+    for name in (*GOOD, "AzureWebJobsStorage"):
+        assert name in error
+
+
+def test_settings_come_from_the_file_and_the_environment(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """local.settings.json is read where it lies; the environment comes first."""
+    values = {**GOOD, "AzureWebJobsStorage": f"sqlite:{empty / 'x.db'}"}
+    (empty / "local.settings.json").write_text(json.dumps({"Values": values}))
+    assert cli.main(["runs", "--registry", "none"]) == 1
+    assert "myapps" in capsys.readouterr().err
+    monkeypatch.setenv("REBUILDER_TASK_REGISTRIES", str(BASE))
+    assert cli.main(["--settings", "local.settings.json", "runs", "--registry", "none"]) == 1
+    assert ": mybase" in capsys.readouterr().err
+    (empty / "bad.json").write_text("[]")
+    assert cli.main(["--settings", "bad.json", "runs"]) == 1
+    assert "bad.json is not a local.settings.json" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("empty")
+@pytest.mark.parametrize(
+    ("storage", "kinds"),
+    [
+        ({"AzureWebJobsStorage": "sqlite:x.db"}, ("SqliteLedger", "SqliteQueues")),
+        ({"AzureWebJobsStorage": "UseDevelopmentStorage=true"}, ("TableLedger", "StorageQueues")),
+        ({"AzureWebJobsStorage__accountName": "store"}, ("TableLedger", "StorageQueues")),
+    ],
+)
+def test_the_store_follows_the_connection(
+    storage: dict[str, str], kinds: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One setting chooses where both ledger and queues are; equal settings share adapters."""
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("IDENTITY_HEADER", "x")
+    context = compose({**GOOD, **storage})
+
+    assert (type(context.ledger).__name__, type(context.queue).__name__) == kinds
+    assert compose({**GOOD, **storage}) is context
+    assert context.now().tzinfo is not None

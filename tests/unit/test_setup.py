@@ -1,0 +1,74 @@
+"""The files around the code agree with each other."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_requirements_are_the_locks() -> None:
+    """requirements.txt is what `make requirements` would write now, the runtime pinned in it."""
+    command = [str(ROOT / ".tools" / "uv" / "bin" / "uv"), "export", "--frozen", "--quiet"]
+    command += ["--no-dev", "--no-hashes", "--no-emit-project"]
+    exported = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    def pins(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line and not line.strip().startswith("#")]
+
+    kept = pins((ROOT / "requirements.txt").read_text())
+    assert kept == pins(exported)
+    assert "azure-functions-runtime==1.3.0" in kept
+
+
+def test_the_lock_fits_the_project() -> None:
+    """uv.lock needs no change for pyproject.toml."""
+    uv = str(ROOT / ".tools" / "uv" / "bin" / "uv")
+    checked = subprocess.run(
+        [uv, "lock", "--check", "--offline"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert checked.returncode == 0, checked.stderr
+    assert project["requires-python"] == ">=3.13"
+    assert project["scripts"] == {"rebuilder": "rebuilder.cli:main"}
+
+
+def test_what_is_deployed_is_complete() -> None:
+    """.funcignore leaves out nothing that the function app imports or reads."""
+    ignored = {
+        line
+        for line in (ROOT / ".funcignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    needed = {"function_app.py", "functions", "rebuilder", "host.json", "requirements.txt"}
+
+    assert not needed & ignored
+    assert {"localcloud", "tests", "local.settings*.json"} <= ignored
+
+
+def test_host_json_gives_failed_messages_time() -> None:
+    """A failed message is not tried again at once, five times."""
+    host = json.loads((ROOT / "host.json").read_text())
+
+    assert host["version"] == "2.0"
+    assert host["extensions"]["queues"]["visibilityTimeout"] == "00:00:30"
+    assert host["extensions"]["queues"]["messageEncoding"] == "base64"
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    """Every relative link in README and docs names a file."""
+    documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    broken = [
+        f"{document.name}: {link}"
+        for document in documents
+        for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", document.read_text())
+        if not (document.parent / link).exists()
+    ]
+
+    assert len(documents) > 4
+    assert broken == []
