@@ -123,9 +123,12 @@ class LocalCloud:
     def wait_idle(self, seconds: float) -> bool:
         """Wait until no event is under way and no run goes on; tell whether that came in time."""
         deadline = time.monotonic() + seconds
-        return self.scheduler.wait_idle(seconds) and self.eventgrid.wait_idle(
-            max(0.0, deadline - time.monotonic())
-        )
+
+        def left() -> float:
+            return max(0.0, deadline - time.monotonic())
+
+        # A run's push is an event, so the events come last.
+        return self.scheduler.wait_idle(left()) and self.eventgrid.wait_idle(left())
 
 
 def _choose(builder: BuilderName) -> Literal["buildah", "embedded"]:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.filters import parse_filter
 from localcloud.arm.registries import REGISTRY
-from localcloud.arm.tasks import VERSIONS
+from localcloud.arm.tasks import VERSIONS, number
 from localcloud.state import Json, Registry, Run, azure_time
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respon
     registry = arm.registry(params)
     query = request.query_params
     wanted = parse_filter(query["$filter"]) if query.get("$filter") else lambda _: True
-    top = int(query.get("$top") or arm.behaviour.page_size)
+    top = number(request, "$top", arm.behaviour.page_size)
     size = min(top, arm.behaviour.page_size)
-    start = int(query.get("$skiptoken") or 0)
+    start = number(request, "$skiptoken", 0)
     with arm.state.lock:
         # Newest first.
         found = [run for run in reversed(registry.runs.values()) if wanted(run.properties)]

@@ -22,6 +22,18 @@ _TASK = rf"{REGISTRY}/tasks/(?P<t>[^/]+)"
 _NAME = re.compile(r"[a-zA-Z0-9-_]{5,50}")
 
 
+def number(request: Request, name: str, default: int) -> int:
+    """Return a number of the query.
+
+    Raises:
+        ArmError: It is something else.
+    """
+    text = request.query_params.get(name) or str(default)
+    if not text.isdecimal():
+        raise ArmError(400, "InvalidQueryParameter", f"{name} is {text!r}, not a number.")
+    return int(text)
+
+
 def find(arm: Arm, params: dict[str, str]) -> tuple[Registry, Task]:
     """Return the registry and the task of a path.
 
@@ -139,16 +151,16 @@ def _details(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response
 
 
 def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
-    registry, _task = find(arm, params)
+    registry = arm.registry(params)
     with arm.state.lock:
-        del registry.tasks[params["t"].lower()]
-    return Response(status_code=200)
+        known = registry.tasks.pop(params["t"].lower(), None)
+    return Response(status_code=200 if known else 204)
 
 
 def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     registry = arm.registry(params)
     size = arm.behaviour.page_size
-    start = int(request.query_params.get("$skiptoken") or 0)
+    start = number(request, "$skiptoken", 0)
     with arm.state.lock:
         tasks = list(registry.tasks.values())
         found = [_wire(registry, task) for task in tasks[start : start + size]]

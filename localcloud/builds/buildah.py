@@ -89,9 +89,13 @@ class BuildahBuilder:
         last = ""
         try:
             with process:
-                for line in process.stdout or ():
-                    last = line.rstrip() or last
-                    log(line.rstrip())
+                try:
+                    for line in process.stdout or ():
+                        last = line.rstrip() or last
+                        log(line.rstrip())
+                except BuildError:
+                    process.kill()  # before the context waits for its end
+                    raise
         finally:
             with self._lock:
                 self._running.discard(process)

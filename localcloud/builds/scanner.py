@@ -60,11 +60,11 @@ def scan(text: str, arguments: Mapping[str, str], target: str = "") -> Scanned:
             # Only the first pair of a line counts, and a build argument wins.
             name, has_default, default = words[1].partition("=")
             if has_default:
-                values.setdefault(name, _expand(default.strip("\"'"), values))
+                values.setdefault(name, default.strip("\"'"))
         if words[0].upper() != "FROM":
             continue
         alias = ""
-        if len(words) == _ALIASED and words[2].upper() == "AS":
+        if len(words) >= _ALIASED and words[2].upper() == "AS":
             alias = words[3]
         elif len(words) != 2:  # noqa: PLR2004 - FROM and the image
             raise ScanError(f"unable to understand line {line}")
@@ -97,10 +97,10 @@ def image_of(text: str) -> ScannedImage:
     first, slash, rest = path.partition("/")
     if not path or path.endswith("/") or path.startswith("/"):
         raise ScanError(f"invalid reference format: {text!r}")
-    if slash and ("." in first or ":" in first or first == "localhost"):
+    if slash and "." in first:
         registry, repository = first, rest
     else:
         registry, repository = _HUB, path if slash else f"library/{path}"
-    if not tag and not digest:
+    if ":" not in text and not digest:
         tag = "latest"
     return ScannedImage(registry, repository, tag, digest)

@@ -157,10 +157,13 @@ class Scheduler:
         names = [_fill(name, values) for name in step.get("imageNames") or []]
         images = tuple(_full_name(registry, name) for name in names)
         target = step.get("target") or ""
+        path = (context / dockerfile).resolve()
         try:
-            text = (context / dockerfile).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise BuildError(f"unable to find {dockerfile} in the context") from error
+        if not path.is_relative_to(context.resolve()):
+            raise BuildError(f"{dockerfile} is outside of the context")
         self._log(run, "Scanning for dependencies...")
         scanned = scan(text, arguments, target)
         job_folder = work / "builder"
@@ -176,11 +179,20 @@ class Scheduler:
             self._credentials(registry, task),
         )
         self._log(run, "Launching build step")
-        digests = self._builder.build(job, lambda line: self._log(run, line))
+
+        def tell(line: str) -> None:
+            if run.properties["status"] == "Canceled":
+                raise BuildError("the run was canceled")
+            self._log(run, line)
+
+        digests = self._builder.build(job, tell)
         dependencies = self._dependencies(scanned.runtime, scanned.buildtime, len(images))
         self._log(run, "The following dependencies were found:")
         for found in dependencies:
-            self._log(run, f"- {found}")
+            kind = "runtime" if found["type"] == "RunTime" else "buildtime"
+            self._log(run, f"- {kind}-dependency:")
+            for name in ("registry", "repository", "tag", "digest"):
+                self._log(run, f"    {name}: {found[name]}")
         if task is not None:
             with self._state.lock:
                 task.properties["step"]["baseImageDependencies"] = dependencies
@@ -215,8 +227,11 @@ class Scheduler:
         uploaded = self._blobs.read(address)
         if uploaded is not None:
             folder.mkdir()
-            with tarfile.open(fileobj=io.BytesIO(uploaded)) as archive:
-                archive.extractall(folder, filter="data")
+            try:
+                with tarfile.open(fileobj=io.BytesIO(uploaded)) as archive:
+                    archive.extractall(folder, filter="data")
+            except (tarfile.TarError, OSError) as error:
+                raise BuildError(f"the context cannot be unpacked: {error}") from error
             inside = "."
         else:
             url, _, fragment = address.partition("#")

@@ -270,6 +270,14 @@ def test_errors_are_arms(
     assert answer.headers["x-ms-request-id"]
 
 
+@pytest.mark.parametrize("path", ["/runs", "/tasks"])
+def test_numbers_are_checked(apps: Registry, http: httpx.Client, path: str) -> None:
+    """A page token that is no number is refused."""
+    answer = http.get(apps.id + path, params={"$skiptoken": "x"})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidQueryParameter")
+
+
 def test_a_disabled_task_is_not_run(apps: Registry, http: httpx.Client) -> None:
     """ARM refuses to run what is disabled."""
     images.task(apps, "disabled", None, status="Disabled")

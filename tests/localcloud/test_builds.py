@@ -15,7 +15,7 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
 from localcloud.builds.embedded import expand
 from localcloud.cloud import LocalCloud
-from localcloud.state import Json, Registry
+from localcloud.state import Json, Registry, Run
 from tests import images
 
 CONTEXT = "https://github.com/contoso/app.git"
@@ -223,6 +223,7 @@ def test_what_cannot_be_built_fails_with_the_reason(
         ({"contextPath": f"{CONTEXT}#main:none"}, "has no folder none"),
         ({"contextPath": f"{CONTEXT}#main:../.."}, "has no folder"),
         ({"dockerFilePath": "none"}, "unable to find none"),
+        ({"dockerFilePath": "../../outside"}, "is outside of the context"),
         ({"imageNames": ["app:{{.Run.Nonsense}}"]}, "is not known"),
         ({"type": "EncodedTask"}, "does not run EncodedTask"),
         ({"target": "nostage"}, "nostage"),
@@ -234,6 +235,7 @@ def test_what_the_cloud_cannot_do_is_said(
     """A step that cannot be run fails with a clear message."""
     apps = images.registry(cloud, "myapps")
     cloud.map_context(CONTEXT, context(tmp_path, "FROM node:9-alpine\n"))
+    (tmp_path / "cloud" / "outside").write_text("FROM scratch\n")
     task = images.task(apps, "builder", None)
     task.properties["step"] |= changes
     run_id = schedule(apps, {"type": "TaskRunRequest", "taskId": f"{apps.id}/tasks/builder"})
@@ -241,6 +243,39 @@ def test_what_the_cloud_cannot_do_is_said(
 
     assert apps.runs[run_id].properties["status"] == "Failed"
     assert said in apps.runs[run_id].properties["runErrorMessage"]
+
+
+@pytest.mark.needs("busybox")
+def test_a_cancelled_run_pushes_nothing(
+    clouds: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelling ends the build; nothing is pushed or recorded."""
+    apps = images.registry(clouds, "myapps")
+    folder = context(tmp_path, "FROM node:9-alpine\nLABEL a=b\nLABEL c=d\n")
+    clouds.map_context(CONTEXT, folder)
+    task = images.task(apps, "builder", None)
+    cancelled: list[bool] = []
+
+    def cancel() -> None:
+        (run,) = apps.runs.values()
+        cancelled.append(clouds.scheduler.cancel(run))
+
+    write = clouds.scheduler._log
+
+    def watched(run: Run, text: str) -> None:
+        write(run, text)
+        if text == "Launching build step":
+            cancel()
+
+    monkeypatch.setattr(clouds.scheduler, "_log", watched)
+    run_id = schedule(apps, {"type": "TaskRunRequest", "taskId": f"{apps.id}/tasks/builder"})
+    assert clouds.wait_idle(60)
+
+    assert cancelled == [True]
+    assert apps.runs[run_id].properties["status"] == "Canceled"
+    assert apps.runs[run_id].properties["outputImages"] == []
+    assert clouds.registry.manifest(apps, "builder", run_id) is None
+    assert task.properties["step"]["baseImageDependencies"] is None
 
 
 def test_a_folder_of_the_context_and_overrides(cloud: LocalCloud, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_the_last_from_is_the_runtime_image() -> None:
 
 def test_a_stage_is_followed_to_its_image() -> None:
     """FROM a stage is that stage's image; the name's case matters to the scanner."""
-    text = "FROM a.io/one:1 AS Base\nFROM Base\n"
+    text = "FROM a.io/one:1 AS Base and more\nFROM Base\n"
 
     assert names(text) == ("a.io/one:1", [])
     assert names(text.replace("FROM Base", "FROM base"))[0] == (
@@ -84,7 +84,7 @@ def test_a_dockerfile_without_from_fails() -> None:
         ("team/app:1", ("registry.hub.docker.com", "team/app", "1", "")),
         ("docker.io/library/node:9", ("docker.io", "library/node", "9", "")),
         ("MyBase.azurecr.io/a/b:1", ("MyBase.azurecr.io", "a/b", "1", "")),
-        ("localhost:5000/a", ("localhost:5000", "a", "latest", "")),
+        ("localhost:5000/a", ("registry.hub.docker.com", "localhost:5000/a", "", "")),
         ("a.io/b@sha256:1", ("a.io", "b", "", "sha256:1")),
         ("a.io/b:2@sha256:1", ("a.io", "b", "2", "sha256:1")),
         ("scratch", ("registry.hub.docker.com", "library/scratch", "latest", "")),
