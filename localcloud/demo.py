@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -286,12 +287,21 @@ def _await_rebuild(tutorial: Tutorial, first: str) -> str:
 def _command(*arguments: str) -> str:
     """Run the product's own command as a user would."""
     command = [sys.executable, "-m", "rebuilder.cli", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ
+    # An interrupt while the process is made would leave it to nobody.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    if done.returncode != 0:
-        raise Failed(f"rebuilder {' '.join(arguments)}: {done.stderr}")
-    return done.stdout.rstrip()
+    with process:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            output, errors = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise Failed(f"rebuilder {' '.join(arguments)}: {errors}")
+    return output.rstrip()
 
 
 def main() -> int:
@@ -301,6 +311,9 @@ def main() -> int:
     parser.add_argument("--builder", choices=choices, default="auto", help="who builds images")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
+    # However it is told to end, it cleans up as after Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="rebuilder-demo-") as folder:
         try:

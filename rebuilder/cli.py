@@ -212,7 +212,9 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         if explanation.earlier:
             lines.append(f"  {explanation.earlier} earlier push(es): name the digest to see one")
         if not explanation.decisions:
-            lines.append("  Nothing is decided yet.")
+            lines.append(
+                "  No decision yet: the plan is still to come, or there is no task at all."
+            )
         for explained in explanation.decisions:
             lines += _decision_lines(explained)
     if explanation.ignored:

@@ -1,0 +1,78 @@
+"""`make demo`, as a user runs it; nothing is left of it, however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def start(folder: Path, builder: str) -> subprocess.Popen[str]:
+    """Start the demo with a mark in its environment that its children inherit."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "localcloud.demo", "--builder", builder],
+        cwd=ROOT,
+        env={**environment, "REBUILDER_DEMO_MARK": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def left(folder: Path) -> list[str]:
+    """Return the processes that carry the demo's mark."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"REBUILDER_DEMO_MARK={folder}".encode() in entry.read_bytes():
+                found.append(entry.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    "builder", ["embedded", pytest.param("buildah", marks=pytest.mark.needs("buildah", "busybox"))]
+)
+def test_the_demo_plays_the_tutorial(tmp_path: Path, builder: str) -> None:
+    """Two tables, the second with one more run by Image Update; the version before and after."""
+    demo = start(tmp_path, builder)
+    output, _ = demo.communicate(timeout=110)
+
+    assert demo.returncode == 0, output
+    rows = re.findall(r"^  (c\w+) +taskhelloworld +Linux +Succeeded +(.*?)  ", output, re.MULTILINE)
+    assert rows == [("cb1", "Manual"), ("cb2", "Image Update"), ("cb1", "Manual")]
+    assert "before: 9.11.2 (helloworld:cb1)" in output
+    assert "after:  9.11.2a (helloworld:cb2)" in output
+    assert "because its runtime base mybaseregistry.azurecr.io/baseimages/node:9-alpine" in output
+    assert "\033[" not in output
+    assert left(tmp_path) == []
+    assert list(tmp_path.glob("rebuilder-demo-*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C in the middle ends every process and removes the files."""
+    demo = start(tmp_path, "embedded")
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "rebuilder runs" in line:
+            break
+    demo.send_signal(number)
+    output, _ = demo.communicate(timeout=60)
+
+    assert demo.returncode == 130, output
+    deadline = time.monotonic() + 10
+    while left(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left(tmp_path) == []
+    assert list(tmp_path.glob("rebuilder-demo-*")) == []
