@@ -46,6 +46,29 @@ class Failed(Exception):
     """Something came out otherwise than the tutorial promises."""
 
 
+class Interrupts:
+    """Ctrl-C, which can be held back for a moment."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self._pending = False
+
+    def handle(self, *_: object) -> None:
+        """Raise KeyboardInterrupt, now or when it is released."""
+        if not self.held:
+            raise KeyboardInterrupt
+        self._pending = True
+
+    def release(self) -> None:
+        """Hold nothing back any more."""
+        self.held = False
+        if self._pending:
+            raise KeyboardInterrupt
+
+
+INTERRUPTS = Interrupts()
+
+
 class Screen:
     """What a person sees: steps, details, tables; in colour on a terminal only."""
 
@@ -288,13 +311,13 @@ def _command(*arguments: str) -> str:
     """Run the product's own command as a user would."""
     command = [sys.executable, "-m", "rebuilder.cli", *arguments]
     # An interrupt while the process is made would leave it to nobody.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    INTERRUPTS.held = True
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with process:
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            INTERRUPTS.release()
             output, errors = process.communicate()
         except BaseException:
             process.kill()
@@ -313,7 +336,7 @@ def main() -> int:
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
     # However it is told to end, it cleans up as after Ctrl-C.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, INTERRUPTS.handle)
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="rebuilder-demo-") as folder:
         try:
