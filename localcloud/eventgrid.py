@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
 import httpx
 
@@ -31,7 +33,9 @@ RETRIES = (10, 30, 60, 300, 600, 1800, 3600, 10800, 21600, 43200)
 """Seconds before the second, third ... attempt; the last one repeats until the time to live."""
 
 _NEVER_RETRIED = frozenset({400, 401, 403, 413})
-_ANSWER_SECONDS = 30
+_SUCCESS = range(200, 205)  # no other status is one: "delivery and retry", message delivery status
+_ANSWER_SECONDS = 30.0
+_NAMES = {413: "RequestEntityTooLarge"}  # .NET has kept the old name
 _ORIGIN = "eventgrid.azure.net"
 
 
@@ -53,6 +57,8 @@ class Subscription:
         max_events_per_batch: How many events a request holds at most.
         max_attempts: How often an event is tried.
         time_to_live: How long an event is tried.
+        subject_begins_with: What subjects begin with, in any case.
+        subject_ends_with: What subjects end with, in any case.
     """
 
     source: str
@@ -64,20 +70,43 @@ class Subscription:
     max_events_per_batch: int = 1
     max_attempts: int = 30
     time_to_live: timedelta = timedelta(hours=24)
+    subject_begins_with: str = ""
+    subject_ends_with: str = ""
+
+    def wants(self, source: str, event_type: str, subject: str) -> bool:
+        """Tell whether an event of a registry passes the filters."""
+        return (
+            self.source == source.lower()
+            and (not self.event_types or event_type in self.event_types)
+            and subject.lower().startswith(self.subject_begins_with.lower())
+            and subject.lower().endswith(self.subject_ends_with.lower())
+        )
 
 
 class EventGrid:
-    """Delivers the registries' events."""
+    """Delivers the registries' events.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: Cloud time, by which retries wait.
+        answer_seconds: Real seconds that an endpoint has to answer; code does not run faster
+            because the cloud's clock does.
+    """
+
+    def __init__(self, clock: Clock, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._clock = clock
+        self._answer_seconds = answer_seconds
         self._loop = Loop("localcloud-eventgrid")
-        self._http = httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=answer_seconds, trust_env=False)
         self._subscriptions: list[Subscription] = []
         self._pending: dict[Subscription, list[Json]] = {}
-        self._busy = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
+        self._changed = threading.Condition()
+        self._busy = 0  # events that wait for their first delivery, or are on their way
+        self._copies, self._lose, self._reverse = 1, 0, 1
+        self._held: list[tuple[Subscription, Json]] = []
+        # It logs whole addresses, and a webhook's address holds its key.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -88,23 +117,32 @@ class EventGrid:
         """Give up what is not delivered."""
         if self._running:
             self._running = False
-            self._loop.run(self._http.aclose())
+            self._loop.run(self._close())
             self._loop.stop()
+            self._account(-self._busy)
 
-    def subscribe(
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.aclose()
+
+    def subscribe(  # noqa: PLR0913 - Event Grid has so many options
         self,
         registry: Registry,
         name: str,
         endpoint: str,
         *,
         schema: Schema = "EventGridSchema",
-        event_types: Sequence[str] = (),
+        event_types: Sequence[str] | None = None,
         dead_letters: Path | None = None,
         max_events_per_batch: int = 1,
         max_attempts: int = 30,
         time_to_live: timedelta = timedelta(hours=24),
+        subject_begins_with: str = "",
+        subject_ends_with: str = "",
     ) -> Subscription:
-        """Subscribe a webhook to a registry's events.
+        """Subscribe a webhook to a registry's events; one of the same name is replaced.
 
         Raises:
             SubscribeError: The endpoint did not prove that it wants them.
@@ -114,14 +152,22 @@ class EventGrid:
             name,
             endpoint,
             schema,
-            tuple(event_types),
+            tuple(event_types or ()),
             dead_letters,
             max_events_per_batch,
             max_attempts,
             time_to_live,
+            subject_begins_with,
+            subject_ends_with,
         )
-        self._loop.run(self._shake_hands(subscription), _ANSWER_SECONDS + 5)
-        self._subscriptions.append(subscription)
+        self._loop.run(self._shake_hands(subscription), self._answer_seconds + 5)
+        with self._changed:
+            others = [
+                s
+                for s in self._subscriptions
+                if (s.source, s.name.lower()) != (subscription.source, name.lower())
+            ]
+            self._subscriptions = [*others, subscription]
         return subscription
 
     async def _shake_hands(self, subscription: Subscription) -> None:
@@ -129,7 +175,8 @@ class EventGrid:
             if subscription.schema == "CloudEventSchemaV1_0":
                 headers = {"WebHook-Request-Origin": _ORIGIN}
                 answer = await self._http.options(subscription.endpoint, headers=headers)
-                allowed = answer.headers.get("WebHook-Allowed-Origin") in (_ORIGIN, "*")
+                origin = answer.headers.get("WebHook-Allowed-Origin")
+                allowed = answer.is_success and origin in (_ORIGIN, "*")
             else:
                 code = str(uuid.uuid4())
                 event = {
@@ -142,9 +189,13 @@ class EventGrid:
                     "metadataVersion": "1",
                     "dataVersion": "2",
                 }
-                headers = {"aeg-event-type": "SubscriptionValidation"}
+                headers = {
+                    "aeg-event-type": "SubscriptionValidation",
+                    "aeg-subscription-name": subscription.name.upper(),
+                }
                 answer = await self._http.post(subscription.endpoint, json=[event], headers=headers)
-                allowed = answer.is_success and answer.json().get("validationResponse") == code
+                said = answer.json() if answer.is_success else None
+                allowed = isinstance(said, dict) and said.get("validationResponse") == code
         except (httpx.HTTPError, ValueError) as error:
             raise SubscribeError(f"{subscription.name}: {type(error).__name__}") from error
         if not allowed:
@@ -168,109 +219,200 @@ class EventGrid:
             "metadataVersion": "1",
         }
 
+    def distort(self, *, copies: int = 1, lose: int = 0, reverse: int = 1) -> None:
+        """Deliver as badly as Event Grid may, from now on; without arguments, well again.
+
+        Args:
+            copies: How often every event is delivered.
+            lose: How many of the next events never arrive.
+            reverse: So many deliveries are held back and then made in the opposite order, each
+                when the one before was answered. Calling this again lets go what is held.
+        """
+        with self._changed:
+            held, self._held = self._held, []
+            self._copies, self._lose, self._reverse = copies, lose, reverse
+        self._send_in_order(held)
+
     def publish(self, registry: Registry, event_type: str, subject: str, data: Json) -> None:
         """Deliver an event to every subscription that wants it; returns at once."""
-        for subscription in self._subscriptions:
-            wanted = not subscription.event_types or event_type in subscription.event_types
-            if subscription.source == registry.id.lower() and wanted:
-                event = self.envelope(subscription.schema, registry, event_type, subject, data)
-                self.deliver(subscription, [event])
+        ordered: list[tuple[Subscription, Json]] = []
+        with self._changed:
+            wanting = [s for s in self._subscriptions if s.wants(registry.id, event_type, subject)]
+            if self._lose > 0:
+                self._lose -= 1
+                return
+            made = [
+                (s, self.envelope(s.schema, registry, event_type, subject, data))
+                for s in wanting
+                for _ in range(self._copies)
+            ]
+            if self._reverse > 1:
+                self._held += made
+                made = []
+                if len(self._held) >= self._reverse:
+                    ordered, self._held = self._held[::-1], []
+        self._send_in_order(ordered)
+        for subscription, event in made:
+            self.deliver(subscription, [event])
 
     def deliver(self, subscription: Subscription, events: Sequence[Json]) -> None:
-        """Deliver events as they are; returns at once."""
+        """Deliver events as they are, in batches as the subscription allows; returns at once."""
         if self._running:
-            self._busy += len(events)
+            self._account(len(events))
             self._loop.loop.call_soon_threadsafe(self._enqueue, subscription, list(events))
 
+    def _send_in_order(self, made: Sequence[tuple[Subscription, Json]]) -> None:
+        async def send() -> None:
+            for subscription, event in made:
+                await self._try(subscription, [event])
+
+        if self._running and made:
+            self._account(len(made))
+            self._loop.loop.call_soon_threadsafe(lambda: self._keep(send()))
+
     def wait_idle(self, seconds: float) -> bool:
-        """Wait until every event was tried once; tell whether that came in time."""
-        deadline = time.monotonic() + seconds
-        while self._busy:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.005)
-        return True
+        """Wait until every event was tried once and none is on its way.
+
+        Events that wait for another attempt, or are held back by distort, are not waited for.
+
+        Returns:
+            Whether that came in time.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: self._busy == 0, seconds)
+
+    def _account(self, change: int) -> None:
+        with self._changed:
+            self._busy += change
+            self._changed.notify_all()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _enqueue(self, subscription: Subscription, events: list[Json]) -> None:
-        size = subscription.max_events_per_batch
-        waiting = self._pending.setdefault(subscription, [])
-        waiting += events
-        # A batch is what has come by the time the loop turns, so a single event need not wait.
-        while waiting:
-            batch, waiting[:size] = waiting[:size], []
-            task = self._loop.loop.create_task(self._try(subscription, batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if subscription not in self._pending:
+            # A batch is what has come by the time the loop turns, so one event need not wait.
+            self._loop.loop.call_soon(self._flush, subscription)
+        self._pending.setdefault(subscription, []).extend(events)
+
+    def _flush(self, subscription: Subscription) -> None:
+        waiting = self._pending.pop(subscription)
+        for first in range(0, len(waiting), subscription.max_events_per_batch):
+            batch = waiting[first : first + subscription.max_events_per_batch]
+            self._keep(self._try(subscription, batch))
 
     async def _try(self, subscription: Subscription, events: list[Json]) -> None:
-        published = self._clock.elapsed()
-        attempt, outcome = 0, ""
+        """Deliver until it succeeds or is given up; the events are accounted for already."""
+        try:
+            await self._attempts(subscription, events)
+        finally:
+            self._account(-len(events))
+
+    async def _attempts(self, subscription: Subscription, events: list[Json]) -> None:
+        published, published_at = self._clock.elapsed(), azure_time(self._clock.now())
+        attempt = 0
         while True:
             attempt += 1
-            status = await self._post(subscription, events, attempt)
-            if attempt == 1:
-                self._busy -= len(events)
-            if 200 <= status < 300:  # noqa: PLR2004 - HTTP's successes
+            status, name = await self._post(subscription, events, attempt)
+            if status in _SUCCESS:
                 return
-            outcome = f"HTTP {status}" if status else "no answer"
             wait = RETRIES[min(attempt, len(RETRIES)) - 1]
             age = self._clock.elapsed() - published + wait
             if status in _NEVER_RETRIED:
-                reason = "UndeliverableDueToHttpStatus"
+                reason = f"UndeliverableDueToHttp{name}"
             elif attempt >= subscription.max_attempts:
                 reason = "MaxDeliveryAttemptsExceeded"
             elif age > subscription.time_to_live.total_seconds():
                 reason = "TimeToLiveExceeded"
             else:
-                log.info("subscription %s: %s, again in %s s", subscription.name, outcome, wait)
-                await self._clock.sleep(wait)
+                log.info("subscription %s: %s, again in %s s", subscription.name, name, wait)
+                self._account(-len(events))
+                try:
+                    await self._clock.sleep(wait)
+                finally:
+                    self._account(len(events))
                 continue
-            self._dead_letter(subscription, events, reason, attempt, outcome)
+            self._dead_letter(subscription, events, reason, attempt, name, published_at)
             return
 
-    async def _post(self, subscription: Subscription, events: list[Json], attempt: int) -> int:
-        headers = {
-            "aeg-event-type": "Notification",
-            "aeg-subscription-name": subscription.name.upper(),
-            "aeg-delivery-count": str(attempt - 1),
-            "aeg-data-version": "2.0",
-            "aeg-metadata-version": "1",
-        }
+    async def _post(
+        self, subscription: Subscription, events: list[Json], attempt: int
+    ) -> tuple[int, str]:
+        """Return the answer's status, 0 for none, and its name."""
         body: Json | list[Json] = events
-        media_type = "application/json; charset=utf-8"
+        media_type = "application/json"
         if subscription.schema == "CloudEventSchemaV1_0":
             batched = subscription.max_events_per_batch > 1
             body = events if batched else events[0]
-            kind = "cloudevents-batch" if batched else "cloudevents"
-            media_type = f"application/{kind}+json; charset=utf-8"
-        headers["Content-Type"] = media_type
+            media_type = f"application/cloudevents{'-batch' if batched else ''}+json"
+        headers = {
+            "Content-Type": f"{media_type}; charset=utf-8",
+            **_headers(subscription, events, attempt),
+        }
         try:
-            answer = await self._http.post(
-                subscription.endpoint, content=json.dumps(body), headers=headers
-            )
+            # Around the whole request: httpx's own limit is for each step of it.
+            async with asyncio.timeout(self._answer_seconds):
+                answer = await self._http.post(
+                    subscription.endpoint, content=json.dumps(body), headers=headers
+                )
+        except (TimeoutError, httpx.TimeoutException):
+            return 0, "TimedOut"
         except httpx.HTTPError as error:
             log.warning("subscription %s: %s", subscription.name, type(error).__name__)
-            return 0
-        return answer.status_code
+            return 0, "SocketError"
+        return answer.status_code, _status_name(answer.status_code)
 
     def _dead_letter(
-        self, subscription: Subscription, events: list[Json], reason: str, attempts: int, last: str
+        self,
+        subscription: Subscription,
+        events: list[Json],
+        reason: str,
+        attempts: int,
+        outcome: str,
+        published_at: str,
     ) -> None:
         log.error("subscription %s: %s after %s attempts", subscription.name, reason, attempts)
         if subscription.dead_letters is None:
             return
-        now = azure_time(self._clock.now())
-        letters = [
-            {
-                **event,
-                "deadLetterReason": reason,
-                "deliveryAttempts": attempts,
-                "lastDeliveryOutcome": last,
-                "publishTime": event.get("eventTime", event.get("time")),
-                "lastDeliveryAttemptTime": now,
-            }
-            for event in events
-        ]
+        added = {
+            "deadLetterReason": reason,
+            "deliveryAttempts": attempts,
+            "lastDeliveryOutcome": outcome,
+            "publishTime": published_at,
+            "lastDeliveryAttemptTime": azure_time(self._clock.now()),
+        }
+        if subscription.schema == "CloudEventSchemaV1_0":
+            # CloudEvents allows lower case alone in the names of attributes.
+            added = {name.lower(): value for name, value in added.items()}
         subscription.dead_letters.mkdir(parents=True, exist_ok=True)
         path = subscription.dead_letters / f"{uuid.uuid4()}.json"
+        letters = [{**event, **added} for event in events]
         path.write_text(json.dumps(letters, indent=2), encoding="utf-8")
+
+
+def _headers(subscription: Subscription, events: list[Json], attempt: int) -> dict[str, str]:
+    """Return the headers of a delivery; see "webhook event delivery", message headers."""
+    first = events[0]
+    headers: dict[str, object] = {
+        "aeg-event-type": "Notification",
+        "aeg-subscription-name": subscription.name.upper(),
+        "aeg-delivery-count": attempt - 1,
+    }
+    if len(events) == 1:
+        headers["aeg-output-event-id"] = first.get("id", "")
+    if subscription.schema == "CloudEventSchemaV1_0":
+        headers["aeg-metadata-version"] = first.get("specversion", "1.0")
+    else:
+        headers["aeg-metadata-version"] = first.get("metadataVersion", "1")
+        headers["aeg-data-version"] = first.get("dataVersion", "")
+    return {name: quote(str(value), safe=" :/") for name, value in headers.items()}
+
+
+def _status_name(status: int) -> str:
+    """Return a status as Event Grid names it: NotFound, BadRequest."""
+    try:
+        return _NAMES.get(status) or HTTPStatus(status).phrase.title().replace(" ", "")
+    except ValueError:
+        return str(status)

@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -15,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from localcloud.functionshost.settings import HostError
+from localcloud.functionshost.timers import timer_info
 from localcloud.functionshost.worker import Function, http_request, http_response
 from localcloud.network import ASGIApp
 
@@ -27,6 +30,8 @@ _ORIGIN = re.compile(r"(?:[a-z0-9-]+\.)?eventgrid\.azure\.(?:net|us|cn)", re.IGN
 _ALL = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]
 _WEBHOOK = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 _READY_SECONDS = 30
+_PARAMETER = re.compile(r"\{(?P<all>\*?)(?P<name>\w+)(?::(?P<kind>\w+))?(?P<maybe>\??)\}")
+_KINDS = {None: "[^/]+", "int": r"-?\d+", "alpha": "[A-Za-z]+", "guid": "[0-9A-Fa-f-]{36}"}
 
 
 def make_app(host: FunctionsHost) -> ASGIApp:
@@ -37,10 +42,36 @@ def make_app(host: FunctionsHost) -> ASGIApp:
             Route("/runtime/webhooks/{extension}", endpoints.webhook, methods=_WEBHOOK),
             Route("/admin/host/ping", endpoints.ping, methods=["GET", "POST"]),
             Route("/admin/host/status", endpoints.status),
+            Route("/admin/host/drain", endpoints.drain, methods=["POST"]),
             Route("/admin/functions/{name}", endpoints.run, methods=["POST"]),
             Route("/{path:path}", endpoints.http_trigger, methods=_ALL),
         ]
     )
+
+
+def route_pattern(function: Function, prefix: str = "") -> re.Pattern[str]:
+    """Return what the paths of an HTTP function look like.
+
+    Raises:
+        HostError: The route is one of the host's own, or of a form that this host does not know.
+    """
+    route = str(function.trigger.get("route") or function.name).strip("/")
+    if route.lower().startswith(("admin", "runtime")):
+        raise HostError("The specified route conflicts with one or more built in routes.")
+    pattern = re.escape(f"/{prefix.strip('/')}") if prefix.strip("/") else ""
+    for part in route.split("/"):
+        match = _PARAMETER.fullmatch(part)
+        if match is None:
+            if "{" in part:
+                raise HostError(f"this host cannot read the route '{route}'")
+            pattern += "/" + re.escape(part)
+            continue
+        if match["kind"] not in _KINDS:
+            raise HostError(f"this host has no route constraint '{match['kind']}'")
+        value = ".*" if match["all"] else _KINDS[match["kind"]]
+        named = f"/(?P<{match['name']}>{value})"
+        pattern += f"(?:{named})?" if match["maybe"] or match["all"] else named
+    return re.compile(pattern + "/?", re.IGNORECASE)
 
 
 class _Endpoints:
@@ -54,28 +85,29 @@ class _Endpoints:
             await asyncio.sleep(0.05)  # the state is set by another thread
         return self._host.state == "Running"
 
-    def _key_status(self, request: Request, wanted: set[str]) -> int:
+    def _key_status(self, request: Request, *wanted: str) -> HTTPStatus:
         """Return 200 for a key that opens, 401 for none or an unknown one, 403 for another's."""
-        if not self._host.require_keys:
-            return 200
-        key = request.headers.get("x-functions-key") or request.query_params.get("code")
         host = self._host
+        if not host.require_keys:
+            return HTTPStatus.OK
+        key = request.headers.get("x-functions-key") or request.query_params.get("code")
         if key in {host.master_key, *wanted}:
-            return 200
-        return 403 if key in {host.eventgrid_key, host.function_key} else 401
+            return HTTPStatus.OK
+        known = key in {host.eventgrid_key, host.function_key}
+        return HTTPStatus.FORBIDDEN if known else HTTPStatus.UNAUTHORIZED
 
     async def webhook(self, request: Request) -> Response:
         host = self._host
-        if (status := self._key_status(request, {host.eventgrid_key})) != 200:  # noqa: PLR2004 - HTTP
+        if (status := self._key_status(request, host.eventgrid_key)) != HTTPStatus.OK:
             return Response(status_code=status)
         if not await self._ready():
             return Response(status_code=503)
-        used = any(f.trigger["type"] == "eventGridTrigger" for f in host.functions.values())
+        used = any(f.kind == "eventgridtrigger" for f in host.functions.values())
         if request.path_params["extension"].lower() != "eventgrid" or not used:
             return Response(status_code=404)
         name = request.query_params.get("functionName", "")
         function = host.functions.get(name)
-        wrong = function is None or function.trigger["type"] != "eventGridTrigger"
+        wrong = function is None or function.kind != "eventgridtrigger"
         if function is None or wrong or host.is_disabled(name):
             return PlainTextResponse(f"cannot find function: '{name}'", 404)
         if request.method == "OPTIONS":
@@ -92,16 +124,20 @@ class _Endpoints:
             return Response(status_code=400)
         try:
             body: Any = json.loads(await request.body())
-        except ValueError:
+        except (ValueError, RecursionError):
             return Response(status_code=500)
         if not isinstance(body, list | dict):
             return Response(status_code=500)
         events = body if isinstance(body, list) else [body]
         if kind == "subscriptionvalidation":
             return _validation(events)
+        if str(function.trigger.get("cardinality")).lower() == "many":
+            events = [events]
         # One run per event, all at once; one failure has the whole request sent again.
         runs = [
-            asyncio.wrap_future(self._host.invoke(function, json.dumps(event), "json"))
+            asyncio.wrap_future(
+                self._host.invoke(function, (json.dumps(event), "json"), trigger=_named(event))
+            )
             for event in events
         ]
         failed = [result.error for result in await asyncio.gather(*runs) if not result.ok]
@@ -111,21 +147,29 @@ class _Endpoints:
         return Response(status_code=200)
 
     async def status(self, request: Request) -> Response:
-        if (status := self._key_status(request, set())) != 200:  # noqa: PLR2004 - HTTP
+        if (status := self._key_status(request)) != HTTPStatus.OK:
             return Response(status_code=status)
+        host = self._host
         return JSONResponse(
             {
                 "id": "localcloud",
-                "state": self._host.state,
+                "state": host.state,
                 "version": "4.1037.0.0",
                 "processUptime": int((time.monotonic() - self._started) * 1000),
-                "errors": self._host.errors,
+                "extensionBundle": host.host_settings.bundle if host.host_settings else None,
+                "errors": host.errors,
             }
         )
 
+    async def drain(self, request: Request) -> Response:
+        if (status := self._key_status(request)) != HTTPStatus.OK:
+            return Response(status_code=status)
+        self._host.drain()
+        return Response(status_code=202)
+
     async def run(self, request: Request) -> Response:
         """Run any function by hand; answered at once, the result goes to the log."""
-        if (status := self._key_status(request, set())) != 200:  # noqa: PLR2004 - HTTP
+        if (status := self._key_status(request)) != HTTPStatus.OK:
             return Response(status_code=status)
         if not await self._ready():
             return Response(status_code=503)
@@ -134,12 +178,17 @@ class _Endpoints:
         if wanted not in known:
             return Response(status_code=404)
         try:
-            text = str(json.loads(await request.body())["input"])
-        except (ValueError, KeyError, TypeError):
+            body = json.loads(await request.body())
+        except ValueError:
+            return Response(status_code=400)
+        if not isinstance(body, dict):
             return Response(status_code=400)
         function = known[wanted]
-        kind = "string" if function.trigger["type"] == "queueTrigger" else "json"
-        self._host.invoke(function, text, kind)
+        text = str(body.get("input") or "")
+        if function.kind == "timertrigger":
+            text = timer_info()
+        kind = "string" if function.kind == "queuetrigger" else "json"
+        self._host.invoke(function, (text, kind), trigger="called by hand")
         return Response(status_code=202)
 
     async def http_trigger(self, request: Request) -> Response:
@@ -149,12 +198,15 @@ class _Endpoints:
         if found is None:
             return Response(status_code=404)
         function, params = found
-        level = str(function.trigger.get("authLevel", "function")).lower()
-        wanted = {"anonymous": None, "admin": set[str]()}.get(level, {self._host.function_key})
-        if wanted is not None:
-            status = self._key_status(request, wanted)
-            if status != 200:  # noqa: PLR2004 - HTTP
-                return Response(status_code=status)
+        level = str(function.trigger.get("authLevel") or "function").lower()
+        if level != "anonymous":
+            wanted = () if level == "admin" else (self._host.function_key,)
+            if self._key_status(request, *wanted) != HTTPStatus.OK:
+                return Response(status_code=401)  # of another's key, too
+        # A disabled function is there for the master key alone.
+        by_master = self._key_status(request) == HTTPStatus.OK
+        if self._host.is_disabled(function.name) and not by_master:
+            return Response(status_code=404)
         data = http_request(
             request.method,
             str(request.url),
@@ -163,27 +215,36 @@ class _Endpoints:
             params,
             await request.body(),
         )
-        result = await asyncio.wrap_future(self._host.invoke(function, data, "http"))
+        trigger = f"{request.method} {request.url.path}"
+        run = self._host.invoke(function, (data, "http"), trigger=trigger)
+        result = await asyncio.wrap_future(run)
         if not result.ok or result.value is None:
             return Response(status_code=500)
         code, headers, body = http_response(result.value)
-        return Response(body, code, headers)
+        response = Response(body, code)
+        for name, value in headers:
+            response.headers.append(name, value)
+        return response
 
     def _match(self, request: Request) -> tuple[Function, Mapping[str, str]] | None:
         host = self._host
-        prefix = host.host_settings.route_prefix.strip("/") if host.host_settings else "api"
+        prefix = host.host_settings.route_prefix if host.host_settings else "api"
+        found: list[tuple[Function, Mapping[str, str]]] = []
         for function in host.functions.values():
-            trigger = function.trigger
-            if trigger["type"] != "httpTrigger" or host.is_disabled(function.name):
+            if function.kind != "httptrigger":
                 continue
-            route = str(trigger.get("route") or function.name).strip("/")
-            methods = [str(m).upper() for m in trigger.get("methods") or _ALL]
-            full = f"/{prefix}/{route}" if prefix else f"/{route}"
-            pattern = re.sub(r"\\\{(\w+)[^}]*\\\}", r"(?P<\1>[^/]+)", re.escape(full))
-            match = re.fullmatch(pattern, request.url.path, re.IGNORECASE)
+            methods = [str(m).upper() for m in function.trigger.get("methods") or _ALL]
+            match = route_pattern(function, prefix).fullmatch(request.url.path)
             if match and request.method in methods:
-                return function, match.groupdict()
-        return None
+                given = {k: v for k, v in match.groupdict().items() if v is not None}
+                found.append((function, given))
+        # The more of the path a route spells out, the better it fits.
+        return min(found, key=lambda each: len(each[1]), default=None)
+
+
+def _named(event: Any) -> str:  # noqa: ANN401 - JSON
+    """Return a few words on an event."""
+    return f"event {event.get('id')}" if isinstance(event, dict) else "event"
 
 
 def _validation(events: list[Any]) -> Response:

@@ -8,16 +8,20 @@ import json
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from localcloud.functionshost.settings import HostError, QueueOptions
-from localcloud.functionshost.worker import Result
+from localcloud.functionshost.worker import Result, Typed
+
+if TYPE_CHECKING:
+    from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,8 @@ HIDE = timedelta(minutes=10)
 RENEW = timedelta(minutes=5)
 _FIRST_WAIT = 0.1
 _SQLITE = "sqlite:"
+_POISON = "-poison"
+_LOST = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _UNKNOWN = datetime.max.replace(tzinfo=UTC)
 
 
@@ -72,24 +78,37 @@ class StorageQueueService:
     encoded = True
 
     def __init__(self, connection_string: str, parts: Mapping[str, str]) -> None:
-        from azure.storage.queue import QueueServiceClient  # noqa: PLC0415 - slow to import
+        # Imported here because these are slow to import and sqlite: needs none of them.
+        from azure.core.exceptions import HttpResponseError  # noqa: PLC0415
+        from azure.storage.queue import ExponentialRetry, QueueServiceClient  # noqa: PLC0415
 
+        self._error = HttpResponseError
+        # Two repetitions a second apart; Python's own default would hold up a stop for a minute.
+        options: dict[str, Any] = {
+            "retry_policy": ExponentialRetry(
+                initial_backoff=0, increment_base=1, retry_total=2, random_jitter_range=0
+            ),
+            "connection_timeout": 5,
+            "read_timeout": 30,
+        }
+        self._credential: DefaultAzureCredential | ManagedIdentityCredential | None = None
         if connection_string:
             if connection_string.replace(" ", "").lower() == "usedevelopmentstorage=true":
                 connection_string = DEVELOPMENT_STORAGE
-            self._client = QueueServiceClient.from_connection_string(connection_string)
+            self._client = QueueServiceClient.from_connection_string(connection_string, **options)
             return
-        from azure.identity import ManagedIdentityCredential  # noqa: PLC0415 - slow to import
-
         name = parts.get("accountName")
         url = f"https://{name}.queue.core.windows.net" if name else parts["queueServiceUri"]
-        client_id = parts.get("clientId")
-        self._client = QueueServiceClient(url, ManagedIdentityCredential(client_id=client_id))
+        self._credential = _credential(parts)
+        self._client = QueueServiceClient(url, self._credential, **options)
+
+    @property
+    def url(self) -> str:
+        """The address of the account's queues."""
+        return str(self._client.url)
 
     def receive(self, queue: str, limit: int, hide: timedelta) -> list[Message]:
         """Receive messages; see QueueService."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415
-
         client = self._client.get_queue_client(queue)
         seconds = int(hide.total_seconds())
         try:
@@ -108,45 +127,64 @@ class StorageQueueService:
                 )
                 for m in pages
             ]
-        except ResourceNotFoundError:
-            return []
+        except self._error as error:
+            if error.status_code == HTTPStatus.NOT_FOUND:
+                return []
+            raise
 
     def renew(self, queue: str, message: Message, receipt: str, hide: timedelta) -> str:
         """Hide a message again; see QueueService."""
-        from azure.core.exceptions import HttpResponseError  # noqa: PLC0415
-
         seconds = int(hide.total_seconds())
-        try:
+        with self._gone(message):
             updated = self._client.get_queue_client(queue).update_message(
                 message.id, receipt, visibility_timeout=seconds
             )
-        except HttpResponseError as error:
-            raise Gone(message.id) from error
         return str(updated.pop_receipt)
 
     def delete(self, queue: str, message: Message, receipt: str) -> None:
         """Delete a message; see QueueService."""
-        from azure.core.exceptions import HttpResponseError  # noqa: PLC0415
-
-        try:
+        with self._gone(message):
             self._client.get_queue_client(queue).delete_message(message.id, receipt)
-        except HttpResponseError as error:
-            raise Gone(message.id) from error
+
+    @contextmanager
+    def _gone(self, message: Message) -> Iterator[None]:
+        try:
+            yield
+        except self._error as error:
+            mismatch = getattr(error, "error_code", "") == "PopReceiptMismatch"
+            if mismatch or error.status_code in _LOST:
+                raise Gone(message.id) from error
+            raise
 
     def send(self, queue: str, body: str) -> None:
         """Send a message; see QueueService."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415
-
         client = self._client.get_queue_client(queue)
         try:
             client.send_message(body)
-        except ResourceNotFoundError:
-            client.create_queue()
+        except self._error as error:
+            if error.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            try:
+                client.create_queue()
+            except self._error as existing:
+                if existing.status_code != HTTPStatus.CONFLICT:  # another was quicker
+                    raise
             client.send_message(body)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        if self._credential is not None:
+            self._credential.close()
+
+
+def _credential(parts: Mapping[str, str]) -> DefaultAzureCredential | ManagedIdentityCredential:
+    from azure import identity  # noqa: PLC0415 - slow to import
+
+    client_id = parts.get("clientId")
+    if parts.get("credential", "").lower() == "managedidentity":
+        return identity.ManagedIdentityCredential(client_id=client_id)
+    return identity.DefaultAzureCredential(managed_identity_client_id=client_id)
 
 
 class SqliteQueueService:
@@ -224,12 +262,13 @@ def open_service(connection_string: str, parts: Mapping[str, str]) -> QueueServi
         raise HostError("the storage connection string cannot be read") from error
 
 
-def metadata(message: Message, body: str) -> dict[str, tuple[Any, str]]:
+def metadata(message: Message, body: str) -> dict[str, Typed]:
     """Return a queue trigger's metadata: what the host knows, then the body's own JSON keys.
 
     The body's keys win, in any case: a message {"id": 1} hides its own id. The real host does so.
+    Source: azure-functions-host, Utility.ApplyBindingData.
     """
-    values: dict[str, tuple[Any, str]] = {
+    values: dict[str, Typed] = {
         "DequeueCount": (str(message.dequeue_count), "json"),
         "ExpirationTime": (json.dumps(message.expires_at.isoformat()), "json"),
         "InsertionTime": (json.dumps(message.inserted_at.isoformat()), "json"),
@@ -238,17 +277,58 @@ def metadata(message: Message, body: str) -> dict[str, tuple[Any, str]]:
         "PopReceipt": (message.pop_receipt, "string"),
         "QueueTrigger": (body, "string"),
     }
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return values
+    parsed = _parsed(body)
     if isinstance(parsed, dict):
-        by_name = {name.lower(): name for name in values}
+        names = {name.lower(): name for name in values}
         for key, value in parsed.items():
-            kind = "string" if isinstance(value, str) else "json"
-            text = value if isinstance(value, str) else json.dumps(value)
-            values[by_name.get(str(key).lower(), str(key))] = (text, kind)
+            if value is not None and not isinstance(value, list):
+                values[names.setdefault(key.lower(), key)] = (
+                    (json.dumps(value), "json")
+                    if isinstance(value, dict)
+                    else (str(value), "string")
+                )
     return values
+
+
+def messages(typed: Typed) -> list[str]:
+    """Return the messages that an output of this value is: one per item of a list.
+
+    Source: azure-functions-host, FunctionBinding.
+    """
+    value, kind = typed
+    if kind == "bytes":
+        return [bytes(value).decode("utf-8", "replace")]
+    if kind not in ("json", "string"):
+        return [json.dumps(value)]
+    parsed = _parsed(value)
+    if isinstance(parsed, list):
+        return [item if isinstance(item, str) else json.dumps(item) for item in parsed]
+    return [json.dumps(parsed) if isinstance(parsed, dict) else str(value)]
+
+
+def encode(service: QueueService, options: QueueOptions, text: str) -> str:
+    """Return a message as it lies in the queue."""
+    if not service.encoded or options.message_encoding == "none":
+        return text
+    return base64.b64encode(text.encode()).decode()
+
+
+def decode(service: QueueService, options: QueueOptions, body: str) -> str | None:
+    """Return what a message says, or None if it is not the base64 that it should be."""
+    if not service.encoded or options.message_encoding == "none":
+        return body
+    try:
+        # .NET skips white space, and puts U+FFFD for what is not UTF-8.
+        return base64.b64decode("".join(body.split()), validate=True).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 class QueuePump:
@@ -266,15 +346,18 @@ class QueuePump:
         queue: str,
         service: QueueService,
         options: QueueOptions,
-        run: Callable[[str, dict[str, tuple[Any, str]]], Future[Result]],
+        run: Callable[[str, Mapping[str, Typed]], Future[Result]],
     ) -> None:
         self._queue = queue
         self._service = service
         self._options = options
         self._run = run
-        self._stopping = threading.Event()
-        self._free = threading.Condition()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._hurry = False
         self._in_flight = 0
+        self._polls = 0  # begun
+        self._empty = 0  # the last one that found nothing
         most = options.batch_size + options.new_batch_threshold
         self._pool = ThreadPoolExecutor(most, f"queue-{queue}")
         self._thread = threading.Thread(target=self._pump, name=f"pump-{queue}", daemon=True)
@@ -283,69 +366,101 @@ class QueuePump:
         """Begin to poll."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop polling and let running functions end."""
-        self._stopping.set()
-        with self._free:
-            self._free.notify_all()
-        self._thread.join()
-        self._pool.shutdown(wait=True)
+    def halt(self) -> None:
+        """Poll no more; running functions go on."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def join(self, seconds: float | None) -> bool:
+        """Wait, after halt, for the messages in hand; tell whether none is left."""
+        if self._thread.ident is None:
+            return True
+        self._thread.join(seconds)
+        with self._changed:
+            over = self._changed.wait_for(lambda: not self._in_flight, seconds)
+        if over and not self._thread.is_alive():
+            self._pool.shutdown()
+            return True
+        return False
+
+    def wait_empty(self, seconds: float) -> bool:
+        """Poll at once; tell whether, in time, nothing was found and nothing was in hand."""
+        with self._changed:
+            wanted = self._polls + 1
+            self._hurry = True
+            self._changed.notify_all()
+            return self._changed.wait_for(
+                lambda: self._stopping or (self._empty >= wanted and not self._in_flight), seconds
+            )
 
     def _pump(self) -> None:
-        wait = _FIRST_WAIT
+        pause = _FIRST_WAIT
         longest = self._options.max_polling_interval.total_seconds()
-        while not self._stopping.is_set():
-            with self._free:
-                while self._in_flight > self._options.new_batch_threshold:
-                    self._free.wait()
-                    if self._stopping.is_set():
-                        return
+        while self._room():
             try:
-                messages = self._service.receive(self._queue, self._options.batch_size, HIDE)
+                received = self._service.receive(self._queue, self._options.batch_size, HIDE)
             except Exception:
-                # The real host shuts down on some of these and is started again.
+                # The real host shuts down on most of these, and the platform starts it again.
                 log.exception("queue %s cannot be received from", self._queue)
-                messages = []
-            for message in messages:
-                with self._free:
-                    self._in_flight += 1
-                self._pool.submit(self._process, message)
-            if messages:
-                wait = _FIRST_WAIT
+                self._pause(longest)
                 continue
-            self._stopping.wait(wait * random.uniform(0.8, 1.2))  # noqa: S311 - a jitter
-            wait = min(wait * 2, longest)
+            with self._changed:
+                self._in_flight += len(received)
+                if not received:
+                    self._empty = self._polls
+                    self._changed.notify_all()
+            for message in received:
+                self._pool.submit(self._process, message)
+            if received:
+                pause = _FIRST_WAIT
+                continue
+            self._pause(pause)
+            pause = min(pause * 2, longest)
+
+    def _room(self) -> bool:
+        """Wait until another batch may be received; tell whether it should be."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._stopping or self._in_flight <= self._options.new_batch_threshold
+            )
+            self._polls += 1
+            self._hurry = False
+            return not self._stopping
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._stopping or self._hurry,
+                seconds * random.uniform(0.8, 1.2),  # noqa: S311 - a jitter
+            )
 
     def _process(self, message: Message) -> None:
         try:
             self._handle(message)
+        except (CancelledError, HostError):
+            log.warning("queue %s: message %s is left to come again", self._queue, message.id)
         except Exception:
+            # It stays hidden until its ten minutes are over, and comes again.
             log.exception("queue %s: message %s", self._queue, message.id)
         finally:
-            with self._free:
+            with self._changed:
                 self._in_flight -= 1
-                self._free.notify_all()
+                self._changed.notify_all()
 
     def _handle(self, message: Message) -> None:
-        receipt = message.pop_receipt
-        body = self._decode(message)
-        if body is None or message.dequeue_count > self._options.max_dequeue_count:
-            self._poison(message, receipt)
+        body = decode(self._service, self._options, message.body)
+        most = self._options.max_dequeue_count
+        over = self._has_poison_queue() and message.dequeue_count > most
+        if body is None or over:
+            self._poison(message, message.pop_receipt)
             return
         running = self._run(body, metadata(message, body))
-        while True:
-            try:
-                result = running.result(RENEW.total_seconds())
-                break
-            except FutureTimeout:
-                try:
-                    receipt = self._service.renew(self._queue, message, receipt, HIDE)
-                except Gone:
-                    log.warning("queue %s: message %s was lost", self._queue, message.id)
+        receipt = self._keep_hidden(message, running)
         try:
-            if result.ok:
+            if running.result().ok:
                 self._service.delete(self._queue, message, receipt)
-            elif message.dequeue_count >= self._options.max_dequeue_count:
+            elif message.dequeue_count >= most or not self._has_poison_queue():
                 self._poison(message, receipt)
             else:
                 hide = self._options.visibility_timeout
@@ -353,20 +468,26 @@ class QueuePump:
         except Gone:
             log.warning("queue %s: message %s was taken by another", self._queue, message.id)
 
-    def _decode(self, message: Message) -> str | None:
-        if not self._service.encoded or self._options.message_encoding == "none":
-            return message.body
-        try:
-            return base64.b64decode(message.body, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            return None
+    def _keep_hidden(self, message: Message, running: Future[Result]) -> str:
+        """Renew a message until its function ends or it is lost; return the last receipt."""
+        receipt = message.pop_receipt
+        while not wait([running], RENEW.total_seconds()).done:
+            try:
+                receipt = self._service.renew(self._queue, message, receipt, HIDE)
+            except Gone:
+                log.warning("queue %s: message %s was lost", self._queue, message.id)
+                break
+        return receipt
+
+    def _has_poison_queue(self) -> bool:
+        return not self._queue.endswith(_POISON)
 
     def _poison(self, message: Message, receipt: str) -> None:
-        if self._queue.endswith("-poison"):
+        if not self._has_poison_queue():
             return  # it stays hidden until its ten minutes are over
-        poison = f"{self._queue}-poison"
+        poison = f"{self._queue}{_POISON}"
         log.error(
-            "queue %s: message %s failed %s times, moved to %s",
+            "queue %s: message %s, received %s times, moved to %s",
             self._queue,
             message.id,
             message.dequeue_count,

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from localcloud.functionshost.settings import HostError, parse_time
 from localcloud.functionshost.worker import Result
@@ -26,6 +26,31 @@ _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELDS = 6
 _MONITORED = timedelta(minutes=1)
 _HORIZON = timedelta(days=366 * 8)
+_STEP_SECONDS = 0.25
+_NEVER = "0001-01-01T00:00:00"
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """What the monitor knows of a timer: its last run, the next one, when that was reckoned."""
+
+    last: datetime | None
+    following: datetime
+    updated: datetime
+
+    def to_json(self) -> dict[str, str]:
+        last = self.last.isoformat() if self.last else _NEVER
+        return {
+            "Last": last,
+            "Next": self.following.isoformat(),
+            "LastUpdated": self.updated.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, str]) -> Self:
+        last = None if values["Last"] == _NEVER else datetime.fromisoformat(values["Last"])
+        following = datetime.fromisoformat(values["Next"])
+        return cls(last, following, datetime.fromisoformat(values["LastUpdated"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +69,10 @@ class Schedule:
         """
         words = text.split()
         if len(words) == 1:
-            return cls(interval=parse_time(text))
+            interval = parse_time(text)
+            if not interval:
+                raise HostError(f"The schedule expression '{text}' never ends")
+            return cls(interval=interval)
         if len(words) == _FIELDS - 1:
             words.insert(0, "0")
         if len(words) != _FIELDS:
@@ -97,8 +125,18 @@ def _field(text: str, low: int, high: int, number: int) -> frozenset[int]:
         else:
             begin = value(first)
             end = value(last) if dash else (high if step else begin)
+            begin, end = sorted((begin, end))  # NCrontab swaps them, too
         chosen.update(range(begin, end + 1, int(step or 1)))
     return frozenset(chosen)
+
+
+def timer_info(status: Mapping[str, str] | None = None, *, past_due: bool = False) -> str:
+    """Return a timer trigger's data, as the worker takes it.
+
+    Source: azure-webjobs-sdk-extensions, TimerInfo.
+    """
+    schedule = {"AdjustForDST": True}
+    return json.dumps({"Schedule": schedule, "ScheduleStatus": status, "IsPastDue": past_due})
 
 
 class Timer:
@@ -142,55 +180,71 @@ class Timer:
         """Begin to wait for the schedule."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop; a running function ends first."""
+    def halt(self) -> None:
+        """Begin no more runs."""
         self._stopping.set()
-        self._thread.join()
+
+    def join(self, seconds: float | None) -> bool:
+        """Wait, after halt, for a run to end; tell whether it has."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        status = self._status()
+        status, past_due = self._begin()
+        if past_due or self._on_startup:
+            status = self._invoke(status, self._now(), past_due=past_due)
+        while self._wait(status.following):
+            # Fired a little early, it counts as its own time, or that time would come twice.
+            # A run that took too long is followed by one more at once, then by the schedule.
+            status = self._invoke(status, max(self._now(), status.following))
+
+    def _wait(self, moment: datetime) -> bool:
+        """Wait for a time; tell whether it came before the end."""
+        while (left := (moment - self._now()).total_seconds()) > 0:
+            # In small steps, because clocks are set and laptops sleep.
+            if self._stopping.wait(min(left, _STEP_SECONDS)):
+                return False
+        return not self._stopping.is_set()
+
+    def _begin(self) -> tuple[_Status, bool]:
+        """Return the status to go on from, and whether a run was missed meanwhile."""
         now = self._now()
-        following = self._schedule.after(now)
-        if status is not None and datetime.fromisoformat(status["Next"]) < now:
-            self._invoke(past_due=True, status=status)
-        elif self._on_startup:
-            self._invoke(past_due=False, status=status)
-        while True:
-            now = self._now()
-            if self._stopping.wait(max(0.0, (following - now).total_seconds())):
-                return
-            self._invoke(past_due=False, status=self._status())
-            # Armed after the run, so runs never overlap; a late one follows at once, once.
-            done = self._now()
-            following = max(self._schedule.after(following), done)
-            if following == done:
-                following = self._schedule.after(done)
-                self._invoke(past_due=True, status=self._status())
+        fresh = _Status(None, self._schedule.after(now), now)
+        status = self._read() if self._monitored else None
+        if status is None:
+            self._write(fresh)
+            return fresh, False
+        expected = self._schedule.after(status.last or status.updated)
+        if status.following != expected:
+            # The schedule was changed, and a changed schedule is never past due.
+            status = _Status(None, expected, status.last or status.updated)
+            status = fresh if expected < now else status
+            self._write(status)
+        return status, now > status.following
 
-    def _invoke(self, *, past_due: bool, status: dict[str, str] | None) -> None:
-        payload = {
-            "Schedule": {"AdjustForDST": True},
-            "ScheduleStatus": status,
-            "IsPastDue": past_due,
-        }
-        started = self._now()
-        result = self._run(json.dumps(payload)).result()
-        if not result.ok:
-            log.error("timer %s failed: %s", self._name, result.error)
-        if self._monitored:
-            written = {
-                "Last": started.isoformat(),
-                "Next": self._schedule.after(started).isoformat(),
-                "LastUpdated": self._now().isoformat(),
-            }
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps(written), encoding="utf-8")
-
-    def _status(self) -> dict[str, str] | None:
-        if not self._monitored:
-            return None
+    def _invoke(self, status: _Status, moment: datetime, *, past_due: bool = False) -> _Status:
+        known = status.to_json() if self._monitored else None
         try:
-            status: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            # A failed run is logged by the host and not repeated.
+            self._run(timer_info(known, past_due=past_due)).result()
+        except (CancelledError, HostError):
+            # Left at the end of the host's grace: not recorded, so that it counts as missed.
+            return status
+        after = _Status(moment, self._schedule.after(moment), moment)
+        self._write(after)
+        return after
+
+    def _read(self) -> _Status | None:
+        try:
+            return _Status.from_json(json.loads(self._file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
             return None
-        return status
+        except (OSError, ValueError, KeyError, TypeError):
+            log.warning("timer %s: its status cannot be read and is made anew", self._name)
+            return None
+
+    def _write(self, status: _Status) -> None:
+        if self._monitored:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(json.dumps(status.to_json()), encoding="utf-8")

@@ -6,10 +6,10 @@ The only file that touches the worker's private names; the version is pinned in 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import logging
 import sys
-import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -22,11 +22,15 @@ from azure_functions_runtime.bindings import meta
 from azure_functions_runtime.bindings.datumdef import Datum
 from azure_functions_runtime.utils import threadpool
 
+from localcloud.functionshost.settings import Retry
 from localcloud.network import Loop
 
 log = logging.getLogger(__name__)
 
 _SCRIPT = "function_app"
+
+type Typed = tuple[Any, str]
+"""A value and its type, as the worker calls it: json, string, bytes, http."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +40,39 @@ class Function:
     name: str
     function_id: str
     bindings: tuple[Mapping[str, Any], ...]
+    retry: Retry | None = None
 
     @property
     def trigger(self) -> Mapping[str, Any]:
         """The trigger's raw binding."""
         return next(b for b in self.bindings if str(b["type"]).lower().endswith("trigger"))
 
+    @property
+    def kind(self) -> str:
+        """The trigger's type in lower case."""
+        return str(self.trigger["type"]).lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an invocation ended."""
+    """How an invocation ended.
+
+    Attributes:
+        ok: Whether the function returned.
+        value: What an HTTP function returned, for http_response.
+        error: What it raised.
+        outputs: What it set its output bindings to, by their names.
+    """
 
     ok: bool
     value: Any
     error: str | None
+    outputs: Mapping[str, Typed]
+
+
+def failed(error: str) -> Result:
+    """Return the result of an invocation that failed."""
+    return Result(ok=False, value=None, error=error, outputs={})
 
 
 class _Protos:
@@ -89,14 +112,24 @@ class Worker:
         meta.load_binding_registry()
         sys.path.insert(0, self._folder)
         sys.modules.pop(_SCRIPT, None)
+        importlib.invalidate_caches()
         registry = handle_event._functions  # noqa: SLF001 - see the module's docstring
         registry.__init__()  # forget an app of an earlier start
         indexed = loader.index_function_app(f"{_SCRIPT}.py")
         records, _ = loader.process_indexed_function(_Protos, registry, indexed, self._folder)
         return [
-            Function(record.name, record.function_id, tuple(map(json.loads, record.raw_bindings)))
+            Function(
+                record.name,
+                record.function_id,
+                tuple(map(json.loads, record.raw_bindings)),
+                _retry(record.retry_options),
+            )
             for record in records
         ]
+
+    def abandon(self) -> None:
+        """Take a new thread pool; what still runs in the old one cannot be ended, only left."""
+        threadpool.start_threadpool_executor()
 
     def stop(self) -> None:
         """End the worker; running functions end first."""
@@ -109,38 +142,56 @@ class Worker:
     def invoke(
         self,
         function: Function,
-        data: Any,  # noqa: ANN401 - whatever the trigger's type has
-        data_type: str,
-        metadata: Mapping[str, tuple[Any, str]] | None = None,
-        invocation_id: str | None = None,
+        data: Typed,
+        metadata: Mapping[str, Typed],
+        invocation_id: str,
+        repetition: int = 0,
+        most: int = 0,
     ) -> Future[Result]:
         """Invoke a function.
 
         Args:
             function: The function.
             data: The trigger's data.
-            data_type: The data's type, as the worker calls it: json, string, bytes, http.
-            metadata: The trigger's metadata: value and type by name.
-            invocation_id: The invocation's id; made up if absent.
+            metadata: The trigger's metadata by name.
+            invocation_id: The invocation's id.
+            repetition: How often a retry policy has repeated the run before.
+            most: How often it may.
         """
-        inputs = [(str(function.trigger["name"]), Datum(data, data_type))]
-        known = {name: Datum(value, kind) for name, (value, kind) in (metadata or {}).items()}
         return asyncio.run_coroutine_threadsafe(
-            self._invoke(invocation_id or str(uuid.uuid4()), function, inputs, known),
+            self._invoke(function, data, metadata, invocation_id, repetition, most),
             self._loop.loop,
         )
 
     async def _invoke(
         self,
-        invocation_id: str,
         function: Function,
-        inputs: list[tuple[str, Datum]],
-        metadata: dict[str, Datum],
+        data: Typed,
+        metadata: Mapping[str, Typed],
+        invocation_id: str,
+        repetition: int,
+        most: int,
     ) -> Result:
-        ok, value, _, error, _ = await native_invocation.invocation_request_native(
-            invocation_id, function.function_id, inputs, metadata
+        ok, value, outputs, error, _ = await native_invocation.invocation_request_native(
+            invocation_id,
+            function.function_id,
+            [(str(function.trigger["name"]), Datum(*data))],
+            {name: Datum(*typed) for name, typed in metadata.items()},
+            retry_count=repetition,
+            max_retry_count=most,
         )
-        return Result(ok, value, error)
+        typed = {name: (datum.value, datum.type) for name, datum in outputs}
+        if value is not None:
+            typed["$return"] = (value.value, value.type)
+        return Result(ok, value, error, typed)
+
+
+def _retry(options: SimpleNamespace | None) -> Retry | None:
+    if options is None:
+        return None
+    if options.retry_strategy == "fixed_delay":
+        return Retry(options.max_retry_count, options.delay_interval)
+    return Retry(options.max_retry_count, options.minimum_interval, options.maximum_interval)
 
 
 def http_request(
@@ -166,12 +217,13 @@ def http_request(
     }
 
 
-def http_response(value: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: ANN401 - a Datum
+def http_response(value: Any) -> tuple[int, list[tuple[str, str]], bytes]:  # noqa: ANN401 - a Datum
     """Return status, headers and body of what an HTTP function returned."""
-    parts = value.value
     if value.type != "http":
-        return 200, {}, parts.encode() if isinstance(parts, str) else bytes(parts)
-    body = parts["body"].value if parts.get("body") is not None else b""
-    headers = {name: str(header.value) for name, header in parts["headers"].items()}
-    content = body.encode() if isinstance(body, str) else bytes(body or b"")
-    return int(parts["status_code"].value), headers, content
+        text = value.value if isinstance(value.value, str) else json.dumps(value.value)
+        return 200, [("content-type", "text/plain; charset=utf-8")], text.encode()
+    parts = value.value
+    headers = [(name, str(header.value)) for name, header in parts["headers"].items()]
+    for cookies in parts["cookies"] or ():
+        headers += [("set-cookie", cookie.OutputString()) for cookie in cookies.values()]
+    return int(parts["status_code"].value), headers, bytes(parts["body"].value)

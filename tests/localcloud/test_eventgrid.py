@@ -1,11 +1,13 @@
-"""Event Grid's side of a webhook: handshake, headers, batches, retries, dead letters."""
+"""Event Grid's handshake, deliveries, retries and dead letters, against a webhook that records."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,214 +19,474 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localcloud.clock import Clock
-from localcloud.eventgrid import RETRIES, EventGrid, SubscribeError
+from localcloud.eventgrid import RETRIES, EventGrid, Schema, SubscribeError, Subscription
 from localcloud.network import Loop, Server
 from localcloud.state import Json, Registry
 
-REGISTRY = Registry("s", "g", "mybase", "westeurope", "mybase.azurecr.io")
+SECONDS = 20
 PUSHED = "Microsoft.ContainerRegistry.ImagePushed"
+DELETED = "Microsoft.ContainerRegistry.ImageDeleted"
+DATA = {"id": "event-1", "action": "push", "target": {"repository": "app", "tag": "1"}}
 
 
-class Endpoint:
-    """A webhook that remembers what it was sent and answers as it is told."""
+@dataclass(slots=True)
+class Call:
+    """A request that came."""
 
-    def __init__(self) -> None:
-        self.received: list[tuple[dict[str, str], Any]] = []
-        self.statuses: list[int] = []
-        self.validates = True
-        self._lock = threading.Lock()
-        self._loop = Loop("endpoint")
-        routes = [Route("/", self._answer, methods=["POST", "OPTIONS"])]
-        self._loop.start()
-        self._server = Server(self._loop, Starlette(routes=routes))
-        self._server.start()
-        self.url = f"http://127.0.0.1:{self._server.port}/"
+    method: str
+    headers: dict[str, str]
+    body: Any
 
-    async def _answer(self, request: Request) -> Response:
+
+@dataclass(slots=True)
+class Webhook:
+    """An endpoint that answers what it is told to."""
+
+    statuses: list[int] = field(default_factory=list)  # of the next notifications; then 200
+    allow: str | None = "*"
+    validate: bool = True
+    calls: list[Call] = field(default_factory=list)
+    handshakes: list[Call] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+    slow: bool = False
+    url: str = ""
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request."""
+        raw = await request.body()
+        call = Call(request.method, dict(request.headers), json.loads(raw) if raw else None)
         if request.method == "OPTIONS":
-            origin = request.headers["webhook-request-origin"] if self.validates else ""
-            return Response(status_code=200, headers={"WebHook-Allowed-Origin": origin})
-        body = await request.json()
+            self.handshakes.append(call)
+            headers = {"WebHook-Allowed-Origin": self.allow} if self.allow else {}
+            return Response(headers=headers)
         if request.headers["aeg-event-type"] == "SubscriptionValidation":
-            code = body[0]["data"]["validationCode"] if self.validates else "wrong"
+            self.handshakes.append(call)
+            code = call.body[0]["data"]["validationCode"] if self.validate else "wrong"
             return JSONResponse({"validationResponse": code})
-        with self._lock:
-            self.received.append((dict(request.headers), body))
-            return Response(status_code=self.statuses.pop(0) if self.statuses else 200)
+        with self._changed:
+            self.calls.append(call)
+            status = self.statuses.pop(0) if self.statuses else 200
+            self._changed.notify_all()
+        if self.slow:
+            await asyncio.to_thread(self.gate.wait, SECONDS)
+        return Response(status_code=status)
 
-    def stop(self) -> None:
-        """Close the port."""
-        self._loop.run(self._server.stop())
-        self._loop.stop()
-
-    def bodies(self) -> list[Any]:
-        """Return what was received."""
-        with self._lock:
-            return [body for _, body in self.received]
+    def wait(self, count: int) -> list[Call]:
+        """Wait for so many notifications."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.calls) >= count, SECONDS)
+            return list(self.calls)
 
 
-@pytest.fixture(name="endpoint")
-def _endpoint() -> Iterator[Endpoint]:
-    endpoint = Endpoint()
-    yield endpoint
-    endpoint.stop()
+@pytest.fixture(name="webhook")
+def _webhook() -> Iterator[Webhook]:
+    webhook = Webhook()
+    loop = Loop("webhook")
+    loop.start()
+    methods = ["POST", "OPTIONS"]
+    server = Server(loop, Starlette(routes=[Route("/hook", webhook.answer, methods=methods)]))
+    server.start()
+    webhook.url = f"http://127.0.0.1:{server.port}/hook?code=s3cret"
+    yield webhook
+    webhook.gate.set()
+    loop.run(server.stop())
+    loop.stop()
+
+
+@pytest.fixture(name="registry")
+def _registry() -> Registry:
+    return Registry("s", "Group", "MyBase", "westeurope", "mybase.azurecr.io")
 
 
 @pytest.fixture(name="grid")
 def _grid() -> Iterator[EventGrid]:
-    # An hour of retries takes less than a second here.
-    grid = EventGrid(Clock(speed=5_000))
+    """Event Grid a million times as fast as the real one."""
+    grid = EventGrid(Clock(1_000_000))
     grid.start()
     yield grid
     grid.stop()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def published(grid: EventGrid, registry: Registry, *numbers: str) -> None:
+    """Publish events of these ids, and wait until they were tried."""
+    for number in numbers:
+        grid.publish(registry, PUSHED, "app:1", {**DATA, "id": number})
+    assert grid.wait_idle(SECONDS)
 
 
-def publish(grid: EventGrid, subject: str = "images/node:9", kind: str = PUSHED) -> None:
-    """Publish an event of the registry."""
-    grid.publish(REGISTRY, kind, subject, {"id": "event-1", "target": {"tag": "9"}})
-
-
-def test_events_have_event_grids_schema(grid: EventGrid, endpoint: Endpoint) -> None:
-    """One event per request, in an array, with the envelope and headers of Event Grid."""
-    grid.subscribe(REGISTRY, "rebuilder", endpoint.url)
-    publish(grid)
-    assert grid.wait_idle(10)
-
-    ((headers, body),) = endpoint.received
-    assert [event["subject"] for event in body] == ["images/node:9"]
-    assert set(body[0]) == {
-        "id",
-        "topic",
-        "subject",
-        "data",
-        "eventType",
-        "eventTime",
-        "dataVersion",
-        "metadataVersion",
-    }
-    assert body[0]["topic"] == REGISTRY.id
-    assert body[0]["id"] == body[0]["data"]["id"] == "event-1"
-    assert headers["aeg-event-type"] == "Notification"
-    assert headers["aeg-subscription-name"] == "REBUILDER"
-    assert headers["aeg-delivery-count"] == "0"
-    assert headers["content-type"].startswith("application/json")
-
-
-def test_cloud_events_come_alone(grid: EventGrid, endpoint: Endpoint) -> None:
-    """CloudEvents 1.0: a single object, with its own media type."""
-    grid.subscribe(REGISTRY, "rebuilder", endpoint.url, schema="CloudEventSchemaV1_0")
-    publish(grid)
-    assert grid.wait_idle(10)
-
-    ((headers, body),) = endpoint.received
-    assert (body["specversion"], body["source"], body["type"]) == ("1.0", REGISTRY.id, PUSHED)
-    assert headers["content-type"].startswith("application/cloudevents+json")
-
-
-@pytest.mark.parametrize("schema", ["EventGridSchema", "CloudEventSchemaV1_0"])
-def test_events_can_be_batched(grid: EventGrid, endpoint: Endpoint, schema: Any) -> None:  # noqa: ANN401
-    """No request holds more events than the subscription allows."""
-    made = grid.subscribe(
-        REGISTRY, "rebuilder", endpoint.url, schema=schema, max_events_per_batch=4
-    )
-    events: list[Json] = [{"id": str(n)} for n in range(10)]
-    grid.deliver(made, events)
-    assert grid.wait_idle(10)
-
-    assert sorted(len(body) for body in endpoint.bodies()) == [2, 4, 4]
-    delivered = sorted(event["id"] for body in endpoint.bodies() for event in body)
-    assert delivered == [str(n) for n in range(10)]
-
-
-def test_only_what_was_asked_for_is_delivered(grid: EventGrid, endpoint: Endpoint) -> None:
-    """Other types and other registries' events do not reach the subscription."""
-    grid.subscribe(REGISTRY, "rebuilder", endpoint.url, event_types=[PUSHED])
-    other = Registry("s", "g", "other", "westeurope", "other.azurecr.io")
-    grid.publish(other, PUSHED, "x:1", {})
-    publish(grid, "deleted", "Microsoft.ContainerRegistry.ImageDeleted")
-    publish(grid, "wanted:1")
-    assert grid.wait_idle(10)
-
-    assert [event["subject"] for body in endpoint.bodies() for event in body] == ["wanted:1"]
-
-
-@pytest.mark.parametrize("schema", ["EventGridSchema", "CloudEventSchemaV1_0"])
-def test_an_endpoint_that_does_not_want_events_gets_none(
-    grid: EventGrid,
-    endpoint: Endpoint,
-    schema: Any,  # noqa: ANN401
+def test_the_handshake_of_event_grids_own_schema(
+    grid: EventGrid, registry: Registry, webhook: Webhook
 ) -> None:
-    """Without the handshake there is no subscription."""
-    endpoint.validates = False
-    with pytest.raises(SubscribeError, match="rebuilder"):
-        grid.subscribe(REGISTRY, "rebuilder", endpoint.url, schema=schema)
-    with pytest.raises(SubscribeError, match="ConnectError"):
-        grid.subscribe(REGISTRY, "rebuilder", "http://127.0.0.1:1/", schema=schema)
+    """An array of one validation event, whose code must come back."""
+    grid.subscribe(registry, "builds", webhook.url)
+    (call,) = webhook.handshakes
+    (event,) = call.body
+    assert event["eventType"] == "Microsoft.EventGrid.SubscriptionValidationEvent"
+    assert event["topic"] == registry.id.lower()
+    assert call.headers["aeg-subscription-name"] == "BUILDS"
+    webhook.validate = False
+    with pytest.raises(SubscribeError, match="200"):
+        grid.subscribe(registry, "builds", webhook.url)
 
 
-def test_failed_deliveries_are_retried(grid: EventGrid, endpoint: Endpoint) -> None:
-    """An error is answered by another attempt, counted in a header."""
-    endpoint.statuses = [500, 503, 404]
-    grid.subscribe(REGISTRY, "rebuilder", endpoint.url)
-    publish(grid)
-    until(lambda: len(endpoint.bodies()) == 4)
+def test_the_handshake_of_cloud_events(
+    grid: EventGrid, registry: Registry, webhook: Webhook
+) -> None:
+    """OPTIONS with the origin, which must be allowed."""
+    grid.subscribe(registry, "a", webhook.url, schema="CloudEventSchemaV1_0")
+    assert webhook.handshakes[0].headers["webhook-request-origin"] == "eventgrid.azure.net"
+    for allow in (None, "other.example"):
+        webhook.allow = allow
+        with pytest.raises(SubscribeError):
+            grid.subscribe(registry, "a", webhook.url, schema="CloudEventSchemaV1_0")
 
-    counts = [headers["aeg-delivery-count"] for headers, _ in endpoint.received]
-    assert counts == ["0", "1", "2", "3"]
-    assert RETRIES[:3] == (10, 30, 60)
+
+def test_an_endpoint_that_is_not_there_is_not_subscribed(
+    grid: EventGrid, registry: Registry
+) -> None:
+    """The error names the subscription, and does not tell the endpoint's key."""
+    with pytest.raises(SubscribeError, match="builds: ConnectError") as caught:
+        grid.subscribe(registry, "builds", "http://127.0.0.1:1/hook?code=s3cret")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_event_in_event_grids_own_schema(
+    grid: EventGrid, registry: Registry, webhook: Webhook
+) -> None:
+    """An array of one, the envelope of the samples, the documented headers."""
+    grid.subscribe(registry, "builds", webhook.url)
+    published(grid, registry, "event-1")
+    (call,) = webhook.calls
+    (event,) = call.body
+    assert event.pop("eventTime").endswith("Z")
+    assert event == {
+        "id": "event-1",
+        "topic": registry.id,
+        "subject": "app:1",
+        "eventType": PUSHED,
+        "dataVersion": "2.0",
+        "metadataVersion": "1",
+        "data": DATA,
+    }
+    aeg = {name: value for name, value in call.headers.items() if name.startswith("aeg-")}
+    assert aeg == {
+        "aeg-event-type": "Notification",
+        "aeg-subscription-name": "BUILDS",
+        "aeg-delivery-count": "0",
+        "aeg-data-version": "2.0",
+        "aeg-metadata-version": "1",
+        "aeg-output-event-id": "event-1",
+    }
+    assert call.headers["content-type"] == "application/json; charset=utf-8"
+
+
+def test_an_event_as_cloud_event(grid: EventGrid, registry: Registry, webhook: Webhook) -> None:
+    """One object, the envelope of the samples, its media type, no data version."""
+    grid.subscribe(registry, "builds", webhook.url, schema="CloudEventSchemaV1_0")
+    published(grid, registry, "event-1")
+    (call,) = webhook.calls
+    assert call.body.pop("time").endswith("Z")
+    assert call.body == {
+        "specversion": "1.0",
+        "id": "event-1",
+        "source": registry.id,
+        "subject": "app:1",
+        "type": PUSHED,
+        "data": DATA,
+    }
+    assert call.headers["content-type"] == "application/cloudevents+json; charset=utf-8"
+    assert call.headers["aeg-metadata-version"] == "1.0"
+    assert "aeg-data-version" not in call.headers
 
 
 @pytest.mark.parametrize(
-    ("statuses", "options", "reason", "attempts"),
+    ("schema", "media_type"),
     [
-        ([400], {}, "UndeliverableDueToHttpStatus", 1),
-        ([401], {}, "UndeliverableDueToHttpStatus", 1),
-        ([403], {}, "UndeliverableDueToHttpStatus", 1),
-        ([500, 413], {}, "UndeliverableDueToHttpStatus", 2),
-        ([500] * 3, {"max_attempts": 3}, "MaxDeliveryAttemptsExceeded", 3),
-        ([500] * 9, {"time_to_live": timedelta(seconds=4600)}, "TimeToLiveExceeded", 7),
+        ("EventGridSchema", "application/json"),
+        ("CloudEventSchemaV1_0", "application/cloudevents-batch+json"),
     ],
 )
-def test_given_up_events_become_dead_letters(
-    grid: EventGrid,
-    endpoint: Endpoint,
-    tmp_path: Path,
-    statuses: list[int],
-    options: dict[str, Any],
-    reason: str,
-    attempts: int,
+def test_batches(
+    grid: EventGrid, registry: Registry, webhook: Webhook, schema: Schema, media_type: str
 ) -> None:
-    """What cannot be delivered is kept with Event Grid's own account of it."""
-    endpoint.statuses = list(statuses)
-    grid.subscribe(REGISTRY, "rebuilder", endpoint.url, dead_letters=tmp_path, **options)
-    publish(grid)
-    until(lambda: bool(list(tmp_path.glob("*.json"))))
-    (path,) = tmp_path.glob("*.json")
-    until(lambda: bool(path.read_text()))
-    (letter,) = json.loads(path.read_text())
-
-    assert letter["id"] == "event-1"
-    assert letter["deadLetterReason"] == reason
-    assert letter["deliveryAttempts"] == attempts == len(endpoint.bodies())
-    assert letter["lastDeliveryOutcome"] == f"HTTP {statuses[attempts - 1]}"
-
-
-def test_an_endpoint_that_is_gone_is_tried_again(grid: EventGrid, tmp_path: Path) -> None:
-    """No answer is a failed attempt like another; without a dead letter folder it is dropped."""
-    endpoint = Endpoint()
-    grid.subscribe(
-        REGISTRY, "rebuilder", endpoint.url, dead_letters=tmp_path / "new", max_attempts=2
+    """No request holds more events than the subscription allows."""
+    subscription = grid.subscribe(
+        registry, "builds", webhook.url, schema=schema, max_events_per_batch=3
     )
-    grid.subscribe(REGISTRY, "dropped", endpoint.url, max_attempts=1)
-    endpoint.stop()
-    publish(grid)
-    assert grid.wait_idle(10)
-    until(lambda: bool(list(tmp_path.glob("new/*.json"))))
+    grid.deliver(subscription, [{"id": str(n)} for n in range(7)])
+    assert grid.wait_idle(SECONDS)
+    assert sorted(len(call.body) for call in webhook.calls) == [1, 3, 3]
+    ids = sorted(event["id"] for call in webhook.calls for event in call.body)
+    assert ids == [str(n) for n in range(7)]
+    assert {call.headers["content-type"] for call in webhook.calls} == {
+        f"{media_type}; charset=utf-8"
+    }
+
+
+def test_filters(grid: EventGrid, registry: Registry, webhook: Webhook) -> None:
+    """Registry, event type, and how a subject begins and ends, in any case."""
+    other = Registry("s", "Group", "Other", "westeurope", "other.azurecr.io")
+    grid.subscribe(
+        registry,
+        "builds",
+        webhook.url,
+        event_types=[PUSHED],
+        subject_begins_with="Team/",
+        subject_ends_with=":Latest",
+    )
+    for number, (source, kind, subject) in enumerate(
+        [
+            (registry, PUSHED, "team/app:latest"),
+            (other, PUSHED, "team/app:latest"),
+            (registry, DELETED, "team/app:latest"),
+            (registry, PUSHED, "app:latest"),
+            (registry, PUSHED, "team/app:1"),
+        ]
+    ):
+        grid.publish(source, kind, subject, {"id": str(number)})
+    assert grid.wait_idle(SECONDS)
+    assert [call.body[0]["id"] for call in webhook.calls] == ["0"]
+
+
+def test_a_subscription_of_the_same_name_is_replaced(
+    grid: EventGrid, registry: Registry, webhook: Webhook
+) -> None:
+    """Of two others, each has the event."""
+    for name in ("a", "b", "A"):
+        grid.subscribe(registry, name, webhook.url)
+    published(grid, registry, "1")
+    assert sorted(call.headers["aeg-subscription-name"] for call in webhook.calls) == ["A", "B"]
+
+
+def test_failures_are_tried_again(grid: EventGrid, registry: Registry, webhook: Webhook) -> None:
+    """By the schedule, on the cloud's clock, counted in a header; 205 is no success."""
+    webhook.statuses = [500, 503, 404, 205]
+    grid.subscribe(registry, "builds", webhook.url)
+    published(grid, registry, "1")
+    calls = webhook.wait(5)
+    assert [call.headers["aeg-delivery-count"] for call in calls] == ["0", "1", "2", "3", "4"]
+    assert RETRIES[:4] == (10, 30, 60, 300)
+
+
+def letters(folder: Path) -> list[Json]:
+    """Return the dead letters, once there are any."""
+    ready = threading.Event()
+    for _ in range(SECONDS * 100):
+        if folder.exists() and list(folder.iterdir()):
+            break
+        ready.wait(0.01)
+    found: list[Json] = []
+    for path in folder.iterdir():
+        found += json.loads(path.read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (400, "BadRequest"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (413, "RequestEntityTooLarge"),
+    ],
+)
+def test_some_answers_are_final(
+    grid: EventGrid, registry: Registry, webhook: Webhook, tmp_path: Path, status: int, name: str
+) -> None:
+    """The event is a dead letter after one attempt, whole, with what became of it."""
+    webhook.statuses = [status]
+    grid.subscribe(registry, "builds", webhook.url, dead_letters=tmp_path / "dead")
+    published(grid, registry, "event-1")
+    (letter,) = letters(tmp_path / "dead")
+    assert len(webhook.calls) == 1
+    assert letter["id"] == "event-1"
+    assert letter["data"] == DATA
+    assert letter["deadLetterReason"] == f"UndeliverableDueToHttp{name}"
+    assert letter["deliveryAttempts"] == 1
+    assert letter["lastDeliveryOutcome"] == name
+    assert letter["publishTime"] <= letter["lastDeliveryAttemptTime"]
+
+
+def test_attempts_run_out(
+    grid: EventGrid, registry: Registry, webhook: Webhook, tmp_path: Path
+) -> None:
+    """A CloudEvent's dead letter has the added fields in lower case."""
+    webhook.statuses = [404] * 9
+    grid.subscribe(
+        registry,
+        "builds",
+        webhook.url,
+        schema="CloudEventSchemaV1_0",
+        max_attempts=3,
+        dead_letters=tmp_path / "dead",
+    )
+    published(grid, registry, "1")
+    (letter,) = letters(tmp_path / "dead")
+    assert letter["deadletterreason"] == "MaxDeliveryAttemptsExceeded"
+    assert (letter["deliveryattempts"], letter["lastdeliveryoutcome"]) == (3, "NotFound")
+
+
+def test_time_runs_out(
+    grid: EventGrid, registry: Registry, webhook: Webhook, tmp_path: Path
+) -> None:
+    """No attempt is made after the time to live."""
+    webhook.statuses = [500] * 99
+    grid.subscribe(
+        registry,
+        "builds",
+        webhook.url,
+        time_to_live=timedelta(seconds=5),
+        dead_letters=tmp_path / "dead",
+    )
+    published(grid, registry, "1")
+    (letter,) = letters(tmp_path / "dead")
+    assert letter["deadLetterReason"] == "TimeToLiveExceeded"
+    assert letter["lastDeliveryOutcome"] == "InternalServerError"
+
+
+def test_without_a_place_for_dead_letters_events_are_dropped(
+    grid: EventGrid,
+    registry: Registry,
+    webhook: Webhook,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log says so; nothing is written."""
+    webhook.statuses = [400]
+    grid.subscribe(registry, "builds", webhook.url)
+    published(grid, registry, "1")
+    assert "UndeliverableDueToHttpBadRequest after 1 attempts" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_endpoint_that_does_not_answer(
+    registry: Registry, webhook: Webhook, tmp_path: Path
+) -> None:
+    """After the time for an answer, or without a connection, it counts as failed."""
+    grid = EventGrid(Clock(1_000_000), answer_seconds=0.2)
+    grid.start()
+    dead = tmp_path / "dead"
+    one: dict[str, Any] = {"max_attempts": 1, "dead_letters": dead}
+    subscription = grid.subscribe(registry, "builds", webhook.url, **one)
+    webhook.slow = True
+    published(grid, registry, "1")
+    gone = Subscription(
+        registry.id, "gone", "http://127.0.0.1:1/", max_attempts=1, dead_letters=dead
+    )
+    grid.deliver(gone, [{"id": "2"}])
+    assert grid.wait_idle(SECONDS)
+    grid.stop()
+    assert subscription.max_attempts == 1
+    assert {(letter["id"], letter["lastDeliveryOutcome"]) for letter in letters(dead)} == {
+        ("1", "TimedOut"),
+        ("2", "SocketError"),
+    }
+
+
+def test_wait_idle_sees_what_is_on_its_way(
+    grid: EventGrid, registry: Registry, webhook: Webhook
+) -> None:
+    """Not idle before the answer; an event that waits for its next attempt is not waited for."""
+    webhook.slow = True
+    grid.subscribe(registry, "builds", webhook.url)
+    grid.publish(registry, PUSHED, "app:1", DATA)
+    webhook.wait(1)
+    assert not grid.wait_idle(0.05)
+    webhook.gate.set()
+    assert grid.wait_idle(SECONDS)
+
+
+def test_events_from_many_threads_all_arrive(
+    grid: EventGrid, registry: Registry, webhook: Webhook
+) -> None:
+    """Publishing is safe from any thread, and idle is not told too early."""
+    grid.subscribe(registry, "builds", webhook.url)
+
+    def publish(first: int) -> None:
+        for number in range(10):
+            grid.publish(registry, PUSHED, "app:1", {"id": f"{first}-{number}"})
+
+    threads = [threading.Thread(target=publish, args=(n,)) for n in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert grid.wait_idle(SECONDS)
+    assert len({call.body[0]["id"] for call in webhook.calls}) == 50
+
+
+def test_events_may_come_twice_get_lost_or_change_order(
+    grid: EventGrid, registry: Registry, webhook: Webhook
+) -> None:
+    """As Event Grid warns; a test says when."""
+    grid.subscribe(registry, "builds", webhook.url)
+
+    def ids() -> list[str]:
+        found = [call.body[0]["id"] for call in webhook.calls]
+        webhook.calls.clear()
+        return found
+
+    grid.distort(copies=3)
+    published(grid, registry, "1")
+    assert ids() == ["1", "1", "1"]
+    grid.distort(lose=1)
+    published(grid, registry, "1", "2")
+    assert ids() == ["2"]
+    grid.distort(reverse=3)
+    published(grid, registry, "1", "2", "3")
+    assert ids() == ["3", "2", "1"]
+    published(grid, registry, "4")
+    assert ids() == []
+    grid.distort()
+    published(grid, registry)
+    assert ids() == ["4"]
+    published(grid, registry, "5")
+    assert ids() == ["5"]
+
+
+def test_garbage_is_delivered_as_it_is(
+    grid: EventGrid, registry: Registry, webhook: Webhook
+) -> None:
+    """Whatever a test invents reaches the endpoint, even where a header cannot say it."""
+    subscription = grid.subscribe(registry, "builds", webhook.url)
+    garbage: list[Json] = [{}, {"id": "ü\r\n", "dataVersion": []}, {"id": 7, "data": None}]
+    grid.deliver(subscription, garbage)
+    assert grid.wait_idle(SECONDS)
+    bodies = [call.body[0] for call in webhook.calls]
+    assert sorted(map(str, bodies)) == sorted(map(str, garbage))
+
+
+def test_stop_ends_what_waits(registry: Registry, webhook: Webhook) -> None:
+    """Retries to come and requests under way are given up; no thread stays."""
+    before = set(threading.enumerate())
+    grid = EventGrid(Clock())
+    grid.start()
+    webhook.statuses = [500]
+    grid.subscribe(registry, "builds", webhook.url)
+    published(grid, registry, "1")
+    webhook.slow = True
+    grid.publish(registry, PUSHED, "app:1", DATA)
+    webhook.wait(2)
+    grid.stop()
+    grid.stop()
+    assert grid.wait_idle(0)
+    assert {t for t in threading.enumerate() if t.name == "localcloud-eventgrid"} <= before
+    grid.publish(registry, PUSHED, "app:1", DATA)
+    assert grid.wait_idle(0)
+
+
+def test_an_endpoints_key_is_not_logged(
+    grid: EventGrid, registry: Registry, webhook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither by Event Grid nor by its HTTP client, nor in the subscription's own text."""
+    caplog.set_level(logging.INFO)
+    webhook.statuses = [500, 400]
+    subscription = grid.subscribe(registry, "builds", webhook.url)
+    published(grid, registry, "1")
+    webhook.wait(2)
+    # Server silences uvicorn's access log, but pytest listens to silenced loggers, too.
+    told = [r.getMessage() for r in caplog.records if r.name != "uvicorn.access"]
+    assert any("again in" in text for text in told)
+    assert "s3cret" not in "".join(told)
+    assert "s3cret" not in repr(subscription)
