@@ -35,12 +35,14 @@ class Behaviour:
         list_has_dependencies: Whether the list of tasks carries baseImageDependencies.
         put_keeps_dependencies: Whether a PUT of a task keeps what was recorded.
         shows_update_token: Whether runs show their updateTriggerToken.
+        filters_mind_case: Whether a $filter compares text with its case.
         page_size: How many tasks or runs a page holds at most.
     """
 
     list_has_dependencies: bool = True
     put_keeps_dependencies: bool = False
     shows_update_token: bool = True
+    filters_mind_case: bool = False
     page_size: int = 100
 
 

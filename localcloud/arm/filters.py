@@ -36,13 +36,13 @@ _COMPARISONS: dict[str, Callable[[str, str], bool]] = {
 type Predicate = Callable[[Json], bool]
 
 
-def parse_filter(text: str) -> Predicate:
-    """Return what a $filter asks of a run's properties.
+def parse_filter(text: str, *, mind_case: bool = False) -> Predicate:
+    """Return what a $filter asks of a run's properties; text is compared with its case or not.
 
     Raises:
         ArmError: It is not such a filter.
     """
-    parser = _Parser(text)
+    parser = _Parser(text, mind_case=mind_case)
     predicate = parser.either()
     if parser.tokens:
         raise parser.wrong()
@@ -50,8 +50,9 @@ def parse_filter(text: str) -> Predicate:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, mind_case: bool) -> None:
         self._text = text
+        self._mind_case = mind_case
         self.tokens: list[str] = []
         position = 0
         while position < len(text.rstrip()):
@@ -107,8 +108,11 @@ class _Parser:
         compare = _COMPARISONS.get(self._next().lower())
         if compare is None:
             raise self.wrong()
-        wanted = _comparable(self._value(), field)
-        return lambda run: compare(_comparable(_value_of(run, field), field), wanted)
+        mind = self._mind_case
+        wanted = _comparable(self._value(), field, mind_case=mind)
+        return lambda run: compare(
+            _comparable(_value_of(run, field), field, mind_case=mind), wanted
+        )
 
     def _field(self) -> str:
         name = self._next().lower()
@@ -121,10 +125,10 @@ class _Parser:
         return token[1:-1].replace("''", "'") if token.startswith("'") else token
 
 
-def _comparable(text: str, field: str) -> str:
-    """Return what compares as the field's values do: without case, times as times."""
+def _comparable(text: str, field: str, *, mind_case: bool) -> str:
+    """Return what compares as the field's values do: times as times, text with or without case."""
     if field not in ("createTime", "finishTime"):
-        return text.lower()
+        return text if mind_case else text.lower()
     try:
         return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds")
     except ValueError:

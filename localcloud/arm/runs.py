@@ -118,7 +118,11 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
 def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     registry = arm.registry(params)
     query = request.query_params
-    wanted = parse_filter(query["$filter"]) if query.get("$filter") else lambda _: True
+    wanted = (
+        parse_filter(query["$filter"], mind_case=arm.behaviour.filters_mind_case)
+        if query.get("$filter")
+        else lambda _: True
+    )
     top = number(request, "$top", arm.behaviour.page_size)
     size = min(top, arm.behaviour.page_size)
     start = number(request, "$skiptoken", 0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localcloud.registry.distribution import page, request_data
+from localcloud.registry.distribution import catalog, linked, page, request_data
 from localcloud.registry.store import INDEX_TYPES, Manifest, RegistryError, Repository, Tag
 from localcloud.state import Json, Registry, azure_time
 
@@ -84,18 +84,6 @@ def _list(
     return page(request, list(items))
 
 
-def _linked(body: Json, link: str | None) -> Response:
-    return JSONResponse(body, headers={"Link": link} if link else None)
-
-
-async def _catalog(service: RegistryService, request: Request, registry: Registry) -> Response:
-    service.require(request, registry, "registry:catalog:*")
-    with service.store.repositories(registry) as known:
-        names = list(known)
-    chosen, link = page(request, names)
-    return _linked({"repositories": chosen}, link)
-
-
 async def _repository(service: RegistryService, request: Request, registry: Registry) -> Response:
     name = request.path_params["name"]
     service.require(request, registry, f"repository:{name}:metadata_read")
@@ -146,7 +134,7 @@ async def _tags(service: RegistryService, request: Request, registry: Registry) 
     held = {t: tag for t, tag in repository.tags.items() if digest in (None, tag.digest)}
     chosen, link = _list(request, held, lambda tag: tag.updated)
     tags = [_tag(repository, tag, held[tag]) for tag in chosen]
-    return _linked(_named(registry, name, tags=tags), link)
+    return linked(_named(registry, name, tags=tags), link)
 
 
 async def _one(service: RegistryService, request: Request, registry: Registry) -> Response:
@@ -168,7 +156,7 @@ async def _manifests(service: RegistryService, request: Request, registry: Regis
     held = service.store.repository(registry, name).manifests
     chosen, link = _list(request, held, lambda manifest: manifest.updated)
     manifests = [_manifest(service, registry, name, held[digest]) for digest in chosen]
-    return _linked(_named(registry, name, manifests=manifests), link)
+    return linked(_named(registry, name, manifests=manifests), link)
 
 
 async def _change(service: RegistryService, request: Request, registry: Registry) -> Response:
@@ -183,7 +171,7 @@ async def _change(service: RegistryService, request: Request, registry: Registry
 
 
 ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
-    ("GET", "/acr/v1/_catalog", _catalog),
+    ("GET", "/acr/v1/_catalog", catalog),
     ("GET", "/acr/v1/{name:path}/_tags/{key}", _one),
     ("DELETE", "/acr/v1/{name:path}/_tags/{tag}", _delete_tag),
     ("PATCH", "/acr/v1/{name:path}/_tags/{key}", _change),

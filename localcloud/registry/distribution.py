@@ -47,7 +47,8 @@ def page(request: Request, names: list[str], size: int = 100) -> tuple[list[str]
     return chosen, f'<{request.url.path}?last={chosen[-1]}&n={count}>; rel="next"'
 
 
-def _linked(body: Json, link: str | None) -> Response:
+def linked(body: Json, link: str | None) -> Response:
+    """Return a page of a list, with the link to the next one."""
     return JSONResponse(body, headers={"Link": link} if link else None)
 
 
@@ -56,12 +57,13 @@ async def _ping(service: RegistryService, request: Request, registry: Registry) 
     return JSONResponse({})
 
 
-async def _catalog(service: RegistryService, request: Request, registry: Registry) -> Response:
+async def catalog(service: RegistryService, request: Request, registry: Registry) -> Response:
+    """List the repositories of a registry."""
     service.require(request, registry, "registry:catalog:*")
     with service.store.repositories(registry) as known:
         names = list(known)
     chosen, link = page(request, names)
-    return _linked({"repositories": chosen}, link)
+    return linked({"repositories": chosen}, link)
 
 
 async def _tags(service: RegistryService, request: Request, registry: Registry) -> Response:
@@ -69,7 +71,7 @@ async def _tags(service: RegistryService, request: Request, registry: Registry) 
     service.require(request, registry, f"repository:{name}:pull")
     tags = service.store.repository(registry, name).tags
     chosen, link = page(request, list(tags))
-    return _linked({"name": name, "tags": chosen}, link)
+    return linked({"name": name, "tags": chosen}, link)
 
 
 async def _get_blob(service: RegistryService, request: Request, registry: Registry) -> Response:
@@ -243,7 +245,7 @@ async def _referrers(service: RegistryService, request: Request, registry: Regis
 
 ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v2/", _ping),
-    ("GET", "/v2/_catalog", _catalog),
+    ("GET", "/v2/_catalog", catalog),
     ("GET", "/v2/{name:path}/tags/list", _tags),
     ("POST", "/v2/{name:path}/blobs/uploads/", _start_upload),
     ("GET", "/v2/{name:path}/blobs/uploads/{upload}", _get_upload),

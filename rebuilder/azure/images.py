@@ -28,6 +28,7 @@ class AcrImages:
         self._credential = credential
         self._audience = _PUBLIC_AUDIENCE if arm_endpoint == _PUBLIC_ARM else arm_endpoint
         self._clients: dict[str, ContainerRegistryClient] = {}
+        self._created: dict[tuple[str, str, str], datetime] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -45,6 +46,16 @@ class AcrImages:
 
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest came; see Images."""
+        # A manifest keeps its time for life, and a plan asks once per task.
+        key = (login_server, repository, digest)
+        if key not in self._created:
+            found = self._read_created(login_server, repository, digest)
+            if found is None:
+                return None
+            self._created[key] = found
+        return self._created[key]
+
+    def _read_created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         try:
             with translated(f"read the manifest {login_server}/{repository}@{digest}"):
                 client = self._client(login_server)

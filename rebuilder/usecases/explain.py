@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rebuilder.core.decisions import Decision, TaskDecision
+from rebuilder.core.decisions import BaseMoved, Decision, TaskDecision
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
@@ -81,8 +81,8 @@ def _rebuild(context: Context, decision: Decision, pushed: PushRecord) -> Rebuil
     """Return the rebuild that a decision led to: the one on the digest that it names."""
     if not isinstance(decision, TaskDecision) or not decision.rebuild:
         return None
-    digest = getattr(decision, "new", pushed.push.digest)
+    built_on = decision.new if isinstance(decision, BaseMoved) else pushed.push.digest
     for rebuild in context.ledger.rebuilds(decision.task):
-        if any(base.endswith(digest) for base in rebuild.bases):
+        if any(base.endswith(built_on) for base in rebuild.bases):
             return rebuild
     return None

@@ -237,6 +237,21 @@ def test_runs_are_filtered_and_cut(cloud: LocalCloud, apps: Registry, tasks: Arm
     assert {run.platform for run in every} == {"Linux"}
 
 
+@pytest.mark.parametrize("mind_case", [True, False])
+def test_runs_of_a_task_are_found_in_any_case(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, *, mind_case: bool
+) -> None:
+    """Whether ARM's filter minds the case of a task's name or not, its runs are found."""
+    images.task(apps, "Build-App", [])
+    images.task(apps, "build-other", [])
+    started = [tasks.schedule(ids(apps, name), "dA==") for name in ("build-app", "build-other")]
+    assert cloud.wait_idle(20)
+    cloud.arm.behaviour.filters_mind_case = mind_case
+    found = tasks.runs(RegistryId.parse(apps.id), task="build-app", top=5)
+
+    assert [run.run_id for run in found] == started[:1]
+
+
 class NoCredential:
     """A credential that finds none."""
 
