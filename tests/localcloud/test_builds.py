@@ -41,12 +41,13 @@ CMD echo hi
 """
 
 
-@pytest.fixture(name="clouds", params=["embedded", "buildah"])
+BUILDAH = pytest.param("buildah", marks=pytest.mark.needs("buildah", "busybox"))
+
+
+@pytest.fixture(name="clouds", params=["embedded", BUILDAH])
 def _clouds(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LocalCloud]:
-    if request.param == "buildah":
-        request.node.add_marker(pytest.mark.needs("buildah"))
     with LocalCloud(tmp_path / "cloud", builder=request.param) as cloud:
         for name, value in cloud.environment().items():
             monkeypatch.setenv(name, value)
@@ -110,7 +111,6 @@ def base_image(cloud: LocalCloud, target: Registry) -> str:
     return put(target, "node", "9", manifest.media_type, manifest.data).digest
 
 
-@pytest.mark.needs("busybox")
 def test_a_task_builds_pushes_and_records(clouds: LocalCloud, tmp_path: Path) -> None:
     """A run by a task: arguments, templates, stages, files, settings, outputs, dependencies."""
     base, apps = images.registry(clouds, "mybase"), images.registry(clouds, "myapps", 1)
@@ -152,7 +152,6 @@ def test_a_task_builds_pushes_and_records(clouds: LocalCloud, tmp_path: Path) ->
     assert ("NOT RUN" in log) == (clouds.builder == "embedded")
 
 
-@pytest.mark.needs("busybox")
 def test_an_uploaded_context_is_built(clouds: LocalCloud, tmp_path: Path) -> None:
     """`az acr build`: an uploaded context, a base from Docker Hub, a log to read."""
     base = images.registry(clouds, "mybase")
@@ -197,7 +196,6 @@ def test_an_uploaded_context_is_built(clouds: LocalCloud, tmp_path: Path) -> Non
         ("FROM --platform=linux/amd64 mybase.azurecr.io/node:9\n", {}, "unable to understand"),
     ],
 )
-@pytest.mark.needs("busybox")
 def test_what_cannot_be_built_fails_with_the_reason(
     clouds: LocalCloud, tmp_path: Path, dockerfile: str, changes: Json, said: str
 ) -> None:
@@ -245,7 +243,6 @@ def test_what_the_cloud_cannot_do_is_said(
     assert said in apps.runs[run_id].properties["runErrorMessage"]
 
 
-@pytest.mark.needs("busybox")
 def test_a_cancelled_run_pushes_nothing(
     clouds: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
