@@ -93,7 +93,7 @@ class ArmTasks:
     def schedule(self, task: TaskId, token: str) -> str:
         """Start a run of a task; see Tasks."""
         request = models.TaskRunRequest(
-            task_id=str(task),
+            task_id=_arm_id(task),
             override_task_step_properties=models.OverrideTaskStepProperties(
                 update_trigger_token=token
             ),
@@ -144,6 +144,15 @@ class ArmTasks:
                 self._credential, subscription, **self._options
             )
         return self._tasks[subscription]
+
+
+def _arm_id(task: TaskId) -> str:
+    """Return the id as ARM writes it: whether a body's ids have no case is not documented."""
+    registry = task.registry
+    return (
+        f"/subscriptions/{registry.subscription}/resourceGroups/{registry.resource_group}"
+        f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}/tasks/{task.name}"
+    )
 
 
 def _task(task_id: TaskId, found: models.Task) -> Task:

@@ -136,7 +136,7 @@ def test_a_scheduled_run_carries_the_token_and_nothing_else(
     run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
 
     request = apps.runs[run_id].request
-    assert request["taskId"].lower() == str(ids(apps, "builder"))
+    assert request["taskId"] == f"{apps.id}/tasks/builder"
     assert request["overrideTaskStepProperties"] == {"updateTriggerToken": "dG9rZW4="}
     assert tasks.run(RegistryId.parse(apps.id), run_id).token == "dG9rZW4="
 
