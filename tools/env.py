@@ -37,7 +37,15 @@ def main() -> int:
     command = [str(uv), "sync", "--frozen", "--quiet", "--python", python]
     # A virtual environment that happens to be active is not the project's.
     env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+    done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+    if done.returncode != 0 and "UV_SYSTEM_CERTS" not in env:
+        # uv brings its own certificates; behind a company's proxy only the machine's are right.
+        env["UV_SYSTEM_CERTS"] = "1"
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, check=False, capture_output=True, text=True
+        )
+    print(done.stderr, end="", file=sys.stderr)
+    return done.returncode
 
 
 def find_uv() -> Path | None:
