@@ -78,8 +78,9 @@ def main() -> int:
         os.environ.update(cloud.environment())
         bases = make_registries(cloud, settings["REBUILDER_BASE_REGISTRIES"])
         tasks = make_registries(cloud, settings["REBUILDER_TASK_REGISTRIES"])
+        cloud.authorize_rebuilder(bases, tasks)
         cloud.map_context(CONTEXT, SAMPLE)
-        exports = {**cloud.environment(), **settings}
+        exports = {**cloud.environment(cloud.developer), **settings}
         file = DATA / "environment"
         file.touch(mode=0o600)
         file.write_text(

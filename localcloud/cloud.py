@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
+import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
-from localcloud import blobs
+from localcloud import blobs, graph
 from localcloud.arm import Arm
+from localcloud.arm.resources import GROUP_TYPE
 from localcloud.blobs import Blobs
 from localcloud.builds import buildah, hub
 from localcloud.builds.buildah import BuildahBuilder
@@ -16,13 +20,16 @@ from localcloud.builds.embedded import EmbeddedBuilder
 from localcloud.builds.job import Builder
 from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
+from localcloud.directory import Directory, Principal
 from localcloud.eventgrid import EventGrid
-from localcloud.identity import identity_app
+from localcloud.graph import graph_app
+from localcloud.identity import Identities, identity_app
 from localcloud.network import Network
 from localcloud.registry import RegistryService
 from localcloud.registry.service import HUB_HOSTS
-from localcloud.state import Registry, State
-from localcloud.tokens import Principal, Tokens
+from localcloud.roles import Permission, Role, Roles
+from localcloud.state import Json, Registry, Resource, State
+from localcloud.tokens import Tokens
 
 type BuilderName = Literal["auto", "buildah", "embedded"]
 
@@ -43,9 +50,13 @@ class LocalCloud:
         self.clock = clock or Clock()
         self.state = State()
         self.network = Network(folder)
-        self.tokens = Tokens(self.clock)
+        self.directory = Directory()
+        self.roles = Roles()
+        self.tokens = Tokens(self.clock, self.directory)
         self.eventgrid = EventGrid(self.clock)
-        self.registry = RegistryService(self.state, self.clock, self.tokens, self.eventgrid.publish)
+        self.registry = RegistryService(
+            self.state, self.clock, self.tokens, self.roles, self.eventgrid.publish
+        )
         self.blobs = Blobs()
         self.builder = _choose(builder)
         made: Builder = (
@@ -53,31 +64,42 @@ class LocalCloud:
             if self.builder == "buildah"
             else EmbeddedBuilder(self.network)
         )
-        self.scheduler = Scheduler(self.state, self.clock, self.registry, self.blobs, made, folder)
+        self.scheduler = Scheduler(
+            self.state, self.clock, self.registry, self.directory, self.blobs, made, folder
+        )
         self.arm = Arm(
             self.state,
             self.clock,
             self.tokens,
+            self.directory,
+            self.roles,
             self.scheduler,
             self.blobs,
             self.network.drop_connections,
         )
-        self.function_identity = Principal.new("function app")
-        self._identity_header = secrets.token_urlsafe(24)
+        self.developer = self.directory.create("developer")
+        self.function_app = self.directory.create("function app")
+        self.roles.assign("Owner", self.developer.object_id, "/")
+        self._headers = {
+            principal.object_id: secrets.token_urlsafe(24)
+            for principal in (self.developer, self.function_app)
+        }
         self._identity_url = ""
 
     def start(self) -> None:
         """Start every server."""
         self.network.mount("management.azure.com", self.arm.app)
         self.network.mount(blobs.HOST, self.blobs.app)
+        self.network.mount(graph.HOST, graph_app(self.directory, self.tokens))
         for host in ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us", *HUB_HOSTS):
             self.network.mount(host, self.registry.app)
         self.network.start()
         self.eventgrid.start()
-        app = identity_app(
-            self.tokens, self.clock, self.function_identity, (), self._identity_header
-        )
-        self._identity_url = self.network.serve(app)
+        resources = {
+            self._headers[principal.object_id]: Identities(principal)
+            for principal in (self.developer, self.function_app)
+        }
+        self._identity_url = self.network.serve(identity_app(self.tokens, self.clock, resources))
         hub.seed(self.registry)
 
     def stop(self) -> None:
@@ -93,13 +115,29 @@ class LocalCloud:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def environment(self) -> dict[str, str]:
-        """Return the variables with which a process sees this cloud as the function app does."""
+    def environment(self, principal: Principal | None = None) -> dict[str, str]:
+        """Return the variables with which a process sees this cloud.
+
+        Args:
+            principal: Who the process is: `function_app`, if not said, or `developer`.
+        """
+        who = principal or self.function_app
         return {
             **self.network.environment(),
             "IDENTITY_ENDPOINT": f"{self._identity_url}/msi/token",
-            "IDENTITY_HEADER": self._identity_header,
+            "IDENTITY_HEADER": self._headers[who.object_id],
         }
+
+    def create_subscription(self, subscription_id: str, name: str) -> None:
+        """Create a subscription, or name it anew."""
+        self.state.subscriptions[subscription_id.lower()] = name
+
+    def create_group(self, subscription_id: str, name: str, location: str) -> None:
+        """Create a resource group, with its subscription, if they are not there."""
+        self.state.subscriptions.setdefault(subscription_id.lower(), subscription_id)
+        group = f"/subscriptions/{subscription_id}/resourceGroups/{name}"
+        if self.state.resource(group) is None:
+            self.state.put(Resource(group, GROUP_TYPE, location, {}, {}))
 
     def create_registry(
         self,
@@ -109,12 +147,42 @@ class LocalCloud:
         name: str,
         location: str,
         login_server: str | None = None,
+        **properties: Json | str | bool,
     ) -> Registry:
-        """Create a registry; a login server of its own makes it one with a DNL name."""
+        """Create a registry, with its subscription and group if they are not there.
+
+        Args:
+            subscription_id: Its subscription.
+            resource_group: Its group.
+            name: Its name.
+            location: Its region.
+            login_server: Its host; one of its own makes it a registry with a DNL name.
+            properties: In ARM's wire form; unless they say otherwise, the admin user is enabled.
+        """
+        self.create_group(subscription_id, resource_group, location)
         host = login_server or f"{name.lower()}.azurecr.io"
-        registry = Registry(subscription_id, resource_group, name, location, host)
+        settings = {"adminUserEnabled": True, **properties}
+        registry = Registry(
+            subscription_id, resource_group, name, location, host, properties=settings
+        )
         self.state.add(registry)
         return registry
+
+    def authorize_rebuilder(self, bases: Iterable[Registry], tasks: Iterable[Registry]) -> None:
+        """Give the function app what it needs and no more: see docs/operations.md.
+
+        Args:
+            bases: The base registries.
+            tasks: The task registries.
+        """
+        role = rebuilder_role()
+        self.roles.define(role)
+        for registry in bases:
+            puller = "Container Registry Repository Reader" if registry.abac else "AcrPull"
+            for name in (role.name, puller):
+                self.roles.assign(name, self.function_app.object_id, registry.id)
+        for registry in tasks:
+            self.roles.assign(role.name, self.function_app.object_id, registry.id)
 
     def map_context(self, url: str, folder: Path) -> None:
         """Serve a build context's address, such as a GitHub repository, from a folder."""
@@ -129,6 +197,17 @@ class LocalCloud:
 
         # A run's push is an event, so the events come last.
         return self.scheduler.wait_idle(left()) and self.eventgrid.wait_idle(left())
+
+
+def rebuilder_role() -> Role:
+    """Return the custom role of infra/rebuilder-role.json."""
+    text = (Path(__file__).parent.parent / "infra" / "rebuilder-role.json").read_text("utf-8")
+    given = json.loads(text)
+    permission = Permission(
+        *(tuple(given[kind]) for kind in ("Actions", "NotActions", "DataActions", "NotDataActions"))
+    )
+    key = str(uuid.uuid5(uuid.NAMESPACE_URL, given["Name"]))
+    return Role(key, given["Name"], given["Description"], (permission,), built_in=False)
 
 
 def _choose(builder: BuilderName) -> Literal["buildah", "embedded"]:

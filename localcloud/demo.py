@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from azure.containerregistry import ContainerRegistryClient
-from azure.identity import ManagedIdentityCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
 from localcloud.cloud import BuilderName, LocalCloud
 from localcloud.functionshost import FunctionsHost, Invocation
+from localcloud.tokens import Credential
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "samples" / "helloworld-node"
@@ -102,11 +102,12 @@ class Tutorial:
         self._screen = screen
         self._source = folder / "source"
         shutil.copytree(SAMPLE, self._source)
-        self._credential = ManagedIdentityCredential()
+        self._credential = Credential(cloud.tokens, cloud.developer)
 
     def registries(self) -> None:
         """Create the two registries."""
         for subscription, group, name, location in (BASE, APP):
+            self._cloud.create_group(subscription, group, location)
             with ContainerRegistryManagementClient(self._credential, subscription) as client:
                 created = client.registries.begin_create(
                     group, name, {"location": location, "sku": {"name": "Premium"}}
@@ -161,8 +162,9 @@ class Tutorial:
         self._cloud.map_context(CONTEXT, self._source)
         with self._tasks(subscription) as client:
             created = client.tasks.create(group, name, TASK, task)
-        principal = created.identity.principal_id if created.identity else ""
-        self._screen.detail(f"{TASK} in {name}, identity {principal}")
+        principal = str(created.identity.principal_id if created.identity else "")
+        self._cloud.roles.assign("AcrPull", principal, registry_id(BASE))
+        self._screen.detail(f"{TASK} in {name}; its identity {principal} has AcrPull on {BASE[2]}")
 
     def run_task(self) -> str:
         """Run the task by hand, so that ACR learns what it is built on."""
@@ -198,10 +200,6 @@ class Tutorial:
         subscription, group, name, _ = APP
         with self._tasks(subscription) as client:
             return [str(run.name) for run in client.runs.list(group, name)]
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._credential.close()
 
     def _tasks(self, subscription: str) -> ContainerRegistryTasksMgmtClient:
         return ContainerRegistryTasksMgmtClient(self._credential, subscription)
@@ -259,11 +257,12 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
         tutorial.create_task()
         screen.step("The task runs by hand once: now ACR knows its base image")
         first = tutorial.run_task()
+        base, apps = (cloud.state.by_id(registry_id(registry)) for registry in (BASE, APP))
+        if base is None or apps is None:
+            raise Failed("a registry is gone")
+        cloud.authorize_rebuilder([base], [apps])
         screen.step("The function app starts and subscribes to the base registry's pushes")
         with FunctionsHost(ROOT, settings, data=folder, on_invocation=_show(screen)) as host:
-            base = cloud.state.by_id(registry_id(BASE))
-            if base is None:
-                raise Failed("the base registry is gone")
             cloud.eventgrid.subscribe(base, "rebuilder", host.eventgrid_url("image_pushed"))
             screen.step("rebuilder runs")
             screen.detail(_command("runs"))
@@ -282,7 +281,6 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
         screen.good(f"after:  {after} (helloworld:{second})")
         if (before, after) != (_OLD, _NEW) or "Image Update" not in table:
             raise Failed("the application image was not rebuilt on the new base image")
-        tutorial.close()
 
 
 def _show(screen: Screen) -> Callable[[Invocation], None]:

@@ -5,7 +5,8 @@ Source: learn.microsoft.com, "How to use managed identities for App Service", RE
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from starlette.applications import Starlette
@@ -14,40 +15,60 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from localcloud.clock import Clock
+from localcloud.directory import Principal
 from localcloud.network import ASGIApp
-from localcloud.tokens import Principal, Tokens
+from localcloud.tokens import Tokens
 
 _LIFETIME = timedelta(hours=24)
 
 
-def identity_app(
-    tokens: Tokens,
-    clock: Clock,
-    system: Principal | None,
-    user_assigned: Sequence[Principal],
-    header: str,
-) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """The identities that one resource may ask tokens for.
+
+    Attributes:
+        system: The system-assigned one, if there is one.
+        user_assigned: The user-assigned ones, asked for by client id, object id or resource id.
+    """
+
+    system: Principal | None
+    user_assigned: tuple[Principal, ...] = ()
+
+    def find(self, query: Mapping[str, str]) -> Principal | None:
+        """Return whom a request asks for."""
+        for name, key in (
+            ("client_id", "client_id"),
+            ("principal_id", "object_id"),
+            ("object_id", "object_id"),
+            ("mi_res_id", "resource_id"),
+            ("msi_res_id", "resource_id"),
+        ):
+            if wanted := query.get(name):
+                known = [p for p in self.user_assigned if getattr(p, key).lower() == wanted.lower()]
+                return known[0] if known else None
+        return self.system
+
+
+def identity_app(tokens: Tokens, clock: Clock, resources: Mapping[str, Identities]) -> ASGIApp:
     """Return the endpoint.
 
     Args:
         tokens: Who issues.
         clock: Cloud time.
-        system: The system-assigned identity, if there is one.
-        user_assigned: The user-assigned identities, asked for by client id.
-        header: The secret of X-IDENTITY-HEADER.
+        resources: What each resource may ask for, by its secret of X-IDENTITY-HEADER.
     """
-    by_client_id = {principal.client_id: principal for principal in user_assigned}
 
     def token(request: Request) -> JSONResponse:
         query = request.query_params
-        if request.headers.get("x-identity-header") != header:
+        resource_of = resources.get(request.headers.get("x-identity-header", ""))
+        if resource_of is None:
             return JSONResponse({"statusCode": 403, "message": "wrong X-IDENTITY-HEADER"}, 403)
         if query.get("api-version") != "2019-08-01" or not query.get("resource"):
             return _bad("api-version=2019-08-01 and resource are needed")
-        client_id = query.get("client_id")
-        principal = by_client_id.get(client_id) if client_id else system
+        principal = resource_of.find(query)
         if principal is None:
-            return _bad(f"No User Assigned or Delegated Managed Identity found for {client_id}")
+            asked = {k: v for k, v in query.items() if k not in ("api-version", "resource")}
+            return _bad(f"No User Assigned or Delegated Managed Identity found for {asked}")
         resource = query["resource"]
         return JSONResponse(
             {

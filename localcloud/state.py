@@ -1,4 +1,4 @@
-"""What the local cloud knows: its subscriptions' registries, their tasks and runs.
+"""What the local cloud knows: subscriptions, groups, identities, registries, their tasks and runs.
 
 Plain mutable records behind one lock; the servers of the other modules read and write them.
 """
@@ -34,19 +34,23 @@ class Task:
 class Run:
     """A run.
 
-    `properties` is in ARM's wire form; `request` is the body of scheduleRun; `log` grows while the
-    run does.
+    `properties` is in ARM's wire form; `request` is the body of scheduleRun, sent by the principal
+    with the object id `caller`; `log` grows while the run does.
     """
 
     run_id: str
     properties: Json
     request: Json = field(default_factory=dict)
+    caller: str = ""
     log: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Registry:
-    """An Azure container registry, with what ARM tells of it."""
+    """An Azure container registry, with what ARM tells of it.
+
+    `properties` is what a client set, in ARM's wire form; the service adds the rest.
+    """
 
     subscription_id: str
     resource_group: str
@@ -54,6 +58,9 @@ class Registry:
     location: str
     login_server: str
     sku: str = "Premium"
+    properties: Json = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    created: str = "2026-01-01T00:00:00.0000000Z"
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     tasks: dict[str, Task] = field(default_factory=dict)  # by lower-case name
     runs: dict[str, Run] = field(default_factory=dict)  # by run id, oldest first
@@ -66,13 +73,73 @@ class Registry:
             f"/providers/Microsoft.ContainerRegistry/registries/{self.name}"
         )
 
+    @property
+    def admin_enabled(self) -> bool:
+        """Whether the admin user may sign in."""
+        return bool(self.properties.get("adminUserEnabled"))
+
+    @property
+    def abac(self) -> bool:
+        """Whether repository roles count, and not AcrPull, AcrPush and AcrDelete."""
+        return self.properties.get("roleAssignmentMode") == "AbacRepositoryPermissions"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource that is only kept: a resource group, a user-assigned identity.
+
+    Attributes:
+        id: Its ARM resource id.
+        type: Its type, with its provider.
+        location: Its region.
+        properties: In ARM's wire form.
+        tags: Its tags.
+    """
+
+    id: str
+    type: str
+    location: str
+    properties: Json
+    tags: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.id.rpartition("/")[2]
+
 
 class State:
-    """Every registry of the cloud, found by resource id or by the host that a client names."""
+    """Everything there is, found by resource id or, for registries, by the host a client names."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.subscriptions: dict[str, str] = {}  # display names by id
         self._registries: dict[str, Registry] = {}
+        self._resources: dict[str, Resource] = {}
+
+    def put(self, resource: Resource) -> bool:
+        """Keep a resource; tell whether it is new."""
+        with self.lock:
+            new = resource.id.lower() not in self._resources
+            self._resources[resource.id.lower()] = resource
+            return new
+
+    def resource(self, resource_id: str) -> Resource | None:
+        """The kept resource of this id, in any case."""
+        with self.lock:
+            return self._resources.get(resource_id.rstrip("/").lower())
+
+    def resources(self, kind: str) -> list[Resource]:
+        """Every kept resource of a type, oldest first."""
+        with self.lock:
+            return [r for r in self._resources.values() if r.type.lower() == kind.lower()]
+
+    def remove(self, resource_id: str) -> bool:
+        """Remove a registry or a kept resource; tell whether it was there."""
+        key = resource_id.rstrip("/").lower()
+        with self.lock:
+            found = self._registries.pop(key, None) or self._resources.pop(key, None)
+            return found is not None
 
     def add(self, registry: Registry) -> None:
         """Add a registry; its resource id and login server must be free."""

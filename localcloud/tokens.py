@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
+import time
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import jwt
+from azure.core.credentials import AccessToken
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from localcloud.clock import Clock
+from localcloud.directory import TENANT_ID, Directory, Principal
 
 _ALGORITHM = "RS256"
 
@@ -20,45 +21,40 @@ class InvalidToken(Exception):
     """A token was not issued here, is for somebody else, or has expired."""
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who a token is for: a managed identity or a developer."""
+class Credential:
+    """What Azure's SDKs sign in with, for a principal of this cloud, without an endpoint."""
 
-    object_id: str
-    client_id: str
-    name: str
-    resource_id: str = ""
+    def __init__(self, tokens: Tokens, principal: Principal) -> None:
+        self._tokens = tokens
+        self._principal = principal
 
-    @staticmethod
-    def new(name: str, resource_id: str = "") -> Principal:
-        """Return a principal with ids of its own."""
-        return Principal(str(uuid.uuid4()), str(uuid.uuid4()), name, resource_id)
+    def get_token(self, *scopes: str, **_: object) -> AccessToken:
+        """Return a token for the audience of the first scope; see azure.core's TokenCredential."""
+        lifetime = timedelta(hours=1)
+        token = self._tokens.issue(self._principal, scopes[0].removesuffix("/.default"), lifetime)
+        return AccessToken(token, int(time.time() + lifetime.total_seconds()))
 
 
 class Tokens:
     """Issues and checks tokens of one tenant, with a key made on start."""
 
-    def __init__(
-        self, clock: Clock, tenant_id: str = "72f988bf-0000-4000-8000-2d7cd011db47"
-    ) -> None:
-        self.tenant_id = tenant_id
+    def __init__(self, clock: Clock, directory: Directory) -> None:
         self._clock = clock
+        self._directory = directory
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._principals: dict[str, Principal] = {}
 
     def issue(
         self, principal: Principal, audience: str, lifetime: timedelta = timedelta(hours=24)
     ) -> str:
         """Return a token with the claims that Azure's clients read."""
-        self._principals[principal.object_id] = principal
         now = self._clock.now()
         claims: dict[str, Any] = {
             "aud": audience,
-            "iss": f"https://sts.windows.net/{self.tenant_id}/",
+            "iss": f"https://sts.windows.net/{TENANT_ID}/",
             "iat": now,
             "nbf": now,
             "exp": now + lifetime,
-            "tid": self.tenant_id,
+            "tid": TENANT_ID,
             "oid": principal.object_id,
             "appid": principal.client_id,
             "xms_mirid": principal.resource_id,
@@ -75,7 +71,7 @@ class Tokens:
         audience = str(claims.get("aud", "")).rstrip("/")
         if audience not in {known.rstrip("/") for known in audiences}:
             raise InvalidToken(f"the token is for {audience}")
-        principal = self._principals.get(str(claims.get("oid")))
+        principal = self._directory.by_object_id(str(claims.get("oid")))
         if principal is None:
             raise InvalidToken("the token names nobody known here")
         return principal

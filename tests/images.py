@@ -25,6 +25,29 @@ def registry(cloud: LocalCloud, name: str, subscription: int = 0, **more: Any) -
     )
 
 
+def base_registry(cloud: LocalCloud, name: str = "mybase") -> Registry:
+    """Create a registry that the function app may use as a base registry."""
+    made = registry(cloud, name)
+    cloud.authorize_rebuilder([made], [])
+    return made
+
+
+def task_registry(cloud: LocalCloud, name: str = "myapps", **more: Any) -> Registry:  # noqa: ANN401
+    """Create a registry that the function app may run tasks in."""
+    made = registry(cloud, name, **more)
+    cloud.authorize_rebuilder([], [made])
+    return made
+
+
+def identify(cloud: LocalCloud, target: Registry, task: Task, *roles: tuple[str, Registry]) -> str:
+    """Give a task an identity of its own, with roles on registries; return its object id."""
+    principal = cloud.directory.create(f"{target.name}/tasks/{task.name}")
+    task.identity = {"type": "SystemAssigned", "principalId": principal.object_id}
+    for role, where in roles:
+        cloud.roles.assign(role, principal.object_id, where.id)
+    return principal.object_id
+
+
 def push(cloud: LocalCloud, target: Registry, repository: str, reference: str, text: str) -> str:
     """Push a small image that `text` makes different; return its digest.
 

@@ -13,12 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.arm import registries, runs, tasks
+from localcloud.arm import authorization, registries, resources, runs, tasks
+from localcloud.arm.access import FILTERED, action_of, require
 from localcloud.arm.errors import ArmError
 from localcloud.blobs import Blobs
 from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
+from localcloud.directory import Directory, Principal
 from localcloud.network import ASGIApp
+from localcloud.roles import Roles
 from localcloud.state import Json, Registry, State
 from localcloud.tokens import InvalidToken, Tokens
 
@@ -78,6 +81,8 @@ class Arm:
         state: What there is.
         clock: Cloud time.
         tokens: Who checks tokens.
+        directory: Who there is.
+        roles: Who may do what.
         scheduler: Who runs runs.
         blobs: Where logs and contexts are.
         drop: Cuts the connections of the network, for faults.
@@ -88,6 +93,8 @@ class Arm:
         state: State,
         clock: Clock,
         tokens: Tokens,
+        directory: Directory,
+        roles: Roles,
         scheduler: Scheduler,
         blobs: Blobs,
         drop: Callable[[], None],
@@ -95,19 +102,26 @@ class Arm:
         self.state = state
         self.clock = clock
         self.tokens = tokens
+        self.directory = directory
+        self.roles = roles
         self.scheduler = scheduler
         self.blobs = blobs
         self.behaviour = Behaviour()
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
-        self.groups: dict[str, Json] = {}
         self._drop = drop
-        table = (*registries.ROUTES, *tasks.ROUTES, *runs.ROUTES)
+        table = (
+            *authorization.ROUTES,
+            *resources.ROUTES,
+            *registries.ROUTES,
+            *tasks.ROUTES,
+            *runs.ROUTES,
+        )
         self._routes = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), versions, handler)
             for method, pattern, versions, handler in table
         ]
-        methods = ["GET", "PUT", "POST", "PATCH", "DELETE"]
+        methods = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
         self.app: ASGIApp = Starlette(
             routes=[Route("/{path:path}", self._endpoint(), methods=methods)]
         )
@@ -132,6 +146,21 @@ class Arm:
                 " more details please go to https://aka.ms/ARMResourceNotFoundFix",
             )
         return found
+
+    def principal(self, request: Request) -> Principal:
+        """Return who sent a request; only for requests that were let in."""
+        principal: Principal = request.state.principal
+        return principal
+
+    def may(self, request: Request, action: str, scope: str) -> bool:
+        """Tell whether who sent a request may do something."""
+        return self.roles.allows(self.principal(request).object_id, action, scope)
+
+    def delete_registry(self, registry: Registry) -> None:
+        """Delete a registry with its tasks, and their identities."""
+        for task in registry.tasks.values():
+            self.directory.delete(str((task.identity or {}).get("principalId")))
+        self.state.remove(registry.id)
 
     def _endpoint(self) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -168,18 +197,31 @@ class Arm:
         return response
 
     async def _answer(self, request: Request) -> Response:
-        self._authenticate(request)
+        request.state.principal = self._authenticate(request)
         path = request.url.path
         for method, pattern, versions, handler in self._routes:
             match = pattern.fullmatch(path)
             if match is None or method != request.method:
                 continue
             _check_version(request, versions)
+            self._check_subscription(match.groupdict())
+            if handler not in FILTERED:
+                action, scope = action_of(request.method, path)
+                require(self.roles, self.principal(request), action, scope)
             body = await _body(request)
             return handler(self, request, match.groupdict(), body)
         raise ArmError(404, "InvalidResourceType", f"No {request.method} at {path} here.")
 
-    def _authenticate(self, request: Request) -> None:
+    def _check_subscription(self, params: dict[str, str]) -> None:
+        subscription = params.get("s")
+        if subscription is not None and subscription.lower() not in self.state.subscriptions:
+            raise ArmError(
+                404,
+                "SubscriptionNotFound",
+                f"The subscription '{subscription}' could not be found.",
+            )
+
+    def _authenticate(self, request: Request) -> Principal:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer":
             raise ArmError(
@@ -188,7 +230,7 @@ class Arm:
                 "Authentication failed. The 'Authorization' header is missing.",
             )
         try:
-            self.tokens.check(token, _AUDIENCES)
+            return self.tokens.check(token, _AUDIENCES)
         except InvalidToken as error:
             raise ArmError(401, "InvalidAuthenticationToken", f"The token: {error}") from error
 

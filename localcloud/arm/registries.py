@@ -1,40 +1,60 @@
-"""Subscriptions, resource groups and registries."""
+"""Registries."""
 
 from __future__ import annotations
 
+import copy
+import re
+import secrets
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm.access import filtered
 from localcloud.arm.errors import ArmError
-from localcloud.state import Json, Registry
+from localcloud.arm.resources import GROUP, REGISTRY_TYPE, SUBSCRIPTION, group_of
+from localcloud.state import Json, Registry, azure_time
 
 if TYPE_CHECKING:
     from localcloud.arm.app import Arm, Handler
 
-ANY: frozenset[str] = frozenset()
-VERSIONS = frozenset({"2019-05-01", "2023-07-01", "2025-04-01", "2025-11-01"})
-
-SUBSCRIPTION = r"/subscriptions/(?P<s>[^/]+)"
-GROUP = rf"{SUBSCRIPTION}/resourceGroups/(?P<g>[^/]+)"
+VERSIONS = frozenset(
+    {
+        *("2019-05-01", "2023-07-01", "2025-04-01", "2025-11-01"),
+        *("2025-05-01-preview", "2025-06-01-preview", "2026-01-01-preview", "2026-09-01-preview"),
+    }
+)
 PROVIDER = r"/providers/Microsoft\.ContainerRegistry"
 REGISTRY = rf"{GROUP}{PROVIDER}/registries/(?P<r>[^/]+)"
+
+_NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
+_SKUS = {name.lower(): name for name in ("Basic", "Standard", "Premium")}
+# What the service says itself, whatever a client sends.
+_READ_ONLY = frozenset({"loginServer", "creationDate", "provisioningState", "status"})
 
 
 def _wire(registry: Registry) -> Json:
     return {
         "id": registry.id,
         "name": registry.name,
-        "type": "Microsoft.ContainerRegistry/registries",
+        "type": REGISTRY_TYPE,
         "location": registry.location,
-        "tags": {},
+        "tags": registry.tags,
         "sku": {"name": registry.sku, "tier": registry.sku},
         "properties": {
+            "adminUserEnabled": False,
+            "anonymousPullEnabled": False,
+            "dataEndpointEnabled": False,
+            "dataEndpointHostNames": [],
+            "encryption": {"status": "disabled"},
+            "networkRuleBypassOptions": "AzureServices",
+            "publicNetworkAccess": "Enabled",
+            "roleAssignmentMode": "LegacyRegistryPermissions",
+            "zoneRedundancy": "Disabled",
+            **registry.properties,
             "loginServer": registry.login_server,
-            "creationDate": "2026-01-01T00:00:00.0000000Z",
+            "creationDate": registry.created,
             "provisioningState": "Succeeded",
-            "adminUserEnabled": True,
         },
     }
 
@@ -43,16 +63,58 @@ def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return JSONResponse(_wire(arm.registry(params)))
 
 
+def _sku(body: Json) -> str:
+    given = str((body.get("sku") or {}).get("name") or "")
+    if given.lower() not in _SKUS:
+        raise ArmError(
+            400, "InvalidSku", f"sku.name is '{given}': use {', '.join(_SKUS.values())}."
+        )
+    return _SKUS[given.lower()]
+
+
+def _settable(body: Json) -> Json:
+    properties = copy.deepcopy(body.get("properties") or {})
+    mode = properties.get("roleAssignmentMode")
+    if mode not in (None, "LegacyRegistryPermissions", "AbacRepositoryPermissions"):
+        raise ArmError(400, "InvalidRequestContent", f"roleAssignmentMode is '{mode}'.")
+    return {
+        name: value
+        for name, value in properties.items()
+        if name not in _READ_ONLY and value is not None
+    }
+
+
 def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
-    name = params["r"]
-    location, sku = body.get("location"), (body.get("sku") or {}).get("name")
-    if not location or not sku:
-        raise ArmError(400, "InvalidRequestContent", "location and sku.name are required.")
+    group_of(arm, params)
+    name, location = params["r"], body.get("location")
+    if not location:
+        raise ArmError(400, "LocationRequired", "The location property is required.")
+    if not _NAME.fullmatch(name):
+        raise ArmError(
+            400,
+            "InvalidResourceName",
+            f"The registry name '{name}' is invalid. It must be 5 to 50 letters and digits.",
+        )
+    sku, properties = _sku(body), _settable(body)
     try:
-        return JSONResponse(_wire(arm.registry(params)))
+        known = arm.registry(params)
     except ArmError:
         login_server = f"{name.lower()}.azurecr.io"
-        registry = Registry(params["s"], params["g"], name, location, login_server, sku)
+        registry = Registry(
+            params["s"],
+            params["g"],
+            name,
+            location.lower().replace(" ", ""),
+            login_server,
+            sku,
+            properties,
+            body.get("tags") or {},
+            azure_time(arm.clock.now()),
+        )
+    else:
+        known.sku, known.properties = sku, properties
+        known.tags = body.get("tags") or {}
+        return JSONResponse(_wire(known))
     try:
         arm.state.add(registry)
     except ValueError as error:
@@ -61,58 +123,78 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     return JSONResponse(_wire(registry), 201)
 
 
-def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+    registry = arm.registry(params)
+    properties = _settable(body)
+    if "sku" in body:
+        registry.sku = _sku(body)
+    if "tags" in body:
+        registry.tags = body["tags"] or {}
+    registry.properties |= properties
+    return JSONResponse(_wire(registry))
+
+
+def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    try:
+        registry = arm.registry(params)
+    except ArmError:
+        return Response(status_code=204)
+    arm.delete_registry(registry)
+    return Response(status_code=200)
+
+
+@filtered
+def _list(arm: Arm, request: Request, params: dict[str, str], __: Json) -> Response:
     group = params.get("g")
     found = [
         _wire(registry)
         for registry in arm.state.registries()
         if registry.subscription_id.lower() == params["s"].lower()
         and (group is None or registry.resource_group.lower() == group.lower())
+        and arm.may(request, f"{REGISTRY_TYPE}/read", registry.id)
     ]
     return JSONResponse({"value": found})
 
 
 def _credentials(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     registry = arm.registry(params)
+    if not registry.admin_enabled:
+        raise ArmError(
+            400,
+            "UnAuthorizedForCredentialOperations",
+            "Cannot perform credential operations for"
+            f" {registry.id} as admin user is disabled. Kindly enable admin user as per docs:"
+            " https://docs.microsoft.com/en-us/azure/container-registry"
+            "/container-registry-authentication#admin-account",
+        )
     passwords = [{"name": "password", "value": registry.admin_password}]
     return JSONResponse({"username": registry.name, "passwords": passwords})
 
 
-def _put_group(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
-    group = f"/subscriptions/{params['s']}/resourceGroups/{params['g']}"
-    known = arm.groups.get(group.lower())
-    wire = {
-        "id": group,
-        "name": params["g"],
-        "type": "Microsoft.Resources/resourceGroups",
-        "location": body.get("location", ""),
-        "properties": {"provisioningState": "Succeeded"},
-    }
-    arm.groups[group.lower()] = wire
-    return JSONResponse(wire, 200 if known else 201)
+def _renew(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    arm.registry(params).admin_password = secrets.token_urlsafe(24)
+    return _credentials(arm, request, params, body)
 
 
-def _subscriptions(arm: Arm, _: Request, __: dict[str, str], ___: Json) -> Response:
-    ids = sorted({registry.subscription_id for registry in arm.state.registries()})
-    found = [
-        {
-            "id": f"/subscriptions/{subscription}",
-            "subscriptionId": subscription,
-            "displayName": subscription,
-            "tenantId": arm.tokens.tenant_id,
-            "state": "Enabled",
-        }
-        for subscription in ids
-    ]
-    return JSONResponse({"value": found})
+def _available(arm: Arm, _: Request, __: dict[str, str], body: Json) -> Response:
+    name = str(body.get("name") or "")
+    if not _NAME.fullmatch(name):
+        wrong = {"nameAvailable": False, "reason": "Invalid"}
+        return JSONResponse({**wrong, "message": f"The registry name {name} is invalid."})
+    if arm.state.by_host(f"{name}.azurecr.io"):
+        wrong = {"nameAvailable": False, "reason": "AlreadyExists"}
+        return JSONResponse({**wrong, "message": f"The registry {name} is already in use."})
+    return JSONResponse({"nameAvailable": True})
 
 
 ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("GET", "/subscriptions", ANY, _subscriptions),
-    ("PUT", GROUP, ANY, _put_group),
+    ("POST", rf"{SUBSCRIPTION}{PROVIDER}/checkNameAvailability", VERSIONS, _available),
     ("GET", rf"{SUBSCRIPTION}{PROVIDER}/registries", VERSIONS, _list),
     ("GET", rf"{GROUP}{PROVIDER}/registries", VERSIONS, _list),
     ("GET", REGISTRY, VERSIONS, _get),
     ("PUT", REGISTRY, VERSIONS, _put),
+    ("PATCH", REGISTRY, VERSIONS, _patch),
+    ("DELETE", REGISTRY, VERSIONS, _delete),
     ("POST", rf"{REGISTRY}/listCredentials", VERSIONS, _credentials),
+    ("POST", rf"{REGISTRY}/regenerateCredential", VERSIONS, _renew),
 )

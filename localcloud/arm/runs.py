@@ -44,7 +44,7 @@ def _run_id(arm: Arm, registry: Registry) -> str:
     return f"c{letter}{text}"
 
 
-def _schedule(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+def _schedule(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     registry = arm.registry(params)
     kind = body.get("type")
     now = azure_time(arm.clock.now())
@@ -82,7 +82,7 @@ def _schedule(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Respo
     with arm.state.lock:
         run_id = _run_id(arm, registry)
         properties["runId"] = run_id
-        run = Run(run_id, properties, body)
+        run = Run(run_id, properties, body, arm.principal(request).object_id)
         registry.runs[run_id] = run
         wire = _wire(arm, registry, run)
     arm.scheduler.submit(registry, run)

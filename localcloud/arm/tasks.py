@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import uuid
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.registries import REGISTRY
+from localcloud.directory import TENANT_ID
 from localcloud.state import Json, Registry, Task, azure_time
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 VERSIONS = frozenset({"2018-09-01", "2019-04-01", "2019-06-01-preview", "2025-03-01-preview"})
 _TASK = rf"{REGISTRY}/tasks/(?P<t>[^/]+)"
 _NAME = re.compile(r"[a-zA-Z0-9-_]{5,50}")
+_TIMEOUT = (300, 28800)
+_DEFAULT_TIMEOUT = 3600
 
 
 def number(request: Request, name: str, default: int) -> int:
@@ -71,21 +73,53 @@ def _wire(registry: Registry, task: Task, *, secret: bool = False) -> Json:
     return wire | ({"identity": task.identity} if task.identity else {})
 
 
-def _identity(arm: Arm, body: Json, known: Json | None) -> Json | None:
-    wanted = body.get("identity")
-    if not wanted or wanted.get("type") in (None, "None"):
-        return None
-    identity: Json = copy.deepcopy(wanted)
-    if "SystemAssigned" in identity["type"]:
-        principal = (known or {}).get("principalId") or str(uuid.uuid4())
-        identity |= {"principalId": principal, "tenantId": arm.tokens.tenant_id}
-    for name, assigned in (identity.get("userAssignedIdentities") or {}).items():
-        identity["userAssignedIdentities"][name] = {
-            "principalId": str(uuid.uuid4()),
-            "clientId": str(uuid.uuid4()),
-            **(assigned or {}),
-        }
-    return identity
+def _identity(arm: Arm, task_id: str, wanted: Json | None, known: Json | None) -> Json | None:
+    """Return the identity that a body asks for; identities of the task's own are made.
+
+    Raises:
+        ArmError: A user-assigned identity does not exist.
+    """
+    kind = (wanted or {}).get("type") or "None"
+    mine = (known or {}).get("principalId")
+    identity: Json = {"type": kind}
+    if "SystemAssigned" in kind:
+        principal = mine or arm.directory.create(task_id.rpartition("/registries/")[2], task_id)
+        identity["principalId"] = principal if mine else principal.object_id
+        identity["tenantId"] = TENANT_ID
+    elif mine:
+        arm.directory.delete(mine)
+    if "UserAssigned" in kind:
+        assigned = {}
+        for name, value in ((wanted or {}).get("userAssignedIdentities") or {}).items():
+            found = arm.state.resource(name)
+            if value is None:  # as ARM's merge has it: taken away
+                continue
+            if found is None:
+                raise ArmError(
+                    400,
+                    "FailedIdentityOperation",
+                    f"Identity operation for resource '{task_id}' failed with error 'Failed to"
+                    f" perform resource identity operation. Status: 'BadRequest'. Response: The"
+                    f" identity '{name}' was not found.'.",
+                )
+            keys = ("principalId", "clientId")
+            assigned[name] = {key: found.properties[key] for key in keys}
+        identity["userAssignedIdentities"] = assigned
+    return None if kind == "None" else identity
+
+
+def _check(properties: Json) -> None:
+    """Refuse what ACR refuses; source: the validation in azure-mgmt-containerregistry's models."""
+    step = properties.get("step") or {}
+    if step.get("type") == "Docker" and not step.get("dockerFilePath"):
+        raise ArmError(400, "InvalidTaskStep", "step.dockerFilePath is required.")
+    timeout = properties.get("timeout")
+    if timeout is not None and not _TIMEOUT[0] <= timeout <= _TIMEOUT[1]:
+        raise ArmError(
+            400,
+            "InvalidTimeout",
+            f"timeout is {timeout}; it must be {_TIMEOUT[0]} to {_TIMEOUT[1]} seconds.",
+        )
 
 
 def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
@@ -93,26 +127,28 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     if not _NAME.fullmatch(params["t"]):
         raise ArmError(400, "InvalidTaskName", f"The task name '{params['t']}' is invalid.")
     properties: Json = copy.deepcopy(body.get("properties") or {})
+    _check(properties)
     step = properties.get("step") or {}
-    if step.get("type") == "Docker" and not step.get("dockerFilePath"):
-        raise ArmError(400, "InvalidTaskStep", "step.dockerFilePath is required.")
     with arm.state.lock:
         known = registry.tasks.get(params["t"].lower())
+        name = known.name if known else params["t"]
         properties |= {
             "provisioningState": "Succeeded",
             "creationDate": azure_time(arm.clock.now()),
-            "status": properties.get("status", "Enabled"),
+            "status": properties.get("status") or "Enabled",
+            "timeout": properties.get("timeout") or _DEFAULT_TIMEOUT,
         }
         if step:
             kept = None
             if known is not None and arm.behaviour.put_keeps_dependencies:
                 kept = (known.properties.get("step") or {}).get("baseImageDependencies")
             step["baseImageDependencies"] = kept
+        held = known.identity if known else None
         task = Task(
-            known.name if known else params["t"],
+            name,
             body.get("location", registry.location),
             properties,
-            _identity(arm, body, known.identity if known else None),
+            _identity(arm, f"{registry.id}/tasks/{name}", body.get("identity"), held),
             body.get("tags") or {},
         )
         registry.tasks[params["t"].lower()] = task
@@ -122,22 +158,38 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
 def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     registry, task = find(arm, params)
     changes: Json = copy.deepcopy(body.get("properties") or {})
+    for name in ("provisioningState", "creationDate"):
+        changes.pop(name, None)
     with arm.state.lock:
+        merged = {**task.properties}
         for name, value in changes.items():
-            held = task.properties.get(name)
-            merge = name in ("step", "credentials", "trigger") and isinstance(held, dict)
-            if merge and name == "credentials":
-                merged = {**(held.get("customRegistries") or {})} if held else {}
-                merged |= value.pop("customRegistries", None) or {}
-                task.properties[name] = {**(held or {}), **value, "customRegistries": merged}
-            elif merge:
-                task.properties[name] = {**(held or {}), **value}
+            held = merged.get(name)
+            if value is None or not isinstance(held, dict):
+                merged[name] = value
+            elif name == "step":
+                value["baseImageDependencies"] = held.get("baseImageDependencies")
+                merged[name] = {**held, **value} if held["type"] == value.get("type") else value
+            elif name == "credentials":
+                given = value.pop("customRegistries", None) or {}
+                custom = {**(held.get("customRegistries") or {}), **given}
+                # A registry that is set to null is taken away.
+                custom = {host: entry for host, entry in custom.items() if entry}
+                merged[name] = {**held, **value, "customRegistries": custom}
             else:
-                task.properties[name] = value
+                merged[name] = {**held, **value}
+        _check(merged)
         if "identity" in body:
-            task.identity = _identity(arm, body, task.identity)
+            task.identity = _patched_identity(arm, registry, task, body["identity"])
+        task.properties = merged
         task.tags = body.get("tags") or task.tags
         return JSONResponse(_wire(registry, task))
+
+
+def _patched_identity(arm: Arm, registry: Registry, task: Task, wanted: Json) -> Json | None:
+    assigned = (task.identity or {}).get("userAssignedIdentities") or {}
+    merged = {**assigned, **((wanted or {}).get("userAssignedIdentities") or {})}
+    asked = {**(wanted or {}), "userAssignedIdentities": merged}
+    return _identity(arm, f"{registry.id}/tasks/{task.name}", asked, task.identity)
 
 
 def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -154,6 +206,8 @@ def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     registry = arm.registry(params)
     with arm.state.lock:
         known = registry.tasks.pop(params["t"].lower(), None)
+    if known is not None and known.identity:
+        arm.directory.delete(str(known.identity.get("principalId")))
     return Response(status_code=200 if known else 204)
 
 

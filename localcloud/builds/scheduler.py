@@ -13,15 +13,15 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from localcloud.blobs import Blobs
 from localcloud.builds.client import split
+from localcloud.builds.credentials import Credentials
 from localcloud.builds.job import Builder, BuildError, Job
 from localcloud.builds.scanner import ScanError, ScannedImage, scan
 from localcloud.clock import Clock
+from localcloud.directory import Directory
 from localcloud.registry import RegistryService
-from localcloud.registry.auth import TOKEN_USER
 from localcloud.state import Json, Registry, Run, State, Task, azure_time
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Scheduler:
         state: Registries, tasks and runs.
         clock: Cloud time.
         service: The registries' content and tokens.
+        directory: Whose identities runs use.
         blobs: Where contexts were uploaded to.
         builder: Who builds.
         folder: For the builder's work.
@@ -47,6 +48,7 @@ class Scheduler:
         state: State,
         clock: Clock,
         service: RegistryService,
+        directory: Directory,
         blobs: Blobs,
         builder: Builder,
         folder: Path,
@@ -54,6 +56,7 @@ class Scheduler:
         self._state = state
         self._clock = clock
         self._service = service
+        self._credentials = Credentials(state, service, directory)
         self._blobs = blobs
         self._builder = builder
         self._folder = folder
@@ -176,7 +179,7 @@ class Scheduler:
             target,
             bool(step.get("isPushEnabled", True)),
             job_folder,
-            self._credentials(registry, task),
+            self._credentials.of(registry, run, task),
         )
         self._log(run, "Launching build step")
 
@@ -245,22 +248,6 @@ class Scheduler:
         if not chosen.is_dir() or not chosen.is_relative_to(folder.resolve()):
             raise BuildError(f"the context has no folder {inside}")
         return chosen
-
-    def _credentials(self, registry: Registry, task: Task | None) -> dict[str, tuple[str, str]]:
-        """Return the run's own registry's credentials and those that the task was given."""
-        own = (TOKEN_USER, self._service.registry_token(registry, f"{registry.name}/tasks"))
-        found = {registry.login_server: own}
-        custom: Mapping[str, Any] = {}
-        if task is not None:
-            custom = (task.properties.get("credentials") or {}).get("customRegistries") or {}
-        for host, entry in custom.items():
-            other = self._state.by_host(host)
-            if entry.get("identity") and other is not None and task is not None:
-                token = self._service.registry_token(other, f"{registry.name}/tasks/{task.name}")
-                found[host] = (TOKEN_USER, token)
-            elif entry.get("userName") and entry.get("password"):
-                found[host] = (entry["userName"]["value"], entry["password"]["value"])
-        return found
 
     def _dependencies(
         self, runtime: ScannedImage, buildtime: tuple[ScannedImage, ...], outputs: int

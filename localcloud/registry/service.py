@@ -17,6 +17,7 @@ from localcloud.network import ASGIApp
 from localcloud.registry import acr, distribution
 from localcloud.registry.auth import Auth, Unauthorized
 from localcloud.registry.store import Manifest, RegistryError, Store
+from localcloud.roles import Roles
 from localcloud.state import Json, Registry, State, azure_time
 from localcloud.tokens import Tokens
 
@@ -33,12 +34,15 @@ class RegistryService:
         state: Which registries there are.
         clock: Cloud time.
         tokens: Who signs.
+        roles: Who may do what.
         publish: Told of every manifest that is pushed or deleted, as Event Grid is.
     """
 
-    def __init__(self, state: State, clock: Clock, tokens: Tokens, publish: Publish) -> None:
+    def __init__(
+        self, state: State, clock: Clock, tokens: Tokens, roles: Roles, publish: Publish
+    ) -> None:
         self.store = Store(clock)
-        self.auth = Auth(tokens)
+        self.auth = Auth(tokens, roles)
         self.uploads: dict[str, bytearray] = {}
         self._state = state
         self._clock = clock
@@ -56,8 +60,11 @@ class RegistryService:
         return self._hub
 
     def registry_token(self, registry: Registry, who: str) -> str:
-        """Return a refresh token: the password of user 00000000-0000-0000-0000-000000000000."""
-        return self.auth.refresh_token(registry, who)
+        """Return a refresh token that allows everything.
+
+        It is the password of user 00000000-0000-0000-0000-000000000000.
+        """
+        return self.auth.refresh_token(registry, who, everything=True)
 
     def require(self, request: Request, registry: Registry, scope: str) -> None:
         """Let a request pass that may do what `scope` says.

@@ -27,7 +27,7 @@ def _acr(cloud: LocalCloud) -> Iterator[AcrImages]:
 
 def test_a_tag_names_its_newest_digest(cloud: LocalCloud, acr: AcrImages) -> None:
     """What a tag names is asked of the registry each time."""
-    base = images.registry(cloud, "mybase")
+    base = images.base_registry(cloud)
     host = base.login_server
     first = images.push(cloud, base, "images/node", "9", "one")
     assert acr.digest(host, "images/node", "9") == first
@@ -39,7 +39,7 @@ def test_a_tag_names_its_newest_digest(cloud: LocalCloud, acr: AcrImages) -> Non
 
 def test_what_is_not_there_is_none(cloud: LocalCloud, acr: AcrImages) -> None:
     """A missing tag, repository or manifest is no error."""
-    base = images.registry(cloud, "mybase")
+    base = images.base_registry(cloud)
     digest = images.push(cloud, base, "images/node", "9", "one")
     host = base.login_server
 
@@ -50,7 +50,7 @@ def test_what_is_not_there_is_none(cloud: LocalCloud, acr: AcrImages) -> None:
 
 def test_a_digest_tells_when_it_came(cloud: LocalCloud, acr: AcrImages) -> None:
     """A manifest keeps the time of its first push, pushed again or not."""
-    base = images.registry(cloud, "mybase")
+    base = images.base_registry(cloud)
     digest = images.push(cloud, base, "images/node", "9", "one")
     first = acr.created(base.login_server, "images/node", digest)
     images.push(cloud, base, "images/node", "9", "one")
@@ -64,8 +64,8 @@ def test_who_may_not_read_is_denied(
     cloud: LocalCloud, acr: AcrImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A registry that does not take the identity's token is a permanent error."""
-    base = images.registry(cloud, "mybase")
+    base = images.base_registry(cloud)
     # Tokens of another tenant's key: the registry knows nobody any more.
-    monkeypatch.setattr(cloud.registry.auth, "_tokens", Tokens(cloud.clock))
+    monkeypatch.setattr(cloud.registry.auth, "_tokens", Tokens(cloud.clock, cloud.directory))
     with pytest.raises(Denied, match=r"mybase\.azurecr\.io"):
         acr.digest(base.login_server, "images/node", "9")

@@ -35,7 +35,7 @@ DIGEST = "sha256:" + "a" * 64
 
 @pytest.fixture(name="apps")
 def _apps(cloud: LocalCloud) -> Registry:
-    return images.registry(cloud, "myapps")
+    return images.task_registry(cloud)
 
 
 @pytest.fixture(name="tasks")
@@ -55,7 +55,7 @@ def ids(apps: Registry, name: str) -> TaskId:
 
 def test_a_registry_tells_its_login_server(cloud: LocalCloud, tasks: ArmTasks) -> None:
     """The login server is what ARM says, never made from the name."""
-    dnl = images.registry(cloud, "contoso", login_server="contoso-a1b2.azurecr.io")
+    dnl = images.task_registry(cloud, "contoso", login_server="contoso-a1b2.azurecr.io")
 
     found = tasks.registry(RegistryId.parse(dnl.id))
     assert found.login_server == "contoso-a1b2.azurecr.io"

@@ -38,6 +38,7 @@ class World:
         self.base = images.registry(cloud, "mybase", 0)
         self.apps = images.registry(cloud, "myapps", 0)
         self.others = images.registry(cloud, "theirapps", 1)
+        cloud.authorize_rebuilder([self.base], [self.apps, self.others])
         self.invocations: list[Invocation] = []
         self._folder = folder
         self._storage = storage
@@ -72,7 +73,8 @@ class World:
         self.cloud.map_context("https://github.com/contoso/app.git", folder)
         credentials = {"customRegistries": {"mybase.azurecr.io": {"identity": "[system]"}}}
         recorded = [images.dependency("mybase.azurecr.io/images/node:9", digest)]
-        images.task(registry, name, recorded, **{"credentials": credentials, **properties})
+        made = images.task(registry, name, recorded, **{"credentials": credentials, **properties})
+        images.identify(self.cloud, registry, made, ("AcrPull", self.base))
         return TaskId(RegistryId.parse(registry.id), name)
 
     def settle(self) -> None:

@@ -37,7 +37,7 @@ def _tasks(cloud: LocalCloud, apps: Registry) -> Iterator[ContainerRegistryTasks
 
 @pytest.fixture(name="http")
 def _http(cloud: LocalCloud) -> Iterator[httpx.Client]:
-    token = cloud.tokens.issue(cloud.function_identity, ARM)
+    token = cloud.tokens.issue(cloud.developer, ARM)
     headers = {"Authorization": f"Bearer {token}"}
     with cloud.network.client(base_url=ARM, headers=headers, params=VERSION) as client:
         yield client
@@ -46,16 +46,20 @@ def _http(cloud: LocalCloud) -> Iterator[httpx.Client]:
 def test_registries_are_created_and_listed(cloud: LocalCloud) -> None:
     """Azure's SDK creates registries in two regions and finds them again."""
     subscription = images.SUBSCRIPTIONS[0]
+    cloud.create_group(subscription, "Group", "westeurope")
+    cloud.create_group(subscription, "other", "westeurope")
     with (
         ManagedIdentityCredential() as identity,
         ContainerRegistryManagementClient(identity, subscription) as client,
     ):
         for name, location in (("first", "westeurope"), ("second", "eastus")):
-            body: Any = {"location": location, "sku": {"name": "Premium"}}
+            properties = {"adminUserEnabled": name == "first"}
+            sku = {"name": "Premium"}
+            body: Any = {"location": location, "sku": sku, "properties": properties}
             made = client.registries.begin_create("Group", name, body).result()
             assert made.properties is not None
             assert made.properties.login_server == f"{name}.azurecr.io"
-        again: Any = {"location": "westeurope", "sku": {"name": "Premium"}}
+        again: Any = {**body, "location": "westeurope", "properties": {"adminUserEnabled": True}}
         client.registries.begin_create("GROUP", "FIRST", again).result()
         listed = [str(r.name) for r in client.registries.list()]
         grouped = [str(r.name) for r in client.registries.list_by_resource_group("group")]
@@ -289,8 +293,8 @@ def test_a_disabled_task_is_not_run(apps: Registry, http: httpx.Client) -> None:
 
 def test_requests_need_a_token_and_a_version(cloud: LocalCloud, apps: Registry) -> None:
     """No token, a token for others, no version and a wrong one are told apart."""
-    elsewhere = cloud.tokens.issue(cloud.function_identity, "https://vault.azure.net")
-    good = cloud.tokens.issue(cloud.function_identity, f"{ARM}/")
+    elsewhere = cloud.tokens.issue(cloud.developer, "https://vault.azure.net")
+    good = cloud.tokens.issue(cloud.developer, f"{ARM}/")
 
     def ask(token: str, version: str) -> str:
         headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -49,7 +49,7 @@ def _clouds(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LocalCloud]:
     with LocalCloud(tmp_path / "cloud", builder=request.param) as cloud:
-        for name, value in cloud.environment().items():
+        for name, value in cloud.environment(cloud.developer).items():
             monkeypatch.setenv(name, value)
         yield cloud
 
@@ -117,6 +117,7 @@ def test_a_task_builds_pushes_and_records(clouds: LocalCloud, tmp_path: Path) ->
     digest = base_image(clouds, base)
     clouds.map_context(CONTEXT, context(tmp_path))
     task = images.task(apps, "builder", None, credentials=CREDENTIALS)
+    images.identify(clouds, apps, task, ("AcrPull", base))
     arguments = [
         {"name": "REGISTRY", "value": "mybase.azurecr.io"},
         {"name": "WHO", "value": "{{.Run.Registry}}"},
@@ -204,6 +205,7 @@ def test_what_cannot_be_built_fails_with_the_reason(
     base_image(clouds, base)
     clouds.map_context(CONTEXT, context(tmp_path, dockerfile))
     task = images.task(apps, "builder", None, **{"credentials": CREDENTIALS, **changes})
+    images.identify(clouds, apps, task, ("AcrPull", base))
     run_id = schedule(apps, {"type": "TaskRunRequest", "taskId": f"{apps.id}/tasks/builder"})
     assert clouds.wait_idle(60)
 

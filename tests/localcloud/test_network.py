@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from localcloud.clock import Clock
-from localcloud.identity import identity_app
+from localcloud.directory import Directory, Principal
+from localcloud.identity import Identities, identity_app
 from localcloud.network import Network
-from localcloud.tokens import InvalidToken, Principal, Tokens
+from localcloud.tokens import InvalidToken, Tokens
 
 AUDIENCE = "https://management.azure.com"
 
@@ -83,13 +84,14 @@ def test_stopping_ends_every_thread_and_can_be_repeated(tmp_path: Path) -> None:
 def test_tokens_are_signed_bound_and_expire() -> None:
     """A token names its principal to its audience only, for its lifetime."""
     clock = Clock(speed=3600)
-    tokens, me = Tokens(clock), Principal.new("me")
+    directory = Directory()
+    tokens, me = Tokens(clock, directory), directory.create("me")
     token = tokens.issue(me, AUDIENCE + "/")
     assert tokens.check(token, [AUDIENCE]) == me
     with pytest.raises(InvalidToken, match="is for"):
         tokens.check(token, ["https://elsewhere"])
     with pytest.raises(InvalidToken, match="Signature"):
-        Tokens(clock).check(token, [AUDIENCE])
+        Tokens(clock, directory).check(token, [AUDIENCE])
     with pytest.raises(InvalidToken, match="expired"):
         tokens.check(tokens.issue(me, AUDIENCE, timedelta(0)), [AUDIENCE])
 
@@ -99,8 +101,11 @@ def test_the_identity_endpoint_serves_azures_client(
 ) -> None:
     """ManagedIdentityCredential gets the token of the identity that it asks for, and no other."""
     clock = Clock()
-    tokens, system, user = Tokens(clock), Principal.new("system"), Principal.new("user")
-    address = network.serve(identity_app(tokens, clock, system, [user], "secret"))
+    directory = Directory()
+    tokens = Tokens(clock, directory)
+    system, user = directory.create("system"), directory.create("user")
+    identities = {"secret": Identities(system, (user,))}
+    address = network.serve(identity_app(tokens, clock, identities))
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"{address}/msi/token")
     monkeypatch.setenv("IDENTITY_HEADER", "secret")
 
