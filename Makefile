@@ -25,6 +25,10 @@ env: .venv/env.done
 tools:
 	@sh tools/apt.sh
 
+.tools/azure-cli/done: env tools/azure_cli.py tools/azure-cli/requirements.txt
+	@echo "Installing the Azure CLI ..."
+	@python3 tools/azure_cli.py
+
 demo: env
 	@$(PYTHON) -m localcloud.demo
 

@@ -41,13 +41,20 @@ class LocalCloud:
         folder: For the CA bundle and the builders' work; made if absent.
         clock: Cloud time.
         builder: Who builds; auto takes buildah where it can run steps.
+        node: A Node.js program for Docker Hub's library/node, so that what is built on it runs.
     """
 
     def __init__(
-        self, folder: Path, *, clock: Clock | None = None, builder: BuilderName = "auto"
+        self,
+        folder: Path,
+        *,
+        clock: Clock | None = None,
+        builder: BuilderName = "auto",
+        node: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.clock = clock or Clock()
+        self._node = node
         self.state = State()
         self.network = Network(folder)
         self.directory = Directory()
@@ -75,11 +82,11 @@ class LocalCloud:
             self.roles,
             self.scheduler,
             self.blobs,
+            self.eventgrid,
             self.network.drop_connections,
         )
         self.developer = self.directory.create("developer")
         self.function_app = self.directory.create("function app")
-        self.roles.assign("Owner", self.developer.object_id, "/")
         self._headers = {
             principal.object_id: secrets.token_urlsafe(24)
             for principal in (self.developer, self.function_app)
@@ -100,7 +107,7 @@ class LocalCloud:
             for principal in (self.developer, self.function_app)
         }
         self._identity_url = self.network.serve(identity_app(self.tokens, self.clock, resources))
-        hub.seed(self.registry)
+        hub.seed(self.registry, self._node)
 
     def stop(self) -> None:
         """Stop every server; runs that are not over are lost."""
@@ -129,12 +136,15 @@ class LocalCloud:
         }
 
     def create_subscription(self, subscription_id: str, name: str) -> None:
-        """Create a subscription, or name it anew."""
-        self.state.subscriptions[subscription_id.lower()] = name
+        """Create a subscription, of which the developer is Owner, if it is not there."""
+        if subscription_id.lower() not in self.state.subscriptions:
+            self.state.subscriptions[subscription_id.lower()] = name
+            scope = f"/subscriptions/{subscription_id}"
+            self.roles.assign("Owner", self.developer.object_id, scope)
 
     def create_group(self, subscription_id: str, name: str, location: str) -> None:
         """Create a resource group, with its subscription, if they are not there."""
-        self.state.subscriptions.setdefault(subscription_id.lower(), subscription_id)
+        self.create_subscription(subscription_id, subscription_id)
         group = f"/subscriptions/{subscription_id}/resourceGroups/{name}"
         if self.state.resource(group) is None:
             self.state.put(Resource(group, GROUP_TYPE, location, {}, {}))

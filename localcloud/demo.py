@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
-import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +23,7 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
 from localcloud.cloud import BuilderName, LocalCloud
 from localcloud.functionshost import FunctionsHost, Invocation
+from localcloud.screen import INTERRUPTS, Failed, Screen, perform
 from localcloud.tokens import Credential
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,58 +37,6 @@ CONTEXT = "https://github.com/contoso/acr-build-helloworld-node.git"
 
 _OLD, _NEW = "9.11.2", "9.11.2a"
 _RUN_SECONDS = 120
-
-
-class Failed(Exception):
-    """Something came out otherwise than the tutorial promises."""
-
-
-class Interrupts:
-    """Ctrl-C, which can be held back for a moment."""
-
-    def __init__(self) -> None:
-        self.held = False
-        self._pending = False
-
-    def handle(self, *_: object) -> None:
-        """Raise KeyboardInterrupt, now or when it is released."""
-        if not self.held:
-            raise KeyboardInterrupt
-        self._pending = True
-
-    def release(self) -> None:
-        """Hold nothing back any more."""
-        self.held = False
-        if self._pending:
-            raise KeyboardInterrupt
-
-
-INTERRUPTS = Interrupts()
-
-
-class Screen:
-    """What a person sees: steps, details, tables; in colour on a terminal only."""
-
-    def __init__(self) -> None:
-        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self._started = time.monotonic()
-
-    def _say(self, text: str, code: str) -> None:
-        line = f"\033[{code}m{text}\033[0m" if self._colour and code else text
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
-    def step(self, text: str) -> None:
-        """Say what happens next."""
-        self._say(f"\n[{time.monotonic() - self._started:5.1f} s] {text}", "1;36")
-
-    def detail(self, text: str) -> None:
-        """Say what came of it."""
-        self._say("  " + text.replace("\n", "\n  "), "")
-
-    def good(self, text: str) -> None:
-        """Say what was to be proved."""
-        self._say("  " + text, "1;32")
 
 
 class Tutorial:
@@ -326,27 +271,8 @@ def _command(*arguments: str) -> str:
 
 
 def main() -> int:
-    """Play the tutorial; the exit code says whether it came out as promised."""
-    parser = argparse.ArgumentParser(description="Play the base image tutorial on this machine.")
-    choices = ("auto", "buildah", "embedded")
-    parser.add_argument("--builder", choices=choices, default="auto", help="who builds images")
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
-    # However it is told to end, it cleans up as after Ctrl-C.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, INTERRUPTS.handle)
-    screen = Screen()
-    with tempfile.TemporaryDirectory(prefix="rebuilder-demo-") as folder:
-        try:
-            play(screen, Path(folder), options.builder)
-        except Failed as error:
-            screen.step(f"The demo failed: {error}")
-            return 1
-        except KeyboardInterrupt:
-            screen.step("Stopped.")
-            return 130
-    screen.step("Done. Nothing is left running.")
-    return 0
+    """Play the demo; the exit code says whether it came out as promised."""
+    return perform("demo", "Play the base image tutorial on this machine.", play)
 
 
 if __name__ == "__main__":

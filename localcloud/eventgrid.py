@@ -170,6 +170,18 @@ class EventGrid:
             self._subscriptions = [*others, subscription]
         return subscription
 
+    def subscriptions(self, registry: Registry) -> list[Subscription]:
+        """Return a registry's subscriptions."""
+        with self._changed:
+            return [s for s in self._subscriptions if s.source == registry.id.lower()]
+
+    def unsubscribe(self, registry: Registry, name: str) -> bool:
+        """End a subscription; tell whether there was one."""
+        gone = {s for s in self.subscriptions(registry) if s.name.lower() == name.lower()}
+        with self._changed:
+            self._subscriptions = [s for s in self._subscriptions if s not in gone]
+        return bool(gone)
+
     async def _shake_hands(self, subscription: Subscription) -> None:
         try:
             if subscription.schema == "CloudEventSchemaV1_0":

@@ -67,6 +67,12 @@ class Loop:
         await self.loop.shutdown_default_executor()
 
 
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
 class Server:
     """A uvicorn server on a free port of 127.0.0.1, inside a Loop."""
 

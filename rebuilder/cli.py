@@ -180,6 +180,7 @@ def _rebuild_record(rebuild: Rebuild | None) -> dict[str, Any] | None:
         "outcome": rebuild.outcome,
         "outputImages": list(rebuild.output_images),
         "dependencies": list(rebuild.dependencies),
+        "advice": rebuild.advice,
     }
 
 
@@ -241,6 +242,7 @@ def _decision_lines(explained: Explained) -> list[str]:
         run = f"run {rebuild.run_id}" if rebuild.run_id else "no run yet"
         lines.append(f"          {run}: {rebuild.outcome or rebuild.state.value}")
         lines += [f"          pushed {image}" for image in rebuild.output_images]
+        lines += [f"          {rebuild.advice}"] if rebuild.advice else []
     return lines
 
 

@@ -37,6 +37,7 @@ _made: list[Context] = []
 @lru_cache
 def _compose(settings: Settings) -> Context:
     # Imported late: Azure's packages take over a second, and the embedded store needs half of them.
+    from rebuilder.azure.access import ArmAccess  # noqa: PLC0415
     from rebuilder.azure.identity import credential  # noqa: PLC0415
     from rebuilder.azure.images import AcrImages  # noqa: PLC0415
     from rebuilder.azure.tasks import ArmTasks  # noqa: PLC0415
@@ -49,6 +50,7 @@ def _compose(settings: Settings) -> Context:
         queue,
         ArmTasks(identity, settings.arm_endpoint),
         AcrImages(identity, settings.arm_endpoint),
+        ArmAccess(identity, settings.arm_endpoint),
         _now,
     )
     _made.append(context)

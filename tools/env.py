@@ -34,7 +34,12 @@ def main() -> int:
     if python is None:
         print(HELP, file=sys.stderr)
         return 1
-    command = [str(uv), "sync", "--frozen", "--quiet", "--python", python]
+    return run_uv("sync", "--frozen", "--quiet", "--python", python)
+
+
+def run_uv(*arguments: str) -> int:
+    """Run the project's own uv in the project's folder; return its exit code."""
+    command = [str(UV_FOLDER / "bin" / "uv"), *arguments]
     # A virtual environment that happens to be active is not the project's.
     env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)

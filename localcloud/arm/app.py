@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.arm import authorization, registries, resources, runs, tasks
+from localcloud.arm import authorization, eventsubscriptions, registries, resources, runs, tasks
 from localcloud.arm.access import FILTERED, action_of, require
 from localcloud.arm.errors import ArmError
 from localcloud.blobs import Blobs
 from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.directory import Directory, Principal
+from localcloud.eventgrid import EventGrid
 from localcloud.network import ASGIApp
 from localcloud.roles import Roles
 from localcloud.state import Json, Registry, State
@@ -85,6 +87,7 @@ class Arm:
         roles: Who may do what.
         scheduler: Who runs runs.
         blobs: Where logs and contexts are.
+        eventgrid: Who delivers events.
         drop: Cuts the connections of the network, for faults.
     """
 
@@ -97,6 +100,7 @@ class Arm:
         roles: Roles,
         scheduler: Scheduler,
         blobs: Blobs,
+        eventgrid: EventGrid,
         drop: Callable[[], None],
     ) -> None:
         self.state = state
@@ -106,6 +110,7 @@ class Arm:
         self.roles = roles
         self.scheduler = scheduler
         self.blobs = blobs
+        self.eventgrid = eventgrid
         self.behaviour = Behaviour()
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
@@ -114,6 +119,7 @@ class Arm:
             *authorization.ROUTES,
             *resources.ROUTES,
             *registries.ROUTES,
+            *eventsubscriptions.ROUTES,
             *tasks.ROUTES,
             *runs.ROUTES,
         )
@@ -209,7 +215,8 @@ class Arm:
                 action, scope = action_of(request.method, path)
                 require(self.roles, self.principal(request), action, scope)
             body = await _body(request)
-            return handler(self, request, match.groupdict(), body)
+            # In a thread: an event subscription waits for its endpoint's handshake.
+            return await run_in_threadpool(handler, self, request, match.groupdict(), body)
         raise ArmError(404, "InvalidResourceType", f"No {request.method} at {path} here.")
 
     def _check_subscription(self, params: dict[str, str]) -> None:

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from localcloud.arm.app import Arm, Handler
 
 _RUN = rf"{REGISTRY}/runs/(?P<run>[^/]+)"
+# What the log's metadata says of a run that is over; azure-cli's _stream_utils.py reads it.
+_ENDED = {
+    "Succeeded": "successful",
+    "Failed": "failed",
+    "Error": "internalerror",
+    "Timeout": "timedout",
+    "Canceled": "canceled",
+}
 _DIGITS = string.digits + string.ascii_lowercase
 
 
@@ -148,10 +156,10 @@ def _cancel(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
 def _log(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     registry, run = _find(arm, params)
 
-    def content() -> tuple[bytes, bool]:
+    def content() -> tuple[bytes, str]:
         with arm.state.lock:
-            done = run.properties["status"] not in ("Queued", "Started", "Running")
-            return "".join(f"{line}\n" for line in run.log).encode(), done
+            ended = _ENDED.get(run.properties["status"], "")
+            return "".join(f"{line}\r\n" for line in run.log).encode(), ended
 
     path = f"{registry.name}/logs/{run.run_id}/rawtext.log"
     return JSONResponse({"logLink": arm.blobs.share(path, content), "logArtifactLink": None})

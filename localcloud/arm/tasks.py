@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -58,6 +58,8 @@ def _wire(registry: Registry, task: Task, *, secret: bool = False) -> Json:
         for argument in step.get("arguments") or []:
             if argument.get("isSecret"):
                 argument["value"] = None
+        for trigger in (properties.get("trigger") or {}).get("sourceTriggers") or []:
+            (trigger.get("sourceRepository") or {})["sourceControlAuthProperties"] = None
         credentials = properties.get("credentials") or {}
         if credentials.get("customRegistries"):
             names = credentials["customRegistries"]
@@ -152,7 +154,8 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             body.get("tags") or {},
         )
         registry.tasks[params["t"].lower()] = task
-        return JSONResponse(_wire(registry, task), 200 if known else 201)
+        # Not 201 for a new one: azure-cli shows a task that it created only if it is 200.
+        return JSONResponse(_wire(registry, task))
 
 
 def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
@@ -176,13 +179,31 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
                 custom = {host: entry for host, entry in custom.items() if entry}
                 merged[name] = {**held, **value, "customRegistries": custom}
             else:
-                merged[name] = {**held, **value}
+                merged[name] = _merge(held, value)
         _check(merged)
         if "identity" in body:
             task.identity = _patched_identity(arm, registry, task, body["identity"])
         task.properties = merged
         task.tags = body.get("tags") or task.tags
         return JSONResponse(_wire(registry, task))
+
+
+def _merge(held: Any, given: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return what is held with what is given laid over it; null gives nothing.
+
+    Triggers are lists whose entries have names: each is merged with the one of its name.
+    """
+    if given is None:
+        return held
+    if isinstance(held, dict) and isinstance(given, dict):
+        return {**held, **{key: _merge(held.get(key), value) for key, value in given.items()}}
+    if isinstance(held, list) and isinstance(given, list):
+        named = {entry.get("name"): entry for entry in held if isinstance(entry, dict)}
+        return [
+            _merge(named.get(entry.get("name")), entry) if isinstance(entry, dict) else entry
+            for entry in given
+        ]
+    return given
 
 
 def _patched_identity(arm: Arm, registry: Registry, task: Task, wanted: Json) -> Json | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -25,10 +26,21 @@ def static_busybox() -> bytes | None:
     return Path(path).read_bytes() if "not a dynamic" in listed.stderr + listed.stdout else None
 
 
+def node_files(node: Path) -> dict[str, bytes]:
+    """Return a Node.js program and the libraries that it needs, by their paths."""
+    listed = subprocess.run(["ldd", node], capture_output=True, text=True, check=True).stdout
+    # Lines are "name => path (address)" or, for the loader, "path (address)".
+    found = re.findall(r"(/\S+) \(0x", listed)
+    libraries = {path.removeprefix("/"): Path(path).read_bytes() for path in found}
+    return {"bin/node": node.read_bytes(), **libraries}
+
+
 @cache
-def _root() -> tuple[bytes, str]:
+def _root(node: Path | None) -> tuple[bytes, str]:
     """Return the layer with the root file system, and its diff id."""
     entries = {"etc/os-release": b'NAME="Alpine-like"\n', "tmp/.keep": b""}
+    if node is not None:
+        entries |= node_files(node)
     links: dict[str, str] = {}
     if (busybox := static_busybox()) is not None:
         entries["bin/busybox"] = busybox
@@ -36,10 +48,15 @@ def _root() -> tuple[bytes, str]:
     return make_layer(entries, links)
 
 
-def seed(service: RegistryService) -> None:
-    """Put library/node:9-alpine on Docker Hub: a shell if the machine has one to give."""
+def seed(service: RegistryService, node: Path | None = None) -> None:
+    """Put library/node:9-alpine on Docker Hub: with a shell if the machine has one to give.
+
+    Args:
+        service: The registries.
+        node: A Node.js program for the image, so that applications built on it run; some 100 MB.
+    """
     hub, repository = service.hub(), "library/node"
-    layer, diff_id = _root()
+    layer, diff_id = _root(node)
     config = json.dumps(
         {
             "architecture": "amd64",

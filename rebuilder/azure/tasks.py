@@ -12,7 +12,7 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, 
 
 from rebuilder.azure._errors import translated
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import Registry, RegistryId, TaskId
+from rebuilder.core.registries import Registry, RegistryId, TaskId, canonical_host
 from rebuilder.core.tasks import (
     IMAGE_UPDATE,
     MANUAL,
@@ -161,6 +161,7 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
     trigger = properties.trigger if properties else None
     base = trigger.base_image_trigger if trigger else None
     kind = str(base.base_image_trigger_type).rpartition(".")[2].lower() if base else None
+    credentials = properties.credentials if properties else None
     status = str(properties.status if properties else "").rpartition(".")[2].lower()
     system = bool(properties and properties.is_system_task)
     return Task(
@@ -169,7 +170,17 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
         step is not None and not system,
         {"runtime": TriggerType.RUNTIME, "all": TriggerType.ALL}.get(kind or ""),
         _dependencies(task_id, (step.base_image_dependencies if step else None) or []),
+        _principals(found.identity),
+        frozenset(map(canonical_host, (credentials and credentials.custom_registries) or ())),
     )
+
+
+def _principals(identity: models.IdentityProperties | None) -> tuple[str, ...]:
+    if identity is None:
+        return ()
+    assigned = (identity.user_assigned_identities or {}).values()
+    ids = [identity.principal_id, *(entry.principal_id for entry in assigned)]
+    return tuple(str(principal) for principal in ids if principal)
 
 
 def _dependencies(task: TaskId, found: list[models.BaseImageDependency]) -> tuple[Dependency, ...]:

@@ -280,6 +280,41 @@ class NothingRecorded(TaskDecision):
 
 
 @dataclass(frozen=True, slots=True)
+class MayNotPull(TaskDecision):
+    """ACR has recorded no dependency, and the task may not pull from the base registry.
+
+    Attributes:
+        registry: The base registry's resource id.
+        host: Its login server.
+        principals: The object ids of the task's identities; empty if it has no credentials for
+            the registry at all.
+        role: The role that one of them lacks there.
+    """
+
+    code: ClassVar[str] = "may-not-pull"
+    registry: str
+    host: str
+    principals: tuple[str, ...]
+    role: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        if not self.principals:
+            registry, _, name = str(self.task).rpartition("/registries/")[2].partition("/tasks/")
+            return (
+                f"the task has no credentials for {self.host}; `az acr task credential add"
+                f" --registry {registry} --name {name} --login-server {self.host}"
+                " --use-identity [system]` adds them"
+            )
+        return (
+            f"the task may not pull from {self.host}: its identity {' or '.join(self.principals)}"
+            f" lacks the role {self.role} on {self.registry}; `az role assignment create"
+            f" --assignee {self.principals[0]} --role '{self.role}' --scope {self.registry}`"
+            " gives it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TaskGone(TaskDecision):
     """The task was deleted between the plan and the build."""
 
@@ -339,6 +374,7 @@ REASONS: Mapping[str, type[Decision]] = {
         TaskDisabled,
         NoStep,
         NothingRecorded,
+        MayNotPull,
         TaskGone,
         TagGone,
         RegistryUnreadable,
@@ -367,6 +403,7 @@ def from_record(record: Mapping[str, Any]) -> Decision:
     read: dict[str, Callable[[Any], object]] = {
         "task": TaskId.parse,
         "dependencies": tuple,
+        "principals": tuple,
         "started": datetime.fromisoformat,
         "since": datetime.fromisoformat,
     }

@@ -47,6 +47,7 @@ class Rebuild:
         outcome: The run's last status, or why there was no run.
         output_images: What the run pushed, with digests.
         dependencies: What the task is recorded to be built on after the run, with digests.
+        advice: What to do about a failure, if it is known.
     """
 
     task: TaskId
@@ -64,6 +65,7 @@ class Rebuild:
     outcome: str | None = None
     output_images: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
+    advice: str | None = None
 
     @property
     def id(self) -> str:

@@ -55,6 +55,8 @@ class Task:
         has_step: Whether it builds anything; system tasks do not.
         trigger_type: What its base image trigger asks for; None if it has no such trigger.
         dependencies: What it is built on, as far as known; empty if nothing is recorded.
+        principals: The object ids of its managed identities.
+        signs_in_to: The login servers that it has credentials for.
     """
 
     id: TaskId
@@ -62,6 +64,8 @@ class Task:
     has_step: bool
     trigger_type: TriggerType | None
     dependencies: tuple[Dependency, ...]
+    principals: tuple[str, ...] = ()
+    signs_in_to: frozenset[str] = frozenset()
 
 
 class RunStatus(StrEnum):

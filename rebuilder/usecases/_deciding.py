@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from rebuilder.core.decisions import AlreadyBuiltOn, Base, TaskDecision, decide
+from rebuilder.core.decisions import (
+    AlreadyBuiltOn,
+    Base,
+    NothingRecorded,
+    TaskDecision,
+    decide,
+)
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Denied
+from rebuilder.usecases._access import missing_pull
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -48,6 +55,9 @@ def decide_for(context: Context, task: Task, base: Base) -> TaskDecision:
     on the digest, or a run that began when the digest was there, proves that it was used.
     """
     decision = decide(task, base)
+    if isinstance(decision, NothingRecorded) and base.reference.domain in task.signs_in_to:
+        # It is meant to be built on something there, and never was.
+        return missing_pull(context, task, base.reference.domain) or decision
     if not isinstance(decision, AlreadyBuiltOn):
         return decision
     head = context.ledger.head(task.id)

@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from rebuilder.core.messages import RUNS, TrackBuild
 from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Conflict, NotFound, Throttled
+from rebuilder.usecases._access import pull_advice
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -60,12 +61,14 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
         context.ledger.save(rebuild)
         log.info("task %s: run %s is %s", rebuild.task, run.run_id, run.status)
         return None
+    succeeded = run.status is RunStatus.SUCCEEDED
+    task = _task(context, rebuild)
     rebuild = replace(
         rebuild,
         output_images=run.output_images,
-        dependencies=_dependencies(context, rebuild),
+        dependencies=_dependencies(task) if task else (),
+        advice=pull_advice(context, task, rebuild.bases) if task and not succeeded else None,
     )
-    succeeded = run.status is RunStatus.SUCCEEDED
     outcome = f"{run.status}: {run.error}" if run.error else run.status.value
     return _over(context, rebuild, State.SUCCEEDED if succeeded else State.FAILED, outcome)
 
@@ -84,11 +87,14 @@ def _over(context: Context, rebuild: Rebuild, state: State, outcome: str) -> Reb
     return saved
 
 
-def _dependencies(context: Context, rebuild: Rebuild) -> tuple[str, ...]:
+def _task(context: Context, rebuild: Rebuild) -> Task | None:
     try:
-        task = context.tasks.task(rebuild.task)
+        return context.tasks.task(rebuild.task)
     except NotFound:
-        return ()
+        return None
+
+
+def _dependencies(task: Task) -> tuple[str, ...]:
     return tuple(
         sorted({str(d.reference.at(d.reference.digest or d.built_on)) for d in task.dependencies})
     )

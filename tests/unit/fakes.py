@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rebuilder.core.access import PullAccess
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task, TriggerType
@@ -164,6 +165,24 @@ class FakeImages:
 
 
 @dataclass
+class FakeAccess:
+    """Who may pull; a failure is raised instead."""
+
+    pullers: set[str] = field(default_factory=set)
+    failure: RebuilderError | None = None
+
+    def pull(self, registry: RegistryId, principal: str) -> PullAccess:
+        """Tell whether an identity may pull."""
+        del registry
+        if self.failure:
+            raise self.failure
+        return PullAccess(principal in self.pullers, "AcrPull")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
 class FakeQueue:
     """What was sent."""
 
@@ -193,6 +212,13 @@ class World:
         self.queue = FakeQueue()
         self.ledger = SqliteLedger(folder / "ledger.db")
         self.settings = Settings(frozenset({BASE}), (APPS, OTHERS), "sqlite:unused")
+        self.access = FakeAccess()
         self.context = Context(
-            self.settings, self.ledger, self.queue, self.tasks, self.images, self.time
+            self.settings,
+            self.ledger,
+            self.queue,
+            self.tasks,
+            self.images,
+            self.access,
+            self.time,
         )

@@ -12,6 +12,7 @@ from rebuilder.core.decisions import (
     BaseMoved,
     BuildTimeOnly,
     BuiltWhileMoving,
+    MayNotPull,
     NoStep,
     NothingRecorded,
     OtherImages,
@@ -32,6 +33,7 @@ from rebuilder.core.rebuilds import Rebuild, State, rebuild_key
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind, RunStatus, Task, TriggerType
 from tests.unit.fakes import APPS, NEW, NODE, OLD, dependency, task
+from tests.unit.fakes import BASE as BASE_ID
 
 BASE = Base(ImageReference.parse(NODE), NEW, "registry")
 BUILD_TIME = dependency(kind=Kind.BUILD_TIME)
@@ -112,6 +114,8 @@ def test_a_record_newer_than_the_build_is_no_proof(
         (RebuildFailed(task().id, "r-1", "ca1", "Timeout"), "Timeout"),
         (RebuildFailed(task().id, "r-1", None, "no role"), "not scheduled"),
         (TaskGone(task().id), "gone"),
+        (MayNotPull(task().id, str(BASE_ID), "mybase.azurecr.io", ("p1", "p2"), "AcrPull"), "p1"),
+        (MayNotPull(task().id, str(BASE_ID), "mybase.azurecr.io", (), ""), "credential add"),
         (TagGone(task().id, NODE), NODE),
         (RegistryUnreadable(str(APPS), "no role"), "no role"),
     ],
@@ -125,7 +129,7 @@ def test_later_decisions_say_why(decision: TaskDecision | RegistryUnreadable, sa
 
 def test_codes_are_unique() -> None:
     """A code names one reason."""
-    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 15
+    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 16
 
 
 def rebuild(sequence: int, key: str) -> Rebuild:

@@ -1,0 +1,345 @@
+"""The tutorial, command for command, with the real Azure CLI: `make tutorial`.
+
+Each command is typed into bash as the tutorial has it, only the names are filled in. What comes
+out otherwise than the tutorial promises ends it with an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from localcloud.builds import buildah
+from localcloud.cloud import BuilderName, LocalCloud
+from localcloud.functionshost import FunctionsHost
+from localcloud.network import free_port
+from localcloud.screen import Failed, Screen, perform
+from localcloud.shell import Shell
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "samples" / "helloworld-node"
+CLI = ROOT / ".tools" / "azure-cli"
+
+SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
+REPOSITORY = "https://github.com/contoso/acr-build-helloworld-node.git"
+TOKEN = "ghp_of_the_tutorial"
+NAMES = {
+    "BASE_ACR": "mybaseregistry",
+    "ACR_NAME": "myappregistry",
+    "BASE_GROUP": "base-images",
+    "APP_GROUP": "applications",
+    "GIT_USER": "contoso",
+    "GIT_PAT": TOKEN,
+}
+_REGISTRY = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{{}}"
+    "/providers/Microsoft.ContainerRegistry/registries/{}"
+)
+BASE_ID = _REGISTRY.format(NAMES["BASE_GROUP"], NAMES["BASE_ACR"])
+APP_ID = _REGISTRY.format(NAMES["APP_GROUP"], NAMES["ACR_NAME"])
+_WAIT_SECONDS = 120
+
+
+class Tutorial:
+    """The steps; each types its commands and looks at what comes of them."""
+
+    def __init__(self, cloud: LocalCloud, shell: Shell, screen: Screen, folder: Path) -> None:
+        self._cloud = cloud
+        self._shell = shell
+        self._screen = screen
+        self._folder = folder
+
+    def _type(self, command: str, *, fails: bool = False) -> str:
+        code, output = self._shell.run(command)
+        if (code != 0) != fails:
+            ended = "succeeded and was to fail" if fails else f"ended with {code}"
+            raise Failed(f"this command {ended}:\n{command}\n{output}")
+        return output
+
+    def _ask(self, command: str) -> str:
+        """Return what a command prints, run unseen."""
+        code, output = self._shell.run(command, quiet=True)
+        if code != 0:
+            raise Failed(f"this command ended with {code}:\n{command}\n{output}")
+        return output.strip()
+
+    def _expect(self, text: str, *wanted: str) -> None:
+        for one in wanted:
+            if one not in text:
+                raise Failed(f"the output does not hold {one!r}")
+
+    # The tutorial's own chapters.
+
+    def prepare(self) -> None:
+        """Sign in, create the registries in two regions."""
+        self._screen.step("Sign in, and create two registries in two regions")
+        self._expect(self._type("az login --identity --output table"), "Contoso")
+        self._type("az group create --name $BASE_GROUP --location westeurope --output none")
+        self._type("az group create --name $APP_GROUP --location eastus --output none")
+        for name, group, region in (
+            ("$BASE_ACR", "$BASE_GROUP", "westeurope"),
+            ("$ACR_NAME", "$APP_GROUP", "eastus"),
+        ):
+            made = self._type(
+                f"az acr create --resource-group {group} --name {name} --sku Premium"
+                f" --location {region} --output table"
+            )
+            self._expect(made, ".azurecr.io", region)
+
+    def build_base(self) -> None:
+        """Build the base image with a quick task."""
+        built = self._type(
+            "az acr build --registry $BASE_ACR --image baseimages/node:9-alpine"
+            " --file Dockerfile-base ."
+        )
+        self._expect(built, "was successful after", "runtime-dependency")
+
+    def create_task(self) -> None:
+        """Create the task; its identity may pull nothing yet."""
+        self._screen.step("Create a task to track the private base image")
+        self._type(
+            "az acr task create \\\n"
+            "    --registry $ACR_NAME \\\n"
+            "    --name taskhelloworld \\\n"
+            "    --image helloworld:{{.Run.ID}} \\\n"
+            "    --context https://github.com/$GIT_USER/acr-build-helloworld-node.git \\\n"
+            "    --file Dockerfile-app \\\n"
+            "    --git-access-token $GIT_PAT \\\n"
+            "    --arg REGISTRY_NAME=$BASE_ACR.azurecr.io \\\n"
+            "    --assign-identity"
+        )
+
+    def give_pull_permission(self) -> None:
+        """Give the task's identity AcrPull on the base registry."""
+        self._screen.step("Give the task's identity pull permissions to the base registry")
+        self._type(
+            "principalID=$(az acr task show --name taskhelloworld --registry $ACR_NAME"
+            " --query identity.principalId --output tsv)"
+        )
+        self._type("baseregID=$(az acr show --name $BASE_ACR --query id --output tsv)")
+        self._type(
+            "az role assignment create \\\n"
+            "  --assignee $principalID \\\n"
+            "  --scope $baseregID --role acrpull"
+        )
+
+    def add_credentials(self) -> None:
+        """Add the base registry's credentials to the task."""
+        self._screen.step("Add target registry credentials to the task")
+        added = self._type(
+            "az acr task credential add \\\n"
+            "  --name taskhelloworld \\\n"
+            "  --registry $ACR_NAME \\\n"
+            "  --login-server $BASE_ACR.azurecr.io \\\n"
+            "  --use-identity [system]"
+        )
+        self._expect(added, "mybaseregistry.azurecr.io")
+
+    def run_task(self) -> str:
+        """Run the task by hand; return the run's id."""
+        self._screen.step("Manually run the task")
+        ran = self._type("az acr task run --registry $ACR_NAME --name taskhelloworld")
+        self._expect(ran, "was successful after", "repository: baseimages/node")
+        return self._newest("taskhelloworld")
+
+    def change_base(self, old: str, new: str) -> None:
+        """Change NODE_VERSION, and build the base image again."""
+        self._screen.step("Update the base image")
+        self._type(f"sed -i 's/{old}$/{new}/' Dockerfile-base && cat Dockerfile-base")
+        self.build_base()
+
+    def list_runs(self) -> str:
+        """List the runs as the tutorial does."""
+        return self._type("az acr task list-runs --registry $ACR_NAME --output table")
+
+    # What stands behind them.
+
+    def _runs(self, task: str) -> list[dict[str, Any]]:
+        query = f"az acr task list-runs --registry $ACR_NAME --name {task} --output json"
+        found: list[dict[str, Any]] = json.loads(self._ask(query))
+        return found
+
+    def _newest(self, task: str) -> str:
+        return str(self._runs(task)[0]["runId"])
+
+    def await_rebuild(self, task: str, before: str, *, status: str = "Succeeded") -> str:
+        """Wait until a task has another run than `before`, and it is over; return its id."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < deadline:
+            newest = self._runs(task)[0]
+            if newest["runId"] != before and newest["status"] == status:
+                self._await_ledger(str(newest["runId"]))
+                return str(newest["runId"])
+            time.sleep(1)
+        raise Failed(f"{task} was not rebuilt: {self._runs(task)[0]}")
+
+    def _await_ledger(self, run_id: str) -> None:
+        """Wait until the product has seen the run's end."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < deadline:
+            for run in json.loads(self._ask("rebuilder runs --json")):
+                if run["runId"] == run_id and run["rebuild"] and run["rebuild"]["finished"]:
+                    return
+            time.sleep(0.5)
+        raise Failed(f"the product does not know that run {run_id} is over")
+
+    @contextmanager
+    def function_app(self) -> Iterator[None]:
+        """Deploy the product as a user of the local cloud does, and subscribe it to pushes."""
+        self._screen.step("The function app: its role, its settings, its event subscription")
+        self._type(
+            f"sed 's/00000000-0000-0000-0000-000000000000/{SUBSCRIPTION}/'"
+            f" {ROOT}/infra/rebuilder-role.json > role.json\n"
+            "az role definition create --role-definition @role.json --query roleName"
+        )
+        for role, scope in (
+            ('"ACR Rebuilder"', BASE_ID),
+            ('"ACR Rebuilder"', APP_ID),
+            ("AcrPull", BASE_ID),
+        ):
+            self._type(
+                f"az role assignment create --assignee {self._cloud.function_app.object_id}"
+                f" --role {role} --scope {scope} --output none"
+            )
+        settings = {
+            **self._cloud.environment(self._cloud.function_app),
+            "AzureWebJobsStorage": f"sqlite:{self._folder / 'rebuilder.db'}",
+            "REBUILDER_BASE_REGISTRIES": BASE_ID,
+            "REBUILDER_TASK_REGISTRIES": APP_ID,
+            "REBUILDER_TRACK_SECONDS": "1",
+        }
+        for name, value in settings.items():
+            if name.startswith(("AzureWebJobs", "REBUILDER_")):
+                self._ask(f"export {name}={value}")
+        with FunctionsHost(ROOT, settings, data=self._folder) as host:
+            self._ask(f"endpoint='{host.eventgrid_url('image_pushed')}'")
+            self._type(
+                "az eventgrid event-subscription create --name rebuilder"
+                " --source-resource-id $baseregID \\\n"
+                "  --endpoint $endpoint"
+                " --included-event-types Microsoft.ContainerRegistry.ImagePushed --output none"
+            )
+            yield
+
+    def show_page(self, repository: str, tag: str, version: str) -> None:
+        """Pull an image with skopeo, run it, and read its page."""
+        self._screen.step(f"Run the application container locally: {repository}:{tag}")
+        if self._cloud.builder != "buildah" or shutil.which("skopeo") is None:
+            self._screen.good("not run: it takes skopeo and buildah as root (make tools)")
+            return
+        self._type(
+            "az acr login --name $ACR_NAME --expose-token --query accessToken --output tsv"
+            " 2>/dev/null \\\n"
+            "  | skopeo login $ACR_NAME.azurecr.io --authfile auth.json"
+            " --username 00000000-0000-0000-0000-000000000000 --password-stdin"
+        )
+        self._type(
+            f"rm -rf pulled; skopeo copy --insecure-policy --authfile auth.json --quiet"
+            f" docker://$ACR_NAME.azurecr.io/{repository}:{tag} oci:pulled:{tag}"
+        )
+        port = free_port()
+        store = "--storage-driver vfs --root $PWD/storage --runroot $PWD/run"
+        policy = self._folder / "policy.json"
+        policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        self._type(
+            f"container=$(buildah {store} from --signature-policy {policy} oci:pulled:{tag})"
+        )
+        self._type(
+            f"buildah {store} run --isolation chroot --env PORT={port} $container"
+            " -- $(skopeo inspect --config oci:pulled:" + tag + " | python3 -c"
+            ' \'import json,sys; print(*json.load(sys.stdin)["config"]["Cmd"])\') &'
+        )
+        page = _read(f"http://127.0.0.1:{port}/")
+        self._type(f"curl --silent --noproxy '*' http://127.0.0.1:{port}/")
+        self._ask("kill %% && wait; true")
+        self._ask(f"buildah {store} rm $container")
+        self._expect(page, f"Version: {version}\n")
+        self._screen.good(f"the page says {version}")
+
+
+def _read(address: str) -> str:
+    """Return a page as soon as it is served."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while True:
+        try:
+            with opener.open(address, timeout=10) as page:
+                text: str = page.read().decode()
+                return text
+        except (urllib.error.URLError, OSError) as error:
+            if time.monotonic() > deadline:
+                raise Failed(f"nothing answers at {address}: {error}") from error
+            time.sleep(0.1)
+
+
+def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
+    """Play the tutorial.
+
+    Raises:
+        Failed: Something came out otherwise than the tutorial promises.
+    """
+    source = folder / "source"
+    shutil.copytree(SAMPLE, source)
+    node = shutil.which("node")
+    usable = buildah.usable() and builder != "embedded"
+    screen.step("A cloud on this machine, with the Azure CLI in front of it")
+    with LocalCloud(
+        folder / "cloud", builder=builder, node=Path(node) if node and usable else None
+    ) as cloud:
+        cloud.create_subscription(SUBSCRIPTION, "Contoso")
+        cloud.map_context(REPOSITORY, SAMPLE)
+        environment = {
+            "PATH": os.pathsep.join(
+                [str(CLI / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+            ),
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "ignore",  # the CLI's own
+            "AZURE_CONFIG_DIR": str(folder / "azure"),
+            "AZURE_CORE_COLLECT_TELEMETRY": "false",
+            "AZURE_CORE_NO_COLOR": "true",
+            **cloud.environment(cloud.developer),
+            **NAMES,
+        }
+        with Shell(source, environment, screen.detail) as shell:
+            tutorial = Tutorial(cloud, shell, screen, folder)
+            tell(tutorial, screen)
+
+
+def tell(tutorial: Tutorial, screen: Screen) -> None:
+    """Go through the chapters."""
+    tutorial.prepare()
+    screen.step("Build the base image")
+    tutorial.build_base()
+    tutorial.create_task()
+    tutorial.give_pull_permission()
+    tutorial.add_credentials()
+    first = tutorial.run_task()
+    tutorial.show_page("helloworld", first, "9.11.2")
+    screen.step("List the builds")
+    tutorial.list_runs()
+    with tutorial.function_app():
+        tutorial.change_base("9.11.2", "9.11.2a")
+        screen.step("List updated build")
+        second = tutorial.await_rebuild("taskhelloworld", first)
+        tutorial.list_runs()
+        tutorial.show_page("helloworld", second, "9.11.2a")
+
+
+def main() -> int:
+    """Play the tutorial; the exit code says whether it came out as promised."""
+    return perform("tutorial", "Play the whole tutorial with the Azure CLI.", play)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Who may pull from a registry, by Azure's role assignments.
+
+Source: learn.microsoft.com, "Azure Container Registry Entra permissions and role assignments":
+in an ABAC registry the repository roles count and AcrPull does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from azure.core.credentials import TokenCredential
+from azure.mgmt.authorization import AuthorizationManagementClient
+from azure.mgmt.containerregistry import ContainerRegistryManagementClient
+
+from rebuilder.azure._errors import translated
+from rebuilder.core.access import PullAccess
+from rebuilder.core.registries import RegistryId
+
+_ACR = "Microsoft.ContainerRegistry/registries"
+_PULL = f"{_ACR}/pull/read"
+_CONTENT = f"{_ACR}/repositories/content/read"
+_ABAC = "abacrepositorypermissions"
+
+
+class ArmAccess:
+    """An Access; see rebuilder.ports.
+
+    Args:
+        credential: The identity.
+        arm_endpoint: ARM's address, without a slash at the end.
+    """
+
+    def __init__(self, credential: TokenCredential, arm_endpoint: str) -> None:
+        self._credential = credential
+        self._options: dict[str, Any] = {
+            "base_url": arm_endpoint,
+            "credential_scopes": [f"{arm_endpoint}/.default"],
+            "connection_timeout": 10,
+            "read_timeout": 60,
+        }
+
+    def close(self) -> None:
+        """Do nothing: connections last for one question, which is seldom asked."""
+
+    def pull(self, registry: RegistryId, principal: str) -> PullAccess:
+        """Tell whether an identity may pull; see Access."""
+        with (
+            translated(f"read the roles of {principal} on {registry}"),
+            ContainerRegistryManagementClient(
+                self._credential, registry.subscription, **self._options
+            ) as registries,
+            AuthorizationManagementClient(
+                self._credential, registry.subscription, **self._options
+            ) as authorization,
+        ):
+            found = registries.registries.get(registry.resource_group, registry.name)
+            mode = found.properties.role_assignment_mode if found.properties else ""
+            abac = str(getattr(mode, "value", mode)).lower() == _ABAC
+            # A role with a condition counts: which repositories it means is not looked at.
+            assignments = authorization.role_assignments.list_for_scope(
+                str(registry), filter=f"assignedTo('{principal}')"
+            )
+            roles = {str(a.role_definition_id).rpartition("/")[2].lower() for a in assignments}
+            # Asked at the registry, where the function app may read them, not at the subscription.
+            definitions = [authorization.role_definitions.get(str(registry), r) for r in roles]
+            allowed = any(
+                _allows(permission, abac=abac)
+                for definition in definitions
+                for permission in definition.permissions or []
+            )
+        return PullAccess(allowed, "Container Registry Repository Reader" if abac else "AcrPull")
+
+
+def _allows(permission: Any, *, abac: bool) -> bool:  # noqa: ANN401 - models of many versions
+    if abac:
+        given, taken, wanted = permission.data_actions, permission.not_data_actions, _CONTENT
+    else:
+        given, taken, wanted = permission.actions, permission.not_actions, _PULL
+    return _matches(given, wanted) and not _matches(taken, wanted)
+
+
+def _matches(patterns: Iterable[str] | None, action: str) -> bool:
+    """Tell whether an action is among patterns in which `*` stands for anything."""
+    return any(
+        re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), action, re.IGNORECASE)
+        for pattern in patterns or ()
+    )

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rebuilder.core.decisions import MayNotPull, NothingRecorded
+from rebuilder.core.events import Push
+from rebuilder.core.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild
+from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.tasks import RunStatus, Task
+from rebuilder.errors import Denied
+from rebuilder.usecases.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.track_build import track_build
+from tests.unit.fakes import BASE, NEW, World, task
+
+HOST = "mybase.azurecr.io"
+PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
+UNBUILT = replace(task(), dependencies=(), principals=("me",), signs_in_to=frozenset({HOST}))
+
+
+def planned(world: World, given: Task) -> object:
+    """Plan a push for one task; return the decision."""
+    world.tasks.add(given)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(PUSH))
+    return decision
+
+
+def test_a_task_that_never_built_tells_the_missing_role(world: World) -> None:
+    """It signs in to the base registry, so it is meant to be built on it, and may not pull."""
+    assert planned(world, UNBUILT) == MayNotPull(UNBUILT.id, str(BASE), HOST, ("me",), "AcrPull")
+
+
+def test_who_may_pull_lacks_no_role(world: World) -> None:
+    """One identity that may pull is enough: ARM does not show which one the task signs in with."""
+    world.access.pullers = {"other"}
+    decision = planned(world, replace(UNBUILT, principals=("me", "other")))
+
+    assert decision == NothingRecorded(UNBUILT.id)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        replace(UNBUILT, signs_in_to=frozenset()),  # nothing says that it needs that registry
+        replace(UNBUILT, principals=()),  # it signs in with a password
+    ],
+)
+def test_what_is_not_known_is_not_claimed(world: World, given: Task) -> None:
+    """Without evidence the reason stays that nothing is recorded."""
+    assert planned(world, given) == NothingRecorded(given.id)
+
+
+def test_roles_that_may_not_be_read_stop_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The function app may lack the role to read roles; the plan goes on, and the log says so."""
+    world.access.failure = Denied("roleAssignments/read is missing")
+
+    assert planned(world, UNBUILT) == NothingRecorded(UNBUILT.id)
+    assert "roleAssignments/read is missing" in caplog.text
+
+
+def failed(world: World, given: Task, status: RunStatus = RunStatus.FAILED) -> Rebuild:
+    """Rebuild a task with a run that ends with a status; return the rebuild."""
+    world.tasks.add(given)
+    start_build(world.context, StartBuild(PUSH, given.id), "me")
+    world.queue.take(BUILDS)
+    world.tasks.found_runs["ca1"] = replace(world.tasks.found_runs["ca1"], status=status)
+    ((body, _),) = world.queue.take(RUNS)
+    done = track_build(world.context, TrackBuild.decode(body))
+    assert done is not None
+    return done
+
+
+def test_a_failed_rebuild_tells_the_missing_role(world: World) -> None:
+    """A role that was taken away after the first build is found when the rebuild fails."""
+    done = failed(world, replace(task(), principals=("me",), signs_in_to=frozenset({HOST})))
+
+    assert done.advice is not None
+    for part in ("me", "AcrPull", HOST, "az role assignment create"):
+        assert part in done.advice
+    assert world.ledger.head(task().id) == done
+
+
+def test_a_failed_rebuild_tells_missing_credentials(world: World) -> None:
+    """A task of another registry needs credentials for the base registry."""
+    done = failed(world, replace(task(), principals=("me",)))
+
+    assert done.advice is not None
+    assert "az acr task credential add" in done.advice
+
+
+def test_no_advice_where_nothing_is_missing(world: World) -> None:
+    """A run that failed for other reasons, or did not fail, gets none."""
+    world.access.pullers = {"me"}
+    given = replace(task(), principals=("me",), signs_in_to=frozenset({HOST}))
+
+    assert failed(world, given).advice is None
+
+
+def test_a_success_needs_no_advice(world: World) -> None:
+    """Nobody is asked about roles when all went well."""
+    world.access.failure = Denied("must not be asked")
+    given = replace(task(), principals=("me",), signs_in_to=frozenset({HOST}))
+
+    assert failed(world, given, RunStatus.SUCCEEDED).advice is None
