@@ -194,9 +194,9 @@ class LocalCloud:
         for registry in tasks:
             self.roles.assign(role.name, self.function_app.object_id, registry.id)
 
-    def map_context(self, url: str, folder: Path) -> None:
-        """Serve a build context's address, such as a GitHub repository, from a folder."""
-        self.scheduler.map_context(url, folder)
+    def map_context(self, url: str, folder: Path, token: str | None = None) -> None:
+        """Serve a build context's address; see Scheduler."""
+        self.scheduler.map_context(url, folder, token)
 
     def wait_idle(self, seconds: float) -> bool:
         """Wait until no event is under way and no run goes on; tell whether that came in time."""

@@ -44,6 +44,28 @@ class Run:
     caller: str = ""
     log: list[str] = field(default_factory=list)
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.properties["status"] not in ("Queued", "Started", "Running")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """A task run: a resource that stands for a run.
+
+    Attributes:
+        name: Its name.
+        request: The run request.
+        tag: The forceUpdateTag; another one is another run.
+        run_id: The run.
+    """
+
+    name: str
+    request: Json
+    tag: str | None
+    run_id: str
+
 
 @dataclass(slots=True)
 class Registry:
@@ -64,6 +86,7 @@ class Registry:
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     tasks: dict[str, Task] = field(default_factory=dict)  # by lower-case name
     runs: dict[str, Run] = field(default_factory=dict)  # by run id, oldest first
+    task_runs: dict[str, TaskRun] = field(default_factory=dict)  # by lower-case name
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 import urllib.error
@@ -126,6 +127,7 @@ class Tutorial:
             " --query identity.principalId --output tsv)"
         )
         self._type("baseregID=$(az acr show --name $BASE_ACR --query id --output tsv)")
+        self._ask("appregID=$(az acr show --name $ACR_NAME --query id --output tsv)")
         self._type(
             "az role assignment create \\\n"
             "  --assignee $principalID \\\n"
@@ -160,6 +162,163 @@ class Tutorial:
     def list_runs(self) -> str:
         """List the runs as the tutorial does."""
         return self._type("az acr task list-runs --registry $ACR_NAME --output table")
+
+    def show_rebuild(self, first: str, second: str) -> None:
+        """Show the run that the pushed base image led to, as ACR and as the product see it."""
+        self._screen.step("List updated build")
+        table = self.list_runs()
+        self._expect(table, *(f"{run} " for run in (first, second)))
+        # ARM lets nobody but itself say that an image started a run; the product remembers.
+        self._screen.detail("(ARM calls every run that somebody schedules Manual.)")
+        rows = self._type("rebuilder runs").splitlines()
+        triggers = {row.split()[0]: row for row in rows[2:]}
+        self._expect(triggers[second], "Image Update", "Succeeded")
+        self._expect(triggers[first], "Manual", "Succeeded")
+        told = self._type("rebuilder explain $BASE_ACR.azurecr.io/baseimages/node:9-alpine")
+        self._expect(told, "rebuild myappregistry/taskhelloworld", f"run {second}: Succeeded")
+
+    def look_into_the_registry(self, run_id: str) -> None:
+        """List tags and manifests."""
+        self._screen.step("What the registry holds now")
+        tags = self._type("az acr repository show-tags --name $ACR_NAME --repository helloworld")
+        self._expect(tags, f'"{run_id}"')
+        listed = self._type(
+            "az acr manifest list-metadata --registry $ACR_NAME --name helloworld"
+            " --query '[].[digest,tags[0]]' --output table"
+        )
+        self._expect(listed, "sha256:", run_id)
+
+    def user_assigned_identity(self) -> None:
+        """The same with a user-assigned identity."""
+        self._screen.step("The same once more with a user-assigned identity")
+        self._type("az identity create --resource-group $APP_GROUP --name puller --output none")
+        for variable, key in (
+            ("resourceID", "id"),
+            ("clientID", "clientId"),
+            ("userID", "principalId"),
+        ):
+            self._type(
+                f"{variable}=$(az identity show --resource-group $APP_GROUP --name puller"
+                f" --query {key} --output tsv)"
+            )
+        self._type(
+            "az acr task create --registry $ACR_NAME --name taskuser"
+            " --image hellouser:{{.Run.ID}} \\\n"
+            "  --context https://github.com/$GIT_USER/acr-build-helloworld-node.git"
+            " --file Dockerfile-app \\\n"
+            "  --git-access-token $GIT_PAT --arg REGISTRY_NAME=$BASE_ACR.azurecr.io"
+            " --assign-identity $resourceID --output none"
+        )
+        self._type(
+            "az role assignment create --assignee $userID --scope $baseregID --role acrpull"
+            " --output none"
+        )
+        self._type(
+            "az acr task credential add --name taskuser --registry $ACR_NAME"
+            " --login-server $BASE_ACR.azurecr.io --use-identity $clientID"
+        )
+        ran = self._type("az acr task run --registry $ACR_NAME --name taskuser")
+        self._expect(ran, "was successful after")
+
+    def multi_step_task(self) -> None:
+        """The same with a multi-step task."""
+        self._screen.step("The same once more with a multi-step task")
+        self._type("cat taskmulti.yaml")
+        self._type(
+            "az acr task create --registry $ACR_NAME --name taskmulti \\\n"
+            "  --context https://github.com/$GIT_USER/acr-build-helloworld-node.git"
+            " --file taskmulti.yaml \\\n"
+            "  --git-access-token $GIT_PAT --set baseRegistry=$BASE_ACR.azurecr.io"
+            " --commit-trigger-enabled false --assign-identity --output none"
+        )
+        self._type(
+            "multiID=$(az acr task show --name taskmulti --registry $ACR_NAME"
+            " --query identity.principalId --output tsv)"
+        )
+        self._type(
+            "az role assignment create --assignee $multiID --scope $baseregID --role acrpull"
+            " --output none"
+        )
+        self._type(
+            "az acr task credential add --name taskmulti --registry $ACR_NAME"
+            " --login-server $BASE_ACR.azurecr.io --use-identity [system]"
+        )
+        ran = self._type("az acr task run --registry $ACR_NAME --name taskmulti")
+        self._expect(ran, "was successful after", "built on Node.js 9.11.2a")
+
+    def rebuild_all_three(self) -> None:
+        """Push the base once more: every task is rebuilt."""
+        tasks = ("taskhelloworld", "taskuser", "taskmulti")
+        before = {task: self._newest(task) for task in tasks}
+        self.change_base("9.11.2a", "9.11.2b")
+        after = {task: self.await_rebuild(task, before[task]) for task in tasks}
+        self._screen.step("All three tasks were rebuilt")
+        rows = self._type("rebuilder runs").splitlines()
+        for task, run in after.items():
+            self._expect(next(row for row in rows if row.startswith(run)), "Image Update", task)
+        log = self._type(f"az acr task logs --registry $ACR_NAME --run-id {after['taskmulti']}")
+        self._expect(log, "built on Node.js 9.11.2b")
+        self.show_page("hellouser", after["taskuser"], "9.11.2b")
+
+    def everyday_commands(self) -> None:
+        """The commands that the tutorial's readers use next."""
+        self._screen.step("az acr run, task update, cancel-run, taskrun, import")
+        ran = self._type(
+            "az acr run --registry $BASE_ACR"
+            " --cmd '$Registry/baseimages/node:9-alpine printenv NODE_VERSION' /dev/null"
+        )
+        self._expect(ran, "9.11.2b", "was successful after")
+        updated = self._type(
+            "az acr task update --registry $ACR_NAME --name taskmulti --timeout 1200"
+            " --query timeout"
+        )
+        self._expect(updated, "1200")
+        self._type("az acr task run --registry $ACR_NAME --name taskmulti --no-wait --output none")
+        run_id = self._newest("taskmulti")
+        self._type(f"az acr task cancel-run --registry $ACR_NAME --run-id {run_id}")
+        status = self._type(
+            f"az acr task show-run --registry $ACR_NAME --run-id {run_id} --query status"
+        )
+        self._expect(status, "Canceled")
+        self._type(
+            "az rest --method put --url"
+            ' "https://management.azure.com$appregID/taskRuns/once?api-version=2019-06-01-preview"'
+            ' \\\n  --body \'{"properties": {"runRequest": {"type": "TaskRunRequest",'
+            ' "taskId": "\'$appregID\'/tasks/taskuser"}}}\' --output none'
+        )
+        self._expect(
+            self._type(
+                "az acr taskrun show --registry $ACR_NAME --resource-group $APP_GROUP"
+                " --name once --query runResult.task"
+            ),
+            "taskuser",
+        )
+        self._type(
+            "az acr import --name $ACR_NAME"
+            " --source $BASE_ACR.azurecr.io/baseimages/node:9-alpine --image imported/node:9"
+        )
+        self._expect(
+            self._type("az acr repository show-tags --name $ACR_NAME --repository imported/node"),
+            '"9"',
+        )
+
+    def take_the_role_away(self) -> None:
+        """Without the role, the rebuild fails, and the product says which one is missing."""
+        self._screen.step("Without the role assignment")
+        self._type(
+            "az role assignment delete --assignee $principalID --scope $baseregID --role acrpull"
+        )
+        failed = self._type(
+            "az acr task run --registry $ACR_NAME --name taskhelloworld", fails=True
+        )
+        self._expect(failed, "401 Unauthorized", "Run failed")
+        before = self._newest("taskhelloworld")
+        self.change_base("9.11.2b", "9.11.2c")
+        self.await_rebuild("taskhelloworld", before, status="Failed")
+        self._screen.step("rebuilder explain says which role is missing where")
+        told = self._type("rebuilder explain $BASE_ACR.azurecr.io/baseimages/node:9-alpine")
+        principal = self._ask("echo $principalID")
+        self._expect(told, f"its identity {principal} lacks the role AcrPull on {BASE_ID.lower()}")
 
     # What stands behind them.
 
@@ -239,29 +398,23 @@ class Tutorial:
         self._type(
             "az acr login --name $ACR_NAME --expose-token --query accessToken --output tsv"
             " 2>/dev/null \\\n"
-            "  | skopeo login $ACR_NAME.azurecr.io --authfile auth.json"
-            " --username 00000000-0000-0000-0000-000000000000 --password-stdin"
+            "  | skopeo login $ACR_NAME.azurecr.io --authfile $AUTH \\\n"
+            "    --username 00000000-0000-0000-0000-000000000000 --password-stdin"
+        )
+        image = f"oci:$PULLED:{tag}"
+        self._type(
+            f"skopeo copy --insecure-policy --authfile $AUTH --quiet \\\n"
+            f"  docker://$ACR_NAME.azurecr.io/{repository}:{tag} {image}"
         )
         self._type(
-            f"rm -rf pulled; skopeo copy --insecure-policy --authfile auth.json --quiet"
-            f" docker://$ACR_NAME.azurecr.io/{repository}:{tag} oci:pulled:{tag}"
+            f"container=$($BUILDAH from --quiet --signature-policy $POLICY {image} 2>/dev/null)"
         )
-        port = free_port()
-        store = "--storage-driver vfs --root $PWD/storage --runroot $PWD/run"
-        policy = self._folder / "policy.json"
-        policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-        self._type(
-            f"container=$(buildah {store} from --signature-policy {policy} oci:pulled:{tag})"
-        )
-        self._type(
-            f"buildah {store} run --isolation chroot --env PORT={port} $container"
-            " -- $(skopeo inspect --config oci:pulled:" + tag + " | python3 -c"
-            ' \'import json,sys; print(*json.load(sys.stdin)["config"]["Cmd"])\') &'
-        )
+        config = json.loads(self._ask(f"skopeo inspect --config {image}"))["config"]
+        command, port = " ".join(config["Cmd"]), free_port()
+        self._type(f"$BUILDAH run --isolation chroot --env PORT={port} $container -- {command} &")
         page = _read(f"http://127.0.0.1:{port}/")
         self._type(f"curl --silent --noproxy '*' http://127.0.0.1:{port}/")
-        self._ask("kill %% && wait; true")
-        self._ask(f"buildah {store} rm $container")
+        self._ask("kill %% && wait; $BUILDAH rm $container; rm -rf $PULLED")
         self._expect(page, f"Version: {version}\n")
         self._screen.good(f"the page says {version}")
 
@@ -281,6 +434,22 @@ def _read(address: str) -> str:
             time.sleep(0.1)
 
 
+def fork(folder: Path) -> Path:
+    """Return what stands for the reader's fork of the sample: a git repository."""
+    shutil.copytree(SAMPLE, folder)
+    git = shutil.which("git")
+    if git is None:
+        return folder
+    identity = ["-c", "user.name=Tutorial", "-c", "user.email=tutorial@example.com"]
+    for arguments in (
+        ["init", "--quiet", "--initial-branch=master"],
+        ["add", "--all"],
+        [*identity, "commit", "--quiet", "--message=Fork"],
+    ):
+        subprocess.run([git, *arguments], cwd=folder, check=True)
+    return folder
+
+
 def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
     """Play the tutorial.
 
@@ -296,7 +465,7 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
         folder / "cloud", builder=builder, node=Path(node) if node and usable else None
     ) as cloud:
         cloud.create_subscription(SUBSCRIPTION, "Contoso")
-        cloud.map_context(REPOSITORY, SAMPLE)
+        cloud.map_context(REPOSITORY, fork(folder / "fork"), TOKEN)
         environment = {
             "PATH": os.pathsep.join(
                 [str(CLI / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
@@ -310,7 +479,15 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
             "AZURE_CORE_NO_COLOR": "true",
             **cloud.environment(cloud.developer),
             **NAMES,
+            # Where images are pulled to and run from.
+            "AUTH": str(folder / "auth.json"),
+            "PULLED": str(folder / "pulled"),
+            "POLICY": str(folder / "policy.json"),
+            "BUILDAH": (
+                f"buildah --storage-driver vfs --root {folder}/storage --runroot {folder}/run"
+            ),
         }
+        (folder / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         with Shell(source, environment, screen.detail) as shell:
             tutorial = Tutorial(cloud, shell, screen, folder)
             tell(tutorial, screen)
@@ -330,10 +507,15 @@ def tell(tutorial: Tutorial, screen: Screen) -> None:
     tutorial.list_runs()
     with tutorial.function_app():
         tutorial.change_base("9.11.2", "9.11.2a")
-        screen.step("List updated build")
         second = tutorial.await_rebuild("taskhelloworld", first)
-        tutorial.list_runs()
+        tutorial.show_rebuild(first, second)
+        tutorial.look_into_the_registry(second)
         tutorial.show_page("helloworld", second, "9.11.2a")
+        tutorial.user_assigned_identity()
+        tutorial.multi_step_task()
+        tutorial.rebuild_all_three()
+        tutorial.everyday_commands()
+        tutorial.take_the_role_away()
 
 
 def main() -> int:

@@ -14,7 +14,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.arm import authorization, eventsubscriptions, registries, resources, runs, tasks
+from localcloud.arm import (
+    authorization,
+    eventsubscriptions,
+    registries,
+    resources,
+    runs,
+    taskruns,
+    tasks,
+)
 from localcloud.arm.access import FILTERED, action_of, require
 from localcloud.arm.errors import ArmError
 from localcloud.blobs import Blobs
@@ -122,6 +130,7 @@ class Arm:
             *eventsubscriptions.ROUTES,
             *tasks.ROUTES,
             *runs.ROUTES,
+            *taskruns.ROUTES,
         )
         self._routes = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), versions, handler)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.filters import parse_filter
 from localcloud.arm.registries import REGISTRY
-from localcloud.arm.tasks import VERSIONS, number
+from localcloud.arm.tasks import VERSIONS, check_timeout, number
 from localcloud.state import Json, Registry, Run, azure_time
 
 if TYPE_CHECKING:
@@ -27,10 +27,17 @@ _ENDED = {
     "Timeout": "timedout",
     "Canceled": "canceled",
 }
+# What each request of a quick run must hold.
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    "DockerBuildRequest": ("dockerFilePath",),
+    "FileTaskRunRequest": ("taskFilePath",),
+    "EncodedTaskRunRequest": ("encodedTaskContent",),
+}
 _DIGITS = string.digits + string.ascii_lowercase
 
 
-def _wire(arm: Arm, registry: Registry, run: Run) -> Json:
+def run_wire(arm: Arm, registry: Registry, run: Run) -> Json:
+    """Return a run in ARM's form."""
     properties = dict(run.properties)
     if not arm.behaviour.shows_update_token:
         properties.pop("updateTriggerToken", None)
@@ -52,9 +59,18 @@ def _run_id(arm: Arm, registry: Registry) -> str:
     return f"c{letter}{text}"
 
 
-def _schedule(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
-    registry = arm.registry(params)
-    kind = body.get("type")
+def schedule(arm: Arm, registry: Registry, body: Json, caller: str) -> Run:
+    """Queue the run that a request asks for.
+
+    Args:
+        arm: The cloud.
+        registry: Where.
+        body: The run request.
+        caller: The object id of who asks.
+
+    Raises:
+        ArmError: There is no such task, or the request is wrong.
+    """
     now = azure_time(arm.clock.now())
     properties: Json = {
         "status": "Queued",
@@ -65,7 +81,20 @@ def _schedule(arm: Arm, request: Request, params: dict[str, str], body: Json) ->
         "platform": {"os": "linux", "architecture": "amd64"},
         "agentConfiguration": {"cpu": 2},
         "outputImages": [],
+        **_kind(registry, body),
     }
+    with arm.state.lock:
+        run_id = _run_id(arm, registry)
+        properties["runId"] = run_id
+        run = Run(run_id, properties, body, caller)
+        registry.runs[run_id] = run
+    arm.scheduler.submit(registry, run)
+    return run
+
+
+def _kind(registry: Registry, body: Json) -> Json:
+    """Return what a run is by its request: its type, its task, its platform."""
+    kind = body.get("type")
     if kind == "TaskRunRequest":
         name = str(body.get("taskId") or body.get("taskName") or "").rpartition("/")[2]
         task = registry.tasks.get(name.lower())
@@ -74,27 +103,29 @@ def _schedule(arm: Arm, request: Request, params: dict[str, str], body: Json) ->
         if task.properties.get("status") == "Disabled":
             raise ArmError(400, "TaskDisabled", f"The task {name} is disabled.")
         override = body.get("overrideTaskStepProperties") or {}
-        platform = task.properties.get("platform") or {}
-        properties |= {
+        platform = {k: v for k, v in (task.properties.get("platform") or {}).items() if v}
+        return {
             "runType": "QuickRun",
             "task": task.name,
-            "platform": {**properties["platform"], **{k: v for k, v in platform.items() if v}},
+            "platform": {"os": "linux", "architecture": "amd64", **platform},
             "updateTriggerToken": override.get("updateTriggerToken"),
         }
-    elif kind == "DockerBuildRequest":
-        if not body.get("dockerFilePath") or not body.get("platform"):
-            raise ArmError(400, "InvalidRequest", "dockerFilePath and platform are required.")
-        properties |= {"runType": "QuickBuild", "platform": body["platform"]}
-    else:
+    required = _REQUIRED.get(str(kind))
+    if required is None:
         raise ArmError(400, "InvalidRunRequest", f"The run request type {kind!r} is not supported.")
+    missing = [name for name in (*required, "platform") if not body.get(name)]
+    if missing:
+        raise ArmError(400, "InvalidRequest", f"{' and '.join(missing)} are required.")
+    check_timeout(body.get("timeout"))
+    run_type = "QuickBuild" if kind == "DockerBuildRequest" else "QuickRun"
+    return {"runType": run_type, "platform": body["platform"]}
+
+
+def _schedule(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    registry = arm.registry(params)
+    run = schedule(arm, registry, body, arm.principal(request).object_id)
     with arm.state.lock:
-        run_id = _run_id(arm, registry)
-        properties["runId"] = run_id
-        run = Run(run_id, properties, body, arm.principal(request).object_id)
-        registry.runs[run_id] = run
-        wire = _wire(arm, registry, run)
-    arm.scheduler.submit(registry, run)
-    return JSONResponse(wire)
+        return JSONResponse(run_wire(arm, registry, run))
 
 
 def _upload_url(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -113,14 +144,14 @@ def _find(arm: Arm, params: dict[str, str]) -> tuple[Registry, Run]:
 
 def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     with arm.state.lock:
-        return JSONResponse(_wire(arm, *_find(arm, params)))
+        return JSONResponse(run_wire(arm, *_find(arm, params)))
 
 
 def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     registry, run = _find(arm, params)
     with arm.state.lock:
         run.properties["isArchiveEnabled"] = bool(body.get("isArchiveEnabled"))
-        return JSONResponse(_wire(arm, registry, run))
+        return JSONResponse(run_wire(arm, registry, run))
 
 
 def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
@@ -137,7 +168,7 @@ def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respon
     with arm.state.lock:
         # Newest first.
         found = [run for run in reversed(registry.runs.values()) if wanted(run.properties)]
-        page = [_wire(arm, registry, run) for run in found[start : start + size]]
+        page = [run_wire(arm, registry, run) for run in found[start : start + size]]
     answer: Json = {"value": page}
     if start + size < len(found):
         answer["nextLink"] = str(

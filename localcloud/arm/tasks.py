@@ -115,7 +115,15 @@ def _check(properties: Json) -> None:
     step = properties.get("step") or {}
     if step.get("type") == "Docker" and not step.get("dockerFilePath"):
         raise ArmError(400, "InvalidTaskStep", "step.dockerFilePath is required.")
-    timeout = properties.get("timeout")
+    check_timeout(properties.get("timeout"))
+
+
+def check_timeout(timeout: int | None) -> None:
+    """Refuse a run's time that ACR refuses, in seconds.
+
+    Raises:
+        ArmError: It is too short or too long.
+    """
     if timeout is not None and not _TIMEOUT[0] <= timeout <= _TIMEOUT[1]:
         raise ArmError(
             400,

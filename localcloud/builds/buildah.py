@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 
-from localcloud.builds.job import BuildError, Job, Log
+from localcloud.builds.job import Build, BuildError, Command, Log
 from localcloud.network import Network
 
 
@@ -19,92 +23,141 @@ def usable() -> bool:
 
 
 class BuildahBuilder:
-    """Runs buildah with storage of its own for each job, so that no base comes from a cache."""
+    """Runs buildah with storage of its own for each run, so that no base comes from a cache."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._running: set[subprocess.Popen[str]] = set()
-        self._lock = threading.Lock()
-        self._stopped = False
 
-    def build(self, job: Job, log: Log) -> dict[str, str]:
-        """Build and push; see Builder."""
-        auth = job.work / "auth.json"
-        policy = job.work / "policy.json"
-        registries = job.work / "registries.conf"
+    def open(
+        self, work: Path, credentials: Mapping[str, tuple[str, str]], log: Log
+    ) -> _BuildahSession:
+        """Return a session; see Builder."""
+        auth = work / "auth.json"
         entries = {
             host: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
-            for host, (user, password) in job.credentials.items()
+            for host, (user, password) in credentials.items()
         }
         auth.write_text(json.dumps({"auths": entries}))
-        policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        (work / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        registries = work / "registries.conf"
         registries.write_text('unqualified-search-registries = ["docker.io"]\n')
         environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "HOME": str(job.work),
-            "TMPDIR": str(job.work),
+            "HOME": str(work),
+            "TMPDIR": str(work),
             "CONTAINERS_REGISTRIES_CONF": str(registries),
             **self._network.environment(),
         }
-        buildah = [
+        return _BuildahSession(work, environment, log)
+
+
+class _BuildahSession:
+    def __init__(self, work: Path, environment: Mapping[str, str], log: Log) -> None:
+        self._work = work
+        self._environment = environment
+        self._log = log
+        self._buildah = [
             "buildah",
             *("--storage-driver", "vfs"),
-            *("--root", str(job.work / "root")),
-            *("--runroot", str(job.work / "run")),
+            *("--root", str(work / "root")),
+            *("--runroot", str(work / "run")),
         ]
-        own = ["--signature-policy", str(policy), "--authfile", str(auth)]
-        command = [*buildah, "bud", *own, "--isolation", "chroot", "--format", "docker"]
-        # The proxy is for pulling and pushing; the steps must not see it.
-        command += ["--http-proxy=false", "--file", str(job.context / job.dockerfile)]
-        for name, value in job.arguments.items():
-            command += ["--build-arg", f"{name}={value}"]
-        if job.target:
-            command += ["--target", job.target]
-        for image in job.images:
-            command += ["--tag", image]
-        self._run([*command, str(job.context)], environment, log)
-        digests = {}
-        for image in job.images if job.push else ():
-            log(f"Pushing image: {image}")
-            file = job.work / "digest"
-            push = [*buildah, "push", *own, "--digestfile", str(file), image, f"docker://{image}"]
-            self._run(push, environment, log)
-            digests[image] = file.read_text().strip()
-        return digests
+        policy, auth = str(work / "policy.json"), str(work / "auth.json")
+        self._own = ["--signature-policy", policy, "--authfile", auth]
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[str] | None = None
+        self._stopped = False
 
-    def _run(self, command: list[str], environment: dict[str, str], log: Log) -> None:
+    def build(self, build: Build) -> None:
+        """Build; see Session."""
+        command = [*self._buildah, "bud", *self._own, "--isolation", "chroot"]
+        # The proxy is for pulling and pushing; the steps must not see it.
+        command += ["--format", "docker", "--http-proxy=false"]
+        command += ["--file", str(build.dockerfile)]
+        for name, value in build.arguments.items():
+            command += ["--build-arg", f"{name}={value}"]
+        if build.target:
+            command += ["--target", build.target]
+        for image in build.images:
+            command += ["--tag", image]
+        self._run([*command, str(build.context)])
+
+    def run(self, command: Command) -> None:
+        """Run; see Session."""
+        start = [*self._buildah, "from", "--quiet", *self._own, "--pull-policy", "missing"]
+        container = self._run([*start, command.image])
+        config = json.loads(self._ask([*self._buildah, "inspect", container]))["OCIv1"]["config"]
+        entry = list(command.entry_point) or config.get("Entrypoint") or []
+        words = list(command.arguments)
+        if not words and not command.entry_point:
+            words = config.get("Cmd") or []
+        run = [*self._buildah, "run", "--isolation", "chroot"]
+        run += ["--volume", f"{command.folder}:/workspace"]
+        for name, value in command.environment.items():
+            run += ["--env", f"{name}={value}"]
+        if command.directory:
+            run += ["--workingdir", command.directory]
+        try:
+            self._run([*run, container, "--", *entry, *words])
+        finally:
+            self._ask([*self._buildah, "rm", container])
+
+    def push(self, image: str) -> str:
+        """Push; see Session."""
+        self._log(f"Pushing image: {image}")
+        file = self._work / "digest"
+        push = [*self._buildah, "push", *self._own, "--digestfile", str(file)]
+        self._run([*push, image, f"docker://{image}"])
+        return file.read_text().strip()
+
+    def interrupt(self) -> None:
+        """Kill what goes on; see Session."""
+        with self._lock:
+            if self._running is not None:
+                _kill(self._running)
+
+    def stop(self) -> None:
+        """Kill what goes on, and start nothing more; see Session."""
+        with self._lock:
+            self._stopped = True
+        self.interrupt()
+
+    def _ask(self, command: list[str]) -> str:
+        done = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout
+
+    def _run(self, command: list[str]) -> str:
+        """Run a command in sight of the log; return its last line."""
         with self._lock:
             if self._stopped:
-                raise BuildError("the local cloud is stopping")
+                raise BuildError("the run was stopped")
             process = subprocess.Popen(
                 command,
-                env=environment,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                start_new_session=True,  # so that a step ends with all that it started
             )
-            self._running.add(process)
+            self._running = process
         last = ""
         try:
             with process:
-                try:
-                    for line in process.stdout or ():
-                        last = line.rstrip() or last
-                        log(line.rstrip())
-                except BuildError:
-                    process.kill()  # before the context waits for its end
-                    raise
+                for line in process.stdout or ():
+                    last = line.rstrip() or last
+                    self._log(line.rstrip())
         finally:
             with self._lock:
-                self._running.discard(process)
+                self._running = None
         if process.returncode != 0:
-            raise BuildError(last or f"buildah ended with {process.returncode}")
+            raise BuildError(last or f"exit status {process.returncode}")
+        return last
 
-    def stop(self) -> None:
-        """Kill what still builds."""
-        with self._lock:
-            self._stopped = True
-            for process in self._running:
-                process.kill()
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

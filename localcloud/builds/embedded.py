@@ -14,12 +14,12 @@ import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import dockerfile
 
 from localcloud.builds.client import CONFIG, LAYER, MANIFEST, Client, split
-from localcloud.builds.job import BuildError, Job, Log
+from localcloud.builds.job import Build, BuildError, Command, Log
 from localcloud.network import Network
 from localcloud.state import Json
 
@@ -74,27 +74,72 @@ class EmbeddedBuilder:
     def __init__(self, network: Network) -> None:
         self._network = network
 
-    def stop(self) -> None:
-        """Nothing runs outside the run's own thread."""
+    def open(
+        self, work: Path, credentials: Mapping[str, tuple[str, str]], log: Log
+    ) -> _EmbeddedSession:
+        """Return a session; see Builder."""
+        del work  # nothing is kept in files
+        return _EmbeddedSession(self._network, credentials, log)
 
-    def build(self, job: Job, log: Log) -> dict[str, str]:
-        """Build and push; see Builder."""
-        path = job.context / job.dockerfile
+
+class _EmbeddedSession:
+    def __init__(
+        self, network: Network, credentials: Mapping[str, tuple[str, str]], log: Log
+    ) -> None:
+        self._network = network
+        self._credentials = credentials
+        self._log = log
+        self._built: dict[str, _Stage] = {}
+        self._interrupted = self._stopped = False
+
+    def interrupt(self) -> None:
+        """End at the next instruction; see Session."""
+        self._interrupted = True
+
+    def stop(self) -> None:
+        """End at the next instruction, and do nothing more; see Session."""
+        self._stopped = True
+
+    def _tell(self, line: str) -> None:
+        if self._stopped or self._interrupted:
+            raise BuildError("the run was stopped")
+        self._log(line)
+
+    def build(self, build: Build) -> None:
+        """Build; see Session."""
+        self._interrupted = False
         try:
-            commands = dockerfile.parse_string(path.read_text(encoding="utf-8"))
+            commands = dockerfile.parse_string(build.dockerfile.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise BuildError(f"unable to read the Dockerfile {job.dockerfile}: {error}") from error
+            raise BuildError(
+                f"unable to read the Dockerfile {build.dockerfile}: {error}"
+            ) from error
         except dockerfile.GoParseError as error:
-            raise BuildError(f"{job.dockerfile}: {error}") from error
-        with Client(self._network, job.credentials) as client:
-            stage = _Build(job, client, log).run(commands)
-            return {image: _push(client, stage, image, log) for image in job.images if job.push}
+            raise BuildError(f"{build.dockerfile}: {error}") from error
+        with Client(self._network, self._credentials) as client:
+            stage = _Build(build, client, self._built, self._tell).run(commands)
+        self._built |= dict.fromkeys(build.images, stage)
+
+    def run(self, command: Command) -> None:
+        """Refuse; see Session."""
+        raise BuildError(
+            f"the embedded builder runs no commands, so not {command.image}; buildah does"
+            " (`make tools`, as root)"
+        )
+
+    def push(self, image: str) -> str:
+        """Push; see Session."""
+        if image not in self._built:
+            raise BuildError(f"An image does not exist locally with the tag: {image}")
+        with Client(self._network, self._credentials) as client:
+            return _push(client, self._built[image], image, self._tell)
 
 
 class _Build:
-    def __init__(self, job: Job, client: Client, log: Log) -> None:
+    def __init__(self, job: Build, client: Client, built: Mapping[str, _Stage], log: Log) -> None:
         self._job = job
         self._client = client
+        self._built = built
         self._log = log
         self._global: dict[str, str] = {}
         self._stages: list[_Stage] = []
@@ -144,6 +189,8 @@ class _Build:
         self._stages.append(stage)
 
     def _pulled(self, image: str, name: str = "") -> _Stage:
+        if (built := self._built.get(image)) is not None:
+            return _Stage(name, copy.deepcopy(built.config), list(built.layers))
         digest, manifest, config, source = self._client.pull(image)
         self._log(f"{image}: Digest: {digest}")
         layers = [{**layer, "source": source} for layer in manifest["layers"]]
@@ -198,7 +245,8 @@ class _Build:
                 names = [word if "/" in word else f"{word}/tcp" for word in names]
             settings[key] = {**(settings.get(key) or {}), **{word: {} for word in names}}
         elif name in ("CMD", "ENTRYPOINT", "SHELL"):
-            form = words if command.json else ["/bin/sh", "-c", *words]
+            shell = settings.get("Shell") or ["/bin/sh", "-c"]
+            form = words if command.json else [*shell, *words]
             settings["Cmd" if name == "CMD" else name.capitalize()] = form
         elif name in ("USER", "STOPSIGNAL", "MAINTAINER"):
             key = {"USER": "User", "STOPSIGNAL": "StopSignal", "MAINTAINER": "Author"}[name]

@@ -14,8 +14,9 @@ from azure.identity import ManagedIdentityCredential
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
 from localcloud.builds.embedded import expand
+from localcloud.builds.execution import Execution
 from localcloud.cloud import LocalCloud
-from localcloud.state import Json, Registry, Run
+from localcloud.state import Json, Registry
 from tests import images
 
 CONTEXT = "https://github.com/contoso/app.git"
@@ -220,12 +221,12 @@ def test_what_cannot_be_built_fails_with_the_reason(
     ("changes", "said"),
     [
         ({"contextPath": "https://github.com/contoso/unknown.git"}, "is not mapped"),
-        ({"contextPath": f"{CONTEXT}#main:none"}, "has no folder none"),
-        ({"contextPath": f"{CONTEXT}#main:../.."}, "has no folder"),
+        ({"contextPath": f"{CONTEXT}#:none"}, "has no folder none"),
+        ({"contextPath": f"{CONTEXT}#:../.."}, "has no folder"),
         ({"dockerFilePath": "none"}, "unable to find none"),
         ({"dockerFilePath": "../../outside"}, "is outside of the context"),
-        ({"imageNames": ["app:{{.Run.Nonsense}}"]}, "is not known"),
-        ({"type": "EncodedTask"}, "does not run EncodedTask"),
+        ({"imageNames": ["app:{{.Run.Nonsense}}"]}, "not there"),
+        ({"type": "EncodedTask"}, "not a YAML mapping"),
         ({"target": "nostage"}, "nostage"),
     ],
 )
@@ -259,14 +260,14 @@ def test_a_cancelled_run_pushes_nothing(
         (run,) = apps.runs.values()
         cancelled.append(clouds.scheduler.cancel(run))
 
-    write = clouds.scheduler._log
+    write = Execution.log
 
-    def watched(run: Run, text: str) -> None:
-        write(run, text)
-        if text == "Launching build step":
+    def watched(self: Execution, line: str) -> None:
+        write(self, line)
+        if line == "Launching build":
             cancel()
 
-    monkeypatch.setattr(clouds.scheduler, "_log", watched)
+    monkeypatch.setattr(Execution, "log", watched)
     run_id = schedule(apps, {"type": "TaskRunRequest", "taskId": f"{apps.id}/tasks/builder"})
     assert clouds.wait_idle(60)
 
@@ -287,7 +288,7 @@ def test_a_folder_of_the_context_and_overrides(cloud: LocalCloud, tmp_path: Path
     images.task(apps, "builder", None)
     request: Json = {"type": "TaskRunRequest", "taskId": f"{apps.id}/tasks/builder"}
     request["overrideTaskStepProperties"] = {
-        "contextPath": f"{CONTEXT}#main:sub",
+        "contextPath": f"{CONTEXT}#:sub",
         "file": "Other",
         "target": "one",
         "arguments": [{"name": "A", "value": "7"}],
