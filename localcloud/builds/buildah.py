@@ -84,7 +84,7 @@ class _BuildahSession:
 
     def run(self, command: Command) -> None:
         """Run; see Session."""
-        start = [*self._buildah, "from", "--quiet", *self._own, "--pull-policy", "missing"]
+        start = [*self._buildah, "from", "--quiet", *self._own]
         container = self._run([*start, command.image])
         config = json.loads(self._ask([*self._buildah, "inspect", container]))["OCIv1"]["config"]
         entry = list(command.entry_point) or config.get("Entrypoint") or []
