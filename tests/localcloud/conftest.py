@@ -1,0 +1,71 @@
+"""A cloud whose time only the test moves, and clients of its ARM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from azure.identity import ManagedIdentityCredential
+from azure.mgmt.containerregistry import ContainerRegistryManagementClient
+from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
+
+from localcloud.cloud import LocalCloud
+from localcloud.state import Registry
+from tests import images
+from tests.clocks import StoppedClock
+
+ARM = "https://management.azure.com"
+
+
+@pytest.fixture(name="clock")
+def _clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture(name="still")
+def _still(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalCloud]:
+    """Start a local cloud whose clock stands, and point this process at it."""
+    with LocalCloud(tmp_path / "still", clock=clock, builder="embedded") as cloud:
+        for name, value in cloud.environment().items():
+            monkeypatch.setenv(name, value)
+        yield cloud
+
+
+@pytest.fixture(name="apps")
+def _apps(still: LocalCloud) -> Registry:
+    return images.registry(still, "myapps")
+
+
+@pytest.fixture(name="tasks")
+def _tasks(apps: Registry) -> Iterator[ContainerRegistryTasksMgmtClient]:
+    with (
+        ManagedIdentityCredential() as identity,
+        ContainerRegistryTasksMgmtClient(identity, apps.subscription_id) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(name="registries")
+def _registries(apps: Registry) -> Iterator[ContainerRegistryManagementClient]:
+    with (
+        ManagedIdentityCredential() as identity,
+        ContainerRegistryManagementClient(identity, apps.subscription_id) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(name="arm")
+def _arm(still: LocalCloud) -> Iterator[httpx.Client]:
+    """A client of ARM that sends nothing twice."""
+    token = still.tokens.issue(still.function_identity, ARM)
+    with still.network.client(
+        base_url=ARM,
+        headers={"Authorization": f"Bearer {token}"},
+        params={"api-version": "2025-03-01-preview"},
+        timeout=30,
+    ) as client:
+        yield client
