@@ -6,12 +6,15 @@ Plain mutable records behind one lock; the servers of the other modules read and
 from __future__ import annotations
 
 import secrets
+import string
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 type Json = dict[str, Any]
+
+_DIGITS = string.digits + string.ascii_lowercase
 
 
 def azure_time(time: datetime) -> str:
@@ -95,6 +98,18 @@ class State:
         """The registry of this ARM resource id, in any case."""
         with self.lock:
             return self._registries.get(resource_id.rstrip("/").lower())
+
+    def next_run_id(self, registry: Registry) -> str:
+        """The next run's id: two letters of the registry and a number in base 36, as ACR's are.
+
+        To be called with the lock held until the run is in the registry.
+        """
+        letter = string.ascii_lowercase[self.registries().index(registry) % 26]
+        number, text = len(registry.runs) + 1, ""
+        while number:
+            number, digit = divmod(number, len(_DIGITS))
+            text = _DIGITS[digit] + text
+        return f"c{letter}{text}"
 
     def by_host(self, host: str) -> Registry | None:
         """The registry behind a login server or regional endpoint, in any case, port or none."""
