@@ -48,6 +48,23 @@ class Run:
 
 
 @dataclass(slots=True)
+class Replication:
+    """A geo-replica of a registry.
+
+    Attributes:
+        name: Its name, which the Azure CLI takes from the region.
+        location: Its region.
+        properties: In ARM's wire form.
+        tags: Tags.
+    """
+
+    name: str
+    location: str
+    properties: Json = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Registry:
     """An Azure container registry, with what ARM tells of it."""
 
@@ -60,6 +77,8 @@ class Registry:
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     tasks: dict[str, Task] = field(default_factory=dict)  # by lower-case name
     runs: dict[str, Run] = field(default_factory=dict)  # by run id, oldest first
+    # By lower-case name, without the home region.
+    replications: dict[str, Replication] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -115,10 +134,13 @@ class State:
         """The registry behind a login server or regional endpoint, in any case, port or none."""
         name = host.lower().split(":")[0]
         label, _, rest = name.partition(".")
-        for registry in self.registries():
-            login = registry.login_server.lower()
-            own, _, suffix = login.partition(".")
-            regional = f"{registry.location.lower()}.geo.{suffix}"
-            if name == login or (label == own and rest == regional):
-                return registry
+        with self.lock:
+            for registry in self._registries.values():
+                login = registry.login_server.lower()
+                own, _, suffix = login.partition(".")
+                replicas = registry.replications.values()
+                regions = (registry.location, *(replica.location for replica in replicas))
+                regional = {f"{region.lower()}.geo.{suffix}" for region in regions}
+                if name == login or (label == own and rest in regional):
+                    return registry
         return None

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.arm import registries, runs, tasks
+from localcloud.arm import registries, replications, runs, tasks
 from localcloud.arm.errors import ArmError
 from localcloud.arm.limits import Throttle
 from localcloud.blobs import Blobs
@@ -111,7 +111,7 @@ class Arm:
         self.requests: list[tuple[str, str]] = []
         self.groups: dict[str, Json] = {}
         self._drop = drop
-        table = (*registries.ROUTES, *tasks.ROUTES, *runs.ROUTES)
+        table = (*registries.ROUTES, *replications.ROUTES, *tasks.ROUTES, *runs.ROUTES)
         self._routes = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), versions, handler)
             for method, pattern, versions, handler in table

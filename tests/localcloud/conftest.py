@@ -1,4 +1,4 @@
-"""A cloud whose time only the test moves, and clients of its ARM."""
+"""A cloud whose time only the test moves, clients of its ARM, and a webhook for its events."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import pytest
 from azure.identity import ManagedIdentityCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from localcloud.cloud import LocalCloud
+from localcloud.network import Loop, Server
 from localcloud.state import Registry
 from tests import images
 from tests.clocks import StoppedClock
+from tests.webhook import Webhook
 
 ARM = "https://management.azure.com"
 
@@ -69,3 +73,18 @@ def _arm(still: LocalCloud) -> Iterator[httpx.Client]:
         timeout=30,
     ) as client:
         yield client
+
+
+@pytest.fixture(name="webhook")
+def _webhook() -> Iterator[Webhook]:
+    webhook = Webhook()
+    loop = Loop("webhook")
+    loop.start()
+    methods = ["POST", "OPTIONS"]
+    server = Server(loop, Starlette(routes=[Route("/hook", webhook.answer, methods=methods)]))
+    server.start()
+    webhook.url = f"http://127.0.0.1:{server.port}/hook?code=s3cret"
+    yield webhook
+    webhook.gate.set()
+    loop.run(server.stop())
+    loop.stop()
