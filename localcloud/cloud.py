@@ -18,6 +18,7 @@ from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.eventgrid import EventGrid
 from localcloud.identity import identity_app
+from localcloud.nativetrigger import NativeTrigger
 from localcloud.network import Network
 from localcloud.registry import RegistryService
 from localcloud.registry.service import HUB_HOSTS
@@ -45,7 +46,9 @@ class LocalCloud:
         self.network = Network(folder)
         self.tokens = Tokens(self.clock)
         self.eventgrid = EventGrid(self.clock)
-        self.registry = RegistryService(self.state, self.clock, self.tokens, self.eventgrid.publish)
+        self.registry = RegistryService(
+            self.state, self.clock, self.tokens, self.eventgrid.publish, self._tag_moved
+        )
         self.blobs = Blobs()
         self.builder = _choose(builder)
         made: Builder = (
@@ -54,6 +57,7 @@ class LocalCloud:
             else EmbeddedBuilder(self.network)
         )
         self.scheduler = Scheduler(self.state, self.clock, self.registry, self.blobs, made, folder)
+        self.native_trigger = NativeTrigger(self.state, self.clock, self.scheduler.submit)
         self.arm = Arm(
             self.state,
             self.clock,
@@ -74,6 +78,7 @@ class LocalCloud:
             self.network.mount(host, self.registry.app)
         self.network.start()
         self.eventgrid.start()
+        self.native_trigger.start()
         app = identity_app(
             self.tokens, self.clock, self.function_identity, (), self._identity_header
         )
@@ -83,6 +88,7 @@ class LocalCloud:
     def stop(self) -> None:
         """Stop every server; runs that are not over are lost."""
         self.eventgrid.stop()
+        self.native_trigger.stop()
         self.scheduler.stop()
         self.network.stop()
 
@@ -127,8 +133,15 @@ class LocalCloud:
         def left() -> float:
             return max(0.0, deadline - time.monotonic())
 
+        idle = self.scheduler.wait_idle(left())
+        # A run's push may start another run, some time later.
+        while idle and self.native_trigger.waiting:
+            idle = self.native_trigger.wait_idle(left()) and self.scheduler.wait_idle(left())
         # A run's push is an event, so the events come last.
-        return self.scheduler.wait_idle(left()) and self.eventgrid.wait_idle(left())
+        return idle and self.eventgrid.wait_idle(left())
+
+    def _tag_moved(self, registry: Registry, repository: str, tag: str, digest: str) -> None:
+        self.native_trigger.pushed(registry, repository, tag, digest)
 
 
 def _choose(builder: BuilderName) -> Literal["buildah", "embedded"]:

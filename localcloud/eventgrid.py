@@ -248,7 +248,7 @@ class EventGrid:
         }
 
     def distort(self, **changes: float) -> None:
-        """Deliver as badly as these fields of EventBehaviour say, and otherwise well, from now on."""
+        """Deliver as badly as these fields of EventBehaviour say, otherwise well, from now on."""
         switches.reset(self.behaviour)
         for name, value in changes.items():
             setattr(self.behaviour, name, value)
