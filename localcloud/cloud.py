@@ -64,6 +64,7 @@ class LocalCloud:
             self.tokens,
             self.scheduler,
             self.blobs,
+            self.registry,
             self.network.drop_connections,
         )
         self.function_identity = Principal.new("function app")

@@ -13,13 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.arm import registries, replications, runs, tasks
+from localcloud.arm import imports, registries, replications, runs, tasks
 from localcloud.arm.errors import ArmError
+from localcloud.arm.imports import ImportBehaviour
 from localcloud.arm.limits import Throttle
 from localcloud.blobs import Blobs
 from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.network import ASGIApp
+from localcloud.registry import RegistryService
 from localcloud.state import Json, Registry, State
 from localcloud.switches import AtLeast
 from localcloud.tokens import InvalidToken, Principal, Tokens
@@ -88,6 +90,7 @@ class Arm:
         tokens: Who checks tokens.
         scheduler: Who runs runs.
         blobs: Where logs and contexts are.
+        service: The registries' content, for imports.
         drop: Cuts the connections of the network, for faults.
     """
 
@@ -98,6 +101,7 @@ class Arm:
         tokens: Tokens,
         scheduler: Scheduler,
         blobs: Blobs,
+        service: RegistryService,
         drop: Callable[[], None],
     ) -> None:
         self.state = state
@@ -105,13 +109,22 @@ class Arm:
         self.tokens = tokens
         self.scheduler = scheduler
         self.blobs = blobs
+        self.service = service
         self.behaviour = Behaviour()
+        self.imports = ImportBehaviour()
         self.throttle = Throttle(clock)
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.groups: dict[str, Json] = {}
+        self.operations: set[str] = set()
         self._drop = drop
-        table = (*registries.ROUTES, *replications.ROUTES, *tasks.ROUTES, *runs.ROUTES)
+        table = (
+            *registries.ROUTES,
+            *replications.ROUTES,
+            *imports.ROUTES,
+            *tasks.ROUTES,
+            *runs.ROUTES,
+        )
         self._routes = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), versions, handler)
             for method, pattern, versions, handler in table

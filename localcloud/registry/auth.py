@@ -85,6 +85,10 @@ class Auth:
         if scope and not _covers(claims.get("access", []), scope):
             raise Unauthorized(scope, "insufficient_scope")
 
+    def accepts(self, registry: Registry, user: str, password: str) -> bool:
+        """Tell whether a user and a password open a registry."""
+        return self._password(registry, user, password) is not None
+
     def exchange(self, registry: Registry, form: dict[str, str]) -> Response:
         """POST /oauth2/exchange: an Entra token becomes a refresh token of this registry."""
         if form.get("service", "").lower() != registry.login_server.lower():
