@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from localcloud import blobs
+from localcloud.admin import Admin
 from localcloud.arm import Arm
 from localcloud.blobs import Blobs
 from localcloud.builds import buildah, hub
@@ -35,6 +36,9 @@ class LocalCloud:
         folder: For the CA bundle and the builders' work; made if absent.
         clock: Cloud time.
         builder: Who builds; auto takes buildah where it can run steps.
+
+    Attributes:
+        admin_url: Where the admin API is, once started: GET / describes every switch.
     """
 
     def __init__(
@@ -70,6 +74,15 @@ class LocalCloud:
         self.function_identity = Principal.new("function app")
         self._identity_header = secrets.token_urlsafe(24)
         self._identity_url = ""
+        areas: dict[str, object] = {
+            "arm": self.arm.behaviour,
+            "limits": self.arm.throttle.limits,
+            "import": self.arm.imports,
+            "events": self.eventgrid.behaviour,
+            "native_trigger": self.native_trigger.behaviour,
+        }
+        self._admin = Admin(self.arm, areas, self.eventgrid.settle, self.network.drop_connections)
+        self.admin_url = ""
 
     def start(self) -> None:
         """Start every server."""
@@ -84,6 +97,7 @@ class LocalCloud:
             self.tokens, self.clock, self.function_identity, (), self._identity_header
         )
         self._identity_url = self.network.serve(app)
+        self.admin_url = self.network.serve(self._admin.app)
         hub.seed(self.registry)
 
     def stop(self) -> None:
@@ -106,6 +120,7 @@ class LocalCloud:
             **self.network.environment(),
             "IDENTITY_ENDPOINT": f"{self._identity_url}/msi/token",
             "IDENTITY_HEADER": self._identity_header,
+            "LOCALCLOUD_ADMIN": self.admin_url,
         }
 
     def create_registry(

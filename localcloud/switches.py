@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, TypeAliasType, Union, get_args, get_origin
 from typing import get_type_hints as hints_of
@@ -66,21 +67,18 @@ def values(switches: object) -> dict[str, Any]:
     return {name: getattr(switches, name) for name in _hints(type(switches))}
 
 
-def checked(kind: type, given: object, prefix: str) -> dict[str, Any]:
-    """Return the given fields of a dataclass, after a check of names and types.
+def check(kind: type, given: Mapping[str, object], prefix: str = "") -> None:
+    """Check that a dataclass has fields of these names, which allow these values.
 
     Raises:
-        WrongSwitch: One is not known or of the wrong type; its name begins with `prefix`.
+        WrongSwitch: It has not, or one does not; its name begins with `prefix`.
     """
-    if not isinstance(given, dict):
-        raise WrongSwitch(prefix.rstrip("."), "It is not a JSON object.", "an object")
     hints = _hints(kind)
     for name, value in given.items():
         if name not in hints:
             raise WrongSwitch(f"{prefix}{name}", "There is no such name.", ", ".join(hints))
         if not _fits(hints[name], value):
             raise WrongSwitch(f"{prefix}{name}", "The value is not allowed.", allowed(hints[name]))
-    return given
 
 
 def reset(switches: object) -> None:

@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -29,6 +29,7 @@ from localcloud.tokens import InvalidToken, Principal, Tokens
 _AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 _BUILDS = re.compile(r".*/(?:scheduleRun|listBuildSourceUploadUrl)/?", re.IGNORECASE)
 
+type Method = Literal["GET", "PUT", "POST", "PATCH", "DELETE"]
 type Handler = Callable[[Arm, Request, dict[str, str], Json], Response]
 
 
@@ -70,7 +71,7 @@ class Fault:
         seconds: How much cloud time passes before the answer: after the effect, or before it.
     """
 
-    method: str
+    method: Method
     path: str
     status: int | None
     code: str = "InternalServerError"
@@ -129,7 +130,7 @@ class Arm:
             (method, re.compile(pattern + "/?", re.IGNORECASE), versions, handler)
             for method, pattern, versions, handler in table
         ]
-        methods = ["GET", "PUT", "POST", "PATCH", "DELETE"]
+        methods = get_args(Method.__value__)
         self.app: ASGIApp = Starlette(
             routes=[Route("/{path:path}", self._endpoint(), methods=methods)]
         )
