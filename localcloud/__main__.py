@@ -95,6 +95,7 @@ def main() -> int:
                 f"Base registries: {', '.join(r.login_server for r in bases)}\n"
                 f"Task registries: {', '.join(r.login_server for r in tasks)}\n"
                 f"Admin user of {bases[0].name}: {bases[0].name} {bases[0].admin_password}\n"
+                f"Bad days (admin API): {cloud.admin_url}\n"
                 f"In another shell:  . {file.relative_to(Path.cwd(), walk_up=True)}\n"
                 "Ctrl-C ends both.\n\n"
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from localcloud import blobs, graph
+from localcloud.admin import Admin
 from localcloud.arm import Arm
 from localcloud.arm.resources import GROUP_TYPE
 from localcloud.blobs import Blobs
@@ -24,6 +25,7 @@ from localcloud.directory import Directory, Principal
 from localcloud.eventgrid import EventGrid
 from localcloud.graph import graph_app
 from localcloud.identity import Identities, identity_app
+from localcloud.nativetrigger import NativeTrigger
 from localcloud.network import Network
 from localcloud.registry import RegistryService
 from localcloud.registry.service import HUB_HOSTS
@@ -42,6 +44,9 @@ class LocalCloud:
         clock: Cloud time.
         builder: Who builds; auto takes buildah where it can run steps.
         node: A Node.js program for Docker Hub's library/node, so that what is built on it runs.
+
+    Attributes:
+        admin_url: Where the admin API is, once started: GET / describes every switch.
     """
 
     def __init__(
@@ -62,7 +67,12 @@ class LocalCloud:
         self.tokens = Tokens(self.clock, self.directory)
         self.eventgrid = EventGrid(self.clock)
         self.registry = RegistryService(
-            self.state, self.clock, self.tokens, self.roles, self.eventgrid.publish
+            self.state,
+            self.clock,
+            self.tokens,
+            self.roles,
+            self.eventgrid.publish,
+            self._tag_moved,
         )
         self.blobs = Blobs()
         self.builder = _choose(builder)
@@ -74,6 +84,7 @@ class LocalCloud:
         self.scheduler = Scheduler(
             self.state, self.clock, self.registry, self.directory, self.blobs, made, folder
         )
+        self.native_trigger = NativeTrigger(self.state, self.clock, self.scheduler.submit)
         self.arm = Arm(
             self.state,
             self.clock,
@@ -83,6 +94,7 @@ class LocalCloud:
             self.scheduler,
             self.blobs,
             self.eventgrid,
+            self.registry,
             self.network.drop_connections,
         )
         self.developer = self.directory.create("developer")
@@ -92,6 +104,16 @@ class LocalCloud:
             for principal in (self.developer, self.function_app)
         }
         self._identity_url = ""
+        areas: dict[str, object] = {
+            "arm": self.arm.behaviour,
+            "runs": self.scheduler.behaviour,
+            "limits": self.arm.throttle.limits,
+            "import": self.arm.imports,
+            "events": self.eventgrid.behaviour,
+            "native_trigger": self.native_trigger.behaviour,
+        }
+        self._admin = Admin(self.arm, areas, self.eventgrid.settle, self.network.drop_connections)
+        self.admin_url = ""
 
     def start(self) -> None:
         """Start every server."""
@@ -102,16 +124,19 @@ class LocalCloud:
             self.network.mount(host, self.registry.app)
         self.network.start()
         self.eventgrid.start()
+        self.native_trigger.start()
         resources = {
             self._headers[principal.object_id]: Identities(principal)
             for principal in (self.developer, self.function_app)
         }
         self._identity_url = self.network.serve(identity_app(self.tokens, self.clock, resources))
+        self.admin_url = self.network.serve(self._admin.app)
         hub.seed(self.registry, self._node)
 
     def stop(self) -> None:
         """Stop every server; runs that are not over are lost."""
         self.eventgrid.stop()
+        self.native_trigger.stop()
         self.scheduler.stop()
         self.network.stop()
 
@@ -133,6 +158,7 @@ class LocalCloud:
             **self.network.environment(),
             "IDENTITY_ENDPOINT": f"{self._identity_url}/msi/token",
             "IDENTITY_HEADER": self._headers[who.object_id],
+            "LOCALCLOUD_ADMIN": self.admin_url,
         }
 
     def create_subscription(self, subscription_id: str, name: str) -> None:
@@ -205,8 +231,15 @@ class LocalCloud:
         def left() -> float:
             return max(0.0, deadline - time.monotonic())
 
+        idle = self.scheduler.wait_idle(left())
+        # A run's push may start another run, some time later.
+        while idle and self.native_trigger.waiting:
+            idle = self.native_trigger.wait_idle(left()) and self.scheduler.wait_idle(left())
         # A run's push is an event, so the events come last.
-        return self.scheduler.wait_idle(left()) and self.eventgrid.wait_idle(left())
+        return idle and self.eventgrid.wait_idle(left())
+
+    def _tag_moved(self, registry: Registry, repository: str, tag: str, digest: str) -> None:
+        self.native_trigger.pushed(registry, repository, tag, digest)
 
 
 def rebuilder_role() -> Role:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import threading
 import uuid
 from collections.abc import Coroutine, Sequence
@@ -16,14 +17,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import httpx
 
+from localcloud import switches
 from localcloud.clock import Clock
 from localcloud.network import Loop
 from localcloud.state import Json, Registry, azure_time
+from localcloud.switches import AtLeast
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,31 @@ _SUCCESS = range(200, 205)  # no other status is one: "delivery and retry", mess
 _ANSWER_SECONDS = 30.0
 _NAMES = {413: "RequestEntityTooLarge"}  # .NET has kept the old name
 _ORIGIN = "eventgrid.azure.net"
+
+
+@dataclass(slots=True)
+class EventBehaviour:
+    """How badly events are delivered, within what Event Grid's documentation allows.
+
+    Attributes:
+        copies: How often every event is delivered.
+        lose: How many of the next events never arrive.
+        late: How many seconds of cloud time pass before an event is delivered.
+        reverse: So many deliveries are held back, and then made in the opposite order, each when
+            the one before was answered; 1 holds none back.
+        shuffle: The same, in an order that `seed` decides.
+        seed: What decides the order of shuffled deliveries.
+        replicas: Whether a push to a geo-replicated registry is an event of every region, each
+            with its own id and location.
+    """
+
+    copies: Annotated[int, AtLeast(1)] = 1
+    lose: int = 0
+    late: float = 0.0
+    reverse: Annotated[int, AtLeast(1)] = 1
+    shuffle: Annotated[int, AtLeast(1)] = 1
+    seed: int = 0
+    replicas: bool = True
 
 
 class SubscribeError(Exception):
@@ -103,7 +131,7 @@ class EventGrid:
         self._running = False
         self._changed = threading.Condition()
         self._busy = 0  # events that wait for their first delivery, or are on their way
-        self._copies, self._lose, self._reverse = 1, 0, 1
+        self.behaviour = EventBehaviour()
         self._held: list[tuple[Subscription, Json]] = []
         # It logs whole addresses, and a webhook's address holds its key.
         logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -231,41 +259,61 @@ class EventGrid:
             "metadataVersion": "1",
         }
 
-    def distort(self, *, copies: int = 1, lose: int = 0, reverse: int = 1) -> None:
-        """Deliver as badly as Event Grid may, from now on; without arguments, well again.
+    def distort(self, **changes: float) -> None:
+        """Deliver as badly as these fields of EventBehaviour say, otherwise well, from now on."""
+        switches.reset(self.behaviour)
+        for name, value in changes.items():
+            setattr(self.behaviour, name, value)
+        self.settle()
 
-        Args:
-            copies: How often every event is delivered.
-            lose: How many of the next events never arrive.
-            reverse: So many deliveries are held back and then made in the opposite order, each
-                when the one before was answered. Calling this again lets go what is held.
-        """
+    def settle(self) -> None:
+        """Let go what was held back and need not be, now that the behaviour has changed."""
         with self._changed:
-            held, self._held = self._held, []
-            self._copies, self._lose, self._reverse = copies, lose, reverse
-        self._send_in_order(held)
+            released = self._released()
+        self._send_in_order(released)
 
     def publish(self, registry: Registry, event_type: str, subject: str, data: Json) -> None:
         """Deliver an event to every subscription that wants it; returns at once."""
-        ordered: list[tuple[Subscription, Json]] = []
+        made: list[tuple[Subscription, Json]] = []
         with self._changed:
             wanting = [s for s in self._subscriptions if s.wants(registry.id, event_type, subject)]
-            if self._lose > 0:
-                self._lose -= 1
-                return
-            made = [
-                (s, self.envelope(s.schema, registry, event_type, subject, data))
-                for s in wanting
-                for _ in range(self._copies)
-            ]
-            if self._reverse > 1:
+            for told in self._of_regions(registry, data):
+                if self.behaviour.lose > 0:
+                    self.behaviour.lose -= 1
+                    continue
+                made += [
+                    (s, self.envelope(s.schema, registry, event_type, subject, told))
+                    for s in wanting
+                    for _ in range(self.behaviour.copies)
+                ]
+            released = []
+            if max(self.behaviour.reverse, self.behaviour.shuffle) > 1:
                 self._held += made
-                made = []
-                if len(self._held) >= self._reverse:
-                    ordered, self._held = self._held[::-1], []
-        self._send_in_order(ordered)
-        for subscription, event in made:
-            self.deliver(subscription, [event])
+                made, released = [], self._released()
+        self._send_in_order(released)
+        self._send(made)
+
+    def _of_regions(self, registry: Registry, data: Json) -> list[Json]:
+        """Return an event's data, and what the registry's replicas tell when they have it, too."""
+        told = [data]
+        if self.behaviour.replicas:
+            told += [
+                {**data, "id": str(uuid.uuid4()), "location": replica.location}
+                for replica in registry.replications.values()
+            ]
+        return told
+
+    def _released(self) -> list[tuple[Subscription, Json]]:
+        """Take what is held back if it is enough, in the order in which it is to be delivered."""
+        behaviour = self.behaviour
+        if len(self._held) < max(behaviour.reverse, behaviour.shuffle):
+            return []
+        released, self._held = self._held, []
+        if behaviour.shuffle > 1:
+            random.Random(behaviour.seed).shuffle(released)  # noqa: S311 - an order, no secret
+        elif behaviour.reverse > 1:
+            released.reverse()
+        return released
 
     def deliver(self, subscription: Subscription, events: Sequence[Json]) -> None:
         """Deliver events as they are, in batches as the subscription allows; returns at once."""
@@ -273,19 +321,42 @@ class EventGrid:
             self._account(len(events))
             self._loop.loop.call_soon_threadsafe(self._enqueue, subscription, list(events))
 
-    def _send_in_order(self, made: Sequence[tuple[Subscription, Json]]) -> None:
+    def _send(self, made: Sequence[tuple[Subscription, Json]]) -> None:
+        late = self.behaviour.late
+
         async def send() -> None:
+            await self._clock.sleep(late)
+            for subscription, event in made:
+                self._enqueue(subscription, [event])
+
+        if late > 0:
+            self._begin(send(), len(made))
+            return
+        for subscription, event in made:
+            self.deliver(subscription, [event])
+
+    def _send_in_order(self, made: Sequence[tuple[Subscription, Json]]) -> None:
+        late = self.behaviour.late
+
+        async def send() -> None:
+            await self._clock.sleep(late)
             for subscription, event in made:
                 await self._try(subscription, [event])
 
-        if self._running and made:
-            self._account(len(made))
-            self._loop.loop.call_soon_threadsafe(lambda: self._keep(send()))
+        self._begin(send(), len(made))
+
+    def _begin(self, work: Coroutine[Any, Any, None], events: int) -> None:
+        """Start to deliver events, which are under way from now on."""
+        if self._running and events:
+            self._account(events)
+            self._loop.loop.call_soon_threadsafe(self._keep, work)
+        else:
+            work.close()
 
     def wait_idle(self, seconds: float) -> bool:
         """Wait until every event was tried once and none is on its way.
 
-        Events that wait for another attempt, or are held back by distort, are not waited for.
+        Events that wait for another attempt, or are held back, are not waited for.
 
         Returns:
             Whether that came in time.

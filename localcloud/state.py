@@ -6,12 +6,15 @@ Plain mutable records behind one lock; the servers of the other modules read and
 from __future__ import annotations
 
 import secrets
+import string
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 type Json = dict[str, Any]
+
+_DIGITS = string.digits + string.ascii_lowercase
 
 
 def azure_time(time: datetime) -> str:
@@ -68,6 +71,23 @@ class TaskRun:
 
 
 @dataclass(slots=True)
+class Replication:
+    """A geo-replica of a registry.
+
+    Attributes:
+        name: Its name, which the Azure CLI takes from the region.
+        location: Its region.
+        properties: In ARM's wire form.
+        tags: Tags.
+    """
+
+    name: str
+    location: str
+    properties: Json = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Registry:
     """An Azure container registry, with what ARM tells of it.
 
@@ -87,6 +107,8 @@ class Registry:
     tasks: dict[str, Task] = field(default_factory=dict)  # by lower-case name
     runs: dict[str, Run] = field(default_factory=dict)  # by run id, oldest first
     task_runs: dict[str, TaskRun] = field(default_factory=dict)  # by lower-case name
+    # By lower-case name, without the home region.
+    replications: dict[str, Replication] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -186,14 +208,29 @@ class State:
         with self.lock:
             return self._registries.get(resource_id.rstrip("/").lower())
 
+    def next_run_id(self, registry: Registry) -> str:
+        """The next run's id: two letters of the registry and a number in base 36, as ACR's are.
+
+        To be called with the lock held until the run is in the registry.
+        """
+        letter = string.ascii_lowercase[self.registries().index(registry) % 26]
+        number, text = len(registry.runs) + 1, ""
+        while number:
+            number, digit = divmod(number, len(_DIGITS))
+            text = _DIGITS[digit] + text
+        return f"c{letter}{text}"
+
     def by_host(self, host: str) -> Registry | None:
         """The registry behind a login server or regional endpoint, in any case, port or none."""
         name = host.lower().split(":")[0]
         label, _, rest = name.partition(".")
-        for registry in self.registries():
-            login = registry.login_server.lower()
-            own, _, suffix = login.partition(".")
-            regional = f"{registry.location.lower()}.geo.{suffix}"
-            if name == login or (label == own and rest == regional):
-                return registry
+        with self.lock:
+            for registry in self._registries.values():
+                login = registry.login_server.lower()
+                own, _, suffix = login.partition(".")
+                replicas = registry.replications.values()
+                regions = (registry.location, *(replica.location for replica in replicas))
+                regional = {f"{region.lower()}.geo.{suffix}" for region in regions}
+                if name == login or (label == own and rest in regional):
+                    return registry
         return None

@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +17,9 @@ from starlette.routing import Route
 from localcloud.arm import (
     authorization,
     eventsubscriptions,
+    imports,
     registries,
+    replications,
     resources,
     runs,
     taskruns,
@@ -25,18 +27,24 @@ from localcloud.arm import (
 )
 from localcloud.arm.access import FILTERED, action_of, require
 from localcloud.arm.errors import ArmError
+from localcloud.arm.imports import ImportBehaviour
+from localcloud.arm.limits import Throttle
 from localcloud.blobs import Blobs
 from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.directory import Directory, Principal
 from localcloud.eventgrid import EventGrid
 from localcloud.network import ASGIApp
+from localcloud.registry import RegistryService
 from localcloud.roles import Roles
 from localcloud.state import Json, Registry, State
+from localcloud.switches import AtLeast
 from localcloud.tokens import InvalidToken, Tokens
 
 _AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
+_BUILDS = re.compile(r".*/(?:scheduleRun|listBuildSourceUploadUrl)/?", re.IGNORECASE)
 
+type Method = Literal["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
 type Handler = Callable[[Arm, Request, dict[str, str], Json], Response]
 
 
@@ -50,38 +58,43 @@ class Behaviour:
         shows_update_token: Whether runs show their updateTriggerToken.
         filters_mind_case: Whether a $filter compares text with its case.
         page_size: How many tasks or runs a page holds at most.
+        tasks_not_allowed: The resource ids, in any case, of the registries whose runs Azure refuses
+            with TasksOperationsNotAllowed, as it does on free credits; `*` for all.
     """
 
     list_has_dependencies: bool = True
     put_keeps_dependencies: bool = False
     shows_update_token: bool = True
     filters_mind_case: bool = False
-    page_size: int = 100
+    page_size: Annotated[int, AtLeast(1)] = 100
+    tasks_not_allowed: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Fault:
-    """A request that is to fail.
+    """Requests that are to fail, or to be slow.
 
     Attributes:
         method: Of which method.
-        path: A regular expression that the path holds.
-        status: What to answer; 0 cuts the connection instead.
+        path: A regular expression that the path holds, in any case.
+        status: What to answer; 0 cuts the connection instead, null gives the true answer.
         code: ARM's error code.
         message: ARM's words.
         headers: More headers.
         after: Whether the request has its effect first.
-        times: For how many requests.
+        times: For how many requests; null for all.
+        seconds: How much cloud time passes before the answer: after the effect, or before it.
     """
 
-    method: str
+    method: Method
     path: str
-    status: int
+    status: int | None
     code: str = "InternalServerError"
     message: str = "Encountered internal server error."
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     after: bool = False
-    times: int = 1
+    times: int | None = 1
+    seconds: float = 0.0
 
 
 class Arm:
@@ -96,6 +109,7 @@ class Arm:
         scheduler: Who runs runs.
         blobs: Where logs and contexts are.
         eventgrid: Who delivers events.
+        service: The registries' content, for imports.
         drop: Cuts the connections of the network, for faults.
     """
 
@@ -109,6 +123,7 @@ class Arm:
         scheduler: Scheduler,
         blobs: Blobs,
         eventgrid: EventGrid,
+        service: RegistryService,
         drop: Callable[[], None],
     ) -> None:
         self.state = state
@@ -119,14 +134,20 @@ class Arm:
         self.scheduler = scheduler
         self.blobs = blobs
         self.eventgrid = eventgrid
+        self.service = service
         self.behaviour = Behaviour()
+        self.imports = ImportBehaviour()
+        self.throttle = Throttle(clock)
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
+        self.operations: set[str] = set()
         self._drop = drop
         table = (
             *authorization.ROUTES,
             *resources.ROUTES,
             *registries.ROUTES,
+            *replications.ROUTES,
+            *imports.ROUTES,
             *eventsubscriptions.ROUTES,
             *tasks.ROUTES,
             *runs.ROUTES,
@@ -136,7 +157,7 @@ class Arm:
             (method, re.compile(pattern + "/?", re.IGNORECASE), versions, handler)
             for method, pattern, versions, handler in table
         ]
-        methods = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
+        methods = get_args(Method.__value__)
         self.app: ASGIApp = Starlette(
             routes=[Route("/{path:path}", self._endpoint(), methods=methods)]
         )
@@ -182,13 +203,13 @@ class Arm:
             self.requests.append((request.method, request.url.path))
             fault = self._fault(request)
             try:
-                if fault is not None and not fault.after:
-                    response = self._fail(fault)
-                else:
+                if fault is None:
                     response = await self._answer(request)
-                    response = self._fail(fault) if fault is not None else response
+                else:
+                    response = await self._fail(request, fault)
             except ArmError as error:
                 response = _error(error)
+            response.headers.update(getattr(request.state, "remaining", {}))
             for header in ("x-ms-request-id", "x-ms-correlation-request-id"):
                 response.headers.setdefault(header, str(uuid.uuid4()))
             return response
@@ -197,22 +218,27 @@ class Arm:
 
     def _fault(self, request: Request) -> Fault | None:
         for fault in self.faults:
-            matches = fault.times and fault.method == request.method
+            matches = fault.times != 0 and fault.method == request.method
             if matches and re.search(fault.path, request.url.path, re.IGNORECASE):
-                fault.times -= 1
+                if fault.times is not None:
+                    fault.times -= 1
                 return fault
         return None
 
-    def _fail(self, fault: Fault) -> Response:
+    async def _fail(self, request: Request, fault: Fault) -> Response:
+        answer = await self._answer(request) if fault.after else None
+        await self.clock.sleep(fault.seconds)
+        if fault.status is None:
+            return answer if answer is not None else await self._answer(request)
         if fault.status == 0:
             self._drop()
             return Response(status_code=500)
-        response = _error(ArmError(fault.status, fault.code, fault.message))
-        response.headers.update(fault.headers)
-        return response
+        return _error(ArmError(fault.status, fault.code, fault.message, fault.headers))
 
     async def _answer(self, request: Request) -> Response:
-        request.state.principal = self._authenticate(request)
+        principal = request.state.principal = self._authenticate(request)
+        remaining = self.throttle.take(request.method, request.url.path, principal.object_id)
+        request.state.remaining = remaining
         path = request.url.path
         for method, pattern, versions, handler in self._routes:
             match = pattern.fullmatch(path)
@@ -224,6 +250,8 @@ class Arm:
                 action, scope = action_of(request.method, path)
                 require(self.roles, self.principal(request), action, scope)
             body = await _body(request)
+            if _BUILDS.fullmatch(path):
+                self._check_builds(self.registry(match.groupdict()))
             # In a thread: an event subscription waits for its endpoint's handshake.
             return await run_in_threadpool(handler, self, request, match.groupdict(), body)
         raise ArmError(404, "InvalidResourceType", f"No {request.method} at {path} here.")
@@ -235,6 +263,17 @@ class Arm:
                 404,
                 "SubscriptionNotFound",
                 f"The subscription '{subscription}' could not be found.",
+            )
+
+    def _check_builds(self, registry: Registry) -> None:
+        refused = {resource_id.lower() for resource_id in self.behaviour.tasks_not_allowed}
+        if refused & {"*", registry.id.lower()}:
+            raise ArmError(
+                400,
+                "TasksOperationsNotAllowed",
+                f"ACR Tasks requests for the registry {registry.name} and"
+                f" {registry.subscription_id} are not permitted. Please file an Azure support"
+                " request at http://aka.ms/azuresupport for assistance.",
             )
 
     def _authenticate(self, request: Request) -> Principal:
@@ -283,5 +322,5 @@ async def _body(request: Request) -> Json:
 
 def _error(error: ArmError) -> Response:
     body = {"error": {"code": error.code, "message": str(error)}}
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None  # noqa: PLR2004 - HTTP
-    return JSONResponse(body, error.status, headers)
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}  # noqa: PLR2004 - HTTP
+    return JSONResponse(body, error.status, {**headers, **error.headers})

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class ArmError(Exception):
-    """What ARM answers: a status, a code and a sentence."""
+    """What ARM answers: a status, a code, a sentence, and headers of its own."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.headers = dict(headers or {})
 
 
 def not_found(resource: str) -> ArmError:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import string
 import uuid
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.filters import parse_filter
 from localcloud.arm.registries import REGISTRY
-from localcloud.arm.tasks import VERSIONS, check_timeout, number
+from localcloud.arm.tasks import VERSIONS, check_timeout
 from localcloud.state import Json, Registry, Run, azure_time
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "FileTaskRunRequest": ("taskFilePath",),
     "EncodedTaskRunRequest": ("encodedTaskContent",),
 }
-_DIGITS = string.digits + string.ascii_lowercase
 
 
 def run_wire(arm: Arm, registry: Registry, run: Run) -> Json:
@@ -47,16 +46,6 @@ def run_wire(arm: Arm, registry: Registry, run: Run) -> Json:
         "type": "Microsoft.ContainerRegistry/registries/runs",
         "properties": properties,
     }
-
-
-def _run_id(arm: Arm, registry: Registry) -> str:
-    """Return the next id: two letters of the registry and a number in base 36, as ACR's are."""
-    letter = string.ascii_lowercase[arm.state.registries().index(registry) % 26]
-    number, text = len(registry.runs) + 1, ""
-    while number:
-        number, digit = divmod(number, len(_DIGITS))
-        text = _DIGITS[digit] + text
-    return f"c{letter}{text}"
 
 
 def schedule(arm: Arm, registry: Registry, body: Json, caller: str) -> Run:
@@ -84,7 +73,7 @@ def schedule(arm: Arm, registry: Registry, body: Json, caller: str) -> Run:
         **_kind(registry, body),
     }
     with arm.state.lock:
-        run_id = _run_id(arm, registry)
+        run_id = arm.state.next_run_id(registry)
         properties["runId"] = run_id
         run = Run(run_id, properties, body, caller)
         registry.runs[run_id] = run
@@ -162,19 +151,21 @@ def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respon
         if query.get("$filter")
         else lambda _: True
     )
-    top = number(request, "$top", arm.behaviour.page_size)
-    size = min(top, arm.behaviour.page_size)
-    start = number(request, "$skiptoken", 0)
+    asked = "$top" in query
+    top = paging.number(request, "$top", 0)
+    size = min(top, arm.behaviour.page_size) if asked else arm.behaviour.page_size
+    first = paging.after(request)
     with arm.state.lock:
-        # Newest first.
-        found = [run for run in reversed(registry.runs.values()) if wanted(run.properties)]
-        page = [run_wire(arm, registry, run) for run in found[start : start + size]]
-    answer: Json = {"value": page}
-    if start + size < len(found):
-        answer["nextLink"] = str(
-            request.url.replace(scheme="https").include_query_params(**{"$skiptoken": start + size})
-        )
-    return JSONResponse(answer)
+        newest_first = list(reversed(registry.runs.values()))
+        if first is not None:
+            if first not in registry.runs:
+                raise paging.bad_token(first)
+            newest_first = newest_first[newest_first.index(registry.runs[first]) + 1 :]
+        found = [run for run in newest_first if wanted(run.properties)]
+        page = [run_wire(arm, registry, run) for run in found[:size]]
+    more = len(found) > size and (not asked or top > size)
+    last = found[size - 1].run_id if more else None
+    return JSONResponse(paging.answer(request, page, last, top - size if asked else None))
 
 
 def _cancel(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:

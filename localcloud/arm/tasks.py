@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.registries import REGISTRY
 from localcloud.directory import TENANT_ID
@@ -22,18 +23,6 @@ _TASK = rf"{REGISTRY}/tasks/(?P<t>[^/]+)"
 _NAME = re.compile(r"[a-zA-Z0-9-_]{5,50}")
 _TIMEOUT = (300, 28800)
 _DEFAULT_TIMEOUT = 3600
-
-
-def number(request: Request, name: str, default: int) -> int:
-    """Return a number of the query.
-
-    Raises:
-        ArmError: It is something else.
-    """
-    text = request.query_params.get(name) or str(default)
-    if not text.isdecimal():
-        raise ArmError(400, "InvalidQueryParameter", f"{name} is {text!r}, not a number.")
-    return int(text)
 
 
 def find(arm: Arm, params: dict[str, str]) -> tuple[Registry, Task]:
@@ -243,19 +232,15 @@ def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
 def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     registry = arm.registry(params)
     size = arm.behaviour.page_size
-    start = number(request, "$skiptoken", 0)
+    first = paging.after(request) or ""
     with arm.state.lock:
-        tasks = list(registry.tasks.values())
-        found = [_wire(registry, task) for task in tasks[start : start + size]]
+        names = sorted(name for name in registry.tasks if name > first)
+        found = [_wire(registry, registry.tasks[name]) for name in names[:size]]
     if not arm.behaviour.list_has_dependencies:
         for wire in found:
             (wire["properties"].get("step") or {}).pop("baseImageDependencies", None)
-    answer: Json = {"value": found}
-    if start + size < len(tasks):
-        answer["nextLink"] = str(
-            request.url.replace(scheme="https").include_query_params(**{"$skiptoken": start + size})
-        )
-    return JSONResponse(answer)
+    last = names[size - 1] if len(names) > size else None
+    return JSONResponse(paging.answer(request, found, last))
 
 
 ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
 
 from localcloud.blobs import Blobs
 from localcloud.builds.contexts import Contexts
@@ -21,6 +22,7 @@ from localcloud.clock import Clock
 from localcloud.directory import Directory
 from localcloud.registry import RegistryService
 from localcloud.state import Registry, Run, State, azure_time
+from localcloud.switches import AtLeast
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,9 @@ class RunBehaviour:
         seconds: How many more seconds of cloud time each run takes.
     """
 
-    concurrency: int = 4
+    concurrency: Annotated[int, AtLeast(1)] = 4
     paused: bool = False
-    outcomes: list[str] = field(default_factory=list)
+    outcomes: list[Literal["Failed", "Error", "Canceled", "Timeout"]] = field(default_factory=list)
     seconds: float = 0.0
 
 

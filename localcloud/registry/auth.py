@@ -90,6 +90,10 @@ class Auth:
         claims = {"aud": registry.login_server, "grant_type": "refresh_token", "sub": who}
         return self._tokens.sign({**claims, "everything": everything}, _REFRESH)
 
+    def may(self, registry: Registry, principal: Principal, action: str) -> bool:
+        """Tell whether a principal may `pull`, `push` or `delete` in a registry."""
+        return self.allowed(registry, _Who(principal.object_id), action)
+
     def allowed(self, registry: Registry, who: _Who, action: str) -> bool:
         """Tell whether somebody may do what an action of the registry's API names.
 
@@ -140,6 +144,10 @@ class Auth:
 
     def _holds(self, registry: Registry, who: _Who, scope: str) -> bool:
         return _covers([self._granted(registry, who, _entry(scope))], scope)
+
+    def accepts(self, registry: Registry, user: str, password: str) -> bool:
+        """Tell whether a user and a password open a registry."""
+        return self._password(registry, user, password) is not None
 
     def exchange(self, registry: Registry, form: dict[str, str]) -> Response:
         """POST /oauth2/exchange: an Entra token becomes a refresh token of this registry.

@@ -22,6 +22,7 @@ from localcloud.state import Json, Registry, State, azure_time
 from localcloud.tokens import Tokens
 
 type Publish = Callable[[Registry, str, str, Json], None]
+type Moved = Callable[[Registry, str, str, str], None]
 type Endpoint = Callable[[RegistryService, Request, Registry], Awaitable[Response]]
 
 HUB_HOSTS = ("registry-1.docker.io", "docker.io", "index.docker.io", "registry.hub.docker.com")
@@ -36,10 +37,18 @@ class RegistryService:
         tokens: Who signs.
         roles: Who may do what.
         publish: Told of every manifest that is pushed or deleted, as Event Grid is.
+        moved: Told of registry, repository, tag and digest when a push makes a tag name another
+            digest.
     """
 
     def __init__(
-        self, state: State, clock: Clock, tokens: Tokens, roles: Roles, publish: Publish
+        self,
+        state: State,
+        clock: Clock,
+        tokens: Tokens,
+        roles: Roles,
+        publish: Publish,
+        moved: Moved,
     ) -> None:
         self.store = Store(clock)
         self.auth = Auth(tokens, roles)
@@ -47,6 +56,7 @@ class RegistryService:
         self._state = state
         self._clock = clock
         self._publish = publish
+        self._moved = moved
         self._hub = Registry("", "", "dockerhub", "global", HUB_HOSTS[0])
         routes = [
             Route(path, self._endpoint(handler), methods=[method])
@@ -91,12 +101,27 @@ class RegistryService:
         *,
         request: Json | None = None,
         notify: bool = True,
+        trigger: bool = True,
     ) -> Manifest:
-        """Put a manifest under a tag or its digest, and tell Event Grid of it."""
+        """Put a manifest under a tag or its digest.
+
+        Args:
+            registry: Where.
+            repository: In which repository.
+            reference: The tag, or the digest.
+            media_type: The manifest's type.
+            data: The manifest.
+            request: What the event is to tell of the request.
+            notify: Whether Event Grid is told.
+            trigger: Whether ACR's own base image trigger is told.
+        """
+        before = self.manifest(registry, repository, reference)
         manifest = self.store.put_manifest(registry, repository, reference, media_type, data)
         tag = None if ":" in reference else reference
         if notify and registry is not self._hub:
             self._notify(registry, "ImagePushed", "push", repository, manifest, tag, request)
+        if trigger and tag and (before is None or before.digest != manifest.digest):
+            self._moved(registry, repository, tag, manifest.digest)
         return manifest
 
     def manifest(self, registry: Registry, repository: str, reference: str) -> Manifest | None:

@@ -2,96 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from localcloud.clock import Clock
 from localcloud.eventgrid import RETRIES, EventGrid, Schema, SubscribeError, Subscription
-from localcloud.network import Loop, Server
 from localcloud.state import Json, Registry
+from tests.clocks import StoppedClock
+from tests.webhook import SECONDS, Webhook
 
-SECONDS = 20
 PUSHED = "Microsoft.ContainerRegistry.ImagePushed"
 DELETED = "Microsoft.ContainerRegistry.ImageDeleted"
 DATA = {"id": "event-1", "action": "push", "target": {"repository": "app", "tag": "1"}}
-
-
-@dataclass(slots=True)
-class Call:
-    """A request that came."""
-
-    method: str
-    headers: dict[str, str]
-    body: Any
-
-
-@dataclass(slots=True)
-class Webhook:
-    """An endpoint that answers what it is told to."""
-
-    statuses: list[int] = field(default_factory=list)  # of the next notifications; then 200
-    allow: str | None = "*"
-    validate: bool = True
-    calls: list[Call] = field(default_factory=list)
-    handshakes: list[Call] = field(default_factory=list)
-    gate: threading.Event = field(default_factory=threading.Event)
-    slow: bool = False
-    url: str = ""
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-
-    async def answer(self, request: Request) -> Response:
-        """Answer one request."""
-        raw = await request.body()
-        call = Call(request.method, dict(request.headers), json.loads(raw) if raw else None)
-        if request.method == "OPTIONS":
-            self.handshakes.append(call)
-            headers = {"WebHook-Allowed-Origin": self.allow} if self.allow else {}
-            return Response(headers=headers)
-        if request.headers["aeg-event-type"] == "SubscriptionValidation":
-            self.handshakes.append(call)
-            code = call.body[0]["data"]["validationCode"] if self.validate else "wrong"
-            return JSONResponse({"validationResponse": code})
-        with self._changed:
-            self.calls.append(call)
-            status = self.statuses.pop(0) if self.statuses else 200
-            self._changed.notify_all()
-        if self.slow:
-            await asyncio.to_thread(self.gate.wait, SECONDS)
-        return Response(status_code=status)
-
-    def wait(self, count: int) -> list[Call]:
-        """Wait for so many notifications."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self.calls) >= count, SECONDS)
-            return list(self.calls)
-
-
-@pytest.fixture(name="webhook")
-def _webhook() -> Iterator[Webhook]:
-    webhook = Webhook()
-    loop = Loop("webhook")
-    loop.start()
-    methods = ["POST", "OPTIONS"]
-    server = Server(loop, Starlette(routes=[Route("/hook", webhook.answer, methods=methods)]))
-    server.start()
-    webhook.url = f"http://127.0.0.1:{server.port}/hook?code=s3cret"
-    yield webhook
-    webhook.gate.set()
-    loop.run(server.stop())
-    loop.stop()
 
 
 @pytest.fixture(name="registry")
@@ -443,6 +372,70 @@ def test_events_may_come_twice_get_lost_or_change_order(
     assert ids() == ["4"]
     published(grid, registry, "5")
     assert ids() == ["5"]
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_events_may_come_in_any_order(
+    grid: EventGrid, registry: Registry, webhook: Webhook, copies: int
+) -> None:
+    """The seed decides which order it is; every event comes."""
+    grid.subscribe(registry, "builds", webhook.url)
+    numbers = [str(number) for number in range(8)]
+    orders = []
+    for seed in (1, 1, 2):
+        grid.distort(shuffle=8 * copies, seed=seed, copies=copies)
+        published(grid, registry, *numbers)
+        orders.append([call.body[0]["id"] for call in webhook.calls])
+        webhook.calls.clear()
+    assert orders[0] == orders[1] != orders[2]
+    assert orders[0] != sorted(orders[0])
+    assert sorted(orders[0]) == sorted(orders[2]) == sorted(numbers * copies)
+
+
+@pytest.mark.parametrize("reverse", [1, 2])
+def test_events_may_be_late(
+    registry: Registry, webhook: Webhook, clock: StoppedClock, reverse: int
+) -> None:
+    """They come when their time has passed, held back before or not, and count as under way."""
+    grid = EventGrid(clock)
+    grid.start()
+    grid.subscribe(registry, "builds", webhook.url)
+    grid.distort(late=600, reverse=reverse)
+    grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "1"})
+    grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "2"})
+    assert not grid.wait_idle(0.1)
+    grid.distort()
+    grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "3"})
+    assert [call.body[0]["id"] for call in webhook.wait(1)] == ["3"]
+    clock.forward(600)
+    assert grid.wait_idle(SECONDS)
+    ids = [call.body[0]["id"] for call in webhook.calls]
+    assert sorted(ids) == ["1", "2", "3"]
+    if reverse > 1:
+        assert ids == ["3", "2", "1"]
+    grid.stop()
+
+
+def test_late_events_are_given_up_on_stop(
+    registry: Registry, webhook: Webhook, clock: StoppedClock
+) -> None:
+    """What waits for its time when Event Grid stops never comes."""
+    grid = EventGrid(clock)
+    grid.start()
+    grid.subscribe(registry, "builds", webhook.url)
+    grid.distort(late=600)
+    published_at_once = {**DATA, "id": "1"}
+    grid.publish(registry, PUSHED, "app:1", published_at_once)
+    grid.stop()
+    grid.publish(registry, PUSHED, "app:1", published_at_once)
+    assert grid.wait_idle(0)
+    assert webhook.calls == []
+
+
+def test_a_field_that_does_not_exist_is_not_distorted(grid: EventGrid) -> None:
+    """A misspelt fault is an error, not a good day."""
+    with pytest.raises(AttributeError):
+        grid.distort(copy=2)
 
 
 def test_garbage_is_delivered_as_it_is(
