@@ -265,9 +265,9 @@ class Tutorial:
         self._screen.step("az acr run, task update, cancel-run, taskrun, import")
         ran = self._type(
             "az acr run --registry $BASE_ACR"
-            " --cmd '$Registry/baseimages/node:9-alpine printenv NODE_VERSION' /dev/null"
+            " --cmd '$Registry/baseimages/node:9-alpine env' /dev/null"
         )
-        self._expect(ran, "9.11.2b", "was successful after")
+        self._expect(ran, "NODE_VERSION=9.11.2b", "was successful after")
         updated = self._type(
             "az acr task update --registry $ACR_NAME --name taskmulti --timeout 1200"
             " --query timeout"

@@ -123,6 +123,7 @@ def example(reason: type[Decision], task: TaskId) -> Decision:
     samples: dict[str, Any] = {
         "task": task,
         "dependencies": ("a:1", "b:2"),
+        "principals": ("one", "two"),
         "started": NOW,
         "since": LATER,
     }
