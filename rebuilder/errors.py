@@ -10,6 +10,8 @@
     + InvalidReference: a text is not an image reference
     + InvalidResourceId: a text is not the resource id that is expected
     + InvalidMessage: a queue message is not one of ours
+    + InvalidBuildFile: a Dockerfile or task file cannot be read
+    + SourceUnavailable: a build file cannot be had, and asking again does not help
     + NotFound: Azure does not know the resource
     + Denied: the identity lacks a role
     + Refused: Azure understood and said no
@@ -76,6 +78,24 @@ class InvalidResourceId(PermanentError):
 
 class InvalidMessage(PermanentError):
     """A queue message is not one of ours, or of a version that this code does not know."""
+
+
+class InvalidBuildFile(PermanentError):
+    """A Dockerfile or task file is one that its builder refuses.
+
+    Args:
+        line: The line, counted from 1; 0 if it is the file as a whole.
+        problem: Why, in the builder's sense.
+    """
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(f"line {line}: {problem}" if line else problem)
+        self.line = line
+        self.problem = problem
+
+
+class SourceUnavailable(PermanentError):
+    """A build file cannot be had, and asking again does not help; the message tells why."""
 
 
 class NotFound(PermanentError):

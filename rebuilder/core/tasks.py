@@ -20,7 +20,8 @@ class Kind(StrEnum):
     """What the task uses an image for."""
 
     RUNTIME = "runtime"  # the base of the image that is built
-    BUILD_TIME = "build-time"  # an image of another stage
+    BUILD_TIME = "build-time"  # any other image that the build reads
+    FRONTEND = "frontend"  # the syntax image, which reads the Dockerfile
 
 
 class TriggerType(StrEnum):
@@ -38,11 +39,13 @@ class Dependency:
         reference: What the Dockerfile names. It holds a digest only if it is pinned to one.
         kind: What the task uses it for.
         built_on: The digest that the last successful run is recorded to have used.
+        known_from: The source of the knowledge, for a person.
     """
 
     reference: ImageReference
     kind: Kind
     built_on: str | None
+    known_from: str = "ACR's record"
 
 
 @dataclass(frozen=True, slots=True)
