@@ -129,9 +129,16 @@ def render(text: str, run: Values, values: Values) -> str:
             if not isinstance(found, Mapping) or part not in found:
                 raise BuildError(f"{where}the template {match[0]} names what is not there: {part}")
             found = found[part]
-        return str(found)
+        return _text(found)
 
     return _TEMPLATE.sub(one, text)
+
+
+def _text(value: object) -> str:
+    """Return a value as Go's templates write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
 
 
 def parse_values(text: str) -> dict[str, Any]:
