@@ -75,10 +75,15 @@ class Execution:
         if self._stopped.wait(self._tools.clock.real(seconds)):
             raise BuildError("the run was stopped")
 
+    def mask(self, text: str) -> str:
+        """Return a text without the run's secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
     def log(self, line: str) -> None:
         """Add a line to the run's log; values that are secret stay out of it."""
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
+        line = self.mask(line)
         stamp = self._tools.clock.now().strftime("%Y/%m/%d %H:%M:%S")
         with self._tools.state.lock:
             if not self._run.over:
@@ -96,6 +101,12 @@ class Execution:
         """
         task = self._task()
         step = _step(self._run.request, task)
+        self._secrets = [
+            str(entry["value"])
+            for kind in ("arguments", "values")
+            for entry in step.get(kind) or []
+            if entry.get("isSecret") and entry.get("value")
+        ]
         credentials = self._tools.credentials.of(self._registry, self._run, task)
         self.log("Downloading source code...")
         context = self._tools.contexts.fetch(
@@ -105,12 +116,6 @@ class Execution:
         )
         self.log("Finished downloading source code")
         values = self._values(context, task)
-        self._secrets = [
-            str(entry["value"])
-            for kind in ("arguments", "values")
-            for entry in step.get(kind) or []
-            if entry.get("isSecret") and entry.get("value")
-        ]
         if step["type"] == "Docker":
             doings = self._docker(step, context, values)
         else:

@@ -195,7 +195,7 @@ class Scheduler:
         except (BuildError, ScanError) as error:
             execution.log(error.reason if isinstance(error, ContextError) else str(error))
             told = error.summary if isinstance(error, ContextError) else _EXITED
-            self._finish(registry, run, "Failed", started, str(error), told)
+            self._finish(registry, run, "Failed", started, execution.mask(str(error)), told)
         except Exception as error:
             log.exception("run %s of %s", run.run_id, registry.login_server)
             self._finish(registry, run, "Error", started, f"{type(error).__name__}: {error}")

@@ -25,13 +25,14 @@ FAILED = (
     " please check if they are expired"
 )
 
+_OF_WHOM = ("NAME", "EMAIL")
+
 pytestmark = pytest.mark.needs("git")
 
 
 def git(folder: Path, *arguments: str) -> str:
     """Run git as somebody without any configuration; return what it says."""
-    who = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME",)}
-    who |= {f"GIT_{role}_EMAIL": "a@b.c" for role in ("AUTHOR", "COMMITTER")}
+    who = {f"GIT_{role}_{what}": "me" for role in ("AUTHOR", "COMMITTER") for what in _OF_WHOM}
     nothing = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     done = subprocess.run(
         ["git", "-C", str(folder), *arguments],
