@@ -114,7 +114,14 @@ def test_az_acr_run_of_a_command(tmp_path: Path) -> None:
     """`az acr run --cmd` runs an image in an empty folder."""
     with LocalCloud(tmp_path / "real", builder="buildah") as cloud:
         apps = images.registry(cloud, "myapps")
-        request = encoded("steps:\n- cmd: node:9-alpine sh -c 'echo hello; ls /workspace'\n")
+        # As azure-cli 2.91 writes it: acr/_utils.py, get_yaml_template.
+        request = encoded(
+            "version: v1.1.0\n"
+            "steps: \n"
+            "  - cmd: node:9-alpine sh -c 'echo hello; ls /workspace'\n"
+            "    disableWorkingDirectoryOverride: true\n"
+            "    timeout: 600\n"
+        )
         run = carry_out(cloud, apps, request)
     assert run.properties["status"] == "Succeeded", logged(run)
     said = [line.split(" ", 2)[-1] for line in run.log]
