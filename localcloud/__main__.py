@@ -37,7 +37,7 @@ from localcloud.state import Registry
 
 
 def read_settings(data: Path) -> dict[str, str]:
-    """Return the settings of this folder's local.settings.json, or ones that need nothing but Python."""
+    """Return this folder's local.settings.json, or settings that need nothing but Python."""
     file = Path("local.settings.json")
     if file.exists():
         values = json.loads(file.read_text(encoding="utf-8"))["Values"]
