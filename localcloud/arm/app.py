@@ -42,7 +42,10 @@ from localcloud.switches import AtLeast
 from localcloud.tokens import InvalidToken, Tokens
 
 _AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
-_BUILDS = re.compile(r".*/(?:scheduleRun|listBuildSourceUploadUrl)/?", re.IGNORECASE)
+_BUILDS = re.compile(
+    r"POST .*/(?:scheduleRun|listBuildSourceUploadUrl)/?|(?:PUT|PATCH) .*/taskRuns/[^/]+/?",
+    re.IGNORECASE,
+)
 
 type Method = Literal["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
 type Handler = Callable[[Arm, Request, dict[str, str], Json], Response]
@@ -250,7 +253,7 @@ class Arm:
                 action, scope = action_of(request.method, path)
                 require(self.roles, self.principal(request), action, scope)
             body = await _body(request)
-            if _BUILDS.fullmatch(path):
+            if _BUILDS.fullmatch(f"{method} {path}"):
                 self._check_builds(self.registry(match.groupdict()))
             # In a thread: an event subscription waits for its endpoint's handshake.
             return await run_in_threadpool(handler, self, request, match.groupdict(), body)
