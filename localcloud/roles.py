@@ -210,6 +210,20 @@ BUILT_IN: tuple[Role, ...] = (
         (Permission(data_actions=_acr("catalog/read")),),
     ),
     Role(
+        "577a9874-89fd-4f24-9dbd-b5034d0ad23a",
+        "Container Registry Data Importer and Data Reader",
+        "Import images into a registry, list its repositories, and pull from it.",
+        (
+            Permission(
+                _acr("importImage/action", "read", "pull/read"),
+                data_actions=(
+                    *_data("metadata/read", "content/read"),
+                    *_acr("catalog/read"),
+                ),
+            ),
+        ),
+    ),
+    Role(
         "f1a07417-d97a-45cb-824c-7a7467783830",
         "Managed Identity Operator",
         "Read and assign user-assigned identities.",
@@ -267,6 +281,12 @@ class Roles:
         """Remove a role assignment; return it if it was there."""
         with self._lock:
             return self._assignments.pop(assignment_id, None)
+
+    def forget_scope(self, scope: str) -> None:
+        """Remove the role assignments on a resource that is deleted, and on what it held."""
+        with self._lock:
+            kept = {k: a for k, a in self._assignments.items() if not covers(scope, a.scope)}
+            self._assignments = kept
 
     def assign(self, role: str, principal_id: str, scope: str) -> Assignment:
         """Give somebody a role, by its name or GUID.
