@@ -232,6 +232,8 @@ BUILT_IN: tuple[Role, ...] = (
                 (
                     "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
                     "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action",
+                    f"{_AUTHORIZATION}/*/read",
+                    "Microsoft.Resources/subscriptions/resourceGroups/read",
                 )
             ),
         ),
@@ -337,5 +339,11 @@ def _any_matches(patterns: Iterable[str], action: str) -> bool:
 
 @cache
 def _pattern(pattern: str) -> re.Pattern[str]:
-    parts = (re.escape(part) for part in pattern.split("*"))
-    return re.compile(".*".join(parts), re.IGNORECASE)
+    # Between two slashes a wildcard stands for nothing, too: Managed Identity Operator may assign
+    # identities by `userAssignedIdentities/*/assign/action`.
+    parts = (re.escape(part) for part in pattern.replace("/*/", "/**").split("**"))
+    return re.compile("(?:.*/)?".join(_text(part) for part in parts), re.IGNORECASE)
+
+
+def _text(escaped: str) -> str:
+    return escaped.replace(r"\*", ".*")

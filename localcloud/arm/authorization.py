@@ -149,7 +149,8 @@ def _put_definition(arm: Arm, request: Request, params: dict[str, str], body: Js
     description = properties.get("description") or ""
     role = Role(key, name, description, permissions, tuple(scopes), built_in=False)
     arm.roles.define(role)
-    return JSONResponse(_definition(role, _scope(params)), 200 if known else 201)
+    # 201 for a changed one, too: azure-mgmt-authorization takes nothing else.
+    return JSONResponse(_definition(role, _scope(params)), 201)
 
 
 def _delete_definition(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:

@@ -7,6 +7,7 @@ import pytest
 from localcloud.roles import BUILT_IN, Assignment, Permission, Role, Roles, covers
 
 ACR = "Microsoft.ContainerRegistry/registries"
+IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 SUBSCRIPTION = "/subscriptions/1111"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/rg"
 REGISTRY = f"{GROUP}/providers/{ACR}/mybase"
@@ -76,6 +77,8 @@ def test_names_and_ids_are_unique() -> None:
         ("AcrPush", f"{ACR}/artifacts/delete", False),
         ("AcrDelete", f"{ACR}/artifacts/delete", True),
         ("AcrDelete", f"{ACR}/pull/read", False),
+        ("Managed Identity Operator", f"{IDENTITIES}/assign/action", True),
+        ("Managed Identity Operator", f"{IDENTITIES}/write", False),
         ("Container Registry Tasks Contributor", f"{ACR}/scheduleRun/action", True),
         ("Container Registry Tasks Contributor", f"{ACR}/tasks/listDetails/action", True),
         ("Container Registry Tasks Contributor", f"{ACR}/write", False),
