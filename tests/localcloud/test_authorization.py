@@ -11,7 +11,7 @@ import httpx
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.mgmt.authorization import AuthorizationManagementClient
-from azure.mgmt.authorization.models import RoleAssignment, RoleDefinition
+from azure.mgmt.authorization.models import RoleDefinition
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
@@ -46,12 +46,15 @@ def _as(still: LocalCloud) -> Iterator[As]:
     """Give the SDK's client for a principal."""
     with ExitStack() as stack:
 
-        def called(principal: Principal) -> AuthorizationManagementClient:
+        def made_for(principal: Principal) -> AuthorizationManagementClient:
             credential = Credential(still.tokens, principal)
-            made = AuthorizationManagementClient(credential, images.SUBSCRIPTIONS[0])
-            return stack.enter_context(made)
+            made: AuthorizationManagementClient = AuthorizationManagementClient(
+                credential, images.SUBSCRIPTIONS[0]
+            )
+            stack.callback(made.close)
+            return made
 
-        yield client
+        yield made_for
 
 
 @pytest.fixture(name="owner")
@@ -79,7 +82,7 @@ def give(
     principal: Principal,
     scope: str,
     name: str = "",
-) -> RoleAssignment:
+) -> Any:  # noqa: ANN401 - the SDK's models have no types
     """Assign a role by the SDK, as `az role assignment create` does."""
     body: Any = {
         "properties": {
