@@ -18,7 +18,7 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 from localcloud.arm.access import action_of
 from localcloud.cloud import LocalCloud
 from localcloud.directory import Principal
-from localcloud.state import Json, Registry
+from localcloud.state import Registry
 from localcloud.tokens import Credential
 from tests import images
 
@@ -180,46 +180,28 @@ def test_an_assignment_is_not_changed_into_another(
     assert len(list(owner.role_assignments.list_for_scope(REGISTRY, filter="atScope()"))) == 3
 
 
-@pytest.mark.parametrize(
-    ("scope", "name", "changes", "expected"),
-    [
-        ("", "", {"principalId": NOBODY}, "400 PrincipalNotFound"),
-        ("", "", {"principalType": "User"}, "400 UnmatchedPrincipalType"),
-        ("", "", {"roleDefinitionId": f"{ROLES}/{NOBODY}"}, "404 RoleDefinitionDoesNotExist"),
-        ("", "mine", {}, "400 InvalidRoleAssignmentId"),
-        ("", "", {"condition": "(x)", "conditionVersion": "2.0"}, "400 ConditionNotSupported"),
-        (OTHER, "", {}, "404 SubscriptionNotFound"),
-        (f"{SUBSCRIPTION}/resourceGroups/none", "", {}, "404 ResourceGroupNotFound"),
-        (f"{REGISTRY}x", "", {}, "404 ResourceNotFound"),
-        (f"{REGISTRY}/tasks/none", "", {}, "404 ResourceNotFound"),
-    ],
-)
-def test_what_cannot_be_assigned(
-    still: LocalCloud,
-    arm: httpx.Client,
-    somebody: Principal,
-    scope: str,
-    name: str,
-    changes: Json,
-    expected: str,
-) -> None:
+def test_what_cannot_be_assigned(still: LocalCloud, arm: httpx.Client, somebody: Principal) -> None:
     """Unknown principals, roles and scopes are refused, each with its code."""
     role = still.roles.role("AcrPull")
     assert role is not None
     still.roles.assign("Owner", still.developer.object_id, "/")
-    properties = {
-        "roleDefinitionId": f"{ROLES}/{role.id}",
-        "principalId": somebody.object_id,
-        **changes,
-    }
-    answer = arm.put(
-        f"{scope or REGISTRY}/providers/Microsoft.Authorization/roleAssignments/"
-        + (name or str(uuid.uuid4())),
-        params=VERSION,
-        json={"properties": properties},
-    )
 
-    assert f"{answer.status_code} {answer.json()['error']['code']}" == expected
+    def refused(scope: str = REGISTRY, name: str = NOBODY, **changes: str) -> str:
+        path = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"
+        usual = {"roleDefinitionId": f"{ROLES}/{role.id}", "principalId": somebody.object_id}
+        answer = arm.put(path, params=VERSION, json={"properties": {**usual, **changes}})
+        return f"{answer.status_code} {answer.json()['error']['code']}"
+
+    assert refused(principalId=NOBODY) == "400 PrincipalNotFound"
+    assert refused(principalType="User") == "400 UnmatchedPrincipalType"
+    assert refused(roleDefinitionId=f"{ROLES}/{NOBODY}") == "404 RoleDefinitionDoesNotExist"
+    assert refused(name="mine") == "400 InvalidRoleAssignmentId"
+    assert refused(condition="(x)", conditionVersion="2.0") == "400 ConditionNotSupported"
+    assert refused(OTHER) == "404 SubscriptionNotFound"
+    assert refused(f"{SUBSCRIPTION}/resourceGroups/none") == "404 ResourceGroupNotFound"
+    assert refused(f"{REGISTRY}x") == "404 ResourceNotFound"
+    assert refused(f"{REGISTRY}/tasks/none") == "404 ResourceNotFound"
+    assert refused("/providers/Microsoft.Management/managementGroups/m") == "400 InvalidScope"
     assert [a for a in still.roles.assignments() if a.principal_id == somebody.object_id] == []
 
 
