@@ -323,7 +323,7 @@ def test_azures_client_with_roles(still: LocalCloud, base: Registry) -> None:
             lambda: puller.upload_blob("a/node", io.BytesIO(config)),
             lambda: puller.delete_tag("a/node", "1"),
             lambda: pusher.delete_manifest("a/node", pushed),
-            lambda: deleter.get_manifest("a/node", "1"),
+            lambda: deleter.get_tag_properties("a/node", "1"),
         ):
             with pytest.raises(ClientAuthenticationError):
                 act()
