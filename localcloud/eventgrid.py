@@ -472,7 +472,10 @@ class EventGrid:
         subscription.dead_letters.mkdir(parents=True, exist_ok=True)
         path = subscription.dead_letters / f"{uuid.uuid4()}.json"
         letters = [{**event, **added} for event in events]
-        path.write_text(json.dumps(letters, indent=2), encoding="utf-8")
+        # Whole or not at all: somebody may be looking.
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(letters, indent=2), encoding="utf-8")
+        part.rename(path)
 
 
 def _headers(subscription: Subscription, events: list[Json], attempt: int) -> dict[str, str]:
