@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from azure.containerregistry import ContainerRegistryClient
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import HttpResponseError
 
 from rebuilder.azure._errors import translated
 from rebuilder.core.evidence import ImageContent
@@ -82,7 +84,8 @@ class AcrImages:
         if key in self._contents:
             return self._contents[key]
         try:
-            with translated(f"read the image {login_server}/{repository} at {reference}"):
+            action = f"read the image {login_server}/{repository} at {reference}"
+            with translated(action), _closed_on_error():
                 found = self._read_content(self._client(login_server), *key[1:])
         except NotFound:
             return None
@@ -136,6 +139,17 @@ class AcrImages:
                 f"https://{login_server}", self._credential, audience=self._audience, **_TIMEOUTS
             )
         return self._clients[login_server]
+
+
+@contextmanager
+def _closed_on_error() -> Iterator[None]:
+    """Close an answer that the SDK streams and, if it is an error, leaves open."""
+    try:
+        yield
+    except HttpResponseError as error:
+        if error.response is not None:
+            error.response.close()  # type: ignore[attr-defined] # azure-core does not declare it
+        raise
 
 
 def _manifest(
