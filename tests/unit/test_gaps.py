@@ -131,8 +131,8 @@ LINES: dict[str, tuple[str, list[str], str]] = {
         "FROM alpine:3 AS Base\nFROM base\n",
         ["case-of-stage", "wrong-kind"],
         (
-            "line 2: the stage Base is written in another case, so ACR's scanner takes it for an image"
-            " and records docker.io/library/base:latest"
+            "line 2: the stage Base is written in another case, so ACR's scanner takes it for an"
+            " image and records docker.io/library/base:latest"
         ),
     ),
     "a heredoc": (
