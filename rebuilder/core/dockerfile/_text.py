@@ -1,0 +1,49 @@
+"""Small texts as Go sees them: white space, quoting, booleans, the size of what is read."""
+
+from __future__ import annotations
+
+import json
+import re
+
+# Go's unicode.IsSpace. Python's own strip() would also take U+001C to U+001F.
+SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+# What separates an instruction from its arguments, and arguments from each other.
+BLANKS = re.compile("[\t\v\f\r ]+")
+
+FILE_LIMIT = 1024 * 1024
+"""The longest file that is read, in bytes. BuildKit has no limit; its clients send 16 MiB."""
+
+LINE_LIMIT = 65535
+"""The longest line, in bytes: the same as BuildKit's."""
+
+EXPANSION_LIMIT = 1024 * 1024
+"""How many characters all expansions of a file may make together. BuildKit has no limit, and
+`ARG A=$B$B`, thirty times over, is a gigabyte."""
+
+DEPTH_LIMIT = 50
+"""How deeply `${a:-${b:-...}}` may be nested. BuildKit has no limit."""
+
+PATTERN_LIMIT = 8 * 1024 * 1024
+"""How many comparisons the patterns of a file (`${v#p}`, `${v/p/r}`) may need together: for each,
+the length of the value times that of pattern and replacement. BuildKit has no limit."""
+
+PATTERN_COST = 10_000
+"""What using a pattern costs at least, in comparisons."""
+
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+def quoted(text: str) -> str:
+    """The text in double quotes, as Go's %q writes it (nearly)."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def boolean(text: str) -> bool | None:
+    """A boolean as Go's strconv.ParseBool reads it; None if it is none."""
+    if text in _TRUE:
+        return True
+    return False if text in _FALSE else None
