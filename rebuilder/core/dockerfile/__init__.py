@@ -11,6 +11,7 @@ square of a line's length.
 
 from __future__ import annotations
 
+from rebuilder.core.dockerfile._outline import Instruction, outline
 from rebuilder.core.dockerfile._reader import read_dockerfile
 
-__all__ = ["read_dockerfile"]
+__all__ = ["Instruction", "outline", "read_dockerfile"]
