@@ -611,11 +611,11 @@ class NotCompared(Gap):
 
 
 @dataclass(frozen=True, slots=True)
-class NotKnown(LineGap):
+class NotKnown(Gap):
     """An image that the file alone does not tell.
 
     Attributes:
-        text: What stands in the file.
+        text: What stands in the file, with its place.
         reason: What would have to be known.
     """
 
@@ -624,8 +624,8 @@ class NotKnown(LineGap):
     text: str
     reason: str
 
-    def why(self) -> str:
-        """The reason without the place."""
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
         return f"not compared: {self.text}: {self.reason}"
 
 
@@ -676,14 +676,14 @@ class BuildFiles:
     Attributes:
         dockerfiles: Every Dockerfile that could be read.
         commands: What a task file runs.
-        unknown: What the files alone do not tell.
+        unknown: What the files alone do not tell: text with place, and reason.
         problem: Why a file could not be read; None if all could.
         stand_ins: Words that stand for values which nobody tells, in arguments and images.
     """
 
     dockerfiles: tuple[Dockerfile, ...] = ()
     commands: tuple[Command, ...] = ()
-    unknown: tuple[tuple[str, int, str, str], ...] = ()
+    unknown: tuple[tuple[str, str], ...] = ()
     problem: str | None = None
     stand_ins: tuple[str, ...] = ()
 
@@ -741,8 +741,8 @@ class _Comparison:
                 yield CmdStep(self._id, command.file, command.line, name)
         yield from self._of_kinds()
         yield from self._of_the_trigger()
-        for file_name, line, text, reason in self._files.unknown:
-            yield NotKnown(self._id, file_name, line, text, reason)
+        for text, reason in self._files.unknown:
+            yield NotKnown(self._id, text, reason)
         if self._files.problem is not None:
             yield NotCompared(self._id, self._files.problem)
 
@@ -775,7 +775,8 @@ class _Comparison:
             elif self._predicted and not fails:
                 yield RecordLost(self._id, self._last_run)
             return
-        if self._files.problem is not None or not self._files.dockerfiles:
+        if self._files.problem is not None or self._files.unknown or not self._read:
+            # What is recorded may be what could not be read.
             return
         read = {use.reference.at(None) for use in self._read}
         read |= {use.reference for use in self._read}

@@ -330,12 +330,12 @@ def test_two_builds_of_a_task_are_one_record() -> None:
 
 def test_what_cannot_be_read_is_said_and_not_counted() -> None:
     """An unreadable file and an unknown image are remarks: the record is compared with nothing."""
-    unknown = (("Dockerfile", 2, "$IMAGE", "only a run knows"),)
+    unknown = (("Dockerfile, line 2: $IMAGE", "only a run knows"),)
     files = BuildFiles(unknown=unknown, problem="uploaded")
     found = find_gaps(owner(dependency(ALPINE)), files, HOST, "ca1")
 
     assert [g.sentence() for g in found] == [
-        "Dockerfile, line 2: not compared: $IMAGE: only a run knows",
+        "not compared: Dockerfile, line 2: $IMAGE: only a run knows",
         "not compared with the build file: uploaded",
     ]
     assert counted(found) == 0

@@ -1,4 +1,4 @@
-"""The instructions of a Dockerfile in order, for those who compare its lines with other readings."""
+"""The instructions of a Dockerfile in order, to compare its lines with another reading."""
 
 from __future__ import annotations
 

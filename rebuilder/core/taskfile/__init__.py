@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from rebuilder.core.taskfile._images import DockerfileReader, images_of
 from rebuilder.core.taskfile._read import read_task_file
+from rebuilder.core.taskfile._single import single_build
 from rebuilder.core.taskfile._steps import BuildStep, CommandStep, RunContext, TaskFile
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "TaskFile",
     "images_of",
     "read_task_file",
+    "single_build",
 ]
