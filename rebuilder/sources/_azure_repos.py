@@ -67,9 +67,14 @@ class AzureRepos:
             "path": f"/{path}",
             "versionDescriptor.version": commit,
             "versionDescriptor.versionType": "commit",
-            "$format": "octetStream",
         }
         what = f"{path} of {context.url} at {commit[:12]}"
+        item = self._json(context, "/items", {**query, "$format": "json"}, deadline)
+        if item.get("isFolder") or item.get("gitObjectType", "blob") != "blob":
+            raise SourceUnavailable(f"{what}: it is no file")
+        if item.get("isSymLink"):
+            raise SourceUnavailable(f"{what}: it is a link, and Azure Repos follows none")
+        query["$format"] = "octetStream"
         with self._ask(context, "/items", query, "application/octet-stream", deadline) as answer:
             self._check(context, answer, what)
             return Found(answer.body(self._tools.limits.file), commit)

@@ -30,6 +30,9 @@ from rebuilder.sources._tools import Found, Tools, basic
 
 _LINKS = 40
 _PEELED = b"^{}"
+# A packet begins with four digits, its length.
+_ERROR_AT, _ERROR = 4, b"ERR "
+_WORDS = 200
 # Any name will do for a token; this one is what GitHub and Azure Repos use in their examples.
 _TOKEN_USER = "x-access-token"  # noqa: S105 - a user's name
 
@@ -89,6 +92,8 @@ class GitHosts:
                         ObjectStoreGraphWalker([], lambda _: [], set()),
                         file.write,
                         depth=1,
+                        # No list of branches: what is wanted is known.
+                        ref_prefix=[b"HEAD"],
                         filter_spec=f"blob:limit={limits.file + 1}".encode("ascii"),
                     )
                 file.flush()
@@ -119,7 +124,7 @@ class _Client(AbstractHttpGitClient):
     """dulwich's client over this package's requests."""
 
     def __init__(self, tools: Tools, context: GitContext, deadline: Deadline) -> None:
-        super().__init__(context.url, thin_packs=False, quiet=True)
+        super().__init__(context.url, quiet=True)
         self._tools = tools
         self._context = context
         self._deadline = deadline
@@ -163,7 +168,13 @@ class _Client(AbstractHttpGitClient):
         kind = answer.headers.get("Content-Type", "")
         if not kind.startswith("application/x-git-upload-pack-"):
             raise SourceUnavailable(f"{what}: the host does not answer as a git repository")
-        return _Response(answer, kind, url), _bounded(answer, self._tools.limits.download)
+        read = _bounded(answer, self._tools.limits.download)
+        head = read(_ERROR_AT + len(_ERROR))
+        if head[_ERROR_AT:] == _ERROR:
+            # A refusal of protocol 2, which dulwich takes for an answer that breaks off.
+            words = read(_WORDS).decode("utf-8", "replace").strip()
+            raise SourceUnavailable(f"{what}: the git host says: {words}")
+        return _Response(answer, kind, url), _after(head, read)
 
 
 class _Response:
@@ -173,6 +184,19 @@ class _Response:
         self.content_type = content_type
         self.redirect_location = answer.url if answer.url != url else ""
         self.close = answer.close
+
+
+def _after(head: bytes, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Return a read that begins with what was read already."""
+    left = head
+
+    def again(amount: int) -> bytes:
+        nonlocal left
+        piece, left = left[:amount], left[amount:]
+        # A packet is asked for as a whole and taken as it comes.
+        return piece + read(amount - len(piece)) if len(piece) < amount else piece
+
+    return again
 
 
 def _bounded(answer: Answer, limit: int) -> Callable[[int], bytes]:

@@ -49,7 +49,9 @@ class GitHub:
         """
         if context.commit:
             return context.commit
-        url = f"{self._repository(context)}/commits/{quote(context.ref or 'HEAD', safe='/')}"
+        # The API takes `heads/NAME` and `tags/NAME`.
+        ref = context.ref.removeprefix("refs/") or "HEAD"
+        url = f"{self._repository(context)}/commits/{quote(ref, safe='/')}"
         known = self._commits.get(url)
         headers = {"Accept": "application/vnd.github.sha", **_VERSION}
         if known is not None:
@@ -57,7 +59,7 @@ class GitHub:
         with self._ask(context, url, headers, deadline) as answer:
             if known is not None and answer.status == HTTPStatus.NOT_MODIFIED:
                 return known[1]
-            what = f"the branch {context.ref or 'HEAD'} of {context.url}"
+            what = f"the branch {ref} of {context.url}"
             if answer.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT):
                 # No such ref; an empty repository.
                 raise SourceUnavailable(f"{what}: there is no such branch, tag or commit")
@@ -91,8 +93,9 @@ class GitHub:
         size = found.get("size")
         if not isinstance(size, int) or size > limit or found.get("encoding") != "base64":
             raise SourceUnavailable(f"{what}: longer than {limit} bytes")
+        content = "".join(str(found.get("content")).split())
         try:
-            return Found(base64.b64decode(str(found.get("content"))), commit)
+            return Found(base64.b64decode(content, validate=True), commit)
         except binascii.Error:
             raise SourceUnavailable(f"{what}: the content is not Base64") from None
 
