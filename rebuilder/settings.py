@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,10 +19,33 @@ TASK_REGISTRIES = "REBUILDER_TASK_REGISTRIES"
 ARM_ENDPOINT = "REBUILDER_ARM_ENDPOINT"
 TRACK_SECONDS = "REBUILDER_TRACK_SECONDS"
 CLIENT_ID = "AZURE_CLIENT_ID"
+SOURCE_HOSTS = "REBUILDER_SOURCE_HOSTS"
+PRIVATE_SOURCE_HOSTS = "REBUILDER_SOURCE_PRIVATE_HOSTS"
+GITHUB_HOSTS = "REBUILDER_GITHUB_HOSTS"
+SOURCE_CREDENTIALS = "REBUILDER_SOURCE_CREDENTIALS"
 
 SQLITE = "sqlite:"
 _PUBLIC_ARM = "https://management.azure.com"
 _TRACK_LIMIT = 3600
+_HOSTS = ("github.com", "dev.azure.com", "*.visualstudio.com", "*.azurecr.io")
+_HOST = re.compile(
+    r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-f:]+\](?::[0-9]{1,5})?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCredential:
+    """What a host of build contexts is shown.
+
+    Attributes:
+        host: The host, lower case, with its port unless that is 443.
+        secret: A token, or the password of `username`.
+        username: The user; "" for a token alone.
+    """
+
+    host: str
+    secret: str = field(repr=False)
+    username: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +66,10 @@ class Settings:
         arm_endpoint: ARM's address, without a slash at the end.
         client_id: The user-assigned identity for ARM and the registries.
         track_interval: How often a run is looked at.
+        source_hosts: Hosts that build contexts may be read from.
+        private_source_hosts: More of them, whose addresses may be private.
+        github_hosts: Those of either that are GitHub Enterprise Server.
+        source_credentials: What they are shown.
     """
 
     base_registries: frozenset[RegistryId]
@@ -53,6 +82,10 @@ class Settings:
     arm_endpoint: str = _PUBLIC_ARM
     client_id: str = ""
     track_interval: timedelta = timedelta(seconds=15)
+    source_hosts: tuple[str, ...] = _HOSTS
+    private_source_hosts: tuple[str, ...] = ()
+    github_hosts: tuple[str, ...] = ()
+    source_credentials: tuple[SourceCredential, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -83,6 +116,10 @@ class Settings:
         track = env.get(TRACK_SECONDS, "").strip() or "15"
         if not track.isdecimal() or not 1 <= int(track) <= _TRACK_LIMIT:
             problems.append(f"{TRACK_SECONDS} is {track!r}: write 1 to {_TRACK_LIMIT} seconds")
+        source_hosts = _hosts(env, SOURCE_HOSTS, problems) or _HOSTS
+        private_hosts = _hosts(env, PRIVATE_SOURCE_HOSTS, problems)
+        github_hosts = _hosts(env, GITHUB_HOSTS, problems)
+        credentials = _credentials(env, problems)
         if problems:
             raise InvalidSettings(problems)
         return cls(
@@ -96,6 +133,10 @@ class Settings:
             arm,
             env.get(CLIENT_ID, "").strip(),
             timedelta(seconds=int(track)),
+            source_hosts,
+            private_hosts,
+            github_hosts,
+            credentials,
         )
 
 
@@ -110,3 +151,47 @@ def _registries(env: Mapping[str, str], name: str, problems: list[str]) -> list[
     if not ids and not env.get(name, "").strip():
         problems.append(f"{name} is missing: write the resource ids of registries, by commas")
     return ids
+
+
+def _hosts(env: Mapping[str, str], name: str, problems: list[str]) -> tuple[str, ...]:
+    """Read a list of hosts, separated by commas or white space."""
+    hosts = tuple(dict.fromkeys(env.get(name, "").lower().replace(",", " ").split()))
+    problems += [
+        f"{name}: {host!r} is not a host: write HOST, HOST:PORT or *.DOMAIN"
+        for host in hosts
+        if not _HOST.fullmatch(host)
+    ]
+    return hosts
+
+
+def _credentials(env: Mapping[str, str], problems: list[str]) -> tuple[SourceCredential, ...]:
+    """Read what hosts are shown; no message holds any of it."""
+    text = env.get(SOURCE_CREDENTIALS, "").strip()
+    if not text:
+        return ()
+    if text.startswith("@Microsoft.KeyVault("):
+        # What Azure leaves in place of a secret that it could not read.
+        problems.append(f"{SOURCE_CREDENTIALS} is a Key Vault reference that was not resolved")
+        return ()
+    form = (
+        f"{SOURCE_CREDENTIALS}: write a JSON object of hosts, each with a token or with"
+        ' {"username": ..., "password": ...}'
+    )
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        problems.append(form)
+        return ()
+    found = []
+    for host, shown in given.items():
+        match shown:
+            case str(token) if token:
+                found.append(SourceCredential(host.lower(), token))
+            case {"username": str(username), "password": str(password)} if username and password:
+                found.append(SourceCredential(host.lower(), password, username))
+            case _:
+                problems.append(form)
+                return ()
+    return tuple(found)
