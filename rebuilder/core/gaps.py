@@ -630,9 +630,9 @@ class NotKnown(Gap):
 
 
 def to_record(gap: Gap) -> dict[str, Any]:
-    """The gap as JSON values: `code`, its sentence, and every field of its type but the task."""
+    """The gap as JSON values: code, sentence, and every field of its type but the task."""
     values = {f.name: getattr(gap, f.name) for f in fields(gap) if f.name != "task"}
-    return {"code": gap.code, "sentence": gap.sentence(), **values}
+    return {"code": gap.code, "counts": gap.counts, "sentence": gap.sentence(), **values}
 
 
 @dataclass(frozen=True, slots=True)

@@ -370,6 +370,7 @@ def test_gaps_as_json() -> None:
     assert record.pop("sentence") == found[-1].sentence()
     assert record == {
         "code": "later-argument",
+        "counts": True,
         "file": "Dockerfile",
         "line": 2,
         "image": "docker.io/library/alpine:2",
