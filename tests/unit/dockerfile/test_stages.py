@@ -303,7 +303,7 @@ def test_as_is_written_in_any_case(word: str) -> None:
 
 @pytest.mark.parametrize("rest", ["", " a b", " a as", " alpine # base", " a as b c", " a is b"])
 def test_from_takes_one_word_or_three(rest: str) -> None:
-    """FROM is followed by one word, or by three with AS between; there are no comments at its end."""
+    """FROM is followed by one word, or by three with AS between; no comment may follow."""
     assert refusal(f"FROM{rest}\n") == (1, "FROM requires either one or three arguments")
 
 
