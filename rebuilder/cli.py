@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rebuilder.cli_dependencies import add_dependency_commands, chosen
+from rebuilder.cli_deps import add_deps
 from rebuilder.composition import compose, release
 from rebuilder.core.decisions import to_record
 from rebuilder.core.rebuilds import Rebuild
@@ -32,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Azure's SDKs log every request; a person who asks a question wants the answer only.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
+        if "alone" in options and options.task is None:
+            # Needs neither settings nor Azure.
+            alone: Callable[[argparse.Namespace], int] = options.alone
+            return alone(options)
         context = compose(_environment(options.settings))
         command: Callable[[Context, argparse.Namespace], int] = options.command
         return command(context, options)
@@ -68,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("--json", action="store_true", help="print JSON")
     why.set_defaults(command=_explain)
 
+    add_deps(commands)
     add_dependency_commands(commands)
     return parser
 

@@ -26,13 +26,11 @@ class Syntax:
         image: The image, as written.
         line: Its line.
         text: The whole directive.
-        dockerfile: Whether it is a comment of a Dockerfile; other forms are of other languages.
     """
 
     image: str
     line: int
     text: str
-    dockerfile: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,8 @@ def read_directives(text: str, lines: list[str]) -> Directives:
     if syntax is not None:
         line, value = syntax
         return Directives(
-            _escape(lines), Syntax(value.partition(" ")[0], line, lines[line - 1].strip(SPACE), True)
+            _escape(lines),
+            Syntax(value.partition(" ")[0], line, lines[line - 1].strip(SPACE)),
         )
     return Directives(_escape(lines), _other_syntax(lines, start))
 
@@ -137,7 +136,7 @@ def _other_syntax(lines: list[str], start: int) -> Syntax | None:
     found = _run_of(lines, start, "//").get("syntax")
     if found is not None:
         line, value = found
-        return Syntax(value.partition(" ")[0], line, lines[line - 1].strip(SPACE), False)
+        return Syntax(value.partition(" ")[0], line, lines[line - 1].strip(SPACE))
     head = next((line for line in lines[start:] if line.strip("\t\r ")), "")
     if not head.lstrip("\t\r ").startswith("{"):
         return None
@@ -148,7 +147,7 @@ def _other_syntax(lines: list[str], start: int) -> Syntax | None:
     image = document.get("syntax") if isinstance(document, dict) else None
     if not isinstance(image, str):
         return None
-    return Syntax(image, start + 1, f'"syntax": {quoted(image)}', False)
+    return Syntax(image, start + 1, f'"syntax": {quoted(image)}')
 
 
 def _refuse_constant(text: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from rebuilder.core.dockerfile._instructions import Bad, Command, Stage, read_trigger
 from rebuilder.core.dockerfile._mounts import check_mount
@@ -33,6 +34,7 @@ class State:
         base_name: What it is built on, expanded.
         name: The stage's name, in lower case; "" if it has none or is no stage.
         line: The line of the FROM, or of the instruction that names the image.
+        blamed: The line that BuildKit blames: the same, but for what ONBUILD leaves.
         way: How the text became `base_name`.
         commands: The instructions of the stage; None if it is no stage.
         base: The stage that it is built on, if it is one.
@@ -45,6 +47,7 @@ class State:
     base_name: str
     name: str
     line: int
+    blamed: int
     way: tuple[str, ...]
     commands: list[Command] | None = None
     base: State | None = None
@@ -93,7 +96,7 @@ class Graph:
 
     def add(self, stage: Stage, base_name: str, way: tuple[str, ...]) -> None:
         """Add a stage; only those before it can be what it is built on."""
-        self._add(State(base_name, stage.name, stage.line, way, stage.commands))
+        self._add(State(base_name, stage.name, stage.line, stage.line, way, stage.commands))
 
     def _add(self, state: State) -> None:
         # By its spelling: after FROM, the case of a stage's name matters, and nowhere else.
@@ -129,7 +132,8 @@ class Graph:
                 Step(command, self._read_by(command, command.line, ""), command.line)
                 for command in state.commands or ()
             ]
-        self._refuse_cycles()
+        if any(step.sources for state in self._states for step in state.steps):
+            self._refuse_cycles()
         while True:
             reached = self._reached(target)
             for state in self._states:
@@ -148,7 +152,7 @@ class Graph:
         for mount in command.mounts:
             name = mount.source or SCRATCH
             way = f"{prefix}RUN --mount=from={name}"
-            sources.append(self._named(name, command.line, way))
+            sources.append(self._named(name, command.line, line, way))
         return tuple(sources)
 
     def _copied(self, command: Command, line: int, prefix: str) -> State:
@@ -164,17 +168,17 @@ class Graph:
                 " using ARG from global scope as a workaround",
             )
         if not _INTEGER.fullmatch(name):
-            return self._named(name, command.line, prefix + command.text)
+            return self._named(name, command.line, line, prefix + command.text)
         # The images that instructions name without a stage count too, behind the stages.
         index = int(name)
         if not 0 <= index < len(self._states):
             raise InvalidBuildFile(line, f"invalid stage index {index}")
         return self._states[index]
 
-    def _named(self, name: str, line: int, way: str) -> State:
+    def _named(self, name: str, line: int, blamed: int, way: str) -> State:
         state = self._by_name.get(name.lower())
         if state is None:
-            state = State(name, "", line, (way,))
+            state = State(name, "", line, blamed, (way,))
             self._add(state)
         return state
 
@@ -294,6 +298,12 @@ def _triggered(left: Command, line: int) -> Command | None:
         raise InvalidBuildFile(line, error.problem) from None
 
 
+@lru_cache(maxsize=4096)
+def _reference(name: str) -> ImageReference:
+    # The same few bases stand in most files.
+    return ImageReference.parse(name)
+
+
 def _name_image(state: State) -> None:
     """Read the name of the image that a state is built on.
 
@@ -303,10 +313,10 @@ def _name_image(state: State) -> None:
     if state.base is not None or state.reference is not None or state.base_name == SCRATCH:
         return
     try:
-        state.reference = ImageReference.parse(state.base_name)
+        state.reference = _reference(state.base_name)
     except InvalidReference as error:
         raise InvalidBuildFile(
-            state.line,
+            state.blamed,
             f"failed to parse stage name {quoted(state.base_name)}: invalid reference format:"
             f" {error.problem}",
         ) from None

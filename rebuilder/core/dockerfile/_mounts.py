@@ -18,6 +18,11 @@ _SHARING = frozenset({"shared", "private", "locked"})
 _NUMBERS = {"mode": re.compile("[0-7]+"), "uid": re.compile("[0-9]+"), "gid": re.compile("[0-9]+")}
 _SIZE = re.compile(r"[0-9]+(?:\.[0-9]*)? ?(?:[kmgtp]i?b?|b)?", re.IGNORECASE | re.ASCII)
 _MOST = 2**32 - 1
+# Which types of mounts take a key that not all of them take, or that takes only some values.
+_OF_TYPES = {
+    "readonly": _TYPES, "ro": _TYPES, "readwrite": _TYPES, "rw": _TYPES,
+    "required": frozenset({"secret", "ssh"}), "size": frozenset({"tmpfs"}),
+}  # fmt: skip
 _KEYS = {
     "source": "source", "src": "source", "target": "target", "dst": "target",
     "destination": "target", "id": "id", "from": "from", "env": "env",
@@ -99,37 +104,31 @@ def check_mount(mount: Mount, check: Callable[[str], None]) -> None:
 
 def _read_field(key: str, value: str, field: str, found: dict[str, str]) -> None:
     kind = found["type"]
-    match key:
-        case "type":
-            if value.lower() not in _TYPES:
-                raise ValueError(f"unsupported mount type {quoted(value)}")
-            found["type"] = value.lower()
-        case "readonly" | "ro" | "readwrite" | "rw":
-            if boolean(value) is None:
-                raise ValueError(f"invalid value for {key}: {value}")
-        case "required":
-            if kind not in ("secret", "ssh"):
-                raise ValueError(f"unexpected key '{key}' for mount type '{kind}'")
-            if boolean(value) is None:
-                raise ValueError(f"invalid value for {key}: {value}")
-        case "size":
-            if kind != "tmpfs":
-                raise ValueError(f"unexpected key '{key}' for mount type '{kind}'")
-            if not _SIZE.fullmatch(value):
-                raise ValueError(f"invalid value for {key}: {value}")
-        case "sharing":
-            if value.lower() not in _SHARING:
-                raise ValueError(f"unsupported sharing value {quoted(value)}")
-            found["sharing"] = value
-        case "mode" | "uid" | "gid":
-            base = 8 if key == "mode" else 10
-            if not _NUMBERS[key].fullmatch(value) or int(value[:40], base) > _MOST:
-                raise ValueError(f"invalid value {value} for {key}")
-            found[key] = value
-        case _ if key in _KEYS:
-            found[_KEYS[key]] = value
-        case _:
-            raise ValueError(f"unexpected key '{key}' in '{field}'")
+    if key == "type":
+        _require(value.lower() in _TYPES, f"unsupported mount type {quoted(value)}")
+        found["type"] = value.lower()
+    elif key == "sharing":
+        _require(value.lower() in _SHARING, f"unsupported sharing value {quoted(value)}")
+        found["sharing"] = value
+    elif key in _NUMBERS:
+        base = 8 if key == "mode" else 10
+        fits = bool(_NUMBERS[key].fullmatch(value)) and int(value[:40], base) <= _MOST
+        _require(fits, f"invalid value {value} for {key}")
+        found[key] = value
+    elif key in _KEYS:
+        found[_KEYS[key]] = value
+    elif key in _OF_TYPES:
+        unexpected = f"unexpected key '{key}' for mount type '{kind}'"
+        _require(kind in _OF_TYPES[key], unexpected)
+        size = key == "size" and _SIZE.fullmatch(value) is not None
+        _require(size or boolean(value) is not None, f"invalid value for {key}: {value}")
+    else:
+        raise ValueError(f"unexpected key '{key}' in '{field}'")
+
+
+def _require(holds: bool, problem: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not holds:
+        raise ValueError(problem)
 
 
 def _check_together(found: dict[str, str]) -> None:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
 
 _OS = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
-_OSES = frozenset(
-    "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9"
-    " solaris windows zos".split()
-)
-_ARCHITECTURES = frozenset(
-    "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le"
-    " mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm".split()
-)
+_OSES = frozenset({
+    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux",
+    "nacl", "netbsd", "openbsd", "plan9", "solaris", "windows", "zos",
+})  # fmt: skip
+_ARCHITECTURES = frozenset({
+    "386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "ppc64", "ppc64le", "loong64",
+    "mips", "mipsle", "mips64", "mips64le", "mips64p32", "mips64p32le", "ppc", "riscv", "riscv64",
+    "s390", "s390x", "sparc", "sparc64", "wasm",
+})  # fmt: skip
 _OS_PART, _WITH_ARCHITECTURE, _WITH_VARIANT = 1, 2, 3
 
 
@@ -103,7 +103,6 @@ def _normalised(architecture: str, variant: str) -> tuple[str, str]:
     return architecture, variant
 
 
-@cache
 def predefined(platform: str) -> dict[str, str]:
     """The ARGs that every build for a platform has, but TARGETSTAGE.
 

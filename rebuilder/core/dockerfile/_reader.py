@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from rebuilder.core.build_files import BuildImages, ImageUse, UnknownImage
 from rebuilder.core.dockerfile._directives import Syntax, read_directives
@@ -21,6 +22,10 @@ _MARK = b"\xef\xbb\xbf"
 _DOCKERFILE_FRONTENDS = frozenset({"dockerfile", "dockerfile-upstream"})
 _SYNTAX_ARG = "BUILDKIT_SYNTAX"
 _WAY_LIMIT = 20
+_NOTHING: tuple[Variable, ...] = ()
+# White space for Python, but not for Go: as good as any other character that is nothing at all.
+_NO_SPACE = "\x1c\x1d\x1e\x1f"
+_NO_SPACE_ELSEWHERE = dict.fromkeys(map(ord, _NO_SPACE), "\ufffd")
 _NO_ARGS: Mapping[str, str] = {}
 
 
@@ -40,25 +45,27 @@ def read_dockerfile(
         platform: What to build for.
 
     Returns:
-        The images, each with the line of its instruction. `unknown` says what the frontend leaves
-        open, if it is one for another language. What the ONBUILD of a base image adds stands in that
-        image, not in the file, and is not told.
+        The images, each with the line of its instruction, or 0 for a frontend that a build
+        argument names. `unknown` says what a frontend of another language leaves open. What the
+        ONBUILDs of a base image add stands in that image, not in the file, and is not told.
 
     Raises:
-        InvalidBuildFile: For what BuildKit refuses, with its line and reason; and for what is larger
-            than the limits of this reader (see `_text.py`).
+        InvalidBuildFile: For what BuildKit refuses, with its line and reason; and for what is
+            larger than this reader's limits (see `_text.py`).
     """
     if not content:
         raise InvalidBuildFile(0, "the Dockerfile cannot be empty")
     if len(content) > FILE_LIMIT:
         raise InvalidBuildFile(0, f"the Dockerfile is larger than {FILE_LIMIT} bytes")
     text = content.removeprefix(_MARK).decode(errors="replace")
+    if any(character in text for character in _NO_SPACE):
+        text = text.translate(_NO_SPACE_ELSEWHERE)
     lines = text.split("\n")
     directives = read_directives(text, lines)
     syntax = directives.syntax
     if build_args.get(_SYNTAX_ARG):
         image = build_args[_SYNTAX_ARG].strip(SPACE).partition(" ")[0]
-        syntax = Syntax(image, 0, f"--build-arg {_SYNTAX_ARG}={image}", dockerfile=True)
+        syntax = Syntax(image, 0, f"--build-arg {_SYNTAX_ARG}={image}")
     if syntax is None:
         return _read(lines, directives.escape, build_args, target, platform)
     return _read_by_frontend(syntax, lines, directives.escape, build_args, target, platform)
@@ -75,9 +82,7 @@ def _read_by_frontend(
     try:
         reference = ImageReference.parse(syntax.image)
     except InvalidReference as error:
-        raise InvalidBuildFile(
-            syntax.line, f"invalid reference format: {error.problem}"
-        ) from None
+        raise InvalidBuildFile(syntax.line, f"invalid reference format: {error.problem}") from None
     frontend = ImageUse(reference, Kind.FRONTEND, syntax.line, (syntax.text,))
     own = reference.path.rpartition("/")[2] in _DOCKERFILE_FRONTENDS
     try:
@@ -119,17 +124,16 @@ def _global_variables(
 ) -> dict[str, Variable]:
     """What FROM may name: the ARGs before the first FROM, and the predefined ones."""
     try:
-        values = predefined(platform) | {"TARGETSTAGE": target or "default"}
+        variables = dict(_platform_variables(platform))
     except ValueError as error:
         problem = f"failed to parse target platform {platform}: {error}"
         raise InvalidBuildFile(0, problem) from None
-    variables = {
-        name: Variable(name, build_args.get(name, value), _origin(name in build_args, platform))
-        for name, value in values.items()
-    }
+    variables["TARGETSTAGE"] = Variable("TARGETSTAGE", target or "default", "the target")
+    for name in build_args.keys() & variables.keys():
+        variables[name] = Variable(name, build_args[name], "--build-arg")
     for arg in args:
         if arg.name in build_args:
-            value, origin, uses = build_args[arg.name], "--build-arg", ()
+            value, origin, uses = build_args[arg.name], "--build-arg", _NOTHING
         elif arg.default is None:
             continue
         else:
@@ -142,8 +146,11 @@ def _global_variables(
     return variables
 
 
-def _origin(overridden: bool, platform: str) -> str:  # noqa: FBT001 - one of two words
-    return "--build-arg" if overridden else f"the platform {platform}"
+@lru_cache(maxsize=16)  # a platform may be anything that a caller is given
+def _platform_variables(platform: str) -> dict[str, Variable]:
+    origin = f"the platform {platform}"
+    values = predefined(platform).items()
+    return {name: Variable(name, value, origin) for name, value in values}
 
 
 def _base_of(
@@ -200,5 +207,3 @@ def _images(reached: Sequence[State], built: State) -> BuildImages:
             (kind, state.reference), ImageUse(state.reference, kind, state.line, state.way)
         )
     return BuildImages(tuple(images.values()), root.reference)
-
-

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from rebuilder.core.dockerfile._harmless import HARMLESS
 from rebuilder.core.dockerfile._text import BLANKS, DEPTH_LIMIT, LINE_LIMIT, SPACE, quoted
 from rebuilder.core.dockerfile._words import WordError, split_raw, unquote_word
 from rebuilder.errors import InvalidBuildFile
@@ -19,10 +20,7 @@ _HEREDOC = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)\Z", re.ASCII)
 _MAYBE_HEREDOC = re.compile(rf"(?:\A|[{SPACE}])[0-9]*<<-?[^<]")
 # A flag without quotes, escapes and bytes that Go takes for white space.
 _FLAG = re.compile(r"(--[!#-&(-\[\]-~]+)[\t\v\f\r ]+")
-_SPACES = re.compile(f"[{SPACE}]+")
-_ARRAY_NEEDS_STRINGS = (
-    "when using JSON array syntax, arrays must be comprised of strings only"
-)
+_ARRAY_NEEDS_STRINGS = "when using JSON array syntax, arrays must be comprised of strings only"
 
 
 class Heredoc(NamedTuple):
@@ -64,7 +62,10 @@ class Node(NamedTuple):
 
 
 def read_tree(lines: list[str], escape: str) -> list[Node]:
-    """Read the instructions of a file.
+    """Read the instructions of a file, but for those that are plainly right and read no image.
+
+    White space is what Python takes for it: the caller sees to it that there is none that Go does
+    not take for it.
 
     Args:
         lines: Its lines, without line feeds.
@@ -95,8 +96,9 @@ class _Tree:
     def nodes(self) -> list[Node]:
         nodes: list[Node] = []
         lines, escape = self._lines, self._escape
+        started = False
         while self._at < self._end:
-            text = lines[self._at].strip(SPACE)
+            text = lines[self._at].strip()
             self._at += 1
             if not text or text[0] == "#":
                 continue
@@ -104,9 +106,15 @@ class _Tree:
             # White space may follow the escape only if it is a blank or tab; rare, so tried last.
             if escape in text and text[-1] == escape:
                 text = self._joined(lines[line - 1])
+            if started:
+                name, _, rest = text.partition(" ")
+                harmless = HARMLESS.get(name)
+                if harmless is not None and harmless(rest) and "<<" not in rest:
+                    continue
             node = parse_node(text, line, escape)
             if "<<" in text and _may_hold_heredoc(node):
                 node = self._with_heredocs(node)
+            started = started or node.keyword == "from"
             nodes.append(node)
         if not nodes:
             raise InvalidBuildFile(0, "file with no instructions")
@@ -117,17 +125,17 @@ class _Tree:
 
     def _joined(self, first: str) -> str:
         """An instruction over several lines; without comments and empty lines in it."""
-        text, continues = self._continuation(first.rstrip("\r").lstrip(SPACE))
+        text, continues = self._continuation(first.rstrip("\r").lstrip())
         pieces = [text]
         while continues and self._at < self._end:
             line = self._lines[self._at]
             self._at += 1
-            bare = line.lstrip(SPACE)
+            bare = line.lstrip()
             if not bare or bare[0] == "#":
                 continue
             text, continues = self._continuation(line.rstrip("\r"))
             pieces.append(text)
-        return "".join(pieces).strip(SPACE)
+        return "".join(pieces).strip()
 
     def _continuation(self, line: str) -> tuple[str, bool]:
         bare = line.rstrip(" \t")
@@ -209,13 +217,15 @@ def parse_node(text: str, line: int, escape: str, depth: int = 0) -> Node:
         name, *more = BLANKS.split(text, 1)
         rest = more[0] if more else ""
         parse = _PARSERS.get(name.lower(), _ignored)
-    rest = rest.lstrip(SPACE)
+    rest = rest.lstrip()
     flags: tuple[str, ...] = ()
     if rest.startswith("--"):
         flags, rest = split_flags(rest)
     keyword = name.lower()
     if keyword == "onbuild":
-        return _onbuild(Node(keyword, name, flags, (), False, line, text), rest, escape, depth)
+        return _onbuild(
+            Node(keyword, name, flags, (), json=False, line=line, text=text), rest, escape, depth
+        )
     try:
         args, is_json = parse(rest, escape)
     except ValueError as error:
@@ -239,7 +249,7 @@ def split_flags(rest: str) -> tuple[tuple[str, ...], str]:
     at = 0
     while match := _FLAG.match(rest, at):
         if match[1] == "--":
-            return tuple(flags), rest[match.end() :].strip(SPACE)
+            return tuple(flags), rest[match.end() :].strip()
         flags.append(match[1])
         at = match.end()
     if not rest.startswith("--", at):
@@ -285,7 +295,7 @@ def _split_odd_flags(flags: list[str], rest: str) -> tuple[tuple[str, ...], str]
 
 
 def _from_bytes(text: str) -> str:
-    return text.encode("latin-1").decode(errors="replace").strip(SPACE)
+    return text.encode("latin-1").decode(errors="replace").strip()
 
 
 type _Parsed = tuple[tuple[str, ...], bool]
@@ -321,7 +331,7 @@ def _maybe_json_to_list(rest: str, escape: str) -> _Parsed:
 
 def _array(rest: str) -> tuple[str, ...] | None:
     try:
-        values = json.loads(rest, parse_constant=_no_constant)
+        values = _JSON.decode(rest)
     except (ValueError, RecursionError):
         return None
     if not all(isinstance(value, str) for value in values):
@@ -333,10 +343,13 @@ def _no_constant(text: str) -> None:
     raise ValueError(text)
 
 
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
+
+
 def _health(rest: str, escape: str) -> _Parsed:
     if not rest:
         return (), False
-    kind, *more = _SPACES.split(rest, 1)
+    kind, *more = rest.split(None, 1)
     args, is_json = _maybe_json(more[0] if more else "", escape)
     return (kind, *args), is_json
 
@@ -366,7 +379,7 @@ def _pairs(rest: str, escape: str) -> _Parsed:
 def split_words(rest: str, escape: str) -> list[str]:
     """Split at white space that is neither quoted nor escaped; quotes and escapes stay."""
     if "'" not in rest and '"' not in rest and escape not in rest:
-        return [word for word in _SPACES.split(rest) if word]
+        return rest.split()
     words: list[str] = []
     word: list[str] = []
     quote = ""
@@ -374,7 +387,7 @@ def split_words(rest: str, escape: str) -> list[str]:
     while at < end:
         character = rest[at]
         at += 1
-        if not quote and character in SPACE:
+        if not quote and character.isspace():
             if word:
                 words.append("".join(word))
                 word = []

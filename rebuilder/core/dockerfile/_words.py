@@ -245,6 +245,7 @@ class _Scan:
     def _single_quotes(self) -> str:
         end = self._text.find("'", self._at + 1)
         if end < 0:
+            self._at = len(self._text)
             raise WordError("unexpected end of statement while looking for matching single-quote")
         inner = self._text[self._at + 1 : end]
         self._at = end + 1
@@ -269,7 +270,7 @@ class _Scan:
                 if not following:
                     break
                 if following in ('"', "$", self._escape):
-                    character = self._next()  # noqa: PLW2901 - the escaped one stands for both
+                    character = self._next()
             result.append(character)
         raise WordError("unexpected end of statement while looking for matching double-quote")
 
