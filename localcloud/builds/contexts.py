@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import secrets
@@ -39,6 +40,30 @@ class Source:
                 return candidate
         return None
 
+    def commit(self, ref: str) -> str | None:
+        """Return the commit of a branch, tag or commit; None if there is none.
+
+        A folder that is no repository has one branch, whatever it is called, whose commit
+        changes with its files.
+        """
+        repository = self.git
+        if repository is not None:
+            return _commit(repository, ref) or None
+        hashed = hashlib.sha1(usedforsecurity=False)
+        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
+            hashed.update(f"{path.relative_to(self.folder)}\0".encode() + path.read_bytes())
+        return hashed.hexdigest()
+
+    def file(self, commit: str, name: str) -> bytes | None:
+        """Return a file as it is in a commit; None if it is not there, or no file."""
+        repository = self.git
+        if repository is not None:
+            done = _git(repository, "cat-file", "blob", f"{commit}:{name}")
+            return done.stdout if done.returncode == 0 else None
+        path = (self.folder / name).resolve()
+        inside = path.is_relative_to(self.folder.resolve()) and path.is_file()
+        return path.read_bytes() if inside else None
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -70,6 +95,10 @@ class Contexts:
         """Let an address stand for a folder or a git repository."""
         self._sources[_key(url)] = Source(folder, token)
 
+    def source(self, url: str) -> Source | None:
+        """Return what stands for an address; None if nothing does."""
+        return self._sources.get(_key(url))
+
     def fetch(self, address: str, token: str, folder: Path) -> Context:
         """Put a context's files into a folder, which is made.
 
@@ -90,7 +119,7 @@ class Contexts:
             _unpack(uploaded, folder)
             return Context(folder)
         url, _, fragment = address.partition("#")
-        source = self._sources.get(_key(url))
+        source = self.source(url)
         if source is None:
             kind = _unknown_kind(url)
             raise BuildError(f"failed to download context: {url} is not mapped{kind}")
@@ -159,11 +188,18 @@ def _default_branch(repository: Path) -> str:
     return done.stdout.decode().strip()
 
 
+def _commit(repository: Path, ref: str) -> str:
+    """Return the commit of a ref; empty if there is none."""
+    if ref.startswith("-"):
+        return ""
+    found = _git(repository, "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}")
+    return found.stdout.decode().strip() if found.returncode == 0 else ""
+
+
 def _check_out(repository: Path, ref: str, folder: Path) -> str:
     """Put a commit's files into a folder; return the commit."""
-    found = _git(repository, "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}")
-    commit = found.stdout.decode().strip()
-    if found.returncode != 0 or not commit or ref.startswith("-"):
+    commit = _commit(repository, ref)
+    if not commit:
         raise BuildError(
             f"failed to git checkout context: error: pathspec '{ref}' did not match any file(s)"
             " known to git"
