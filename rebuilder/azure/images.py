@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from azure.containerregistry import ContainerRegistryClient
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline import PipelineResponse
 
 from rebuilder.azure._errors import translated
 from rebuilder.core.evidence import ImageContent
@@ -85,7 +85,7 @@ class AcrImages:
             return self._contents[key]
         try:
             action = f"read the image {login_server}/{repository} at {reference}"
-            with translated(action), _closed_on_error():
+            with translated(action):
                 found = self._read_content(self._client(login_server), *key[1:])
         except NotFound:
             return None
@@ -136,20 +136,23 @@ class AcrImages:
     def _client(self, login_server: str) -> ContainerRegistryClient:
         if login_server not in self._clients:
             self._clients[login_server] = ContainerRegistryClient(
-                f"https://{login_server}", self._credential, audience=self._audience, **_TIMEOUTS
+                f"https://{login_server}",
+                self._credential,
+                audience=self._audience,
+                raw_response_hook=_read_refusal,
+                **_TIMEOUTS,
             )
         return self._clients[login_server]
 
 
-@contextmanager
-def _closed_on_error() -> Iterator[None]:
-    """Close an answer that the SDK streams and, if it is an error, leaves open."""
-    try:
-        yield
-    except HttpResponseError as error:
-        if error.response is not None:
-            error.response.close()  # type: ignore[attr-defined] # azure-core does not declare it
-        raise
+def _read_refusal(response: PipelineResponse[Any, Any]) -> None:
+    """Read an answer that is an error at once.
+
+    The SDK streams manifests and blobs, and would leave the connection of every refusal open:
+    of the one too that asks for a token, with which each request begins.
+    """
+    if response.http_response.status_code >= HTTPStatus.BAD_REQUEST:
+        response.http_response.read()
 
 
 def _manifest(
