@@ -189,6 +189,16 @@ LINES: dict[str, tuple[str, list[str], str]] = {
         "does not know TARGETARCH",
     ),
     "quotes": ("FROM 'alpine:3'\n", ["other-reading"], "no quotes"),
+    "quotes around a build argument": (
+        'ARG GIVEN\nFROM "alpine:$GIVEN"\n',
+        ["other-reading"],
+        "what is left is no image",
+    ),
+    "a stage that nothing needs, and that fails the run": (
+        "FROM golang:${GO:-1} AS unused\nFROM alpine:3\n",
+        ["expansion-form"],
+        "line 1: ACR's scanner takes ${GO:-1} for a variable of that name",
+    ),
     "nothing at all": ("FROM alpine:3\n", [], ""),
     "a stage, a digest, and scratch": (
         f"FROM alpine@{OLD} AS a\nFROM scratch\nCOPY --from=a / /\n",
