@@ -137,7 +137,9 @@ class _Forward:
                 continue
             given = self._source.read(_CHUNK) if self._decoder.needs_input else b""
             if not given and self._decoder.needs_input:
-                return b""
+                if isinstance(self._decoder, _Plain):
+                    return b""
+                raise SourceUnavailable("the archive breaks off")
             self._ready = self._decoder.decompress(given, _CHUNK)
         part, self._ready = self._ready[:size], self._ready[size:]
         self._position += len(part)
@@ -180,8 +182,6 @@ def read_member(source: IO[bytes], path: str, limits: Limits, check: Callable[[]
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
         name = type(error).__name__
         raise SourceUnavailable(f"the archive cannot be read ({name})") from None
-    if len(content) < entry.size:
-        raise SourceUnavailable("the archive breaks off")
     return content
 
 
