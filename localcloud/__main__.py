@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 
 from localcloud.cloud import LocalCloud
+from localcloud.eventgrid import SystemTopic
 from localcloud.functionshost import FunctionsHost
 from localcloud.state import Registry
 
@@ -90,6 +91,9 @@ def main() -> int:
         with FunctionsHost(ROOT, settings, data=DATA, require_keys=False) as host:
             for base in bases:
                 cloud.eventgrid.subscribe(base, "rebuilder", host.eventgrid_url("image_pushed"))
+            for subscription in {registry.subscription_id.lower() for registry in tasks}:
+                changes = SystemTopic(f"/subscriptions/{subscription}")
+                cloud.eventgrid.subscribe(changes, "rebuilder", host.eventgrid_url("task_changed"))
             sys.stdout.write(
                 f"\nFunctions host: {host.url}\n"
                 f"Base registries: {', '.join(r.login_server for r in bases)}\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
+from rebuilder.core.decisions import RebuildFor
 from rebuilder.core.registries import RegistryId
 from rebuilder.errors import InvalidResourceId, InvalidSettings
 
@@ -16,11 +18,18 @@ BASE_REGISTRIES = "REBUILDER_BASE_REGISTRIES"
 TASK_REGISTRIES = "REBUILDER_TASK_REGISTRIES"
 ARM_ENDPOINT = "REBUILDER_ARM_ENDPOINT"
 TRACK_SECONDS = "REBUILDER_TRACK_SECONDS"
+REBUILD_FOR = "REBUILDER_REBUILD_FOR"
+REFRESH_SCHEDULE = "REBUILDER_REFRESH_SCHEDULE"
+INDEX_MAX_AGE = "REBUILDER_INDEX_MAX_AGE_HOURS"
 CLIENT_ID = "AZURE_CLIENT_ID"
 
 SQLITE = "sqlite:"
 _PUBLIC_ARM = "https://management.azure.com"
 _TRACK_LIMIT = 3600
+_EVERY_SIX_HOURS = "0 0 */6 * * *"
+_CRON_FIELD = re.compile(r"[A-Za-z0-9*,/-]+")
+_CRON_FIELDS = (5, 6)
+_AGE_LIMIT = 8760
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,9 @@ class Settings:
         arm_endpoint: ARM's address, without a slash at the end.
         client_id: The user-assigned identity for ARM and the registries.
         track_interval: How often a run is looked at.
+        rebuild_for: For which of its images a task is rebuilt.
+        refresh_schedule: When every task is read again for the index, as NCRONTAB.
+        index_max_age: How old the index of a registry may be before decisions say so.
     """
 
     base_registries: frozenset[RegistryId]
@@ -53,6 +65,9 @@ class Settings:
     arm_endpoint: str = _PUBLIC_ARM
     client_id: str = ""
     track_interval: timedelta = timedelta(seconds=15)
+    rebuild_for: RebuildFor = RebuildFor.ALL
+    refresh_schedule: str = _EVERY_SIX_HOURS
+    index_max_age: timedelta = timedelta(hours=24)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -83,6 +98,17 @@ class Settings:
         track = env.get(TRACK_SECONDS, "").strip() or "15"
         if not track.isdecimal() or not 1 <= int(track) <= _TRACK_LIMIT:
             problems.append(f"{TRACK_SECONDS} is {track!r}: write 1 to {_TRACK_LIMIT} seconds")
+        rebuild_for = env.get(REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
+        if rebuild_for not in list(RebuildFor):
+            problems.append(f"{REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}")
+        schedule = refresh_schedule(env)
+        if not _is_cron(schedule):
+            problems.append(
+                f"{REFRESH_SCHEDULE} is {schedule!r}: write six fields, as {_EVERY_SIX_HOURS!r}"
+            )
+        age = env.get(INDEX_MAX_AGE, "").strip() or "24"
+        if not age.isdecimal() or not 1 <= int(age) <= _AGE_LIMIT:
+            problems.append(f"{INDEX_MAX_AGE} is {age!r}: write 1 to {_AGE_LIMIT} hours")
         if problems:
             raise InvalidSettings(problems)
         return cls(
@@ -96,7 +122,21 @@ class Settings:
             arm,
             env.get(CLIENT_ID, "").strip(),
             timedelta(seconds=int(track)),
+            RebuildFor(rebuild_for),
+            schedule,
+            timedelta(hours=int(age)),
         )
+
+
+def refresh_schedule(env: Mapping[str, str]) -> str:
+    """Return when the index is refreshed; the trigger needs it before all settings are read."""
+    return env.get(REFRESH_SCHEDULE, "").strip() or _EVERY_SIX_HOURS
+
+
+def _is_cron(text: str) -> bool:
+    """Tell whether a text may be NCRONTAB; its ranges are the host's to check."""
+    fields = text.split()
+    return len(fields) in _CRON_FIELDS and all(map(_CRON_FIELD.fullmatch, fields))
 
 
 def _registries(env: Mapping[str, str], name: str, problems: list[str]) -> list[RegistryId]:
