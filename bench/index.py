@@ -34,8 +34,8 @@ from rebuilder.azure.queues import StorageQueues
 from rebuilder.core.access import PullAccess
 from rebuilder.core.decisions import BaseMoved
 from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, Said, Source, TaskView
-from rebuilder.core.index import IndexedTask, recorded, with_view
+from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join, recorded
+from rebuilder.core.index import IndexedTask
 from rebuilder.core.messages import BUILDS, PlanRebuilds
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
@@ -160,8 +160,7 @@ def make_view(task: Task) -> TaskView:
         "Dockerfile, line 7: COPY --from",
     )
     file = Evidence(Source.BUILD_FILE, (*record.images, copied), None, "c" * 40)
-    view = TaskView(task.id, (record, file), ())
-    return replace(view, dependencies=with_view(task, view).dependencies)
+    return join(task.id, [record, file])
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Protocol
 from rebuilder.core.access import PullAccess
 from rebuilder.core.decisions import Decision
 from rebuilder.core.events import Ignored, Push
-from rebuilder.core.evidence import TaskView
+from rebuilder.core.evidence import ImageContent, TaskView
 from rebuilder.core.index import IndexedTask, Sweep
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import Registry, RegistryId, TaskId
@@ -330,6 +330,21 @@ class Images(Protocol):
 
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest first came to a repository; None if it is not there."""
+
+    def content(
+        self, login_server: str, repository: str, reference: str, platform: str
+    ) -> ImageContent | None:
+        """Return what an image is made of.
+
+        Args:
+            login_server: The registry.
+            repository: The repository.
+            reference: A tag or a digest.
+            platform: Which image of an index is meant, as BuildKit writes it.
+
+        Returns:
+            None if the registry has no such image, or what is there is no image.
+        """
 
     def close(self) -> None:
         """Close the connections."""

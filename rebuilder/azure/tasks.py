@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,11 +17,16 @@ from rebuilder.core.registries import Registry, RegistryId, TaskId, canonical_ho
 from rebuilder.core.tasks import (
     IMAGE_UPDATE,
     MANUAL,
+    Argument,
     Dependency,
+    DockerStep,
+    EncodedStep,
+    FileStep,
     Kind,
     Run,
     RunStatus,
     Task,
+    TaskStep,
     TriggerType,
 )
 from rebuilder.errors import InvalidReference, Refused
@@ -186,6 +191,7 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
     credentials = properties.credentials if properties else None
     status = str(properties.status if properties else "").rpartition(".")[2].lower()
     system = bool(properties and properties.is_system_task)
+    on = _word(base.status).lower() != "disabled" if base else False
     return Task(
         task_id,
         status != "disabled",
@@ -194,7 +200,56 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
         _dependencies(task_id, (step.base_image_dependencies if step else None) or []),
         _principals(found.identity),
         frozenset(map(canonical_host, (credentials and credentials.custom_registries) or ())),
+        None if system else _step(step),
+        _platform(properties.platform if properties else None),
+        on,
     )
+
+
+def _step(found: models.TaskStepProperties | None) -> TaskStep | None:
+    context = (found.context_path if found else None) or ""
+    match found:
+        case models.DockerBuildStep():
+            return DockerStep(
+                context,
+                found.docker_file_path or "Dockerfile",
+                found.target or "",
+                _arguments(found.arguments),
+                tuple(found.image_names or ()),
+            )
+        case models.FileTaskStep():
+            return FileStep(
+                context,
+                found.task_file_path or "",
+                found.values_file_path or "",
+                _arguments(found.values_property),
+            )
+        case models.EncodedTaskStep():
+            return EncodedStep(
+                context,
+                found.encoded_task_content or "",
+                found.encoded_values_content or "",
+                _arguments(found.values_property),
+            )
+    return None
+
+
+def _arguments(
+    found: Sequence[models.Argument] | Sequence[models.SetValue] | None,
+) -> tuple[Argument, ...]:
+    # A secret's value is null on GET; an empty value of one that is no secret is null too.
+    return tuple(
+        Argument(entry.name, None if entry.is_secret else entry.value or "")
+        for entry in found or ()
+    )
+
+
+def _platform(found: models.PlatformProperties | None) -> str:
+    """Return the platform in BuildKit's words; ACR's own default is linux/amd64."""
+    system = _word(found.os).lower() if found else "linux"
+    architecture = _word(found.architecture or "amd64").lower() if found else "amd64"
+    variant = f"/{_word(found.variant).lower()}" if found and found.variant else ""
+    return f"{system}/{'386' if architecture == 'x86' else architecture}{variant}"
 
 
 def _principals(identity: models.IdentityProperties | None) -> tuple[str, ...]:

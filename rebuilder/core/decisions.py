@@ -540,7 +540,7 @@ def _compare(
     source = known[0].known_from
     if last_started is not None and base.since is not None and last_started < base.since:
         return BuiltWhileMoving(task.id, name, base.digest, last_started, base.since, source)
-    recorded = "task's record in ARM" if source == _RECORD else source
+    recorded = "task's record in ARM" if _RECORD in source else source
     return AlreadyBuiltOn(task.id, name, base.digest, recorded)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from rebuilder.core.evidence import Evidence, Said, Source, TaskView
+from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join, recorded
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Dependency, Kind, Task
@@ -46,36 +46,20 @@ def repositories(view: TaskView) -> frozenset[str]:
     return frozenset(dependency.reference.repository for dependency in view.dependencies)
 
 
-def recorded(task: Task) -> Evidence:
-    """What ACR's record says of a task."""
-    said = tuple(Said(d.reference, d.kind, d.built_on) for d in task.dependencies)
-    return Evidence(Source.ACR_RECORD, said)
-
-
 def with_view(task: Task, view: TaskView | None) -> Task:
     """The task with every dependency that is known of it.
 
     ACR's record is taken from the task as it is now, and what the other sources say from the
-    view, which may be older. Where both name an image for the same use, the record counts: it
-    knows the digest that the last run used.
+    view, which may be older.
 
     Args:
         task: The task with ACR's record of it.
         view: What the index knows of it, if anything.
     """
-    if view is None:
+    others = [e for e in view.evidence if e.source is not Source.ACR_RECORD] if view else []
+    if not any(evidence.images for evidence in others):
         return task
-    known = {(d.reference, d.kind): d for d in task.dependencies}
-    for evidence in view.evidence:
-        if evidence.source is Source.ACR_RECORD:
-            continue
-        for said in evidence.images:
-            where = f"{evidence.source.value}, {said.where}" if said.where else evidence.source
-            found = Dependency(said.reference, said.kind, said.built_on, str(where))
-            held = known.setdefault((said.reference, said.kind), found)
-            if held.built_on is None and said.built_on is not None:
-                known[said.reference, said.kind] = replace(held, built_on=said.built_on)
-    return replace(task, dependencies=tuple(known.values()))
+    return replace(task, dependencies=join(task.id, [recorded(task), *others]).dependencies)
 
 
 def unread(view: TaskView) -> Task:

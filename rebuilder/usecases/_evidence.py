@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rebuilder.core.evidence import TaskView
-from rebuilder.core.index import recorded
+from rebuilder.core.evidence import TaskView, join, recorded
 from rebuilder.core.tasks import Task
 from rebuilder.usecases.context import Context
 
@@ -11,4 +10,4 @@ from rebuilder.usecases.context import Context
 def gather(context: Context, task: Task) -> TaskView:
     """Return what is known of a task's dependencies: ACR's record alone."""
     del context
-    return TaskView(task.id, (recorded(task),), task.dependencies)
+    return join(task.id, [recorded(task)])

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from rebuilder.core.evidence import TaskView
-from rebuilder.core.index import IndexedTask, Sweep, recorded, with_view
+from rebuilder.core.evidence import Source, TaskView, join, recorded
+from rebuilder.core.index import IndexedTask, Sweep
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Task
@@ -161,13 +161,10 @@ def _view(context: Context, task: Task) -> TaskView:
 
 def _known_before(context: Context, task: Task) -> TaskView:
     """Return ACR's record of a task, and what the index knows from other sources."""
-    record = recorded(task)
     known = context.index.view(task.id)
-    if known is None:
-        return TaskView(task.id, (record,), task.dependencies)
-    others = (e for e in known.view.evidence if e.source is not record.source)
-    joined = with_view(task, known.view).dependencies
-    return TaskView(task.id, (record, *others), joined, known.view.disagreements)
+    before = known.view.evidence if known is not None else ()
+    others = (evidence for evidence in before if evidence.source is not Source.ACR_RECORD)
+    return join(task.id, [recorded(task), *others])
 
 
 def _raise_first(results: Sequence[object]) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rebuilder.core.access import PullAccess
+from rebuilder.core.evidence import ImageContent
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task, TriggerType
@@ -162,6 +163,7 @@ class FakeImages:
 
     digests: dict[str, str | None] = field(default_factory=dict)
     came: dict[str, datetime] = field(default_factory=dict)
+    contents: dict[str, ImageContent] = field(default_factory=dict)
     failure: RebuilderError | None = None
 
     def digest(self, login_server: str, repository: str, tag: str) -> str | None:
@@ -176,6 +178,15 @@ class FakeImages:
         if self.failure:
             raise self.failure
         return self.came.get(digest)
+
+    def content(
+        self, login_server: str, repository: str, reference: str, platform: str
+    ) -> ImageContent | None:
+        """Return what an image is made of."""
+        del platform
+        if self.failure:
+            raise self.failure
+        return self.contents.get(f"{login_server}/{repository}:{reference}")
 
     def close(self) -> None:
         """Do nothing."""
