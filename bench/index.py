@@ -51,13 +51,16 @@ from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from tests.azurite import Azurite
 
 BASE = RegistryId("11111111-1111-4111-8111-111111111111", "base-images", "mybaseregistry")
-APPS = RegistryId("22222222-2222-4222-8222-222222222222", "applications", "myappregistry")
+APPS = tuple(
+    RegistryId("22222222-2222-4222-8222-222222222222", "applications", f"apps{number:03}")
+    for number in range(100)
+)
 HOST = "mybaseregistry.azurecr.io"
 PUSHED = ImageReference.parse(f"{HOST}/images/node:20")
 OLD = "sha256:" + "a" * 64
 DEPENDENTS = 1000
 _BATCH = 5000
-_REPETITIONS = {"sqlite": 9, "azurite": 3}
+_REPETITIONS = {"sqlite": 15, "azurite": 3}
 
 
 @dataclass
@@ -145,20 +148,25 @@ class Access:
 def make_task(number: int) -> Task:
     """Return a task; the first 1,000 are built on the pushed image, the others on 500 others."""
     base = PUSHED if number < DEPENDENTS else replace(PUSHED, path=f"images/other{number % 500}")
-    runtime = Dependency(base, Kind.RUNTIME, OLD)
-    builder = Dependency(ImageReference.parse("docker.io/library/golang:1"), Kind.BUILD_TIME, OLD)
-    return Task(TaskId(APPS, f"build-application-{number:06}"), True, True, None, (runtime, builder))  # noqa: FBT003 - status, step
-
-
-def make_view(task: Task) -> TaskView:
-    """Return what the index knows of a task: ACR's record, and a build file that names one more."""
-    record = recorded(task)
-    copied = Said(
-        ImageReference.parse(f"{HOST}/tools/certificates:1"),
-        Kind.BUILD_TIME,
-        None,
-        "Dockerfile, line 7: COPY --from",
+    builder = ImageReference.parse(f"{HOST}/images/golang{number % 499}:1")
+    return Task(
+        TaskId(APPS[number % len(APPS)], f"build-application-{number:06}"),
+        enabled=True,
+        has_step=True,
+        trigger_type=None,
+        dependencies=(
+            Dependency(base, Kind.RUNTIME, OLD),
+            Dependency(builder, Kind.BUILD_TIME, OLD),
+        ),
     )
+
+
+def make_view(number: int) -> TaskView:
+    """Return what the index knows of a task: ACR's record, and a build file that names one more."""
+    task = make_task(number)
+    record = recorded(task)
+    tools = ImageReference.parse(f"{HOST}/images/tools{number % 503}:1")
+    copied = Said(tools, Kind.BUILD_TIME, None, "Dockerfile, line 7: COPY --from")
     file = Evidence(Source.BUILD_FILE, (*record.images, copied), None, "c" * 40)
     return join(task.id, [record, file])
 
@@ -193,11 +201,12 @@ def fill(index: DependencyIndex, size: int, at: datetime) -> float:
     """Put so many tasks into the index; return the seconds it took."""
     began = time.perf_counter()
     for done, some in enumerate(batched(range(size), _BATCH, strict=False), 1):
-        index.replace_many([IndexedTask(make_view(make_task(number)), at) for number in some])
+        index.replace_many([IndexedTask(make_view(number), at) for number in some])
         seconds = time.perf_counter() - began
         sys.stderr.write(f"\r  {min(done * _BATCH, size)} of {size} tasks in {seconds:.0f} s ")
         sys.stderr.flush()
-    index.mark_refreshed(APPS, at)
+    for registry in APPS:
+        index.mark_refreshed(registry, at)
     sys.stderr.write("\n")
     return time.perf_counter() - began
 
@@ -210,7 +219,7 @@ def measure(name: str, size: int) -> dict[str, Any]:
             filled = fill(index, size, now)
             arm = Arm({task.id: task for task in map(make_task, range(min(size, DEPENDENTS)))})
             images = Images()
-            settings = Settings(frozenset({BASE}), (APPS,), "bench")
+            settings = Settings(frozenset({BASE}), APPS, "bench")
             context = Context(
                 settings,
                 ledger,
@@ -232,12 +241,13 @@ def measure(name: str, size: int) -> dict[str, Any]:
 
             plan(1)  # opens connections and makes tables
             arm.requests.clear()
-            times = []
+            times, worked = [], []
             for number in range(_REPETITIONS[name]):
                 gc.collect()
-                began = time.perf_counter()
+                began, began_work = time.perf_counter(), time.process_time()
                 plan(number + 2)
                 times.append(time.perf_counter() - began)
+                worked.append(time.process_time() - began_work)
             requests = {kind: count // len(times) for kind, count in arm.requests.items()}
             tracemalloc.start()
             plan(99)
@@ -250,6 +260,7 @@ def measure(name: str, size: int) -> dict[str, Any]:
         "planMedianMs": round(statistics.median(times) * 1000, 1),
         "planBestMs": round(min(times) * 1000, 1),
         "planWorstMs": round(max(times) * 1000, 1),
+        "planCpuMs": round(statistics.median(worked) * 1000, 1),
         "planPeakMiB": round(peak / 2**20, 1),
         "armCalls": requests,
         "fillSeconds": round(filled, 1),
@@ -277,8 +288,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f" peak {result['planPeakMiB']} MiB, ARM {result['armCalls']}",
                 flush=True,
             )
-        medians = {r["tasks"]: r["planMedianMs"] for r in results if r["store"] == name}
-        ratios[name] = round(medians[max(sizes)] / medians[min(sizes)], 3)
+        # Of the best times: what else the machine does disturbs them least.
+        best = {r["tasks"]: r["planBestMs"] for r in results if r["store"] == name}
+        ratios[name] = round(best[max(sizes)] / best[min(sizes)], 3)
     print(json.dumps({"bench": "index", "results": results, "ratioLargestToSmallest": ratios}))
     return 0
 

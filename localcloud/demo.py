@@ -207,7 +207,9 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
         if base is None or apps is None:
             raise Failed("a registry is gone")
         cloud.authorize_rebuilder([base], [apps])
-        screen.step("The function app starts and subscribes to pushes of base images and changes of tasks")
+        screen.step(
+            "The function app starts and subscribes to pushes of base images and changes of tasks"
+        )
         with FunctionsHost(ROOT, settings, data=folder, on_invocation=_show(screen)) as host:
             cloud.eventgrid.subscribe(base, "rebuilder", host.eventgrid_url("image_pushed"))
             changes = SystemTopic(f"/subscriptions/{apps.subscription_id}")

@@ -213,9 +213,7 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         if explanation.earlier:
             lines.append(f"  {explanation.earlier} earlier push(es): name the digest to see one")
         if all(explained.derived for explained in explanation.decisions):
-            lines.append(
-                "  No decision yet: the plan is still to come, or no task uses the image."
-            )
+            lines.append("  No decision yet: the plan is still to come, or no task uses the image.")
         for explained in explanation.decisions:
             lines += _decision_lines(explained)
     if explanation.ignored:

@@ -195,6 +195,9 @@ class DependencyIndex(Protocol):
     def refreshed(self, registry: RegistryId) -> datetime | None:
         """Return when the last complete sweep of a registry began; None if there was none."""
 
+    def refreshes(self) -> dict[RegistryId, datetime]:
+        """Return the same for every registry that was ever swept."""
+
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
         """Remember that a sweep which began at `at` is complete; the newest one counts."""
 

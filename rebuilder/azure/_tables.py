@@ -17,9 +17,7 @@ from rebuilder.azure._storage import connection_string, endpoint
 from rebuilder.azure.identity import credential
 from rebuilder.settings import Settings
 
-TRANSACTION = (
-    100  # operations at most; learn.microsoft.com, "Performing entity group transactions"
-)
+TRANSACTION = 100  # operations at most; learn.microsoft.com, "Performing entity group transactions"
 PROPERTY = 30_000  # characters; a property holds 64 KiB of UTF-16
 AT_ONCE = 8
 """How many requests are under way at the same time, where one after the other takes too long."""

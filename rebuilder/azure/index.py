@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import batched
+from itertools import batched, chain
 from typing import Any, Self
 
 from azure.core import MatchConditions
@@ -53,7 +53,8 @@ REFRESHES = "rebuilderrefreshes"
 # How long it is remembered that a task is gone, or that it no longer names a repository: longer
 # than whoever read it before may take.
 _GONE = timedelta(hours=1)
-_SWEEP = "sweep"
+# One partition, because a plan asks for all of them.
+_REGISTRIES = "registries"
 
 
 def _text(time: datetime) -> str:
@@ -192,11 +193,18 @@ class TableIndex:
         by_registry: dict[RegistryId, list[IndexedTask]] = defaultdict(list)
         for indexed in views:
             by_registry[indexed.view.task.registry].append(indexed)
+        chunks = [
+            some
+            for group in by_registry.values()
+            for some in batched(group, TRANSACTION, strict=False)
+        ]
         with translated("store views"):
-            for group in by_registry.values():
-                for some in batched(group, TRANSACTION, strict=False):
-                    if not self._create(some):
-                        _each(lambda i: self.replace(i.view, i.read_at), some)
+            made = _each(self._create, chunks)
+            self._settle_new([rows for rows in made if rows])
+            # Most sweeps find tasks that are there already.
+            known = (some for some, rows in zip(chunks, made, strict=True) if not rows)
+            each = chain.from_iterable(known)
+            _each(lambda indexed: self.replace(indexed.view, indexed.read_at), each)
 
     def _write(self, task: TaskId, at: datetime, view: Mapping[str, Any] | None) -> bool:
         time = _text(at)
@@ -210,35 +218,39 @@ class TableIndex:
                 self._settle(stored)
                 return True
 
-    def _create(self, views: Iterable[IndexedTask]) -> bool:
-        """Store views of tasks that have none, in few requests; tell whether that was so."""
+    def _create(self, views: Iterable[IndexedTask]) -> list[_Row]:
+        """Store views of tasks of one registry in one request, if none of them has one."""
         rows = [
             _Row(i.view.task, "", None, {}).changed(_text(i.read_at), to_record(i.view))
             for i in views
         ]
         try:
             answers = self._submit(VIEWS, [("create", row.entity(), {}) for row in rows])
-        except TableTransactionError as error:
-            if no_table(error):
-                raise
-            return False
+        except TableTransactionError:
+            return []
+        return [replace(row, etag=str(a["etag"])) for row, a in zip(rows, answers, strict=True)]
+
+    def _settle_new(self, chunks: Sequence[Sequence[_Row]]) -> None:
+        """Do for many new rows, in few requests, what `_settle` does for one."""
         by_repository: dict[str, list[Entity]] = defaultdict(list)
-        for row in rows:
+        for row in chain.from_iterable(chunks):
             for name in row.named:
                 by_repository[name].append(row.dependent(name))
-        self._upsert(by_repository)
-        made = [replace(row, etag=str(a["etag"])) for row, a in zip(rows, answers, strict=True)]
+        _each(lambda name: self._upsert({name: by_repository[name]}), by_repository)
         unchanged = {"mode": UpdateMode.REPLACE, "match_condition": MatchConditions.IfNotModified}
-        updates = [
-            ("update", row.after_settling().entity(), {**unchanged, "etag": row.etag})
-            for row in made
-        ]
-        try:
-            self._submit(VIEWS, updates)
-        except TableTransactionError:
-            for row in made:
-                self._settle(row)
-        return True
+
+        def settle(rows: Sequence[_Row]) -> None:
+            updates = [
+                ("update", row.after_settling().entity(), {**unchanged, "etag": row.etag})
+                for row in rows
+            ]
+            try:
+                self._submit(VIEWS, updates)
+            except TableTransactionError:
+                for row in rows:
+                    self._settle(row)
+
+        _each(settle, chunks)
 
     def _upsert(self, by_repository: Mapping[str, Sequence[Entity]]) -> None:
         for entities in by_repository.values():
@@ -313,6 +325,17 @@ class TableIndex:
         with translated(f"read when {registry} was refreshed"):
             entity, _ = self._refresh(registry)
         return _time(entity["refreshed_at"])
+
+    def refreshes(self) -> dict[RegistryId, datetime]:
+        """Return when each registry was last swept; see DependencyIndex."""
+        with translated("read when the registries were refreshed"):
+            entities = self._tables.partition(REFRESHES, _REGISTRIES, "refreshed_at ne ''")
+        return {
+            RegistryId.parse(str(entity["registry"])): datetime.fromisoformat(
+                str(entity["refreshed_at"])
+            )
+            for entity in entities
+        }
 
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
         """Remember that a sweep is complete; see DependencyIndex."""
@@ -389,8 +412,8 @@ class TableIndex:
 
 def _refresh_keys(registry: RegistryId) -> Entity:
     return {
-        "PartitionKey": key(str(registry)),
-        "RowKey": _SWEEP,
+        "PartitionKey": _REGISTRIES,
+        "RowKey": key(str(registry)),
         "registry": str(registry),
     }
 
@@ -405,6 +428,6 @@ def _time(value: object) -> datetime | None:
     return datetime.fromisoformat(str(value)) if value else None
 
 
-def _each(work: Callable[[IndexedTask], object], items: Iterable[IndexedTask]) -> None:
+def _each[Given, Got](work: Callable[[Given], Got], items: Iterable[Given]) -> list[Got]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(work, items))
+        return list(pool.map(work, items))

@@ -123,7 +123,9 @@ class TableLedger:
         """Remember decisions; see Ledger."""
         partition, time = key(push.key), at.isoformat()
         with translated("record decisions"):
-            known = {e["RowKey"]: e["first_at"] for e in self._tables.partition(DECISIONS, partition)}
+            known = {
+                e["RowKey"]: e["first_at"] for e in self._tables.partition(DECISIONS, partition)
+            }
             entities: dict[str, Entity] = {}
             for number, decision in enumerate(decisions):
                 text = json.dumps(to_record(decision), sort_keys=True)
@@ -219,7 +221,9 @@ class TableLedger:
         """Store a new rebuild; see Ledger."""
         with translated(f"claim rebuild {rebuild.id} of {rebuild.task}"):
             try:
-                self._tables.written(REBUILDS, lambda table: table.create_entity(_rebuild_entity(rebuild)))
+                self._tables.written(
+                    REBUILDS, lambda table: table.create_entity(_rebuild_entity(rebuild))
+                )
             except ResourceExistsError:
                 return False
             return True

@@ -56,10 +56,14 @@ def with_view(task: Task, view: TaskView | None) -> Task:
         task: The task with ACR's record of it.
         view: What the index knows of it, if anything.
     """
-    others = [e for e in view.evidence if e.source is not Source.ACR_RECORD] if view else []
-    if not any(evidence.images for evidence in others):
+    if view is None:
         return task
-    return replace(task, dependencies=join(task.id, [recorded(task), *others]).dependencies)
+    record = recorded(task)
+    if record in view.evidence:
+        # Nothing has changed since the sources were joined, which is usual and much quicker.
+        return replace(task, dependencies=view.dependencies)
+    others = (e for e in view.evidence if e.source is not Source.ACR_RECORD)
+    return replace(task, dependencies=join(task.id, [record, *others]).dependencies)
 
 
 def unread(view: TaskView) -> Task:

@@ -103,6 +103,14 @@ class SqliteIndex:
             ).fetchone()
         return datetime.fromisoformat(row[0]) if row and row[0] else None
 
+    def refreshes(self) -> dict[RegistryId, datetime]:
+        """Return when each registry was last swept; see DependencyIndex."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT registry, refreshed_at FROM refreshes WHERE refreshed_at IS NOT NULL"
+            ).fetchall()
+        return {RegistryId.parse(name): datetime.fromisoformat(time) for name, time in rows}
+
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
         """Remember that a sweep is complete; see DependencyIndex."""
         time = _text(at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,11 +22,23 @@ def attempts[Given, Got](
         was raised instead. Any other error is raised.
     """
 
-    def attempt(item: Given) -> Got | RebuilderError:
-        try:
-            return work(item)
-        except RebuilderError as error:
-            return error
+    given = list(items)
+    waiting = deque(range(len(given)))
+    results: dict[int, Got | RebuilderError] = {}
+
+    def work_off() -> None:
+        # A few threads that take one item after the other cost less than a future for each item.
+        while True:
+            try:
+                number = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                results[number] = work(given[number])
+            except RebuilderError as error:
+                results[number] = error
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(attempt, items))
+        for worker in [pool.submit(work_off) for _ in range(min(AT_ONCE, len(given)))]:
+            worker.result()
+    return [results[number] for number in range(len(given))]

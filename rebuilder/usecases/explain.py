@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rebuilder.core.decisions import (
     Base,
@@ -36,6 +36,8 @@ from rebuilder.usecases.context import Context
 
 # Why a task is not concerned by a push; any other reason is a plan's to find.
 _UNCONCERNED = (OtherImages, OtherTag, PinnedByDigest, NoStep, NothingRecorded, MayNotPull)
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 # A person waits, and the index knows nothing more of such a task than ARM does.
 _ASKED = 200
@@ -113,7 +115,7 @@ def explain(context: Context, image: ImageReference) -> Explanation:
         for record in context.ledger.ignored(str(registry))
         if record.subject.partition("@")[0].partition(":")[0] == image.path
     )
-    indexes = tuple(_age(context, registry) for registry in context.settings.task_registries)
+    indexes = _ages(context)
     if not pushes:
         return Explanation(image, None, 0, (), ignored, indexes)
     decisions = context.ledger.decisions(pushes[0].push)
@@ -128,11 +130,13 @@ def explain(context: Context, image: ImageReference) -> Explanation:
     return Explanation(image, pushes[0], len(pushes) - 1, (*explained, *left), ignored, indexes)
 
 
-def _age(context: Context, registry: RegistryId) -> IndexAge:
-    refreshed = context.index.refreshed(registry)
+def _ages(context: Context) -> tuple[IndexAge, ...]:
+    known, now = context.index.refreshes(), context.now()
     limit = context.settings.index_max_age
-    old = refreshed is None or context.now() - refreshed > limit
-    return IndexAge(registry, refreshed, old)
+    return tuple(
+        IndexAge(registry, known.get(registry), now - known.get(registry, _NEVER) > limit)
+        for registry in context.settings.task_registries
+    )
 
 
 def _left_alone(

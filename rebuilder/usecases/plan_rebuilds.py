@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from rebuilder.core.decisions import (
     Base,
@@ -93,21 +93,22 @@ def _ages(
 ) -> tuple[list[IndexOld], bool]:
     """Return which registries' index is too old, and whether every registry is in the index."""
 
-    def ready(registry: RegistryId) -> datetime | None:
-        refreshed = context.index.refreshed(registry)
-        if refreshed is None and sweep_registry(context, registry):
-            return context.now()
-        return refreshed
-
+    known = context.index.refreshes()
     registries = context.settings.task_registries
-    found, complete, now = [], True, context.now()
+    missing = [registry for registry in registries if registry not in known]
+    complete = True
+    for registry, swept in zip(
+        missing, attempts(lambda r: sweep_registry(context, r), missing), strict=True
+    ):
+        if isinstance(swept, RebuilderError):
+            problems[registry] = swept
+        else:
+            complete = complete and swept
+    found, now = [], context.now()
     limit = context.settings.index_max_age
-    for registry, refreshed in zip(registries, attempts(ready, registries), strict=True):
-        if isinstance(refreshed, RebuilderError):
-            problems[registry] = refreshed
-        elif refreshed is None:
-            complete = False
-        elif now - refreshed > limit:
+    for registry in registries:
+        refreshed = known.get(registry, now)
+        if now - refreshed > limit:
             found.append(IndexOld(str(registry), refreshed, limit // _HOUR))
             context.queue.send(REFRESH, Refresh(registry, None, now).encode())
     return found, complete

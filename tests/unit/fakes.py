@@ -12,7 +12,7 @@ from rebuilder.core.evidence import ImageContent
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task, TriggerType
-from rebuilder.errors import NotFound, RebuilderError
+from rebuilder.errors import Denied, NotFound, RebuilderError
 from rebuilder.ports import TaskPage
 from rebuilder.settings import Settings
 from rebuilder.sqlite.index import SqliteIndex
@@ -91,6 +91,8 @@ class FakeTasks:
     page_size: int = 100
     list_is_brief: bool = False
     read: list[TaskId] = field(default_factory=list)
+    denied: set[TaskId] = field(default_factory=set)
+    pages: list[TaskPage] = field(default_factory=list)
 
     def add(self, *tasks: Task) -> None:
         """Add or replace tasks."""
@@ -113,6 +115,8 @@ class FakeTasks:
     def page(self, registry: RegistryId, after: str = "") -> TaskPage:
         """Read some of the tasks of a registry."""
         self._fail(f"tasks of {registry.name}")
+        if self.pages:
+            return self.pages.pop(0)
         names = sorted(task.name for task in self.known if task.registry == registry)
         rest = [name for name in names if name > after]
         first = [TaskId(registry, name) for name in rest[: self.page_size]]
@@ -125,6 +129,8 @@ class FakeTasks:
         """Read a task."""
         self.read.append(task)
         self._fail("task")
+        if task in self.denied:
+            raise Denied(f"{task}: no role")
         if task not in self.known:
             raise NotFound(str(task))
         return self.known[task]
@@ -165,6 +171,7 @@ class FakeImages:
     came: dict[str, datetime] = field(default_factory=dict)
     contents: dict[str, ImageContent] = field(default_factory=dict)
     failure: RebuilderError | None = None
+    no_times: RebuilderError | None = None
 
     def digest(self, login_server: str, repository: str, tag: str) -> str | None:
         """Return what a tag names."""
@@ -175,8 +182,8 @@ class FakeImages:
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest came."""
         del login_server, repository
-        if self.failure:
-            raise self.failure
+        if error := self.failure or self.no_times:
+            raise error
         return self.came.get(digest)
 
     def content(
