@@ -213,46 +213,48 @@ def fill(index: DependencyIndex, size: int, at: datetime) -> float:
 
 def measure(name: str, size: int) -> dict[str, Any]:
     """Plan pushes among `size` tasks."""
-    with tempfile.TemporaryDirectory(prefix="bench-index-") as folder:
-        with store(name, Path(folder)) as (ledger, queue, index):
-            now = datetime.now(UTC)
-            filled = fill(index, size, now)
-            arm = Arm({task.id: task for task in map(make_task, range(min(size, DEPENDENTS)))})
-            images = Images()
-            settings = Settings(frozenset({BASE}), APPS, "bench")
-            context = Context(
-                settings,
-                ledger,
-                queue,
-                arm,
-                images,
-                Access(),
-                index,
-                lambda: now + timedelta(seconds=1),
-            )
-            context.host(BASE)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-index-") as folder,
+        store(name, Path(folder)) as (ledger, queue, index),
+    ):
+        now = datetime.now(UTC)
+        filled = fill(index, size, now)
+        arm = Arm({task.id: task for task in map(make_task, range(min(size, DEPENDENTS)))})
+        images = Images()
+        settings = Settings(frozenset({BASE}), APPS, "bench")
+        context = Context(
+            settings,
+            ledger,
+            queue,
+            arm,
+            images,
+            Access(),
+            index,
+            lambda: now + timedelta(seconds=1),
+        )
+        context.host(BASE)
 
-            def plan(number: int) -> None:
-                images.now = f"sha256:{number:064x}"
-                push = Push(BASE, PUSHED.path, str(PUSHED.tag), images.now, now, "bench")
-                decisions = plan_rebuilds(context, PlanRebuilds(push))
-                if sum(isinstance(decision, BaseMoved) for decision in decisions) != DEPENDENTS:
-                    raise RuntimeError(f"{len(decisions)} decisions, not {DEPENDENTS} rebuilds")
+        def plan(number: int) -> None:
+            images.now = f"sha256:{number:064x}"
+            push = Push(BASE, PUSHED.path, str(PUSHED.tag), images.now, now, "bench")
+            decisions = plan_rebuilds(context, PlanRebuilds(push))
+            if sum(isinstance(decision, BaseMoved) for decision in decisions) != DEPENDENTS:
+                raise RuntimeError(f"{len(decisions)} decisions, not {DEPENDENTS} rebuilds")
 
-            plan(1)  # opens connections and makes tables
-            arm.requests.clear()
-            times, worked = [], []
-            for number in range(_REPETITIONS[name]):
-                gc.collect()
-                began, began_work = time.perf_counter(), time.process_time()
-                plan(number + 2)
-                times.append(time.perf_counter() - began)
-                worked.append(time.process_time() - began_work)
-            requests = {kind: count // len(times) for kind, count in arm.requests.items()}
-            tracemalloc.start()
-            plan(99)
-            _, peak = tracemalloc.get_traced_memory()
-            tracemalloc.stop()
+        plan(1)  # opens connections and makes tables
+        arm.requests.clear()
+        times, worked = [], []
+        for number in range(_REPETITIONS[name]):
+            gc.collect()
+            began, began_work = time.perf_counter(), time.process_time()
+            plan(number + 2)
+            times.append(time.perf_counter() - began)
+            worked.append(time.process_time() - began_work)
+        requests = {kind: count // len(times) for kind, count in arm.requests.items()}
+        tracemalloc.start()
+        plan(99)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
     return {
         "store": name,
         "tasks": size,

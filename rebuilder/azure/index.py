@@ -37,7 +37,6 @@ from rebuilder.azure._tables import (
     Tables,
     joined,
     key,
-    no_table,
     split,
     table_service,
 )

@@ -269,7 +269,8 @@ class BuildTimeOnly(TaskDecision):
         asked = (
             "REBUILDER_REBUILD_FOR is runtime; set it to all to rebuild it"
             if self.asked_by == RebuildFor.RUNTIME
-            else "its base image trigger asks for Runtime; set the trigger type to All to rebuild it"
+            else "its base image trigger asks for Runtime;"
+            " set the trigger type to All to rebuild it"
         )
         return f"uses {self.dependency} (known from {self.source}) at build time only, and {asked}"
 

@@ -21,7 +21,6 @@ def attempts[Given, Got](
         What came of each, in the order of the items: the result, or the product's error that
         was raised instead. Any other error is raised.
     """
-
     given = list(items)
     waiting = deque(range(len(given)))
     results: dict[int, Got | RebuilderError] = {}

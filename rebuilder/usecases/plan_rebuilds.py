@@ -92,7 +92,6 @@ def _ages(
     context: Context, problems: dict[RegistryId, RebuilderError]
 ) -> tuple[list[IndexOld], bool]:
     """Return which registries' index is too old, and whether every registry is in the index."""
-
     known = context.index.refreshes()
     registries = context.settings.task_registries
     missing = [registry for registry in registries if registry not in known]

@@ -337,7 +337,7 @@ class _Counted:
 
 @pytest.mark.parametrize("changes", range(6))
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_crash_between_two_writes_is_mended_and_loses_nobody(  # noqa: PLR0917 - fixtures
+def test_a_crash_between_two_writes_is_mended_and_loses_nobody(
     azurite: Azurite,
     tables: TableIndex,
     apps: RegistryId,
@@ -347,7 +347,7 @@ def test_a_crash_between_two_writes_is_mended_and_loses_nobody(  # noqa: PLR0917
     *,
     gone: bool,
 ) -> None:
-    """At every moment a task stands under each repository that both views name; then all is well."""
+    """A task always stands under each repository that both views name; then all is well."""
     kept = f"{repository}-kept"
     tables.replace(view(apps, repository, kept), NOON)
     task = TaskId(apps, "build-app")

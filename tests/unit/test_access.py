@@ -60,7 +60,7 @@ def test_what_is_not_known_is_not_claimed(world: World, given: Task) -> None:
 def test_roles_that_may_not_be_read_stop_nothing(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The function app may lack the role to read roles; what is known is told, and the log says so."""
+    """The function app may lack the role to read roles; that stops nothing, and the log tells."""
     world.access.failure = Denied("roleAssignments/read is missing")
 
     assert told(world, UNBUILT) == NothingRecorded(UNBUILT.id)

@@ -226,7 +226,7 @@ def test_a_task_that_never_ran_is_rebuilt_by_its_build_file(world: World) -> Non
 
 @pytest.mark.parametrize("later", [None, State.FAILED])
 def test_a_use_without_digest_is_built_once_per_digest(world: World, later: State | None) -> None:
-    """Our own newest rebuild that succeeded tells what nobody records; a failed one tells nothing."""
+    """Our newest rebuild that succeeded tells what nobody records; a failed one tells nothing."""
     given = task("copies", ALPINE)
     index(world, given, copied())
     now = world.time.now
