@@ -104,22 +104,26 @@ class Refresh:
         registry: The registry.
         task: The task; None for all of them.
         asked_at: When it was asked for; a sweep that began later has answered it.
+        looks: How often a task was looked at that is to be looked at again until ACR has recorded
+            something; None if once is enough.
     """
 
     registry: RegistryId
     task: TaskId | None
     asked_at: datetime
+    looks: int | None = None
 
     @classmethod
-    def of(cls, task: TaskId, at: datetime) -> Self:
+    def of(cls, task: TaskId, at: datetime, looks: int | None = None) -> Self:
         """The message for one task."""
-        return cls(task.registry, task, at)
+        return cls(task.registry, task, at, looks)
 
     def encode(self) -> str:
         """Write the message as text."""
         task = str(self.task) if self.task else None
         asked_at = self.asked_at.isoformat()
-        return _encode({"registry": str(self.registry), "task": task, "askedAt": asked_at})
+        values = {"registry": str(self.registry), "task": task, "askedAt": asked_at}
+        return _encode({**values, "looks": self.looks})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -134,6 +138,7 @@ class Refresh:
                 RegistryId.parse(v["registry"]),
                 TaskId.parse(v["task"]) if v["task"] is not None else None,
                 datetime.fromisoformat(v["askedAt"]),
+                int(v["looks"]) if v["looks"] is not None else None,
             ),
         )
 

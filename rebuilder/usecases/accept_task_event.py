@@ -27,7 +27,8 @@ def accept_task_event(context: Context, raw: object) -> TaskChanged | Ignored:
         context.ledger.record_ignored(event, context.now())
         log.info("event %s ignored (%s): %s", event.event, event.code, event.sentence())
         return event
-    # Written or deleted: ARM tells which, when it is asked.
-    context.queue.send(REFRESH, Refresh.of(event.task, context.now()).encode())
+    # Written or deleted: ARM tells which, when it is asked. A new task has yet to run before ACR
+    # records anything, and that is no event.
+    context.queue.send(REFRESH, Refresh.of(event.task, context.now(), looks=0).encode())
     log.info("event %s accepted: task %s changed", event.event, event.task)
     return event

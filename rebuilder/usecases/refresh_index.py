@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rebuilder.core.evidence import Source, TaskView, join, recorded
@@ -32,6 +33,9 @@ _ABANDONED = timedelta(hours=6)
 
 _LATER = timedelta(minutes=5)
 
+_LONGEST = timedelta(hours=1)
+"""Between two looks at a task that has not run yet; then the sweeps are often enough."""
+
 
 def refresh_index(context: Context, message: Refresh) -> None:
     """Read a task, or every task of a registry, again.
@@ -45,13 +49,26 @@ def refresh_index(context: Context, message: Refresh) -> None:
         if message.registry not in context.settings.task_registries:
             log.info("registry %s: is no task registry any more", message.registry)
         elif message.task is not None:
-            refresh_task(context, message.task)
+            _look_again(context, message, refresh_task(context, message.task))
         elif _swept(context, message):
             log.info("registry %s: was swept meanwhile", message.registry)
         elif not sweep_registry(context, message.registry):
             context.queue.send(REFRESH, message.encode())
     except PermanentError as error:
         log.error("%s: cannot be read: %s", message.task or message.registry, error)  # noqa: TRY400 - the message says it all
+
+
+def _look_again(context: Context, message: Refresh, found: Task | None) -> None:
+    """Have a task looked at again, later and later, until ACR has recorded what it is built on.
+
+    Nobody tells when a run that somebody else started has ended.
+    """
+    if message.looks is None or found is None or found.dependencies or not found.has_step:
+        return
+    delay = context.settings.track_interval * 2**message.looks
+    if delay <= _LONGEST:
+        again = replace(message, looks=message.looks + 1)
+        context.queue.send(REFRESH, again.encode(), delay)
 
 
 def _swept(context: Context, message: Refresh) -> bool:
@@ -67,8 +84,11 @@ def sweep_all(context: Context) -> None:
     log.info("a sweep of %d registries was asked for", len(asked))
 
 
-def refresh_task(context: Context, task: TaskId) -> None:
+def refresh_task(context: Context, task: TaskId) -> Task | None:
     """Read a task again and store what is known of it; forget it if it is gone.
+
+    Returns:
+        The task as ARM tells of it; None if it is gone.
 
     Raises:
         TransientError: It could not be read now.
@@ -80,7 +100,7 @@ def refresh_task(context: Context, task: TaskId) -> None:
     except NotFound:
         context.index.remove(task, at)
         log.info("task %s is gone from the index", task)
-        return
+        return None
     try:
         view = gather(context, found)
     except TransientError:
@@ -88,6 +108,7 @@ def refresh_task(context: Context, task: TaskId) -> None:
         raise
     context.index.replace(view, at)
     log.info("task %s: %d dependencies known", task, len(view.dependencies))
+    return found
 
 
 def sweep_registry(context: Context, registry: RegistryId) -> bool:

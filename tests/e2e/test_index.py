@@ -62,6 +62,30 @@ def test_a_changed_task_is_known_at_once(world: World, schema: Schema) -> None:
     assert not world.failed()
 
 
+def test_a_new_task_is_known_once_it_ran(world: World) -> None:
+    """A task that is created and run by hand is rebuilt by the next push: no sweep in between."""
+    world.subscribe()
+    listen(world, "EventGridSchema")
+    world.push("one")
+    world.settle()
+    made = world.task(world.apps, "build-app", "")
+    step = world.apps.tasks["build-app"].properties["step"]
+    step["baseImageDependencies"] = None
+    changes: Any = {"tags": {"team": "a"}}
+    credential = Credential(world.cloud.tokens, world.cloud.developer)
+    with ContainerRegistryTasksMgmtClient(credential, world.apps.subscription_id) as client:
+        client.tasks.update(world.apps.resource_group, world.apps.name, "build-app", changes)
+    assert world.cloud.wait_idle(20)
+    world.context.tasks.schedule(made, "bm90LW91cnM=")
+    world.settle()
+    assert dependents(world) == ["build-app"]
+    world.push("two")
+    world.settle()
+
+    assert len(world.apps.runs) == 2
+    assert not world.failed()
+
+
 def test_the_timer_finds_what_no_event_told(world: World) -> None:
     """A sweep brings in tasks whose events were lost; the next push rebuilds them."""
     world.subscribe()

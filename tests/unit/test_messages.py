@@ -33,6 +33,7 @@ METADATA = {
         TrackBuild(task().id, 2, 3),
         Refresh(BASE, None, datetime(2026, 1, 1, tzinfo=UTC)),
         Refresh.of(task().id, datetime(2026, 1, 1, tzinfo=UTC)),
+        Refresh.of(task().id, datetime(2026, 1, 1, tzinfo=UTC), looks=0),
     ],
 )
 def test_messages_come_back_as_they_were(

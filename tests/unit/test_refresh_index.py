@@ -250,6 +250,39 @@ def test_a_task_whose_source_does_not_answer_is_tried_again(world: World) -> Non
     assert dependents(world) == ["build-app"]
 
 
+def test_a_new_task_is_looked_at_until_acr_has_recorded_something(world: World) -> None:
+    """Nobody tells when a run by hand has ended, so the looks come later and later, and end."""
+    new = Task(task().id, True, True, None, ())  # noqa: FBT003 - status, step
+    world.tasks.add(new)
+    delays = []
+    message: Refresh | None = Refresh.of(new.id, world.time.now, looks=0)
+    while message is not None:
+        refresh_index(world.context, message)
+        sent = world.queue.take(REFRESH)
+        delays += [int(delay.total_seconds()) for _, delay in sent]
+        message = Refresh.decode(sent[0][0]) if sent else None
+
+    assert delays == [15 * 2**number for number in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("found", "looks"),
+    [
+        (task(), 0),
+        (Task(task().id, True, False, None, ()), 0),  # noqa: FBT003 - status, step
+        (Task(task().id, True, True, None, ()), None),  # noqa: FBT003 - status, step
+        (None, 0),
+    ],
+)
+def test_one_look_is_enough(world: World, found: Task | None, looks: int | None) -> None:
+    """A task with a record, one without a step, a gone one, or one whose run was followed."""
+    if found is not None:
+        world.tasks.add(found)
+    refresh_index(world.context, Refresh.of(task().id, world.time.now, looks))
+
+    assert world.queue.sent == []
+
+
 def test_a_view_is_json() -> None:
     """A view survives as a record, and names its repositories once."""
     view = replace(copying(task()), disagreements=("they differ",))

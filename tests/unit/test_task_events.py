@@ -142,7 +142,7 @@ def test_a_changed_task_is_read_again(world: World) -> None:
     assert accept_task_event(world.context, EVENT) == CHANGED
 
     ((body, _),) = world.queue.take(REFRESH)
-    assert Refresh.decode(body) == Refresh.of(CHANGED.task, world.time.now)
+    assert Refresh.decode(body) == Refresh.of(CHANGED.task, world.time.now, looks=0)
     assert world.ledger.ignored("/subscriptions/s1") == []
 
 
