@@ -20,7 +20,7 @@ from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.explain import Explained, Explanation, explain
+from rebuilder.usecases.explain import Explained, Explanation, IndexAge, explain
 from rebuilder.usecases.list_runs import ListedRun, list_runs
 
 _SETTINGS_FILE = Path("local.settings.json")
@@ -209,10 +209,8 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         ]
         if explanation.earlier:
             lines.append(f"  {explanation.earlier} earlier push(es): name the digest to see one")
-        if not explanation.decisions:
-            lines.append(
-                "  No decision yet: the plan is still to come, or there is no task at all."
-            )
+        if all(explained.derived for explained in explanation.decisions):
+            lines.append("  No decision yet: the plan is still to come, or no task uses the image.")
         for explained in explanation.decisions:
             lines += _decision_lines(explained)
     if explanation.ignored:
@@ -222,7 +220,14 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
             + (f" ({record.deliveries} times)" if record.deliveries > 1 else "")
             for record in explanation.ignored
         ]
-    return lines
+    return [*lines, "", *map(_age_line, explanation.indexes)]
+
+
+def _age_line(age: IndexAge) -> str:
+    if age.refreshed is None:
+        return f"The tasks of {age.registry.name} were never all read: some may be missing here."
+    old = ", longer ago than REBUILDER_INDEX_MAX_AGE_HOURS" if age.old else ""
+    return f"What is known of {age.registry.name} was read at {_time(age.refreshed)}{old}."
 
 
 def _decision_lines(explained: Explained) -> list[str]:
@@ -233,7 +238,8 @@ def _decision_lines(explained: Explained) -> list[str]:
     lines = [
         "",
         f"  {verb:8}{name.replace('/tasks/', '/')}",
-        f"          because {decision.sentence()}",
+        f"          because {decision.sentence()}"
+        + (" (told by the index, now)" if explained.derived else ""),
     ]
     if rebuild is not None:
         run = f"run {rebuild.run_id}" if rebuild.run_id else "no run yet"
@@ -267,6 +273,7 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
                 "last": _json_time(explained.record.last_at),
                 "evidence": to_record(explained.record.decision),
                 "result": _rebuild_record(explained.rebuild),
+                "derived": explained.derived,
             }
             for explained in explanation.decisions
         ],
@@ -280,6 +287,14 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
                 "deliveries": record.deliveries,
             }
             for record in explanation.ignored
+        ],
+        "indexes": [
+            {
+                "registry": str(age.registry),
+                "refreshed": _json_time(age.refreshed),
+                "old": age.old,
+            }
+            for age in explanation.indexes
         ],
     }
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
+from rebuilder.core.decisions import RebuildFor
 from rebuilder.core.registries import RegistryId
 from rebuilder.errors import InvalidResourceId, InvalidSettings
 
@@ -18,6 +19,9 @@ BASE_REGISTRIES = "REBUILDER_BASE_REGISTRIES"
 TASK_REGISTRIES = "REBUILDER_TASK_REGISTRIES"
 ARM_ENDPOINT = "REBUILDER_ARM_ENDPOINT"
 TRACK_SECONDS = "REBUILDER_TRACK_SECONDS"
+REBUILD_FOR = "REBUILDER_REBUILD_FOR"
+REFRESH_SCHEDULE = "REBUILDER_REFRESH_SCHEDULE"
+INDEX_MAX_AGE = "REBUILDER_INDEX_MAX_AGE_HOURS"
 CLIENT_ID = "AZURE_CLIENT_ID"
 SOURCE_HOSTS = "REBUILDER_SOURCE_HOSTS"
 PRIVATE_SOURCE_HOSTS = "REBUILDER_SOURCE_PRIVATE_HOSTS"
@@ -48,6 +52,12 @@ class SourceCredential:
     username: str = ""
 
 
+_EVERY_SIX_HOURS = "0 0 */6 * * *"
+_CRON_FIELD = re.compile(r"[A-Za-z0-9*,/-]+")
+_CRON_FIELDS = (5, 6)
+_AGE_LIMIT = 8760
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the product is told from outside.
@@ -70,6 +80,9 @@ class Settings:
         private_source_hosts: More of them, whose addresses may be private.
         github_hosts: Those of either that are GitHub Enterprise Server.
         source_credentials: What they are shown.
+        rebuild_for: For which of its images a task is rebuilt.
+        refresh_schedule: When every task is read again for the index, as NCRONTAB.
+        index_max_age: How old the index of a registry may be before decisions say so.
     """
 
     base_registries: frozenset[RegistryId]
@@ -86,6 +99,9 @@ class Settings:
     private_source_hosts: tuple[str, ...] = ()
     github_hosts: tuple[str, ...] = ()
     source_credentials: tuple[SourceCredential, ...] = ()
+    rebuild_for: RebuildFor = RebuildFor.ALL
+    refresh_schedule: str = _EVERY_SIX_HOURS
+    index_max_age: timedelta = timedelta(hours=24)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -120,6 +136,17 @@ class Settings:
         private_hosts = _hosts(env, PRIVATE_SOURCE_HOSTS, problems)
         github_hosts = _hosts(env, GITHUB_HOSTS, problems)
         credentials = _credentials(env, problems)
+        rebuild_for = env.get(REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
+        if rebuild_for not in list(RebuildFor):
+            problems.append(f"{REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}")
+        schedule = refresh_schedule(env)
+        if not _is_cron(schedule):
+            problems.append(
+                f"{REFRESH_SCHEDULE} is {schedule!r}: write six fields, as {_EVERY_SIX_HOURS!r}"
+            )
+        age = env.get(INDEX_MAX_AGE, "").strip() or "24"
+        if not age.isdecimal() or not 1 <= int(age) <= _AGE_LIMIT:
+            problems.append(f"{INDEX_MAX_AGE} is {age!r}: write 1 to {_AGE_LIMIT} hours")
         if problems:
             raise InvalidSettings(problems)
         return cls(
@@ -137,7 +164,21 @@ class Settings:
             private_hosts,
             github_hosts,
             credentials,
+            RebuildFor(rebuild_for),
+            schedule,
+            timedelta(hours=int(age)),
         )
+
+
+def refresh_schedule(env: Mapping[str, str]) -> str:
+    """Return when the index is refreshed; the trigger needs it before all settings are read."""
+    return env.get(REFRESH_SCHEDULE, "").strip() or _EVERY_SIX_HOURS
+
+
+def _is_cron(text: str) -> bool:
+    """Tell whether a text may be NCRONTAB; its ranges are the host's to check."""
+    fields = text.split()
+    return len(fields) in _CRON_FIELDS and all(map(_CRON_FIELD.fullmatch, fields))
 
 
 def _registries(env: Mapping[str, str], name: str, problems: list[str]) -> list[RegistryId]:

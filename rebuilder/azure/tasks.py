@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
@@ -28,7 +29,8 @@ from rebuilder.core.tasks import (
     TaskStep,
     TriggerType,
 )
-from rebuilder.errors import InvalidReference
+from rebuilder.errors import InvalidReference, Refused
+from rebuilder.ports import TaskPage
 
 log = logging.getLogger(__name__)
 
@@ -78,16 +80,36 @@ class ArmTasks:
 
     def tasks(self, registry: RegistryId) -> Iterator[Task]:
         """Read every task of a registry; see Tasks."""
-        client = self._client(registry)
+        after: str | None = ""
+        while after is not None:
+            page = self.page(registry, after)
+            yield from page.tasks
+            yield from map(self.task, page.brief)
+            after = page.after
+
+    def page(self, registry: RegistryId, after: str = "") -> TaskPage:
+        """Read some of the tasks of a registry; see Tasks."""
+        arm = urlsplit(self._options["base_url"])
+        place = urlsplit(after or arm.geturl())
+        if (place.scheme, place.hostname) != (arm.scheme, arm.hostname):
+            # The place was stored, and the identity's token is sent to where it is.
+            raise Refused("InvalidPlace", f"{registry}: {place.hostname} is not ARM")
+        found: list[models.Task] = []
+        operations = self._client(registry).tasks
         with translated(f"list the tasks of {registry}"):
-            for found in client.tasks.list(registry.resource_group, registry.name):
-                task_id = TaskId(registry, str(found.name).lower())
-                step = found.properties.step if found.properties else None
-                if step is not None and step.base_image_dependencies is None:
-                    # Whether the list carries them is not documented, so ask for the task itself.
-                    yield self.task(task_id)
-                else:
-                    yield _task(task_id, found)
+            pages = operations.list(registry.resource_group, registry.name).by_page(after or None)
+            found += next(pages, ())
+        tasks, brief = [], []
+        for entry in found:
+            task_id = TaskId(registry, str(entry.name).lower())
+            step = entry.properties.step if entry.properties else None
+            if step is not None and step.base_image_dependencies is None:
+                # Whether the list carries them is not documented.
+                brief.append(task_id)
+            else:
+                tasks.append(_task(task_id, entry))
+        following = str(getattr(pages, "continuation_token", None) or "")
+        return TaskPage(tuple(tasks), tuple(brief), following or None)
 
     def task(self, task: TaskId) -> Task:
         """Read one task; see Tasks."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rebuilder.core.registries import RegistryId, canonical_host
-from rebuilder.ports import Access, BuildSources, Clock, Images, Ledger, Tasks, WorkQueue
+from rebuilder.ports import (
+    Access,
+    BuildSources,
+    Clock,
+    DependencyIndex,
+    Images,
+    Ledger,
+    Tasks,
+    WorkQueue,
+)
 from rebuilder.settings import Settings
 
 
@@ -20,13 +29,21 @@ class Context:
     images: Images
     access: Access
     sources: BuildSources
+    index: DependencyIndex
     now: Clock
     _hosts: dict[RegistryId, str] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close every adapter's connections."""
-        adapters = (self.ledger, self.queue, self.tasks, self.images, self.access, self.sources)
-        for adapter in adapters:
+        for adapter in (
+            self.ledger,
+            self.queue,
+            self.tasks,
+            self.images,
+            self.access,
+            self.sources,
+            self.index,
+        ):
             adapter.close()
 
     def host(self, registry: RegistryId) -> str:

@@ -37,6 +37,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
+from rebuilder.ports import TaskPage
 from tests import images
 
 ARM = "https://management.azure.com"
@@ -377,3 +378,38 @@ def test_a_federated_identity_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
     assert type(credential("client", env)).__name__ == "WorkloadIdentityCredential"
+
+
+def test_a_page_tells_where_the_next_one_is(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """Pages hold every task once; tasks that the list does not describe are named for reading."""
+    for number in range(5):
+        images.task(apps, f"task{number}", [images.dependency(f"b.azurecr.io/i:{number}")])
+    cloud.arm.behaviour.page_size = 2
+    registry = RegistryId.parse(apps.id)
+
+    def pages() -> list[TaskPage]:
+        found = [tasks.page(registry)]
+        while found[-1].after is not None:
+            found.append(tasks.page(registry, found[-1].after))
+        return found
+
+    whole = pages()
+    assert [len(page.tasks) for page in whole] == [2, 2, 1]
+    assert [task for page in whole for task in page.tasks] == list(tasks.tasks(registry))
+    assert not any(page.brief for page in whole)
+    cloud.arm.behaviour.list_has_dependencies = False
+    brief = [task.name for page in pages() for task in page.brief]
+    assert brief == [f"task{number}" for number in range(5)]
+
+
+def test_an_empty_registry_has_one_page(apps: Registry, tasks: ArmTasks) -> None:
+    """No task is no error."""
+    assert tasks.page(RegistryId.parse(apps.id)) == TaskPage(())
+
+
+def test_a_place_that_is_not_in_arm_is_not_asked(apps: Registry, tasks: ArmTasks) -> None:
+    """A stored place that was tampered with does not send the token elsewhere."""
+    with pytest.raises(Refused, match=r"evil\.example is not ARM"):
+        tasks.page(RegistryId.parse(apps.id), "https://evil.example/subscriptions/?$skipToken=x")

@@ -18,7 +18,7 @@ from localcloud.eventgrid import Schema, Subscription
 from localcloud.functionshost import FunctionsHost, Invocation
 from localcloud.state import Registry
 from rebuilder.composition import compose, release
-from rebuilder.core.messages import BUILDS, PUSHES, RUNS
+from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.usecases.context import Context
@@ -94,7 +94,7 @@ class World:
                 return dict(db.execute("SELECT queue, COUNT(*) FROM messages GROUP BY queue"))
         counts = {}
         with QueueServiceClient.from_connection_string(self._storage) as service:
-            for queue in (PUSHES, BUILDS, RUNS):
+            for queue in (PUSHES, BUILDS, RUNS, REFRESH):
                 try:
                     properties = service.get_queue_client(queue).get_queue_properties()
                     counts[queue] = int(properties.approximate_message_count or 0)

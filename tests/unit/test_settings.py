@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from rebuilder import settings
+from rebuilder.core.decisions import RebuildFor
 from rebuilder.core.registries import RegistryId
 from rebuilder.errors import InvalidSettings
-from rebuilder.settings import Settings
+from rebuilder.settings import Settings, refresh_schedule
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY = (
@@ -30,6 +31,23 @@ def test_the_least_that_is_needed() -> None:
     assert [registry.name for registry in read.task_registries] == ["mybase", "mybase2"]
     assert read.arm_endpoint == "https://management.azure.com"
     assert read.track_interval == timedelta(seconds=15)
+    assert read.rebuild_for is RebuildFor.ALL
+    assert read.refresh_schedule == "0 0 */6 * * *"
+    assert read.index_max_age == timedelta(hours=24)
+
+
+def test_the_index_and_what_counts_can_be_set() -> None:
+    """Case does not matter, and five fields are a schedule too."""
+    chosen = {
+        "REBUILDER_REBUILD_FOR": " Runtime ",
+        "REBUILDER_REFRESH_SCHEDULE": "30 */2 * * MON-FRI",
+        "REBUILDER_INDEX_MAX_AGE_HOURS": "48",
+    }
+    read = Settings.from_env({**GOOD, **chosen})
+
+    assert read.rebuild_for is RebuildFor.RUNTIME
+    assert read.refresh_schedule == refresh_schedule(chosen) == "30 */2 * * MON-FRI"
+    assert read.index_max_age == timedelta(days=2)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +62,11 @@ def test_the_least_that_is_needed() -> None:
         ({"REBUILDER_TRACK_SECONDS": "0"}, "1 to 3600"),
         ({"REBUILDER_TRACK_SECONDS": "soon"}, "1 to 3600"),
         ({"REBUILDER_TRACK_SECONDS": "3601"}, "1 to 3600"),
+        ({"REBUILDER_REBUILD_FOR": "some"}, "all, runtime, trigger"),
+        ({"REBUILDER_REFRESH_SCHEDULE": "hourly"}, "write six fields"),
+        ({"REBUILDER_REFRESH_SCHEDULE": "0 0 * * * ; rm"}, "write six fields"),
+        ({"REBUILDER_INDEX_MAX_AGE_HOURS": "0"}, "1 to 8760"),
+        ({"REBUILDER_INDEX_MAX_AGE_HOURS": "a day"}, "1 to 8760"),
     ],
 )
 def test_wrong_settings_are_named(changes: dict[str, str], problem: str) -> None:
