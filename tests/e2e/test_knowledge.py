@@ -1,4 +1,4 @@
-"""Images that ACR's own record does not name start runs all the same, and say how they are known."""
+"""Images that ACR's own record does not name start runs too, and explain says how it knows."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_pinned_tag_is_not_built_in_vain(world: World, tmp_path: Path) -> None
 
 
 def test_a_build_file_that_cannot_be_read_leaves_the_record(world: World, tmp_path: Path) -> None:
-    """A task on an uploaded context is rebuilt by ACR's record alone."""
+    """A task on a context that the product has no token for is rebuilt by ACR's record alone."""
     old = push(world, "one")
     task = make(world, tmp_path, "never-ran")
     step = world.apps.tasks[task.name].properties["step"]
