@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from rebuilder.core.build_files import BuildImages, ImageUse
 from rebuilder.core.dockerfile import read_dockerfile
@@ -45,10 +46,12 @@ from rebuilder.errors import (
     InvalidBuildFile,
     InvalidReference,
     PermanentError,
+    RebuilderError,
     SourceUnavailable,
     TransientError,
 )
 from rebuilder.ports import SourceFile
+from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -82,8 +85,8 @@ class Look:
 def gather(context: Context, task: Task) -> TaskView:
     """Return what is known of a task's dependencies.
 
-    The output image is looked at only where the record and the build file leave something open,
-    because that costs requests to ARM and to registries.
+    The output image is looked at only where neither the record nor the build file names its base:
+    that costs a request to ARM and some to registries, and a sweep reads every task.
 
     Raises:
         TransientError: A source did not answer now; what is known from before is better than a
@@ -101,19 +104,29 @@ def look(context: Context, task: Task, *, thorough: bool = True) -> Look:
     Args:
         context: Where to look.
         task: The task, with ACR's record of it.
-        thorough: Whether to look at the output image although the other sources agree.
+        thorough: Whether to look at the output image although its base is known.
     """
     record = recorded(task)
     files = _Files(context, task)
     evidence = [record, files.evidence()]
     view = join(task.id, evidence)
     failure, last_run = files.failure, None
-    clear = all(entry.problem is None for entry in evidence) and not view.disagreements
-    if task.has_step and (thorough or not clear):
+    known = any(dependency.kind is Kind.RUNTIME for dependency in view.dependencies)
+    if task.has_step and (thorough or not known):
         output = _Output(context, task, view.dependencies)
         view = join(task.id, [*evidence, output.evidence()])
         failure, last_run = failure or output.failure, output.last_run
     return Look(task, view, files.found(), files.outputs, last_run, failure)
+
+
+def look_at_all(context: Context, tasks: Iterable[Task], *, thorough: bool = True) -> list[Look]:
+    """Find out all about many tasks, several at a time."""
+    found: list[Look] = []
+    for result in attempts(partial(look, context, thorough=thorough), tasks):
+        if isinstance(result, RebuilderError):
+            raise result
+        found.append(result)
+    return found
 
 
 @dataclass(slots=True)
@@ -135,7 +148,7 @@ class _Files:
         try:
             self.task_file = self._task_file()
             self.images = images_of(self.task_file, self._images_of)
-        except (InvalidBuildFile, SourceUnavailable) as error:
+        except PermanentError as error:
             where = f"{self.name}: " if self.name else ""
             self.problem = f"{where}{error}"
         except TransientError as error:
@@ -263,7 +276,7 @@ class _Files:
         if key not in self._read:
             try:
                 self._read[key] = self.context.sources.read(context, path)
-            except SourceUnavailable as error:
+            except PermanentError as error:
                 self._read[key] = str(error)
             except TransientError as error:
                 self._read[key] = self._not_now(error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rebuilder.core.gaps import Gap, find_gaps
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.usecases._evidence import look
+from rebuilder.usecases._evidence import look_at_all
 from rebuilder.usecases.context import Context
 
 
@@ -28,8 +28,8 @@ def list_gaps(context: Context, registry: RegistryId) -> Iterator[TaskGaps]:
         TransientError, Denied, NotFound: The tasks could not be read.
     """
     host = context.host(registry)
-    for task in context.tasks.tasks(registry):
-        if task.has_step:
-            found = look(context, task)
-            last_run = found.last_run.run_id if found.last_run is not None else None
-            yield TaskGaps(task.id, find_gaps(task, found.files, host, last_run))
+    tasks = [task for task in context.tasks.tasks(registry) if task.has_step]
+    for found in look_at_all(context, tasks):
+        last_run = found.last_run.run_id if found.last_run is not None else None
+        gaps = find_gaps(found.task, found.files, host, last_run)
+        yield TaskGaps(found.task.id, gaps)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rebuilder.core.graph import BuiltTask, Graph, graph_of
 from rebuilder.core.registries import RegistryId
-from rebuilder.usecases._evidence import look
+from rebuilder.usecases._evidence import look_at_all
 from rebuilder.usecases.context import Context
 
 
@@ -21,7 +21,6 @@ def draw_graph(context: Context, registries: Iterable[RegistryId]) -> Graph:
 
 def _tasks(context: Context, registry: RegistryId) -> Iterator[BuiltTask]:
     host = context.host(registry)
-    for task in context.tasks.tasks(registry):
-        if task.has_step:
-            found = look(context, task, thorough=False)
-            yield BuiltTask(task.id, host, found.view.dependencies, found.outputs)
+    tasks = [task for task in context.tasks.tasks(registry) if task.has_step]
+    for found in look_at_all(context, tasks, thorough=False):
+        yield BuiltTask(found.task.id, host, found.view.dependencies, found.outputs)

@@ -12,7 +12,7 @@ from rebuilder import cli
 from rebuilder.core.evidence import ImageContent
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import DockerStep, RunStatus
-from rebuilder.errors import Denied
+from rebuilder.errors import Denied, TransientError
 from tests.unit.fakes import APPS, NEW, NODE, OLD, OTHERS, World, dependency, run, task
 
 CONTEXT = "https://github.com/contoso/app.git"
@@ -207,6 +207,16 @@ def test_a_registry_that_may_not_be_read_is_an_error(
     world.tasks.failures["tasks of theirapps"] = [Denied("no role")]
 
     assert answer(capsys, "gaps", code=1) == "rebuilder: no role\n"
+
+
+@pytest.mark.parametrize("command", ["gaps", "graph"])
+def test_a_registry_that_is_gone_meanwhile_is_an_error(
+    world: World, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """What stops the reading of one task stops the command: nothing is left out unsaid."""
+    world.tasks.failures["registry"] = [TransientError("ARM does not answer")]
+
+    assert answer(capsys, command, code=1) == "rebuilder: ARM does not answer\n"
 
 
 def test_never_ran_and_no_credentials_are_gaps(

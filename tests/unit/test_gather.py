@@ -227,10 +227,13 @@ def test_tasks_without_a_known_step_have_their_reason(world: World) -> None:
     )
 
 
-def test_the_output_image_is_asked_where_something_is_open(world: World) -> None:
+def test_the_output_image_is_asked_where_its_base_is_not_known(world: World) -> None:
     """A view costs no more requests than needed; a look at one task asks every source."""
     assert len(gather(world.context, built()).evidence) == 2
+    assert len(gather(world.context, built(dependencies=())).evidence) == 2
     assert len(look(world.context, built()).view.evidence) == 3
+    world.sources.files = {}
+    assert len(gather(world.context, built()).evidence) == 2
     assert len(gather(world.context, built(dependencies=())).evidence) == 3
 
 
@@ -269,6 +272,23 @@ def test_layers_prove_the_base(world: World) -> None:
         )
     }
     assert found.view.dependencies[0].known_from.endswith(f"are those of {NODE}@{OLD}")
+
+
+def test_each_image_of_a_run_is_looked_at(world: World) -> None:
+    """A task file may push several; the same image under two tags is one."""
+    outputs = (OUTPUT, f"myapps.azurecr.io/app:latest@{NEW}", f"myapps.azurecr.io/web:1@{OLD}")
+    world.tasks.found_runs["ca1"] = replace(world.tasks.found_runs["ca1"], output_images=outputs)
+    world.images.contents = {
+        f"myapps.azurecr.io/app:{NEW}": ImageContent(NEW, NEW, NODE, OLD),
+        f"myapps.azurecr.io/web:{OLD}": ImageContent(OLD, OLD, ALPINE),
+    }
+    world.sources.files[CONTEXT, "acb.yaml"] = b"steps:\n  - cmd: alpine:3\n"
+    found = look(world.context, built(FileStep(CONTEXT, "acb.yaml")))
+
+    assert list(images(said(found, Source.OUTPUT_IMAGE))) == [
+        f"{ALPINE} runtime",
+        f"{NODE} runtime",
+    ]
 
 
 @pytest.mark.parametrize(
