@@ -10,7 +10,7 @@ from rebuilder.core.dockerfile._directives import Syntax, read_directives
 from rebuilder.core.dockerfile._graph import Graph, State
 from rebuilder.core.dockerfile._instructions import GlobalArg, Stage, read_instructions
 from rebuilder.core.dockerfile._platforms import parse_platform, predefined
-from rebuilder.core.dockerfile._text import FILE_LIMIT, SPACE
+from rebuilder.core.dockerfile._text import FILE_LIMIT, SPACE, parse_reference
 from rebuilder.core.dockerfile._tree import read_tree
 from rebuilder.core.dockerfile._words import Lexer, Variable, WordError
 from rebuilder.core.references import ImageReference
@@ -80,7 +80,7 @@ def _read_by_frontend(
     platform: str,
 ) -> BuildImages:
     try:
-        reference = ImageReference.parse(syntax.image)
+        reference = parse_reference(syntax.image)
     except InvalidReference as error:
         raise InvalidBuildFile(syntax.line, f"invalid reference format: {error.problem}") from None
     frontend = ImageUse(reference, Kind.FRONTEND, syntax.line, (syntax.text,))
@@ -129,7 +129,7 @@ def _global_variables(
         problem = f"failed to parse target platform {platform}: {error}"
         raise InvalidBuildFile(0, problem) from None
     variables["TARGETSTAGE"] = Variable("TARGETSTAGE", target or "default", "the target")
-    for name in build_args.keys() & variables.keys():
+    for name in build_args.keys() & variables.keys() if build_args else ():
         variables[name] = Variable(name, build_args[name], "--build-arg")
     for arg in args:
         if arg.name in build_args:
