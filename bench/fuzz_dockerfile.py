@@ -9,9 +9,11 @@ import json
 import sys
 import time
 from collections import Counter
+from itertools import chain
 
-from bench.dockerfiles import files, mutations
+from bench.dockerfiles import LARGE, files, mutations
 from rebuilder.core.dockerfile import read_dockerfile
+from rebuilder.core.dockerfile._text import FILE_LIMIT
 from rebuilder.errors import InvalidBuildFile
 
 
@@ -20,7 +22,8 @@ def main(count: int = 100_000, seed: int = 1) -> int:
     slowest, slowest_input = 0.0, b""
     outcomes: Counter[str] = Counter()
     started = time.perf_counter()
-    for content in mutations(seed, count, files()):
+    large = [content[:FILE_LIMIT] for content in LARGE] if count > len(LARGE) * 1000 else []
+    for content in chain(large, mutations(seed, count - len(large), files())):
         begun = time.perf_counter()
         try:
             read_dockerfile(content, build_args={"A": "x/y:1", "EMPTY": ""})

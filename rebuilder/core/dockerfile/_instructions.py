@@ -172,9 +172,6 @@ def read_trigger(node: Node) -> Command | None:
     """
     read = _READERS.get(node.keyword)
     if read is None:
-        if node.keyword == "from":
-            _from(node)
-            raise Bad("*instructions.Stage is not a command type")
         raise Bad(f"unknown instruction: {node.name}")
     return read(node)
 
@@ -186,8 +183,6 @@ def _flags(node: Node) -> dict[str, list[str]]:
     known = _FLAGS.get(node.keyword, _NO_FLAGS)
     found: dict[str, list[str]] = {}
     for flag in node.flags:
-        if flag == "--":
-            break
         spelled, equals, value = flag.partition("=")
         name = spelled[2:]
         kind = known.get(name)

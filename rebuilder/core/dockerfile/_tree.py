@@ -265,8 +265,6 @@ def split_flags(rest: str) -> tuple[tuple[str, ...], str]:
     flags: list[str] = []
     at = 0
     while match := _FLAG.match(rest, at):
-        if match[1] == "--":
-            return tuple(flags), rest[match.end() :].strip()
         flags.append(match[1])
         at = match.end()
     if not rest.startswith("--", at):
