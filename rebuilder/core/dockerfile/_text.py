@@ -15,7 +15,7 @@ SPACE = (
 # What separates an instruction from its arguments, and arguments from each other.
 BLANKS = re.compile("[\t\v\f\r ]+")
 
-FILE_LIMIT = 512 * 1024
+FILE_LIMIT = 256 * 1024
 """The longest file that is read, in bytes. BuildKit has no limit."""
 
 LINE_LIMIT = 65535
@@ -41,6 +41,16 @@ _NAMED = {
 }  # fmt: skip
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+TEXT_LIMIT = 500
+"""The longest text of the file that is told, in characters; of what is longer, the middle goes."""
+
+
+def short(text: str) -> str:
+    """A text of the file without its middle, if it is too long for a record or a message."""
+    half = TEXT_LIMIT // 2
+    return text if len(text) <= TEXT_LIMIT else f"{text[:half]}…{text[-half:]}"
 
 
 @lru_cache(maxsize=4096)

@@ -142,7 +142,19 @@ def test_every_beginning_of_a_file_is_read_or_refused(content: bytes, end: int) 
     assert outcome(content[:end])
 
 
+def test_what_is_told_is_short() -> None:
+    """Neither a refusal nor a way holds a text of any length: both are written into records."""
+    long = "x" * 60_000
+    refused = outcome(f"FROM a\nENV '{long}\n".encode())
+    assert isinstance(refused, tuple)
+    assert len(refused[1]) < 1000
+    assert refused[1].endswith("must have two arguments")
+    found = outcome(f"ARG B={long}\nFROM ${{B:+a}}${{C:+{long}}}\n".encode())
+    assert isinstance(found, BuildImages)
+    assert max(map(len, found.images[0].way)) < 1000
+
+
 @pytest.mark.parametrize("content", LARGE, ids=lambda content: repr(content[:24]))
 def test_large_inputs_are_read_or_refused(content: bytes) -> None:
     """What is very long, deep, wide or growing ends, too: the time of every test is limited."""
-    assert outcome(content[: FILE_LIMIT // 8])
+    assert outcome(content[: FILE_LIMIT // 4])
