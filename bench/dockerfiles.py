@@ -142,6 +142,45 @@ _PIECES = [
 ]  # fmt: skip
 
 
+LARGE = (
+    b"FROM a\n" * 100_000,
+    b"FROM a AS b\n" + b"FROM b AS b\n" * 80_000,
+    b"FROM a\n" + b"COPY --from=b / /\n" * 50_000,
+    b"FROM a\n" + b"COPY --from=0 / /\n" * 50_000,
+    b"FROM a\n" + b"RUN --mount=type=cache,target=/x y\n" * 25_000,
+    b"ARG A\n" * 150_000 + b"FROM a\n",
+    b"FROM a\nRUN " + b"x \\\n" * 200_000,
+    b"FROM a\nRUN " + b"<<E " * 15_000 + b"\n" + b"E\n" * 15_000,
+    b"FROM a\nRUN " + b"<<E " * 15_000,
+    b"FROM a\nRUN <<E\n" + b"x\n" * 400_000,
+    b"FROM a\nENV " + b"A='b' " * 10_000,
+    b"FROM a\nENV A=" + b"$A" * 30_000 + b"'",
+    b'FROM a\nENV A="' + b"$A" * 30_000,
+    b"FROM a\nLABEL " + b"a" * 65_000,
+    b"ONBUILD " * 8_000,
+    b"FROM a AS b\n" + b"ONBUILD RUN x\n" * 20_000 + b"FROM b\n" * 2,
+    b"FROM a AS b\nONBUILD RUN " + b"--mount=from=c,target=/x " * 2_000 + b"\nFROM b\n" * 5,
+    b"".join(b"FROM s%d AS s%d\n" % (n, n + 1) for n in range(40_000)),
+    b"".join(b"FROM a AS s%d\nCOPY --from=s%d / /\n" % (n, n - 1) for n in range(1, 20_000)),
+    b"".join(b"FROM a AS s%d\nCOPY --from=s%d / /\n" % (n, n + 1) for n in range(20_000)),
+    b"[" * 60_000,
+    b"FROM a\nRUN " + b"[" * 60_000,
+    b'FROM a\nRUN ["' + b"\\u0000" * 10_000,
+    b"\\\n" * 500_000,
+    b"\r" * 60_000 + b"\n" + b"\xff" * 60_000,
+    b"# escape=`\n" + b"`\n" * 300_000,
+    b"FROM " + b"a/" * 30_000,
+    b"FROM " + b"a-" * 30_000,
+    b"FROM a@sha256:" + b"a" * 60_000,
+    b"FROM --platform=" + b"a/" * 30_000 + b" a",
+    b'FROM a\nRUN --mount="' + b'\\"' * 30_000 + b'" x',
+    b"ARG A=" + b"a" * 60_000 + b"\n" + b"ARG B=${A//a/bbbbbbbb}\n" * 100 + b"FROM $B\n",
+    b"ARG A=" + b"a" * 60_000 + b"\n" + b"ARG B=${A##*b*a?*c}\n" * 20_000 + b"FROM $B\n",
+    b"ARG A=ab\n" + b"ARG A=${A}${A}\n" * 20_000 + b"FROM $A\n",
+)
+"""Very long, deep, wide and growing inputs."""
+
+
 def files(folder: Path | None = None) -> Sequence[bytes]:
     """The Dockerfiles of a folder; by default those of the tests' corpus, else the samples."""
     chosen = folder or CORPUS

@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from rebuilder.core.dockerfile._text import SPACE, boolean, quoted
+from rebuilder.core.dockerfile._text import SPACE, boolean, quoted, short
 from rebuilder.errors import InvalidBuildFile
 
 _DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z")
@@ -72,7 +72,7 @@ def read_directives(text: str, lines: list[str]) -> Directives:
         line, value = syntax
         return Directives(
             _escape(lines),
-            Syntax(value.partition(" ")[0], line, lines[line - 1].strip(SPACE)),
+            Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE))),
         )
     return Directives(_escape(lines), _other_syntax(lines, start))
 
@@ -136,7 +136,7 @@ def _other_syntax(lines: list[str], start: int) -> Syntax | None:
     found = _run_of(lines, start, "//").get("syntax")
     if found is not None:
         line, value = found
-        return Syntax(value.partition(" ")[0], line, lines[line - 1].strip(SPACE))
+        return Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE)))
     head = next((line for line in lines[start:] if line.strip("\t\r ")), "")
     if not head.lstrip("\t\r ").startswith("{"):
         return None
@@ -147,7 +147,7 @@ def _other_syntax(lines: list[str], start: int) -> Syntax | None:
     image = document.get("syntax") if isinstance(document, dict) else None
     if not isinstance(image, str):
         return None
-    return Syntax(image, start + 1, f'"syntax": {quoted(image)}')
+    return Syntax(image, start + 1, short(f'"syntax": {quoted(image)}'))
 
 
 def _refuse_constant(text: str) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from typing import NamedTuple
 
 from rebuilder.core.dockerfile._instructions import Bad, Command, Stage, read_trigger
 from rebuilder.core.dockerfile._mounts import check_mount
-from rebuilder.core.dockerfile._text import quoted
+from rebuilder.core.dockerfile._text import parse_reference, quoted
 from rebuilder.core.dockerfile._tree import read_tree
 from rebuilder.core.dockerfile._words import Lexer, WordError
 from rebuilder.core.references import ImageReference
@@ -34,6 +34,7 @@ class State:
         base_name: What it is built on, expanded.
         name: The stage's name, in lower case; "" if it has none or is no stage.
         line: The line of the FROM, or of the instruction that names the image.
+        number: How many states there were before it.
         blamed: The line that BuildKit blames: the same, but for what ONBUILD leaves.
         way: How the text became `base_name`.
         commands: The instructions of the stage; None if it is no stage.
@@ -46,6 +47,7 @@ class State:
 
     base_name: str
     name: str
+    number: int
     line: int
     blamed: int
     way: tuple[str, ...]
@@ -63,8 +65,7 @@ class State:
                 yield source, step.line
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """An instruction of a stage, and what it reads.
 
     Attributes:
@@ -96,7 +97,8 @@ class Graph:
 
     def add(self, stage: Stage, base_name: str, way: tuple[str, ...]) -> None:
         """Add a stage; only those before it can be what it is built on."""
-        self._add(State(base_name, stage.name, stage.line, stage.line, way, stage.commands))
+        number = len(self._states)
+        self._add(State(base_name, stage.name, number, stage.line, stage.line, way, stage.commands))
 
     def _add(self, state: State) -> None:
         # By its spelling: after FROM, the case of a stage's name matters, and nowhere else.
@@ -132,7 +134,7 @@ class Graph:
                 Step(command, self._read_by(command, command.line, ""), command.line)
                 for command in state.commands or ()
             ]
-        if any(step.sources for state in self._states for step in state.steps):
+        if any(_looks_ahead(state) for state in self._states):
             self._refuse_cycles()
         while True:
             reached = self._reached(target)
@@ -178,14 +180,14 @@ class Graph:
     def _named(self, name: str, line: int, blamed: int, way: str) -> State:
         state = self._by_name.get(name.lower())
         if state is None:
-            state = State(name, "", line, blamed, (way,))
+            state = State(name, "", len(self._states), line, blamed, (way,))
             self._add(state)
         return state
 
     def _refuse_cycles(self) -> None:
         """Refuse stages that read each other; FROM cannot, it knows only what came before."""
         done: set[int] = set()
-        for number, start in enumerate(self._states):
+        for start in self._states:
             if id(start) in done:
                 continue
             path = {id(start)}
@@ -194,7 +196,7 @@ class Graph:
                 state, rest = walk[-1]
                 for source, line in rest:
                     if id(source) in path:
-                        name = start.name or f"stage-{number}"
+                        name = start.name or f"stage-{start.number}"
                         raise InvalidBuildFile(
                             line, f"circular dependency detected on stage: {name}"
                         )
@@ -259,7 +261,8 @@ class Graph:
             if name not in self._build_args:
                 self._lexer.check(default)
         for mount in command.mounts:
-            check_mount(mount, self._lexer.check)
+            if mount.fields:
+                check_mount(mount, self._lexer.check)
         for mount, source in zip(command.mounts, step.sources, strict=False):
             if mount.source and not _is_ready(source):
                 raise ValueError(
@@ -274,6 +277,16 @@ class Graph:
         for source_path in command.sources:
             if _URL.match(source_path):
                 raise ValueError("source can't be a URL for COPY")
+
+
+def _looks_ahead(state: State) -> bool:
+    """Whether a stage reads itself or a later one; without that there are no circles."""
+    number = state.number
+    return any(
+        source.number >= number and source.commands is not None
+        for step in state.steps
+        for source in step.sources
+    )
 
 
 def _is_ready(state: State) -> bool:
@@ -298,12 +311,6 @@ def _triggered(left: Command, line: int) -> Command | None:
         raise InvalidBuildFile(line, error.problem) from None
 
 
-@lru_cache(maxsize=4096)
-def _reference(name: str) -> ImageReference:
-    # The same few bases stand in most files.
-    return ImageReference.parse(name)
-
-
 def _name_image(state: State) -> None:
     """Read the name of the image that a state is built on.
 
@@ -313,7 +320,7 @@ def _name_image(state: State) -> None:
     if state.base is not None or state.reference is not None or state.base_name == SCRATCH:
         return
     try:
-        state.reference = _reference(state.base_name)
+        state.reference = parse_reference(state.base_name)
     except InvalidReference as error:
         raise InvalidBuildFile(
             state.blamed,

@@ -1,4 +1,4 @@
-"""Instructions that are seen at a glance to be right and to read no image.
+"""Instructions that are seen at a glance to be right, and to read no image but that of a --from.
 
 They are most of a file, so most of the time goes into them. What is not seen at a glance is
 read in full; nothing but speed depends on this module, which a test proves.
@@ -21,8 +21,14 @@ _KEY = "[A-Za-z_][A-Za-z0-9_.-]*+"
 _STRINGS = r"\[ ?\"[^\"\\\x00-\x1f]*+\"(?: ?, ?\"[^\"\\\x00-\x1f]*+\")*+ ?\]\Z"
 
 _COMMAND = rf"[ \t]*+(?:[!-,./0-Z\\\]^_`a-~]|{_STRINGS})"
-_PATHS = (
-    rf"(?!.*://)[ \t]*+(?:--chown={_PLAIN}++[ \t]++)?+{_START}{_PLAIN}*+(?:[ \t]++{_PLAIN}++)++\Z"
+_OWNER = rf"(?:--chown={_PLAIN}++[ \t]++)?+"
+_TWO_PATHS = rf"{_START}{_PLAIN}*+(?:[ \t]++{_PLAIN}++)++\Z"
+_ADD = rf"[ \t]*+{_OWNER}{_TWO_PATHS}"
+_COPY = rf"(?!.*://)[ \t]*+(?:--from=([A-Za-z0-9_.:/@-]++)[ \t]++)?+{_OWNER}{_TWO_PATHS}"
+_TIME = r"=[1-9][0-9]{0,4}+(?:ms|s|m|h)[ \t]++)?+"
+_HEALTH = (
+    rf"[ \t]*+(?:--interval{_TIME}(?:--timeout{_TIME}(?:--start-period{_TIME}"
+    rf"(?:--retries=[0-9]{{1,5}}+[ \t]++)?+CMD[ \t]{_COMMAND}"
 )
 _LIST = rf"[ \t]*+{_START}{_PLAIN}*+(?:[ \t]++{_PLAIN}++)*+\Z"
 _PAIR = rf"{_KEY}={_VALUE}"
@@ -31,13 +37,14 @@ _ARG = rf"{_KEY}(?:={_VALUE})?+"
 _ARGS = rf"[ \t]*+{_ARG}(?:[ \t]++{_ARG})*+\Z"
 
 _BY_KEYWORD = {
-    "ADD": _PATHS,
+    "ADD": _ADD,
     "ARG": _ARGS,
     "CMD": _COMMAND,
-    "COPY": _PATHS,
+    "COPY": _COPY,
     "ENTRYPOINT": _COMMAND,
     "ENV": _PAIRS,
     "EXPOSE": _LIST,
+    "HEALTHCHECK": _HEALTH,
     "LABEL": _PAIRS,
     "RUN": _COMMAND,
     "SHELL": rf"[ \t]*+{_STRINGS}",
@@ -52,4 +59,5 @@ HARMLESS = {
     for spelled in (keyword, keyword.lower())
 }
 """By what an instruction begins with, up to the first blank: matches what follows that if the
-instruction is right and reads no image. What holds `<<` may go on in the next line, though."""
+instruction is right and reads no image but that of a --from, which is the only group. What
+holds `<<` may go on in the next line, though."""

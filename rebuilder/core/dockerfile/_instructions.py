@@ -9,10 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from rebuilder.core.dockerfile._mounts import Mount, csv_fields, read_mount
+from rebuilder.core.dockerfile._mounts import (
+    CACHE_MOUNT,
+    PLAIN_CACHE_MOUNT,
+    Mount,
+    csv_fields,
+    read_mount,
+)
 from rebuilder.core.dockerfile._text import SPACE, quoted
-from rebuilder.core.dockerfile._tree import Heredoc, Node, heredoc_word
+from rebuilder.core.dockerfile._tree import COPY_FROM, Node, heredoc_word
 from rebuilder.core.dockerfile._words import WordError
 from rebuilder.errors import InvalidBuildFile
 
@@ -53,8 +60,7 @@ class Bad(Exception):
     """An instruction that BuildKit refuses; the message tells why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """What of an instruction matters to the images of a build.
 
     Attributes:
@@ -166,9 +172,6 @@ def read_trigger(node: Node) -> Command | None:
     """
     read = _READERS.get(node.keyword)
     if read is None:
-        if node.keyword == "from":
-            _from(node)
-            raise Bad("*instructions.Stage is not a command type")
         raise Bad(f"unknown instruction: {node.name}")
     return read(node)
 
@@ -180,8 +183,6 @@ def _flags(node: Node) -> dict[str, list[str]]:
     known = _FLAGS.get(node.keyword, _NO_FLAGS)
     found: dict[str, list[str]] = {}
     for flag in node.flags:
-        if flag == "--":
-            break
         spelled, equals, value = flag.partition("=")
         name = spelled[2:]
         kind = known.get(name)
@@ -217,7 +218,8 @@ def _from(node: Node) -> Stage:
             )
     elif len(args) != 1:
         raise Bad("FROM requires either one or three arguments")
-    return Stage(args[0], name, _one(_flags(node), "platform"), node.line)
+    platform = _one(_flags(node), "platform") if node.flags else ""
+    return Stage(args[0], name, platform, node.line)
 
 
 def _arg_pairs(node: Node) -> list[tuple[str, str | None]]:
@@ -240,17 +242,14 @@ def _arg(node: Node) -> Command | None:
 
 
 def _pairs(node: Node) -> Command | None:
+    """ENV and LABEL."""
     _flags(node)
     if not node.args:
         raise Bad(f"{node.keyword.upper()} requires at least one argument")
-    if any(word.startswith("=") for word in node.args):
+    if not all(node.args[::2]):
         raise Bad(f"{node.keyword.upper()} names can not be blank")
-    words: list[str] = []
-    for word in node.args:
-        if _SPECIAL.search(word):
-            name, _, value = word.partition("=")
-            words += _special(name, value)
-    return Command(node.line, words=tuple(words)) if words else None
+    words = _special(*node.args)
+    return Command(node.line, words=words) if words else None
 
 
 def _files(node: Node) -> Command | None:
@@ -262,15 +261,21 @@ def _files(node: Node) -> Command | None:
             " Destination could not be determined"
         )
     flags = _flags(node)
-    if _opens_heredoc(node.args[-1]):
-        raise Bad(f"{keyword} cannot accept a heredoc as a destination")
-    paths = tuple(word for word in node.args[:-1] if not _opens_heredoc(word))
     copies_from = _one(flags, "from")
-    words = _special(
-        *paths, node.args[-1], _one(flags, "chown"), _one(flags, "chmod"), _one(flags, "checksum")
-    )
-    texts = _expanding(node.heredocs)
-    sources = tuple(path for path in paths if "://" in path) if keyword == "COPY" else ()
+    paths: tuple[str, ...] = node.args[:-1]
+    texts: tuple[str, ...] = ()
+    if "<<" in node.text:
+        if _opens_heredoc(node.args[-1]):
+            raise Bad(f"{keyword} cannot accept a heredoc as a destination")
+        paths = tuple(word for word in paths if not _opens_heredoc(word))
+        texts = tuple(h.content for h in node.heredocs if h.expands and "$" in h.content)
+    words: tuple[str, ...] = ()
+    if _SPECIAL.search(node.text):
+        expanded = (_one(flags, name) for name in ("chown", "chmod", "checksum"))
+        words = _special(*paths, node.args[-1], *expanded)
+    sources: tuple[str, ...] = ()
+    if "://" in node.text and keyword == "COPY":
+        sources = tuple(path for path in paths if "://" in path)
     if not (copies_from or words or texts or sources):
         return None
     return Command(
@@ -290,10 +295,6 @@ def _opens_heredoc(word: str) -> bool:
         return False
 
 
-def _expanding(heredocs: Sequence[Heredoc]) -> tuple[str, ...]:
-    return tuple(h.content for h in heredocs if h.expands and "$" in h.content)
-
-
 def _run(node: Node) -> Command | None:
     if not node.flags:
         return None
@@ -302,6 +303,9 @@ def _run(node: Node) -> Command | None:
         _fields(device, "devices")
     mounts = []
     for value in flags.get("mount", ()):
+        if PLAIN_CACHE_MOUNT(value):
+            mounts.append(CACHE_MOUNT)
+            continue
         fields = _fields(value, "mounts")
         try:
             mounts.append(read_mount(value, fields))
@@ -409,7 +413,13 @@ def _onbuild(node: Node) -> Command:
     return Command(node.line, trigger=text + bodies)
 
 
+def _copy_from(node: Node) -> Command:
+    source = node.args[0]
+    return Command(node.line, f"COPY --from={source}", source)
+
+
 _READERS: dict[str, Callable[[Node], Command | None]] = {
+    COPY_FROM: _copy_from,
     "add": _files,
     "arg": _arg,
     "cmd": _plain,

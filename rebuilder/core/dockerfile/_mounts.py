@@ -53,6 +53,16 @@ class Mount:
         return ""
 
 
+PLAIN_CACHE_MOUNT = re.compile(
+    r"type=cache(?:,(?:id|target|dst)=[!#%&(-+.-;=-\[\]^_a-~-]++"
+    r"|,sharing=(?:shared|private|locked)|,[ug]id=[0-9]{1,9}+|,mode=[0-7]{1,6}+)*+\Z"
+).match
+"""Sees at a glance that a mount is right and reads no image."""
+
+CACHE_MOUNT = Mount("type=cache", "", ())
+"""What stands for such a mount."""
+
+
 def read_mount(text: str, fields: Sequence[str]) -> Mount:
     """Read what is known before the variables are: what it mounts.
 

@@ -10,7 +10,7 @@ from rebuilder.core.dockerfile._directives import Syntax, read_directives
 from rebuilder.core.dockerfile._graph import Graph, State
 from rebuilder.core.dockerfile._instructions import GlobalArg, Stage, read_instructions
 from rebuilder.core.dockerfile._platforms import parse_platform, predefined
-from rebuilder.core.dockerfile._text import FILE_LIMIT, SPACE
+from rebuilder.core.dockerfile._text import FILE_LIMIT, SPACE, parse_reference, short
 from rebuilder.core.dockerfile._tree import read_tree
 from rebuilder.core.dockerfile._words import Lexer, Variable, WordError
 from rebuilder.core.references import ImageReference
@@ -61,6 +61,15 @@ def read_dockerfile(
     if any(character in text for character in _NO_SPACE):
         text = text.translate(_NO_SPACE_ELSEWHERE)
     lines = text.split("\n")
+    try:
+        return _read_lines(text, lines, build_args, target, platform)
+    except InvalidBuildFile as error:
+        raise InvalidBuildFile(error.line, short(error.problem)) from None
+
+
+def _read_lines(
+    text: str, lines: list[str], build_args: Mapping[str, str], target: str, platform: str
+) -> BuildImages:
     directives = read_directives(text, lines)
     syntax = directives.syntax
     if build_args.get(_SYNTAX_ARG):
@@ -80,7 +89,7 @@ def _read_by_frontend(
     platform: str,
 ) -> BuildImages:
     try:
-        reference = ImageReference.parse(syntax.image)
+        reference = parse_reference(syntax.image)
     except InvalidReference as error:
         raise InvalidBuildFile(syntax.line, f"invalid reference format: {error.problem}") from None
     frontend = ImageUse(reference, Kind.FRONTEND, syntax.line, (syntax.text,))
@@ -129,7 +138,7 @@ def _global_variables(
         problem = f"failed to parse target platform {platform}: {error}"
         raise InvalidBuildFile(0, problem) from None
     variables["TARGETSTAGE"] = Variable("TARGETSTAGE", target or "default", "the target")
-    for name in build_args.keys() & variables.keys():
+    for name in build_args.keys() & variables.keys() if build_args else ():
         variables[name] = Variable(name, build_args[name], "--build-arg")
     for arg in args:
         if arg.name in build_args:
@@ -167,7 +176,7 @@ def _base_of(
             _check_platform(stage, lexer.expand(stage.platform, variables))
     except WordError as error:
         raise InvalidBuildFile(stage.line, str(error)) from None
-    return name, (f"FROM {stage.base}", *_steps(used, name))
+    return name, (short(f"FROM {stage.base}"), *_steps(used, name))
 
 
 def _check_platform(stage: Stage, platform: str) -> None:
@@ -189,7 +198,7 @@ def _steps(used: Sequence[Variable], result: str) -> list[str]:
         variable = waiting.pop(0)
         # A value that does not show in the name is nobody's business.
         shown = f"={variable.value}" if variable.value in result else ""
-        steps[f"{variable.name}{shown} from {variable.origin}"] = None
+        steps[short(f"{variable.name}{shown}") + f" from {variable.origin}"] = None
         waiting += variable.uses
     return list(steps)
 

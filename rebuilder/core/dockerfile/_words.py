@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rebuilder.core.dockerfile._patterns import Pattern
 from rebuilder.core.dockerfile._text import (
@@ -35,8 +36,7 @@ class WordError(Exception):
     """A word that BuildKit's lexer refuses; the message tells why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """A variable that words may name.
 
     Attributes:

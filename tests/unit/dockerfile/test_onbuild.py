@@ -96,8 +96,15 @@ def test_a_trigger_is_read_with_the_usual_escape() -> None:
     assert images(text) == ["2 runtime a:latest"]
 
 
-def test_a_trigger_that_is_two_instructions_is_refused() -> None:
-    """A trigger with the body of a heredoc that its own reading does not see is no instruction."""
-    text = "FROM a AS b\nONBUILD COPY <<E /x\nUSER y\nE\nFROM b\n"
+def test_a_trigger_that_becomes_several_instructions_is_refused() -> None:
+    """The lines of a heredoc that the reading of the trigger does not see are instructions."""
+    text = "# escape=`\nFROM a AS b\nONBUILD RUN <<E \\\n'\nUSER x\nE\nFROM b\n"
 
-    assert images(text) == ["1 runtime a:latest"]
+    assert refusal(text) == (7, "onbuild trigger should be a single expression")
+
+
+def test_a_trigger_that_is_nothing_is_refused() -> None:
+    """A trigger that reads as a comment, or as half of an instruction, is refused at the FROM."""
+    assert refusal("FROM a AS b\nONBUILD #x\nFROM b\n") == (3, "file with no instructions")
+    text = "# escape=`\nFROM a AS b\nONBUILD RUN x <<E \\\nE\nFROM b\n"
+    assert refusal(text) == (5, "unterminated heredoc")
