@@ -18,6 +18,7 @@ import pytest
 
 from localcloud.network import Network
 from rebuilder.errors import SourceUnavailable, TransientError
+from rebuilder.sources._cache import Recent
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources
@@ -79,6 +80,9 @@ def resolver(*addresses: str) -> Callable[[str, int], list[Any]]:
         "https://example.com/x.tgz",
         "https://git.example.org/x.git",
         "https://files.example.com:8443/x.tgz",
+        "https://github.com/a/b.git",
+        "https://api.github.com/a/b.git",
+        "https://dev.azure.com/a/b/_git/c",
         "https://github.com.example.com/a/b.git",
         "oci://example.com/a:b",
         "https://azurecr.io/x.tgz",
@@ -87,7 +91,7 @@ def resolver(*addresses: str) -> Callable[[str, int], list[Any]]:
 def test_a_host_that_is_not_listed_is_not_asked(net: Hosts, sources: Made, context: str) -> None:
     """Only listed hosts are asked, and the message names the setting."""
     with pytest.raises(SourceUnavailable, match="add it to REBUILDER_SOURCE_HOSTS"):
-        sources(("*.azurecr.io",)).read(context, "Dockerfile")
+        sources(("*.azurecr.io",), private_hosts=()).read(context, "Dockerfile")
     assert net.requests == []
 
 
@@ -496,6 +500,41 @@ def test_archives_made_to_harm(net: Hosts, sources: Made, content: bytes, text: 
     """Bombs, broken archives and what is none end with a reason."""
     with pytest.raises(SourceUnavailable, match=text):
         archive(net, sources, content)
+
+
+def test_a_file_that_a_folder_replaced(net: Hosts, sources: Made) -> None:
+    """A name is what it was last; a file that a folder replaced is none."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        file, folder = tarfile.TarInfo("Dockerfile"), tarfile.TarInfo("Dockerfile")
+        file.size, folder.type = 4, tarfile.DIRTYPE
+        tar.addfile(file, io.BytesIO(b"FROM"))
+        tar.addfile(folder)
+    with pytest.raises(SourceUnavailable, match="no file Dockerfile"):
+        archive(net, sources, made.getvalue())
+
+
+def test_names_that_fill_the_memory(net: Hosts, sources: Made) -> None:
+    """Names are kept, so they have a limit, too."""
+    content = hosts.tar(*((f"{n}" + "n" * 90_000, b"") for n in range(400)))
+    limits = Limits(unpacked=100_000_000, file=200_000)
+    net.mount("files.example.com", hosts.answer(content))
+    with pytest.raises(SourceUnavailable, match="more than 100000 entries"):
+        sources(limits=limits).read(FILES, "Dockerfile")
+
+
+def test_the_memory_of_files_is_bounded() -> None:
+    """What was used longest ago is forgotten first."""
+    recent: Recent[str, bytes] = Recent(10)
+    recent.put("a", b"1", 4)
+    recent.put("b", b"2", 4)
+    recent.put("a", b"3", 5)
+    assert recent.get("a") == b"3"
+    recent.put("c", b"4", 4)
+
+    assert (recent.get("a"), recent.get("b"), recent.get("c")) == (b"3", None, b"4")
+    recent.put("d", b"5", 11)
+    assert recent.get("d") is None
 
 
 # Packs.

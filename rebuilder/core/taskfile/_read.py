@@ -205,7 +205,8 @@ class _Reader:
 
     def _docker(self, step: _Step, words: Sequence[str]) -> list[BuildStep | CommandStep]:
         """Follow what a container of docker's own image does with images."""
-        match [word for word in words if word != "docker"]:
+        # The image's entry point puts docker in front of its commands, written or not.
+        match [*(words[1:] if words[:1] == ["docker"] else words)]:
             case ["build", *rest] | ["buildx" | "image" | "builder", "build", *rest]:
                 return [self._build(step, rest)]
             case ["push", *rest] | ["image", "push", *rest]:
@@ -218,15 +219,17 @@ class _Reader:
 
     def _build(self, step: _Step, words: Sequence[str]) -> BuildStep:
         asked = _docker.parse_build(words, step.line)
-        if len(asked.contexts) > 1:
+        # The agent's own scan takes the folder itself where the command names nothing.
+        context = asked.contexts[-1] if asked.contexts else "."
+        tags = tuple(asked.flags.get("tag", [])) + tuple(asked.flags.get("image", []))
+        unknown = [f"the flag {flag} is not known" for flag in asked.unknown]
+        for what in asked.contexts:
+            unknown += self._unknowns.reasons(what)
+        if len(asked.contexts) > 1 and not unknown:
             raise InvalidBuildFile(
                 step.line, f"docker build takes one context, not {len(asked.contexts)}"
             )
-        # The agent's own scan takes the folder itself where the command names nothing.
-        context = "".join(asked.contexts) or "."
-        tags = tuple(asked.flags.get("tag", [])) + tuple(asked.flags.get("image", []))
-        unknown = [f"the flag {flag} is not known" for flag in asked.unknown]
-        for what in (context, asked.last("file"), asked.last("target"), asked.last("platform")):
+        for what in (asked.last("file"), asked.last("target"), asked.last("platform")):
             unknown += self._unknowns.reasons(what)
         if "build-context" in asked.flags:
             unknown.append("--build-context puts other images in place of the Dockerfile's")

@@ -132,7 +132,7 @@ def _write(nodes: Sequence[_Node], values: Values, unknowns: Unknowns, writer: W
                 writer.write(text, line)
             case _Action(text, line):
                 found = _evaluate(node, values)
-                writer.write(_text(found, text, unknowns), line, moving=False)
+                writer.write(_text(found, text, unknowns), line)
             case _If():
                 for condition, body in node.branches:
                     if condition is None or _true(condition, values):
@@ -365,7 +365,7 @@ class _Parser:
                 return text[1:-1]
             case "string":
                 inner = text[1:-1]
-                if re.search(r"\\[^\"\\ntr]", inner):
+                if not set(re.findall(r"\\.", inner)) <= _ESCAPES.keys():
                     return _Unknown("the template is not understood")
                 return re.sub(r"\\.", lambda found: _ESCAPES[found[0]], inner)
             case "number":

@@ -38,13 +38,12 @@ class Writer:
         self._at_start = True
         self._size = 0
 
-    def write(self, text: str, line: int, *, moving: bool = True) -> None:
+    def write(self, text: str, line: int) -> None:
         """Add text.
 
         Args:
             text: The text.
-            line: The line of the file that it begins on.
-            moving: Whether a line break of the text is one of the file, too.
+            line: The line of the file that it is of, whatever line breaks it holds itself.
 
         Raises:
             InvalidBuildFile: The text grows beyond the limit.
@@ -58,8 +57,7 @@ class Writer:
         if self._at_start:
             self._lines[-1] = line
         self._at_start = text.endswith("\n")
-        for number in range(1, text.count("\n") + 1):
-            self._lines.append(line + number if moving else line)
+        self._lines += [line] * text.count("\n")
 
     def mapped(self) -> Mapped:
         """Return what was written."""
