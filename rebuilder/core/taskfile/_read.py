@@ -59,6 +59,39 @@ def read_task_file(
     return TaskFile(_with_pushes(steps, reader.pushed, reader.renamed), (), unknowns.all())
 
 
+def fill_in(
+    text: str,
+    *,
+    values: Mapping[str, str] | None = None,
+    hidden: Collection[str] = (),
+    run: RunContext = _NOWHERE,
+) -> tuple[str, tuple[str, ...]]:
+    """Fill in the templates of a text outside of task files, as in a task's build arguments.
+
+    Args:
+        text: The text.
+        values: As in `read_task_file`.
+        hidden: As in `read_task_file`.
+        run: As in `read_task_file`.
+
+    Returns:
+        The text, with stand-ins for what is not known, and why that is not known.
+
+    Raises:
+        InvalidBuildFile: The agent would refuse a template.
+    """
+    given = dict(values or {})
+    unknowns = Unknowns(text, *given.values(), run.registry, run.task)
+    lines = tuple(range(1, text.count("\n") + 2))
+    try:
+        filled = _template.render(
+            Mapped(text, lines), _template.Values(run, {}, given, hidden), unknowns
+        ).text
+    except _template.Hidden as found:
+        return text, (found.reason,)
+    return filled, unknowns.reasons(filled)
+
+
 def _decode(content: bytes, what: str) -> str:
     if len(content) > _LIMIT:
         raise InvalidBuildFile(0, f"{what} is longer than {_LIMIT} bytes")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.taskfile import CommandStep, RunContext, TaskFile, read_task_file
+from rebuilder.core.taskfile import CommandStep, RunContext, TaskFile, fill_in, read_task_file
 from rebuilder.errors import InvalidBuildFile
 
 RUN = RunContext("myapps.azurecr.io", "nightly", "linux", "amd64")
@@ -233,6 +233,33 @@ def test_what_hides_the_file(template: str, text: str, reason: str) -> None:
     (unknown,) = found.unknown
     assert (unknown.text, unknown.line) == (text, 3)
     assert reason in unknown.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "filled", "reasons"),
+    [
+        ("{{.Run.Registry}}/base:{{.Values.tag}}", "myapps.azurecr.io/base:1", ()),
+        ("", "", ()),
+        ("plain $ID", "plain $ID", ()),
+        ("{{if .Run.ID}}a{{end}}", "{{if .Run.ID}}a{{end}}", ("the id of a run",)),
+    ],
+)
+def test_a_text_of_its_own(text: str, filled: str, reasons: tuple[str, ...]) -> None:
+    """Templates outside of task files are filled in alike; aliases are only of task files."""
+    made, unknown = fill_in(text, values={"tag": "1"}, run=RUN)
+
+    assert made == filled
+    assert all(said.startswith(reason) for said, reason in zip(unknown, reasons, strict=True))
+
+
+def test_a_text_that_is_not_known() -> None:
+    """What is not known has a stand-in and a reason; what is refused is refused."""
+    made, unknown = fill_in("a:{{.Run.ID}}{{.Values.x}}", hidden=("x",), run=RUN)
+
+    assert made.startswith("a:unknown")
+    assert unknown == ("the id of a run is known only when it starts", "the value x is secret")
+    with pytest.raises(InvalidBuildFile):
+        fill_in("{{")
 
 
 # Values.
