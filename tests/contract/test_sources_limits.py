@@ -19,6 +19,8 @@ import pytest
 from localcloud.network import Network
 from rebuilder.errors import SourceUnavailable, TransientError
 from rebuilder.sources._cache import Recent
+from rebuilder.sources._guard import Guard
+from rebuilder.sources._http import Deadline, Http
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources
@@ -140,6 +142,19 @@ def test_an_address_in_place_of_a_name(sources: Made, host: str) -> None:
     """A private address that is listed as a public host is refused."""
     with pytest.raises(SourceUnavailable, match="REBUILDER_SOURCE_PRIVATE_HOSTS"):
         sources((host,), private_hosts=()).read(f"https://{host}/x.tgz", "Dockerfile")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "port"),
+    [("[::1]:8443", "::1", 8443), ("127.0.0.1", "127.0.0.1", 443), ("a.b:1", "a.b", 1)],
+)
+def test_private_hosts_have_ports(pattern: str, name: str, port: int) -> None:
+    """A host is listed with its port, and then may be private; on other ports it may not."""
+    guard = Guard((), (pattern,), resolver("::1" if ":" in name else "127.0.0.1"))
+
+    assert len(guard.addresses(name, port)) == 1
+    with pytest.raises(SourceUnavailable, match="private address"):
+        guard.addresses(name, port + 1)
 
 
 @pytest.mark.parametrize(
@@ -398,6 +413,44 @@ def test_a_host_that_drips_before_its_answer(net: Hosts, sources: Made, stage: s
         with pytest.raises(TransientError, match=r"took longer than 0\.3 seconds"):
             sources(limits=SOON, resolve=resolve).read(FILES, "Dockerfile")
     finally:
+        net.stopped.set()
+        thread.join()
+        listener.close()
+
+
+def test_a_connection_that_is_used_again_has_a_new_time(net: Hosts) -> None:
+    """A connection that was kept open for the next request is cut by that one's time."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        plain, _ = listener.accept()
+        with plain, net.tls.wrap_socket(plain, server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            connection.recv(65536)
+            try:
+                while not net.stopped.wait(0.02):
+                    connection.sendall(b"H")
+            except (OSError, ssl.SSLError):
+                return
+
+    def resolve(host: str, port: int) -> list[Any]:
+        del host, port
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())]
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    http = Http(Guard((), HERE, resolve), str(net.ca_bundle))
+    try:
+        with Deadline(20, "first") as first, http.ask(FILES, first, "first") as answer:
+            assert answer.body(10) == b"ok"
+        with (
+            Deadline(0.3, "second") as second,
+            pytest.raises(TransientError, match="second took longer"),
+        ):
+            http.ask(FILES, second, "second")
+    finally:
+        http.close()
         net.stopped.set()
         thread.join()
         listener.close()

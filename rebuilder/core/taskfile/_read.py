@@ -13,7 +13,7 @@ from rebuilder.core.contexts import file_path
 from rebuilder.core.references import ImageReference
 from rebuilder.core.taskfile import _aliases, _docker, _template, _words, _yaml
 from rebuilder.core.taskfile._steps import BuildStep, CommandStep, RunContext, TaskFile
-from rebuilder.core.taskfile._text import Mapped, Unknowns
+from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns
 from rebuilder.errors import InvalidBuildFile, InvalidReference, SourceUnavailable
 
 _LIMIT = 256 * 1024
@@ -51,11 +51,11 @@ def read_task_file(
     known = _template.Values(run, _values(values_text), given, hidden)
     try:
         rendered, aliases = _prepare(text, known, unknowns)
-    except _template.Hidden as found:
+        reader = _Reader(rendered, aliases, unknowns, windows=run.os == "windows")
+        steps = reader.steps()
+    except Hidden as found:
         where = UnknownImage(found.text, found.line, found.reason)
         return TaskFile((), (where,))
-    reader = _Reader(rendered, aliases, unknowns, windows=run.os == "windows")
-    steps = reader.steps()
     return TaskFile(_with_pushes(steps, reader.pushed, reader.renamed), (), unknowns.all())
 
 
@@ -87,7 +87,7 @@ def fill_in(
         filled = _template.render(
             Mapped(text, lines), _template.Values(run, {}, given, hidden), unknowns
         ).text
-    except _template.Hidden as found:
+    except Hidden as found:
         return text, (found.reason,)
     return filled, unknowns.reasons(filled)
 
@@ -123,7 +123,7 @@ def _prepare(
         section, rest = _aliases.separate(text)
         if ".Values" in section.text:
             reason = "the agent fills in no values in the alias section"
-            raise _template.Hidden("alias", section.line(0), reason)
+            raise Hidden("alias", section.line(0), reason)
         bare = _template.Values(values.run)
         section = _template.render(section, bare, unknowns)
         whole, aliases = _aliases.replace(section, rest, values.run.os, unknowns)

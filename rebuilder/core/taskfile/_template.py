@@ -15,7 +15,7 @@ import yaml
 
 from rebuilder.core.taskfile import _yaml
 from rebuilder.core.taskfile._steps import RunContext
-from rebuilder.core.taskfile._text import LIMIT, Mapped, Unknowns, Writer
+from rebuilder.core.taskfile._text import LIMIT, Hidden, Mapped, Unknowns, Writer
 from rebuilder.errors import InvalidBuildFile
 
 _DEPTH = 20
@@ -52,16 +52,6 @@ _LATER = {
     "RegistryName": "the registry of a run",
 }
 _NEVER_EMPTY = frozenset({"ID", "Date", "SharedVolume", "Registry", "RegistryName"})
-
-
-class Hidden(Exception):
-    """What decides on the shape of the file is not known."""
-
-    def __init__(self, text: str, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.text = text
-        self.line = line
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

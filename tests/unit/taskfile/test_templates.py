@@ -262,6 +262,15 @@ def test_a_text_that_is_not_known() -> None:
         fill_in("{{")
 
 
+@pytest.mark.parametrize("what", ["$X%d", "{{.Secrets.x%d}}"])
+def test_too_much_that_is_not_known(what: str) -> None:
+    """A file of which hardly anything is known says so, and is no work."""
+    found = read("'" + " ".join(what % number for number in range(2000)) + "'")
+
+    assert found.steps == ()
+    assert found.unknown[0].reason == "more than 250 values of the file are not known"
+
+
 # Values.
 
 
