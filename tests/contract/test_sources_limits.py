@@ -481,6 +481,13 @@ def test_an_archive_in_two_streams(net: Hosts, sources: Made) -> None:
     assert archive(net, sources, made) == b"FROM one\n"
 
 
+def test_an_archive_without_an_end(net: Hosts, sources: Made) -> None:
+    """An archive may end after its last member; what pads a gzip stream is no part of it."""
+    made = gzip.compress(_header(4) + b"FROM".ljust(512, b"\0")) + bytes(100)
+
+    assert archive(net, sources, made) == b"FROM"
+
+
 def test_the_last_of_equal_names_counts(net: Hosts, sources: Made) -> None:
     """An archive is unpacked in order, so a later file replaces an earlier one."""
     made = hosts.tar(("Dockerfile", b"FROM one\n"), ("Dockerfile", b"FROM two\n"))
@@ -539,6 +546,8 @@ def _header(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
         (_header(1 << 40, tarfile.GNUTYPE_LONGNAME), "longer than 1000"),
         (_header(1 << 40, tarfile.XHDTYPE), "longer than 1000"),
         (_header(900), "cannot be read"),
+        (_header(-4096), "archive"),
+        (_header(0) + _header(-600), "archive"),
         (hosts.tar(*((f"f{n}", b"") for n in range(60))), "more than 50 entries"),
         (b"no archive at all", "cannot be read"),
         (b"", "cannot be read"),
