@@ -2,13 +2,14 @@
 PYTHON := .venv/bin/python
 UV := .tools/uv/bin/uv
 
-.PHONY: help env tools demo host check test requirements clean
+.PHONY: help env tools demo cloud tutorial check test requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
 	@echo "make test          the whole gate: lint, types, architecture, every test"
 	@echo "make check         the gate without the tests"
-	@echo "make host          local cloud and Functions host for developing; Ctrl-C ends both"
+	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
+	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo)"
 	@echo "make requirements  export requirements.txt from uv.lock"
 
@@ -19,21 +20,25 @@ env: .venv/env.done
 	@python3 tools/env.py
 	@touch $@
 
-.tools/azurite/done: env tools/azurite.py tools/azurite/package.json tools/azurite/package-lock.json
+.tools/azurite/done: .venv/env.done tools/azurite.py tools/azurite/package.json tools/azurite/package-lock.json
 	@python3 tools/azurite.py
 
 tools:
 	@sh tools/apt.sh
 
-.tools/azure-cli/done: env tools/azure_cli.py tools/azure-cli/requirements.txt
+.tools/azure-cli/done: .venv/env.done tools/azure_cli.py tools/azure-cli/requirements.txt
 	@echo "Installing the Azure CLI ..."
 	@python3 tools/azure_cli.py
 
 demo: env
 	@$(PYTHON) -m localcloud.demo
 
-host: env
-	@$(PYTHON) -m localcloud
+# The Azure CLI that is on PATH, or one of our own.
+cloud: env $(if $(shell command -v az),,.tools/azure-cli/done)
+	@$(PYTHON) -m localcloud $(foreach source,$(MAP),--map '$(source)')
+
+tutorial: env .tools/azure-cli/done
+	@$(PYTHON) -m localcloud.tutorial
 
 check: env
 	@$(PYTHON) -m ruff check .
@@ -41,7 +46,7 @@ check: env
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-test: check .tools/azurite/done
+test: check .tools/azurite/done .tools/azure-cli/done
 	@$(PYTHON) -m pytest --cov --cov-report=term
 
 requirements: env

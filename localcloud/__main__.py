@@ -1,11 +1,12 @@
-"""Local cloud and Functions host, side by side in the foreground: `make host`.
+"""Local cloud and Functions host, side by side in the foreground: `make cloud`.
 
 Settings come from local.settings.json, if there is one; its registries are made here. Another
-shell reaches everything with the variables of .rebuilder/environment.
+shell reaches everything, with the Azure CLI too, by the variables of .rebuilder/environment.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -13,42 +14,47 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
-from localcloud.cloud import LocalCloud
+from localcloud.cloud import LocalCloud, node_for_images
 from localcloud.functionshost import FunctionsHost
+from localcloud.sample import (
+    APP_ID,
+    APP_REGION,
+    BASE_ID,
+    BASE_REGION,
+    NAMES,
+    REPOSITORY,
+    ROOT,
+    SUBSCRIPTION,
+    TOKEN,
+    cli_environment,
+    commands,
+    fork,
+)
 from localcloud.state import Registry
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT / ".rebuilder"
-SAMPLE = ROOT / "samples" / "helloworld-node"
-CONTEXT = "https://github.com/contoso/acr-build-helloworld-node.git"
 
-_REGISTRY = (
-    "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ContainerRegistry/registries/{}"
-)
-
-
-def read_settings() -> dict[str, str]:
-    """Return the settings of local.settings.json, or ones that need nothing but Python."""
-    file = ROOT / "local.settings.json"
+def read_settings(data: Path) -> dict[str, str]:
+    """Return this folder's local.settings.json, or settings that need nothing but Python."""
+    file = Path("local.settings.json")
     if file.exists():
         values = json.loads(file.read_text(encoding="utf-8"))["Values"]
         return {str(name): str(value) for name, value in values.items()}
     # The cloud begins anew each time, so what the ledger remembers of the last one is wrong.
-    for old in DATA.glob("rebuilder.db*"):
+    for old in data.glob("rebuilder.db*"):
         old.unlink()
-    base, apps = ("1" * 8 + "-1111-4111-8111-" + "1" * 12, "2" * 8 + "-2222-4222-8222-" + "2" * 12)
     return {
         "FUNCTIONS_WORKER_RUNTIME": "python",
-        "AzureWebJobsStorage": f"sqlite:{DATA / 'rebuilder.db'}",
-        "REBUILDER_BASE_REGISTRIES": _REGISTRY.format(base, "base-images", "mybaseregistry"),
-        "REBUILDER_TASK_REGISTRIES": _REGISTRY.format(apps, "applications", "myappregistry"),
+        "AzureWebJobsStorage": f"sqlite:{data / 'rebuilder.db'}",
+        "REBUILDER_BASE_REGISTRIES": BASE_ID,
+        "REBUILDER_TASK_REGISTRIES": APP_ID,
         "REBUILDER_TRACK_SECONDS": "2",
     }
 
 
-def make_registries(cloud: LocalCloud, ids: str) -> list[Registry]:
+def make_registries(cloud: LocalCloud, ids: str, location: str) -> list[Registry]:
     """Make the registries of a setting, unless they are there."""
     made = []
     for resource_id in ids.replace(",", " ").split():
@@ -59,50 +65,105 @@ def make_registries(cloud: LocalCloud, ids: str) -> list[Registry]:
                 subscription_id=subscription,
                 resource_group=group,
                 name=name,
-                location="westeurope",
+                location=location,
             )
         made.append(registry)
     return made
 
 
+def write_environment(file: Path, values: Mapping[str, str]) -> None:
+    """Write what a shell sources: readable by its user only, for it holds keys."""
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    lines.append(f'export PATH={shlex.quote(os.pathsep.join(commands()))}{os.pathsep}"$PATH"')
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     """Run until Ctrl-C."""
+    parser = argparse.ArgumentParser(description="Run local cloud and Functions host.")
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        type=_mapping,
+        metavar="URL=FOLDER",
+        help="serve a git address, or any build context, from a folder or a repository of yours;"
+        " may be repeated",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT / ".rebuilder",
+        metavar="FOLDER",
+        help="where everything is kept (.rebuilder)",
+    )
+    options = parser.parse_args()
+    data: Path = options.data
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for noisy in ("azure", "httpx", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
-    settings = read_settings()
-    with LocalCloud(DATA / "cloud") as cloud:
+    settings = read_settings(data)
+    sample = data / "acr-build-helloworld-node"
+    if not sample.exists():
+        fork(sample)
+    file = data / "environment"
+    with LocalCloud(data / "cloud", node=node_for_images()) as cloud:
         os.environ.update(cloud.environment())
-        bases = make_registries(cloud, settings["REBUILDER_BASE_REGISTRIES"])
-        tasks = make_registries(cloud, settings["REBUILDER_TASK_REGISTRIES"])
+        cloud.create_subscription(SUBSCRIPTION, "Contoso")
+        bases = make_registries(cloud, settings["REBUILDER_BASE_REGISTRIES"], BASE_REGION)
+        tasks = make_registries(cloud, settings["REBUILDER_TASK_REGISTRIES"], APP_REGION)
         cloud.authorize_rebuilder(bases, tasks)
-        cloud.map_context(CONTEXT, SAMPLE)
-        exports = {**cloud.environment(cloud.developer), **settings}
-        file = DATA / "environment"
-        file.touch(mode=0o600)
-        file.write_text(
-            "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items()),
-            encoding="utf-8",
+        cloud.map_context(REPOSITORY, sample, TOKEN)
+        for url, folder in options.map:
+            cloud.map_context(url, folder)
+        write_environment(
+            file,
+            {
+                **cloud.environment(cloud.developer),
+                **settings,
+                **cli_environment(data / "azure"),
+                **NAMES,
+            },
         )
-        with FunctionsHost(ROOT, settings, data=DATA, require_keys=False) as host:
-            for base in bases:
-                cloud.eventgrid.subscribe(base, "rebuilder", host.eventgrid_url("image_pushed"))
-            sys.stdout.write(
-                f"\nFunctions host: {host.url}\n"
-                f"Base registries: {', '.join(r.login_server for r in bases)}\n"
-                f"Task registries: {', '.join(r.login_server for r in tasks)}\n"
-                f"Admin user of {bases[0].name}: {bases[0].name} {bases[0].admin_password}\n"
-                f"Bad days (admin API): {cloud.admin_url}\n"
-                f"In another shell:  . {file.relative_to(Path.cwd(), walk_up=True)}\n"
-                "Ctrl-C ends both.\n\n"
-            )
-            sys.stdout.flush()
-            done.wait()
-        file.unlink()
+        try:
+            with FunctionsHost(ROOT, settings, data=data, require_keys=False) as host:
+                for base in bases:
+                    cloud.eventgrid.subscribe(base, "rebuilder", host.eventgrid_url("image_pushed"))
+                sys.stdout.write(
+                    f"\nFunctions host: {host.url}\n"
+                    f"Base registries: {', '.join(r.login_server for r in bases)}\n"
+                    f"Task registries: {', '.join(r.login_server for r in tasks)}\n"
+                    f"Admin user of {bases[0].name}: {bases[0].name} {bases[0].admin_password}\n"
+                    f"Bad days (admin API): {cloud.admin_url}\n"
+                    f"The tutorial's sample, served as {REPOSITORY}:\n"
+                    f"  {_shown(sample)}\n"
+                    f"In another shell, then az login --identity, and az as usual:\n"
+                    f"  . {_shown(file)}\n"
+                    "Ctrl-C ends both.\n\n"
+                )
+                sys.stdout.flush()
+                done.wait()
+        finally:
+            file.unlink()
     return 0
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd(), walk_up=True)
+
+
+def _mapping(text: str) -> tuple[str, Path]:
+    url, separator, folder = text.rpartition("=")
+    if not separator or not url:
+        raise argparse.ArgumentTypeError(f"{text!r} is not URL=FOLDER")
+    if not Path(folder).is_dir():
+        raise argparse.ArgumentTypeError(f"{folder!r} is not a folder")
+    return url, Path(folder)
 
 
 if __name__ == "__main__":

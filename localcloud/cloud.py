@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import shutil
 import time
 import uuid
 from collections.abc import Iterable
@@ -30,8 +32,11 @@ from localcloud.network import Network
 from localcloud.registry import RegistryService
 from localcloud.registry.service import HUB_HOSTS
 from localcloud.roles import Permission, Role, Roles
-from localcloud.state import Json, Registry, Resource, State
+from localcloud.state import Json, Registry, Resource, State, azure_time
 from localcloud.tokens import Tokens
+
+# Where tools/azurite.py puts Node.js on a machine that has none.
+_OWN_NODE = Path(__file__).resolve().parent.parent / ".tools" / "node" / "bin"
 
 type BuilderName = Literal["auto", "buildah", "embedded"]
 
@@ -199,7 +204,13 @@ class LocalCloud:
         host = login_server or f"{name.lower()}.azurecr.io"
         settings = {"adminUserEnabled": True, **properties}
         registry = Registry(
-            subscription_id, resource_group, name, location, host, properties=settings
+            subscription_id,
+            resource_group,
+            name,
+            location,
+            host,
+            properties=settings,
+            created=azure_time(self.clock.now()),
         )
         self.state.add(registry)
         return registry
@@ -251,6 +262,17 @@ def rebuilder_role() -> Role:
     )
     key = str(uuid.uuid5(uuid.NAMESPACE_URL, given["Name"]))
     return Role(key, given["Name"], given["Description"], (permission,), built_in=False)
+
+
+def node_for_images(builder: BuilderName = "auto") -> Path | None:
+    """Return a Node.js program that images may hold; None if nothing could run it.
+
+    Args:
+        builder: Who builds; the embedded builder's images are not run.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", ""), str(_OWN_NODE)])
+    node = shutil.which("node", path=path)
+    return Path(node) if node and _choose(builder) == "buildah" else None
 
 
 def _choose(builder: BuilderName) -> Literal["buildah", "embedded"]:

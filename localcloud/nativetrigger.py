@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from localcloud.clock import Clock
 from localcloud.network import Loop
-from localcloud.state import Json, Registry, Run, State, Task, azure_time
+from localcloud.state import Json, Registry, Run, State, Task, azure_time, platform_of
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,6 @@ class NativeTrigger:
         now = azure_time(self._clock.now())
         run_id = self._state.next_run_id(registry)
         step = task.properties["step"]
-        platform = task.properties.get("platform") or {}
         properties: Json = {
             "runId": run_id,
             "status": "Queued",
@@ -143,7 +142,7 @@ class NativeTrigger:
             "runType": "AutoBuild" if step.get("type") == "Docker" else "AutoRun",
             "task": task.name,
             "imageUpdateTrigger": {"id": str(uuid.uuid4()), "timestamp": now, "images": [image]},
-            "platform": {"os": "linux", "architecture": "amd64"} | platform,
+            "platform": platform_of(task.properties.get("platform")),
             "agentConfiguration": {"cpu": 2},
             "provisioningState": "Succeeded",
             "isArchiveEnabled": False,

@@ -87,11 +87,23 @@ class Replication:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+def platform_of(given: Json | None) -> Json:
+    """Return what a run's platform is: Linux on amd64, unless somebody said otherwise.
+
+    Azure spells an operating system as its enumeration does, whatever the client wrote.
+    Source: the OS enumeration of the Tasks API, and the tutorial's table of runs.
+    """
+    said = {name: value for name, value in (given or {}).items() if value}
+    platform = {"os": "Linux", "architecture": "amd64", **said}
+    return {**platform, "os": str(platform["os"]).capitalize()}
+
+
 @dataclass(slots=True)
 class Registry:
     """An Azure container registry, with what ARM tells of it.
 
     `properties` is what a client set, in ARM's wire form; the service adds the rest.
+    `created` is when it was made, in ARM's wire form.
     """
 
     subscription_id: str
@@ -102,7 +114,7 @@ class Registry:
     sku: str = "Premium"
     properties: Json = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    created: str = "2026-01-01T00:00:00.0000000Z"
+    created: str = ""
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     tasks: dict[str, Task] = field(default_factory=dict)  # by lower-case name
     runs: dict[str, Run] = field(default_factory=dict)  # by run id, oldest first
@@ -122,6 +134,13 @@ class Registry:
     def admin_enabled(self) -> bool:
         """Whether the admin user may sign in."""
         return bool(self.properties.get("adminUserEnabled"))
+
+    @property
+    def takes_arm_tokens(self) -> bool:
+        """Whether a token for ARM signs in to the registry as well."""
+        policies = self.properties.get("policies") or {}
+        policy = policies.get("azureADAuthenticationAsArmPolicy") or {}
+        return str(policy.get("status", "enabled")).lower() == "enabled"
 
     @property
     def abac(self) -> bool:

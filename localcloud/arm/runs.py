@@ -13,7 +13,7 @@ from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.filters import parse_filter
 from localcloud.arm.registries import REGISTRY
 from localcloud.arm.tasks import VERSIONS, check_timeout
-from localcloud.state import Json, Registry, Run, azure_time
+from localcloud.state import Json, Registry, Run, azure_time, platform_of
 
 if TYPE_CHECKING:
     from localcloud.arm.app import Arm, Handler
@@ -67,7 +67,6 @@ def schedule(arm: Arm, registry: Registry, body: Json, caller: str) -> Run:
         "createTime": now,
         "provisioningState": "Succeeded",
         "isArchiveEnabled": bool(body.get("isArchiveEnabled")),
-        "platform": {"os": "linux", "architecture": "amd64"},
         "agentConfiguration": {"cpu": 2},
         "outputImages": [],
         **_kind(registry, body),
@@ -92,11 +91,10 @@ def _kind(registry: Registry, body: Json) -> Json:
         if task.properties.get("status") == "Disabled":
             raise ArmError(400, "TaskDisabled", f"The task {name} is disabled.")
         override = body.get("overrideTaskStepProperties") or {}
-        platform = {k: v for k, v in (task.properties.get("platform") or {}).items() if v}
         return {
             "runType": "QuickRun",
             "task": task.name,
-            "platform": {"os": "linux", "architecture": "amd64", **platform},
+            "platform": platform_of(task.properties.get("platform")),
             "updateTriggerToken": override.get("updateTriggerToken"),
         }
     required = _REQUIRED.get(str(kind))
@@ -107,7 +105,7 @@ def _kind(registry: Registry, body: Json) -> Json:
         raise ArmError(400, "InvalidRequest", f"{' and '.join(missing)} are required.")
     check_timeout(body.get("timeout"))
     run_type = "QuickBuild" if kind == "DockerBuildRequest" else "QuickRun"
-    return {"runType": run_type, "platform": body["platform"]}
+    return {"runType": run_type, "platform": platform_of(body["platform"])}
 
 
 def _schedule(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
