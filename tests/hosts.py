@@ -199,12 +199,18 @@ def git_host(repos: dict[str, MemoryRepo]) -> App:
     return cast("App", make_wsgi_chain(backend))
 
 
-def real_git_host(folder: Path, repos: dict[str, MemoryRepo]) -> App:
-    """Return an app that serves repositories by git's own program, with protocol 2 and filters."""
+def real_git_host(folder: Path, repos: dict[str, MemoryRepo], *, leaves_out: bool = True) -> App:
+    """Return an app that serves repositories by git's own program, in its protocol 2.
+
+    Args:
+        folder: Where they are put.
+        repos: The repositories, by name.
+        leaves_out: Whether the host knows filters.
+    """
 
     def app(environ: Environ, start: Start) -> Iterable[bytes]:
         for name, repo in repos.items():
-            _copy(repo, folder / name)
+            _copy(repo, folder / name, leaves_out=leaves_out)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         names = ("PATH_INFO", "QUERY_STRING", "REQUEST_METHOD", "CONTENT_TYPE")
         done = subprocess.run(
@@ -233,7 +239,7 @@ def real_git_host(folder: Path, repos: dict[str, MemoryRepo]) -> App:
     return app
 
 
-def _copy(repo: MemoryRepo, folder: Path) -> None:
+def _copy(repo: MemoryRepo, folder: Path, *, leaves_out: bool) -> None:
     """Put a repository where git finds it, as it is now."""
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -245,7 +251,7 @@ def _copy(repo: MemoryRepo, folder: Path) -> None:
             disk.refs[ref] = repo.refs[ref]
         disk.refs.set_symbolic_ref(b"HEAD", b"refs/heads/main")  # type: ignore[arg-type] # bytes
         config = disk.get_config()
-        config.set("uploadpack", "allowFilter", value=True)
+        config.set("uploadpack", "allowFilter", value=leaves_out)
         config.write_to_path()
 
 

@@ -87,7 +87,6 @@ class _Forward:
         self._start = next((made for magic, made in _MAGIC if head.startswith(magic)), _Plain)
         self._decoder: _AnyDecoder = self._start()
         self._ready = b""
-        self._last = b""
         self._position = 0
 
     def tell(self) -> int:
@@ -95,12 +94,12 @@ class _Forward:
         return self._position
 
     def seek(self, position: int) -> int:
-        """Go on; or one byte back, as tarfile does to look whether a member is whole."""
-        if position == self._position - 1 and self._last:
-            self._ready = self._last + self._ready
-            self._last = b""
-            self._position -= 1
-        elif position < self._position:
+        """Go on, as far as there is anything.
+
+        Raises:
+            SourceUnavailable: A member's size leads backwards.
+        """
+        if position < self._position:
             raise SourceUnavailable("the archive leads backwards")
         while self._position < position:
             if not self._some(min(position - self._position, _CHUNK)):
@@ -145,7 +144,6 @@ class _Forward:
         self._position += len(part)
         if self._position > self._limits.unpacked:
             raise SourceUnavailable(f"the archive unpacks to over {self._limits.unpacked} bytes")
-        self._last = part[-1:]
         return part
 
 

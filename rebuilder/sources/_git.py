@@ -6,6 +6,7 @@ its limits. Only the newest state is fetched, into a folder that is gone afterwa
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import stat
 import tempfile
@@ -19,7 +20,7 @@ from typing import IO, Any, Self
 from dulwich.client import AbstractHttpGitClient
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
-from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
 from rebuilder.core.contexts import GitContext
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
@@ -28,7 +29,10 @@ from rebuilder.sources._http import Answer, Deadline, authority
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Found, Tools, basic
 
+log = logging.getLogger(__name__)
+
 _LINKS = 40
+_SINGLE = 4
 _PEELED = b"^{}"
 # A packet begins with four digits, its length.
 _ERROR_AT, _ERROR = 4, b"ERR "
@@ -79,34 +83,90 @@ class GitHosts:
         Raises:
             SourceUnavailable, TransientError: See BuildSources.
         """
-        limits = self._tools.limits
         wanted = ObjectID(commit.encode("ascii"))
         with _translated(context), tempfile.TemporaryDirectory(prefix="rebuilder-") as folder:
             store = DiskObjectStore.init(Path(folder) / "objects")
-            file, finish, abort = store.add_pack()
             try:
-                with _Client(self._tools, context, deadline) as client:
-                    client.fetch_pack(
-                        b"",
-                        lambda _refs, depth=None: [wanted],  # noqa: ARG005 - its name is fixed
-                        ObjectStoreGraphWalker([], lambda _: [], set()),
-                        file.write,
-                        depth=1,
-                        # No list of branches: what is wanted is known.
-                        ref_prefix=[b"HEAD"],
-                        filter_spec=f"blob:limit={limits.file + 1}".encode("ascii"),
-                    )
-                file.flush()
-                _check(file, self._tools)
-            except BaseException:
-                abort()
-                raise
-            deadline.remaining()
-            finish()
-            try:
-                return Found(_file(store, wanted, path, limits.file), commit)
+                content = self._through(context, store, wanted, path, deadline)
             finally:
                 store.close()
+        return Found(content, commit)
+
+    def _through(
+        self,
+        context: GitContext,
+        store: DiskObjectStore,
+        commit: ObjectID,
+        path: str,
+        deadline: Deadline,
+    ) -> bytes:
+        """Fetch folders first and then what is needed of their files, where a host can do that."""
+        limit = self._tools.limits.file
+        self._fetch(context, store, commit, deadline, depth=1, leave_out="blob:none")
+        # The file, and a link or two on the way to it.
+        for _ in range(_SINGLE):
+            try:
+                return _file(store, commit, path, limit)
+            except _Absent as absent:
+                if not self._fetch_single(context, store, absent.blob, deadline):
+                    break
+        self._fetch(context, store, commit, deadline, depth=1, leave_out=f"blob:limit={limit + 1}")
+        try:
+            return _file(store, commit, path, limit)
+        except _Absent:
+            # Left out by the host, which was asked to.
+            raise SourceUnavailable(f"{path} is longer than {limit} bytes") from None
+
+    def _fetch_single(
+        self, context: GitContext, store: DiskObjectStore, wanted: ObjectID, deadline: Deadline
+    ) -> bool:
+        """Fetch one file; tell whether the host gave it, and in a size that is read."""
+        try:
+            self._fetch(context, store, wanted, deadline)
+        except SourceUnavailable as error:
+            log.debug("%s gives out no single file: %s", context.url, error)
+            return False
+        return True
+
+    def _fetch(
+        self,
+        context: GitContext,
+        store: DiskObjectStore,
+        wanted: ObjectID,
+        deadline: Deadline,
+        *,
+        depth: int | None = None,
+        leave_out: str = "",
+    ) -> None:
+        """Fetch an object, and all that it consists of, into a store."""
+        file, finish, abort = store.add_pack()
+        try:
+            with _translated(context), _Client(self._tools, context, deadline) as client:
+                client.fetch_pack(
+                    b"",
+                    lambda _refs, depth=None: [wanted],  # noqa: ARG005 - its name is fixed
+                    ObjectStoreGraphWalker([], lambda _: [], set()),
+                    file.write,
+                    depth=depth,
+                    # No list of branches: what is wanted is known.
+                    ref_prefix=[b"HEAD"],
+                    filter_spec=leave_out.encode("ascii") or None,
+                )
+            file.flush()
+            _check(file, self._tools)
+        except BaseException:
+            abort()
+            raise
+        deadline.remaining()
+        finish()
+
+
+class _Absent(Exception):
+    """A file is not in the store."""
+
+    def __init__(self, blob: ObjectID) -> None:
+        super().__init__(blob)
+        self.blob = blob
 
 
 def _check(file: IO[bytes], tools: Tools) -> None:
@@ -224,7 +284,7 @@ def _translated(context: GitContext) -> Iterator[None]:
         raise TransientError(f"fetch {context.url}: the answer breaks off") from None
     except GitProtocolError as error:
         words = " ".join(str(error).split())[:200]
-        raise SourceUnavailable(f"fetch {context.url}: the git host says: {words}") from None
+        raise SourceUnavailable(f"fetch {context.url}: {words}") from None
     except (NotGitRepository, ValueError, KeyError, IndexError, TypeError, AssertionError) as error:
         name = type(error).__name__
         raise SourceUnavailable(f"fetch {context.url}: no git repository ({name})") from None
@@ -247,20 +307,23 @@ def _file(store: DiskObjectStore, commit: ObjectID, path: str, limit: int) -> by
             raise SourceUnavailable(f"there is no file {'/'.join(parts)} in the repository")
         if not stat.S_ISLNK(mode):
             break
-        link = store[found].as_raw_string().decode("utf-8", "surrogateescape")
+        link = _object(store, found).as_raw_string().decode("utf-8", "surrogateescape")
         parts = _target(parts[: depth - 1], link, parts[depth:])
     else:
         raise SourceUnavailable(f"{path}: too many links")
     if depth < len(parts) or not stat.S_ISREG(mode):
         raise SourceUnavailable(f"{'/'.join(parts)} is no file of the repository")
-    try:
-        blob = store[found]
-    except KeyError:
-        # Left out by the host, which was asked to.
-        raise SourceUnavailable(f"{path} is longer than {limit} bytes") from None
+    blob = _object(store, found)
     if not isinstance(blob, Blob) or blob.raw_length() > limit:
         raise SourceUnavailable(f"{path} is longer than {limit} bytes")
     return blob.as_raw_string()
+
+
+def _object(store: DiskObjectStore, wanted: ObjectID) -> ShaFile:
+    try:
+        return store[wanted]
+    except KeyError:
+        raise _Absent(wanted) from None
 
 
 def _walk(

@@ -75,7 +75,8 @@ class Guard:
             SourceUnavailable: One of them may not be asked, or the name does not exist.
             TransientError: The name cannot be resolved now.
         """
-        name = host if port == HTTPS else f"{host}:{port}"
+        written = f"[{host}]" if ":" in host else host
+        name = written if port == HTTPS else f"{written}:{port}"
         try:
             found = self._resolve(host, port)
         except socket.gaierror as error:

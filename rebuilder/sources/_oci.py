@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 from rebuilder.core.contexts import OciContext, file_path, public_address
 from rebuilder.core.references import digest_problem
-from rebuilder.errors import SourceUnavailable
+from rebuilder.errors import Denied, SourceUnavailable
 from rebuilder.sources._answers import problem
 from rebuilder.sources._archives import read_member
 from rebuilder.sources._http import Deadline
@@ -168,7 +168,7 @@ class Artifacts:
         # Secrets go to the registry itself alone, wherever it says that tokens are given out.
         own = urlsplit(realm).netloc.lower() == context.registry
         shown = self._tools.credentials.get(context.registry) if own else None
-        identity = self._registry_token(context.registry) if own and shown is None else None
+        identity = self._identity(context.registry) if own and shown is None else None
         if identity:
             exchange = f"https://{context.registry}/oauth2/exchange"
             form = {"grant_type": "access_token", "service": service, "access_token": identity}
@@ -180,6 +180,12 @@ class Artifacts:
             address = f"{realm}?{urlencode(asked)}"
             token = self._token(address, what, deadline, context, authorization=header)
         return f"Bearer {token}"
+
+    def _identity(self, host: str) -> str | None:
+        try:
+            return self._registry_token(host)
+        except Denied as error:
+            raise SourceUnavailable(str(error)) from error
 
     def _token(
         self,

@@ -15,8 +15,10 @@ from rebuilder.errors import SourceUnavailable
 _HEADER = struct.Struct(">4sII")
 _OFFSET_DELTA, _REFERENCE_DELTA = 6, 7
 _MORE = 0x80
-_CHUNK = 64 * 1024
+# Small, because what follows an object is handed back by copying it.
+_CHUNK = 4 * 1024
 _SIZES = 20
+_PIECE = 64 * 1024
 
 
 def check_pack(pack: IO[bytes], *, object_limit: int, unpacked_limit: int, entries: int) -> None:
@@ -97,7 +99,7 @@ class _Reader:
                 given = decoder.unconsumed_tail or self.take(1) + self._ready
                 if not decoder.unconsumed_tail:
                     self._ready = b""
-                piece = decoder.decompress(given, _CHUNK)
+                piece = decoder.decompress(given, _PIECE)
                 found += len(piece)
                 head = (head + piece)[:_SIZES] if len(head) < _SIZES else head
                 if found > size:

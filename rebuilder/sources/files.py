@@ -73,7 +73,8 @@ class HostedSources:
         ca_bundle: str = "",
         resolve: Resolver = socket.getaddrinfo,
     ) -> None:
-        http = Http(Guard(hosts, private_hosts, resolve), ca_bundle)
+        self._guard = Guard(hosts, private_hosts, resolve)
+        http = Http(self._guard, ca_bundle)
         self._tools = Tools(http, limits, Credentials(credentials))
         self._github_hosts = frozenset({GITHUB, *github_hosts})
         self._github = GitHub(self._tools)
@@ -132,6 +133,8 @@ class HostedSources:
                 raise SourceUnavailable("the task has no context, so it has no files")
 
     def _of_git(self, context: GitContext, path: str, deadline: Deadline) -> Found:
+        # Of GitHub another host is asked, which is nobody's to list.
+        self._guard.check_host(context.host)
         host = self._github if context.host in self._github_hosts else self._git()
         commit = host.revision(context, deadline)
         if (kept := self._files.get((context.url, commit, path))) is not None:

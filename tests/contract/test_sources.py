@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dulwich.objects import S_IFGITLINK, Commit
 from dulwich.repo import MemoryRepo
 
 from rebuilder.errors import SourceUnavailable, Throttled, TransientError
-from rebuilder.settings import SourceCredential
+from rebuilder.settings import Settings, SourceCredential
 from rebuilder.sources.files import HostedSources
 from tests import hosts
 from tests.hosts import Hosts
@@ -64,6 +66,10 @@ def _repo() -> MemoryRepo:
             "up": (hosts.LINK, b"../Dockerfile"),
             "loop": (hosts.LINK, b"loop"),
             "folder": (hosts.LINK, b"app"),
+            **{f"l{n}": (hosts.LINK, f"l{n + 1}".encode()) for n in range(9)},
+            "l9": (hosts.LINK, b"link"),
+            "long": (hosts.LINK, b"l8"),
+            "longer": (hosts.LINK, b"l0"),
             "big": b"x" * 3000,
         },
     )
@@ -184,21 +190,70 @@ def test_an_unchanged_branch_of_github_is_told_in_brief(
     assert paths == ["commits", "contents", "commits"]
 
 
-@pytest.mark.parametrize(
-    ("path", "content"), [("link", b"FROM inner\n"), ("folder/Dockerfile", b"FROM inner\n")]
-)
+@pytest.mark.parametrize("kind", ["dulwich", pytest.param("git", marks=pytest.mark.needs("git"))])
+@pytest.mark.parametrize("path", ["link", "folder/Dockerfile", "long", "longer"])
 def test_links_inside_of_a_repository(
-    net: Hosts, sources: Made, repo: MemoryRepo, path: str, content: bytes
+    net: Hosts, sources: Made, repo: MemoryRepo, path: str, kind: str, tmp_path: Path
 ) -> None:
     """A link to a file, or of a folder on the way, is followed."""
-    net.mount("git.example.com", hosts.git_host({"app.git": repo}))
+    repos = {"app.git": repo}
+    real = kind == "git"
+    app = hosts.real_git_host(tmp_path / "git", repos) if real else hosts.git_host(repos)
+    net.mount("git.example.com", app)
 
-    assert sources().read("https://git.example.com/app.git", path).content == content
+    read = sources().read("https://git.example.com/app.git", path)
+    assert read.content == b"FROM inner\n"
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("leaves_out", [True, False])
+def test_what_is_fetched_of_a_repository(
+    net: Hosts,
+    sources: Made,
+    repo: MemoryRepo,
+    tmp_path: Path,
+    leaves_out: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Of a host that can leave files out, folders are fetched and then one file."""
+    app = hosts.real_git_host(tmp_path / "git", {"app.git": repo}, leaves_out=leaves_out)
+    net.mount("git.example.com", app)
+    sources().read("https://git.example.com/app.git", "Dockerfile")
+
+    # Each fetch asks what the host can do, for its HEAD, and then for what it wants.
+    fetches = net.seen("git.example.com").count("/app.git/info/refs?service=git-upload-pack") - 1
+    assert fetches == (2 if leaves_out else 1)
+
+
+@pytest.mark.needs("git")
+def test_a_host_that_gives_out_no_single_file(
+    net: Hosts, sources: Made, repo: MemoryRepo, tmp_path: Path
+) -> None:
+    """A host that leaves files out and does not give them out singly is asked for everything."""
+    app = hosts.real_git_host(tmp_path / "git", {"app.git": repo})
+
+    def picky(environ: hosts.Environ, start: hosts.Start) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        if b"0032want" in body and b"deepen" not in body:
+            start("200 OK", [("Content-Type", "application/x-git-upload-pack-result")])
+            return [b"0010ERR not that"]
+        return app(environ, start)
+
+    net.mount("git.example.com", picky)
+
+    read = sources().read("https://git.example.com/app.git", "Dockerfile")
+    assert read.content == b"FROM one\n"
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("up", "outside"), ("loop", "too many links"), ("Dockerfile/x", "no file")],
+    [
+        ("up", "outside"),
+        ("loop", "too many links"),
+        ("Dockerfile/x", "no file"),
+        ("app", "no file"),
+        ("link/x", "no file"),
+    ],
 )
 def test_links_that_lead_nowhere(
     net: Hosts, sources: Made, repo: MemoryRepo, path: str, reason: str
@@ -422,6 +477,97 @@ def test_a_commit_that_a_git_host_does_not_know(
     net.mount("git.example.com", hosts.real_git_host(tmp_path / "git", {"app.git": repo}))
     with pytest.raises(SourceUnavailable, match="not our ref"):
         sources().read(f"https://git.example.com/app.git#{'0' * 39}1", "Dockerfile")
+
+
+@pytest.mark.parametrize("what", ["tag", "tree", "module"])
+def test_commits_that_are_none(net: Hosts, sources: Made, repo: MemoryRepo, what: str) -> None:
+    """A full id may be that of a tag; what is no commit and no file is told as such."""
+    net.mount("git.example.com", hosts.git_host({"app.git": repo}))
+    made = sources()
+    address = "https://git.example.com/app.git"
+    head = repo.object_store[repo.refs[b"refs/heads/main"]]  # type: ignore[index] # the same
+    assert isinstance(head, Commit)
+    if what == "tag":
+        tag = repo.refs[b"refs/tags/v1"].decode()  # type: ignore[index] # the same
+        assert made.read(f"{address}#{tag}", "Dockerfile").content == b"FROM one\n"
+        return
+    if what == "tree":
+        repo.refs[b"refs/heads/tree"] = head.tree  # type: ignore[index] # the same
+    module = (S_IFGITLINK, b"1" * 40)
+    hosts.commit(repo, {"module": module}, b"refs/heads/module")
+    with pytest.raises(SourceUnavailable, match=r"commit is none|no file"):
+        made.read(f"{address}#{what}", "module")
+
+
+def test_a_folder_of_azure_repos_or_a_link(net: Hosts, sources: Made, repo: MemoryRepo) -> None:
+    """Azure Repos says what is a folder and what is a link, and follows none."""
+    net.mount("dev.azure.com", hosts.azure_repos({"org/app/app": repo}))
+    address = "https://dev.azure.com/org/app/_git/app"
+    for path, text in (("app", "no file"), ("link", "a link")):
+        with pytest.raises(SourceUnavailable, match=text):
+            sources().read(address, path)
+
+
+def test_branches_with_like_names(net: Hosts, sources: Made, repo: MemoryRepo) -> None:
+    """A branch is known by its whole name, not by its beginning."""
+    hosts.commit(repo, {"Dockerfile": b"FROM other\n"}, b"refs/heads/mainly")
+    net.mount("dev.azure.com", hosts.azure_repos({"org/app/app": repo}))
+    address = "https://dev.azure.com/org/app/_git/app#main"
+
+    assert sources().read(address, "Dockerfile").content == b"FROM one\n"
+
+
+def test_a_github_without_entity_tags(net: Hosts, sources: Made, repo: MemoryRepo) -> None:
+    """A branch is asked for anew where the host gives no tag to ask by."""
+    app = hosts.github({"team/app": repo})
+
+    def bare(environ: hosts.Environ, start: hosts.Start) -> Iterable[bytes]:
+        return app(environ, lambda status, _: start(status, []))
+
+    net.mount("api.github.com", bare)
+    made = sources()
+
+    assert made.read(GITHUB, "Dockerfile") == made.read(GITHUB, "Dockerfile")
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        (lambda pack: pack[:-60], "does not match length"),
+        (lambda pack: pack.replace(b"PACK", b"JUNK"), "no pack"),
+        # A pack ends with its own checksum.
+        (lambda pack: pack[:-6] + b"\0\0" + pack[-4:], "no git repository"),
+    ],
+)
+def test_packs_that_are_broken(
+    net: Hosts,
+    sources: Made,
+    repo: MemoryRepo,
+    tmp_path: Path,
+    changed: Callable[[bytes], bytes],
+    text: str,
+) -> None:
+    """A pack that is cut, is none or is not what it says is never used."""
+    app = hosts.real_git_host(tmp_path / "git", {"app.git": repo})
+
+    def broken(environ: hosts.Environ, start: hosts.Start) -> Iterable[bytes]:
+        body = b"".join(app(environ, start))
+        return [changed(body) if b"PACK" in body else body]
+
+    net.mount("git.example.com", broken)
+    with pytest.raises((SourceUnavailable, TransientError), match=text):
+        sources().read("https://git.example.com/app.git", "Dockerfile")
+
+
+def test_sources_by_the_settings() -> None:
+    """The settings decide on hosts; nobody is asked before a file is wanted."""
+    made = HostedSources.from_settings(
+        Settings(frozenset(), (), "", source_hosts=("git.example.com",))
+    )
+    with pytest.raises(SourceUnavailable, match="REBUILDER_SOURCE_HOSTS"):
+        made.read(GITHUB, "Dockerfile")
+    made.close()
 
 
 # What has no files.

@@ -14,7 +14,7 @@ import pytest
 from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from rebuilder.azure.identity import credential, registry_tokens
-from rebuilder.errors import SourceUnavailable, TransientError
+from rebuilder.errors import Denied, SourceUnavailable, TransientError
 from rebuilder.settings import SourceCredential
 from rebuilder.sources.files import HostedSources
 from tests import hosts, images
@@ -210,6 +210,17 @@ def test_an_identity_is_exchanged(net: Hosts, sources: Made) -> None:
             "scope": ["repository:context:pull"],
         },
     ]
+
+
+def test_an_identity_that_is_none(net: Hosts, sources: Made) -> None:
+    """Without an identity the artifact cannot be had, and asking again does not help."""
+
+    def identity(host: str) -> str:
+        raise Denied(f"no identity for {host}")
+
+    net.mount(HOST, registry(token="Bearer t", challenge=bearer()))
+    with pytest.raises(SourceUnavailable, match=f"no identity for {HOST}"):
+        sources(registry_token=identity).read(CONTEXT, "Dockerfile")
 
 
 def test_secrets_go_to_no_other_realm(net: Hosts, sources: Made) -> None:

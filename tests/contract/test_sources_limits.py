@@ -18,6 +18,9 @@ import pytest
 
 from localcloud.network import Network
 from rebuilder.errors import SourceUnavailable, TransientError
+from rebuilder.sources._cache import Recent
+from rebuilder.sources._guard import Guard
+from rebuilder.sources._http import Deadline, Http
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources
@@ -79,6 +82,9 @@ def resolver(*addresses: str) -> Callable[[str, int], list[Any]]:
         "https://example.com/x.tgz",
         "https://git.example.org/x.git",
         "https://files.example.com:8443/x.tgz",
+        "https://github.com/a/b.git",
+        "https://api.github.com/a/b.git",
+        "https://dev.azure.com/a/b/_git/c",
         "https://github.com.example.com/a/b.git",
         "oci://example.com/a:b",
         "https://azurecr.io/x.tgz",
@@ -87,7 +93,7 @@ def resolver(*addresses: str) -> Callable[[str, int], list[Any]]:
 def test_a_host_that_is_not_listed_is_not_asked(net: Hosts, sources: Made, context: str) -> None:
     """Only listed hosts are asked, and the message names the setting."""
     with pytest.raises(SourceUnavailable, match="add it to REBUILDER_SOURCE_HOSTS"):
-        sources(("*.azurecr.io",)).read(context, "Dockerfile")
+        sources(("*.azurecr.io",), private_hosts=()).read(context, "Dockerfile")
     assert net.requests == []
 
 
@@ -136,6 +142,19 @@ def test_an_address_in_place_of_a_name(sources: Made, host: str) -> None:
     """A private address that is listed as a public host is refused."""
     with pytest.raises(SourceUnavailable, match="REBUILDER_SOURCE_PRIVATE_HOSTS"):
         sources((host,), private_hosts=()).read(f"https://{host}/x.tgz", "Dockerfile")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "port"),
+    [("[::1]:8443", "::1", 8443), ("127.0.0.1", "127.0.0.1", 443), ("a.b:1", "a.b", 1)],
+)
+def test_private_hosts_have_ports(pattern: str, name: str, port: int) -> None:
+    """A host is listed with its port, and then may be private; on other ports it may not."""
+    guard = Guard((), (pattern,), resolver("::1" if ":" in name else "127.0.0.1"))
+
+    assert len(guard.addresses(name, port)) == 1
+    with pytest.raises(SourceUnavailable, match="private address"):
+        guard.addresses(name, port + 1)
 
 
 @pytest.mark.parametrize(
@@ -399,6 +418,44 @@ def test_a_host_that_drips_before_its_answer(net: Hosts, sources: Made, stage: s
         listener.close()
 
 
+def test_a_connection_that_is_used_again_has_a_new_time(net: Hosts) -> None:
+    """A connection that was kept open for the next request is cut by that one's time."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        plain, _ = listener.accept()
+        with plain, net.tls.wrap_socket(plain, server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            connection.recv(65536)
+            try:
+                while not net.stopped.wait(0.02):
+                    connection.sendall(b"H")
+            except (OSError, ssl.SSLError):
+                return
+
+    def resolve(host: str, port: int) -> list[Any]:
+        del host, port
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())]
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    http = Http(Guard((), HERE, resolve), str(net.ca_bundle))
+    try:
+        with Deadline(20, "first") as first, http.ask(FILES, first, "first") as answer:
+            assert answer.body(10) == b"ok"
+        with (
+            Deadline(0.3, "second") as second,
+            pytest.raises(TransientError, match="second took longer"),
+        ):
+            http.ask(FILES, second, "second")
+    finally:
+        http.close()
+        net.stopped.set()
+        thread.join()
+        listener.close()
+
+
 # Archives.
 
 
@@ -422,6 +479,13 @@ def test_an_archive_in_two_streams(net: Hosts, sources: Made) -> None:
     made = gzip.compress(plain[:700]) + gzip.compress(plain[700:])
 
     assert archive(net, sources, made) == b"FROM one\n"
+
+
+def test_an_archive_without_an_end(net: Hosts, sources: Made) -> None:
+    """An archive may end after its last member; what pads a gzip stream is no part of it."""
+    made = gzip.compress(_header(4) + b"FROM".ljust(512, b"\0")) + bytes(100)
+
+    assert archive(net, sources, made) == b"FROM"
 
 
 def test_the_last_of_equal_names_counts(net: Hosts, sources: Made) -> None:
@@ -482,6 +546,8 @@ def _header(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
         (_header(1 << 40, tarfile.GNUTYPE_LONGNAME), "longer than 1000"),
         (_header(1 << 40, tarfile.XHDTYPE), "longer than 1000"),
         (_header(900), "cannot be read"),
+        (_header(-4096), "archive"),
+        (_header(0) + _header(-600), "archive"),
         (hosts.tar(*((f"f{n}", b"") for n in range(60))), "more than 50 entries"),
         (b"no archive at all", "cannot be read"),
         (b"", "cannot be read"),
@@ -496,6 +562,41 @@ def test_archives_made_to_harm(net: Hosts, sources: Made, content: bytes, text: 
     """Bombs, broken archives and what is none end with a reason."""
     with pytest.raises(SourceUnavailable, match=text):
         archive(net, sources, content)
+
+
+def test_a_file_that_a_folder_replaced(net: Hosts, sources: Made) -> None:
+    """A name is what it was last; a file that a folder replaced is none."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        file, folder = tarfile.TarInfo("Dockerfile"), tarfile.TarInfo("Dockerfile")
+        file.size, folder.type = 4, tarfile.DIRTYPE
+        tar.addfile(file, io.BytesIO(b"FROM"))
+        tar.addfile(folder)
+    with pytest.raises(SourceUnavailable, match="no file Dockerfile"):
+        archive(net, sources, made.getvalue())
+
+
+def test_names_that_fill_the_memory(net: Hosts, sources: Made) -> None:
+    """Names are kept, so they have a limit, too."""
+    content = hosts.tar(*((f"{n}" + "n" * 90_000, b"") for n in range(400)))
+    limits = Limits(unpacked=100_000_000, file=200_000)
+    net.mount("files.example.com", hosts.answer(content))
+    with pytest.raises(SourceUnavailable, match="more than 100000 entries"):
+        sources(limits=limits).read(FILES, "Dockerfile")
+
+
+def test_the_memory_of_files_is_bounded() -> None:
+    """What was used longest ago is forgotten first."""
+    recent: Recent[str, bytes] = Recent(10)
+    recent.put("a", b"1", 4)
+    recent.put("b", b"2", 4)
+    recent.put("a", b"3", 5)
+    assert recent.get("a") == b"3"
+    recent.put("c", b"4", 4)
+
+    assert (recent.get("a"), recent.get("b"), recent.get("c")) == (b"3", None, b"4")
+    recent.put("d", b"5", 11)
+    assert recent.get("d") is None
 
 
 # Packs.

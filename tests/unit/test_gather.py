@@ -113,6 +113,7 @@ def test_templates_in_arguments_are_filled_in(world: World) -> None:
     world.sources.files[CONTEXT, "Dockerfile"] = b"ARG I\nFROM $I\n"
     known = (Argument("I", "{{.Run.Registry}}/base:1"),)
     unknown = (Argument("I", "alpine:{{.Run.ID}}"),)
+    hidden = (Argument("I", "{{if .Run.Commit}}alpine{{else}}node{{end}}:3"),)
 
     found = look(world.context, built(DockerStep(CONTEXT, "Dockerfile", "", known)))
     assert list(images(said(found, Source.BUILD_FILE))) == ["myapps.azurecr.io/base:1 runtime"]
@@ -123,6 +124,13 @@ def test_templates_in_arguments_are_filled_in(world: World) -> None:
     assert file.images == ()
     assert file.problem is not None
     assert "the id of a run" in file.problem
+    file = said(
+        look(world.context, built(DockerStep(CONTEXT, "Dockerfile", "", hidden))),
+        Source.BUILD_FILE,
+    )
+    assert file.images == ()
+    assert file.problem is not None
+    assert "the commit of a run" in file.problem
 
 
 def test_a_task_file_of_the_context_is_followed(world: World) -> None:

@@ -12,7 +12,7 @@ not guessed; but only where it may change which images are read.
 from __future__ import annotations
 
 from rebuilder.core.taskfile._images import DockerfileReader, images_of
-from rebuilder.core.taskfile._read import read_task_file
+from rebuilder.core.taskfile._read import fill_in, read_task_file
 from rebuilder.core.taskfile._single import single_build
 from rebuilder.core.taskfile._steps import BuildStep, CommandStep, RunContext, TaskFile
 
@@ -22,6 +22,7 @@ __all__ = [
     "DockerfileReader",
     "RunContext",
     "TaskFile",
+    "fill_in",
     "images_of",
     "read_task_file",
     "single_build",

@@ -68,7 +68,7 @@ def separate(content: str) -> tuple[Mapped, Mapped]:
             inside = True
         elif inside and _TOP_LEVEL.match(text):
             inside = False
-        (section if inside else rest).write(f"{text.removesuffix('\r')}\n", number, moving=False)
+        (section if inside else rest).write(f"{text}\n", number)
     return section.mapped(), rest.mapped()
 
 
@@ -149,9 +149,9 @@ def _replaced(rest: Mapped, directive: str, aliases: Aliases, unknowns: Unknowns
     for index, text in enumerate(rest.text.split("\n")):
         line = rest.line(index)
         if index:
-            writer.write("\n", line, moving=False)
+            writer.write("\n", line)
         for piece in _line(text, directive, resolve):
-            writer.write(piece, line, moving=False)
+            writer.write(piece, line)
     return writer.mapped()
 
 

@@ -13,7 +13,7 @@ from rebuilder.core.contexts import file_path
 from rebuilder.core.references import ImageReference
 from rebuilder.core.taskfile import _aliases, _docker, _template, _words, _yaml
 from rebuilder.core.taskfile._steps import BuildStep, CommandStep, RunContext, TaskFile
-from rebuilder.core.taskfile._text import Mapped, Unknowns
+from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns
 from rebuilder.errors import InvalidBuildFile, InvalidReference, SourceUnavailable
 
 _LIMIT = 256 * 1024
@@ -51,12 +51,45 @@ def read_task_file(
     known = _template.Values(run, _values(values_text), given, hidden)
     try:
         rendered, aliases = _prepare(text, known, unknowns)
-    except _template.Hidden as found:
+        reader = _Reader(rendered, aliases, unknowns, windows=run.os == "windows")
+        steps = reader.steps()
+    except Hidden as found:
         where = UnknownImage(found.text, found.line, found.reason)
         return TaskFile((), (where,))
-    reader = _Reader(rendered, aliases, unknowns, windows=run.os == "windows")
-    steps = reader.steps()
     return TaskFile(_with_pushes(steps, reader.pushed, reader.renamed), (), unknowns.all())
+
+
+def fill_in(
+    text: str,
+    *,
+    values: Mapping[str, str] | None = None,
+    hidden: Collection[str] = (),
+    run: RunContext = _NOWHERE,
+) -> tuple[str, tuple[str, ...]]:
+    """Fill in the templates of a text outside of task files, as in a task's build arguments.
+
+    Args:
+        text: The text.
+        values: As in `read_task_file`.
+        hidden: As in `read_task_file`.
+        run: As in `read_task_file`.
+
+    Returns:
+        The text, with stand-ins for what is not known, and why that is not known.
+
+    Raises:
+        InvalidBuildFile: The agent would refuse a template.
+    """
+    given = dict(values or {})
+    unknowns = Unknowns(text, *given.values(), run.registry, run.task)
+    lines = tuple(range(1, text.count("\n") + 2))
+    try:
+        filled = _template.render(
+            Mapped(text, lines), _template.Values(run, {}, given, hidden), unknowns
+        ).text
+    except Hidden as found:
+        return text, (found.reason,)
+    return filled, unknowns.reasons(filled)
 
 
 def _decode(content: bytes, what: str) -> str:
@@ -90,7 +123,7 @@ def _prepare(
         section, rest = _aliases.separate(text)
         if ".Values" in section.text:
             reason = "the agent fills in no values in the alias section"
-            raise _template.Hidden("alias", section.line(0), reason)
+            raise Hidden("alias", section.line(0), reason)
         bare = _template.Values(values.run)
         section = _template.render(section, bare, unknowns)
         whole, aliases = _aliases.replace(section, rest, values.run.os, unknowns)
@@ -205,7 +238,8 @@ class _Reader:
 
     def _docker(self, step: _Step, words: Sequence[str]) -> list[BuildStep | CommandStep]:
         """Follow what a container of docker's own image does with images."""
-        match [word for word in words if word != "docker"]:
+        # The image's entry point puts docker in front of its commands, written or not.
+        match [*(words[1:] if words[:1] == ["docker"] else words)]:
             case ["build", *rest] | ["buildx" | "image" | "builder", "build", *rest]:
                 return [self._build(step, rest)]
             case ["push", *rest] | ["image", "push", *rest]:
@@ -218,15 +252,17 @@ class _Reader:
 
     def _build(self, step: _Step, words: Sequence[str]) -> BuildStep:
         asked = _docker.parse_build(words, step.line)
-        if len(asked.contexts) > 1:
+        # The agent's own scan takes the folder itself where the command names nothing.
+        context = asked.contexts[-1] if asked.contexts else "."
+        tags = tuple(asked.flags.get("tag", [])) + tuple(asked.flags.get("image", []))
+        unknown = [f"the flag {flag} is not known" for flag in asked.unknown]
+        for what in asked.contexts:
+            unknown += self._unknowns.reasons(what)
+        if len(asked.contexts) > 1 and not unknown:
             raise InvalidBuildFile(
                 step.line, f"docker build takes one context, not {len(asked.contexts)}"
             )
-        # The agent's own scan takes the folder itself where the command names nothing.
-        context = "".join(asked.contexts) or "."
-        tags = tuple(asked.flags.get("tag", [])) + tuple(asked.flags.get("image", []))
-        unknown = [f"the flag {flag} is not known" for flag in asked.unknown]
-        for what in (context, asked.last("file"), asked.last("target"), asked.last("platform")):
+        for what in (asked.last("file"), asked.last("target"), asked.last("platform")):
             unknown += self._unknowns.reasons(what)
         if "build-context" in asked.flags:
             unknown.append("--build-context puts other images in place of the Dockerfile's")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rebuilder.core.taskfile._steps import BuildStep, RunContext, TaskFile
 from rebuilder.core.taskfile._template import Values, render
-from rebuilder.core.taskfile._text import Mapped, Unknowns
+from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns
 from rebuilder.core.tasks import DockerStep
 
 
@@ -23,7 +23,11 @@ def single_build(step: DockerStep, run: RunContext) -> TaskFile:
     known = Values(run)
 
     def filled(text: str) -> str:
-        return render(Mapped(text, (1,)), known, unknowns).text
+        lines = tuple(range(1, text.count("\n") + 2))
+        try:
+            return render(Mapped(text, lines), known, unknowns).text
+        except Hidden as found:
+            return unknowns.word(found.text, found.reason, may_be_empty=True)
 
     arguments: dict[str, str] = {}
     unknown: dict[str, str] = {}

@@ -15,7 +15,7 @@ import yaml
 
 from rebuilder.core.taskfile import _yaml
 from rebuilder.core.taskfile._steps import RunContext
-from rebuilder.core.taskfile._text import LIMIT, Mapped, Unknowns, Writer
+from rebuilder.core.taskfile._text import LIMIT, Hidden, Mapped, Unknowns, Writer
 from rebuilder.errors import InvalidBuildFile
 
 _DEPTH = 20
@@ -52,16 +52,6 @@ _LATER = {
     "RegistryName": "the registry of a run",
 }
 _NEVER_EMPTY = frozenset({"ID", "Date", "SharedVolume", "Registry", "RegistryName"})
-
-
-class Hidden(Exception):
-    """What decides on the shape of the file is not known."""
-
-    def __init__(self, text: str, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.text = text
-        self.line = line
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +122,7 @@ def _write(nodes: Sequence[_Node], values: Values, unknowns: Unknowns, writer: W
                 writer.write(text, line)
             case _Action(text, line):
                 found = _evaluate(node, values)
-                writer.write(_text(found, text, unknowns), line, moving=False)
+                writer.write(_text(found, text, unknowns), line)
             case _If():
                 for condition, body in node.branches:
                     if condition is None or _true(condition, values):
@@ -365,7 +355,7 @@ class _Parser:
                 return text[1:-1]
             case "string":
                 inner = text[1:-1]
-                if re.search(r"\\[^\"\\ntr]", inner):
+                if not set(re.findall(r"\\.", inner)) <= _ESCAPES.keys():
                     return _Unknown("the template is not understood")
                 return re.sub(r"\\.", lambda found: _ESCAPES[found[0]], inner)
             case "number":

@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from rebuilder.core.taskfile._steps import StandIn
 from rebuilder.errors import InvalidBuildFile
 
+_STAND_INS = 250
+
 LIMIT = 1024 * 1024
 """Characters that a file may become; values and aliases can multiply it."""
+
+
+class Hidden(Exception):
+    """What decides on the shape of the file is not known, or too much of it."""
+
+    def __init__(self, text: str, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.text = text
+        self.line = line
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +50,12 @@ class Writer:
         self._at_start = True
         self._size = 0
 
-    def write(self, text: str, line: int, *, moving: bool = True) -> None:
+    def write(self, text: str, line: int) -> None:
         """Add text.
 
         Args:
             text: The text.
-            line: The line of the file that it begins on.
-            moving: Whether a line break of the text is one of the file, too.
+            line: The line of the file that it is of, whatever line breaks it holds itself.
 
         Raises:
             InvalidBuildFile: The text grows beyond the limit.
@@ -58,8 +69,7 @@ class Writer:
         if self._at_start:
             self._lines[-1] = line
         self._at_start = text.endswith("\n")
-        for number in range(1, text.count("\n") + 1):
-            self._lines.append(line + number if moving else line)
+        self._lines += [line] * text.count("\n")
 
     def mapped(self) -> Mapped:
         """Return what was written."""
@@ -84,8 +94,15 @@ class Unknowns:
         self._made: dict[str, StandIn] = {}
 
     def word(self, text: str, reason: str, *, may_be_empty: bool = False) -> str:
-        """Return the word for a piece of the file; the same for the same piece."""
+        """Return the word for a piece of the file; the same for the same piece.
+
+        Raises:
+            Hidden: There are too many already.
+        """
         if text not in self._made:
+            if len(self._made) == _STAND_INS:
+                reason = f"more than {_STAND_INS} values of the file are not known"
+                raise Hidden(text, 0, reason)
             stem = f"{self._prefix}{len(self._made)}"
             self._made[text] = StandIn(f"{stem}a", f"{stem}b", text, reason, may_be_empty)
         return self._made[text].word

@@ -69,6 +69,7 @@ def split(text: str, line: int, unknowns: Unknowns, *, windows: bool = False) ->
             word.append(found)
         elif char in _REDIRECTS:
             word.append(unknowns.word(char, "what the shell does with the command is not followed"))
+            break
         else:
             word.append(char)
     if word is not None:
