@@ -34,7 +34,7 @@ from rebuilder.azure.queues import StorageQueues
 from rebuilder.core.access import PullAccess
 from rebuilder.core.decisions import BaseMoved
 from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join, recorded
+from rebuilder.core.evidence import Evidence, ImageContent, Said, Source, TaskView, join, recorded
 from rebuilder.core.index import IndexedTask
 from rebuilder.core.messages import BUILDS, PlanRebuilds
 from rebuilder.core.references import ImageReference
@@ -128,6 +128,12 @@ class Images:
         """Return when a digest came."""
         del login_server, repository, digest
         return None
+
+    def content(
+        self, login_server: str, repository: str, reference: str, platform: str
+    ) -> ImageContent | None:
+        """Return what an image is made of."""
+        raise NotFound(f"{login_server}/{repository}:{reference} {platform}: a plan reads no image")
 
     def close(self) -> None:
         """Do nothing."""
@@ -223,14 +229,14 @@ def measure(name: str, size: int) -> dict[str, Any]:
         images = Images()
         settings = Settings(frozenset({BASE}), APPS, "bench")
         context = Context(
-            settings,
-            ledger,
-            queue,
-            arm,
-            images,
-            Access(),
-            index,
-            lambda: now + timedelta(seconds=1),
+            settings=settings,
+            ledger=ledger,
+            queue=queue,
+            tasks=arm,
+            images=images,
+            access=Access(),
+            index=index,
+            now=lambda: now + timedelta(seconds=1),
         )
         context.host(BASE)
 
