@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -184,6 +185,8 @@ def store(name: str, folder: Path) -> Iterator[tuple[Ledger, WorkQueue, Dependen
         file = folder / "rebuilder.db"
         yield SqliteLedger(file), SqliteQueues(file), SqliteIndex(file)
         return
+    # It holds everything in memory, and 100,000 tasks are more than Node.js allows by itself.
+    os.environ.setdefault("NODE_OPTIONS", "--max-old-space-size=12288")
     server = Azurite(folder)
     try:
         with (
