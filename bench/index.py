@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -34,7 +35,7 @@ from rebuilder.azure.queues import StorageQueues
 from rebuilder.core.access import PullAccess
 from rebuilder.core.decisions import BaseMoved
 from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join, recorded
+from rebuilder.core.evidence import Evidence, ImageContent, Said, Source, TaskView, join, recorded
 from rebuilder.core.index import IndexedTask
 from rebuilder.core.messages import BUILDS, PlanRebuilds
 from rebuilder.core.references import ImageReference
@@ -129,6 +130,12 @@ class Images:
         del login_server, repository, digest
         return None
 
+    def content(
+        self, login_server: str, repository: str, reference: str, platform: str
+    ) -> ImageContent | None:
+        """Return what an image is made of."""
+        raise NotFound(f"{login_server}/{repository}:{reference} {platform}: a plan reads no image")
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -178,6 +185,8 @@ def store(name: str, folder: Path) -> Iterator[tuple[Ledger, WorkQueue, Dependen
         file = folder / "rebuilder.db"
         yield SqliteLedger(file), SqliteQueues(file), SqliteIndex(file)
         return
+    # It holds everything in memory, and 100,000 tasks are more than Node.js allows by itself.
+    os.environ.setdefault("NODE_OPTIONS", "--max-old-space-size=12288")
     server = Azurite(folder)
     try:
         with (
@@ -223,14 +232,14 @@ def measure(name: str, size: int) -> dict[str, Any]:
         images = Images()
         settings = Settings(frozenset({BASE}), APPS, "bench")
         context = Context(
-            settings,
-            ledger,
-            queue,
-            arm,
-            images,
-            Access(),
-            index,
-            lambda: now + timedelta(seconds=1),
+            settings=settings,
+            ledger=ledger,
+            queue=queue,
+            tasks=arm,
+            images=images,
+            access=Access(),
+            index=index,
+            now=lambda: now + timedelta(seconds=1),
         )
         context.host(BASE)
 

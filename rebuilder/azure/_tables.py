@@ -85,11 +85,14 @@ class Tables:
         return write(table)
 
     def partition(self, name: str, partition: str, more: str = "") -> list[Entity]:
-        """Return the entities of a partition, or those of them that a filter lets through."""
+        """Return the entities of a partition, or those of them that a filter lets through.
+
+        Each has its version in the table as `etag`, too.
+        """
         query = f"PartitionKey eq @key{more and ' and ' + more}"
         try:
             found = self.table(name).query_entities(query, parameters={"key": partition})
-            return [dict(entity) for entity in found]
+            return [{**entity, "etag": str(entity.metadata["etag"])} for entity in found]
         except HttpResponseError as error:
             if no_table(error):
                 return []

@@ -274,11 +274,9 @@ class TableIndex:
                     self._tables.table(DEPENDENTS).delete_entity(key(name), key(str(row.task)))
             if self._stored(row.after_settling()) is not None:
                 return
-            # Another refresh came in between: what it wrote counts, and is written again.
-            now = self._row(row.task)
-            if now is None:
-                return
-            row = now
+            # Another refresh came in between: what it wrote counts, and is written again. If
+            # there is nothing any more, the task has been gone for long.
+            row = self._row(row.task) or replace(row, view=None, etag="")
 
     def _row(self, task: TaskId) -> _Row | None:
         try:
@@ -354,20 +352,17 @@ class TableIndex:
             self._change_refresh(registry, complete)
             gone = f"gone eq true and read_at lt '{_text(at - _GONE)}'"
             for entity in self._tables.partition(VIEWS, key(str(registry)), gone):
-                self._purge(TaskId.parse(str(entity["task"])))
+                self._purge(_Row.read(entity, entity["etag"]))
 
-    def _purge(self, task: TaskId) -> None:
+    def _purge(self, row: _Row) -> None:
         """Forget that a task is gone, and remove what a slower writer may have put back."""
-        row = self._row(task)
-        if row is None or row.view is not None:
-            return
         for name in row.under:
             with suppress(ResourceNotFoundError):
-                self._tables.table(DEPENDENTS).delete_entity(key(name), key(str(task)))
+                self._tables.table(DEPENDENTS).delete_entity(key(name), key(str(row.task)))
         with suppress(ResourceModifiedError, ResourceNotFoundError):
             self._tables.table(VIEWS).delete_entity(
-                key(str(task.registry)),
-                key(str(task)),
+                key(str(row.task.registry)),
+                key(str(row.task)),
                 etag=row.etag,
                 match_condition=MatchConditions.IfNotModified,
             )

@@ -386,3 +386,78 @@ def test_what_a_slower_writer_put_back_is_removed_once_more(
 
     assert tables.dependents(repository) == []
     assert names(tables.dependents(other)) == ["build-app"]
+
+
+def test_what_a_slower_writer_put_back_of_a_gone_task_goes_with_the_sweep(
+    azurite: Azurite, tables: TableIndex, apps: RegistryId, repository: str
+) -> None:
+    """When a gone task is forgotten, its rows are removed once more."""
+    tables.replace(view(apps, repository), NOON)
+    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
+        table = service.get_table_client(DEPENDENTS)
+        (row,) = [dict(e) for e in table.list_entities() if e["repository"] == repository]
+        tables.remove(view(apps).task, LATER)
+        table.create_entity(row)
+    tables.mark_refreshed(apps, LATER + timedelta(hours=2))
+
+    assert tables.dependents(repository) == []
+
+
+class Raced(TableIndex):
+    """An index where something else happens just before the rows under repositories are written."""
+
+    def __init__(self, service: TableServiceClient, meanwhile: Callable[[], object]) -> None:
+        super().__init__(service)
+        written, waiting = self._tables.written, [meanwhile]
+
+        def raced(name: str, write: Any) -> Any:  # noqa: ANN401 - whatever the real one gives
+            if name == DEPENDENTS and waiting:
+                waiting.pop()()
+            return written(name, write)
+
+        self._tables.written = raced  # type: ignore[method-assign] # the seam of this test
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_refresh_in_between_counts(
+    azurite: Azurite,
+    tables: TableIndex,
+    apps: RegistryId,
+    repository: str,
+    other: str,
+    *,
+    many: bool,
+    known: bool,
+) -> None:
+    """Whoever is overtaken sets every row by what the other has written."""
+    if known:
+        tables.replace(view(apps, repository), NOON - timedelta(minutes=1))
+    newer = view(apps, other, tag="newer")
+    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
+        raced = Raced(service, lambda: tables.replace(newer, LATER))
+        older = view(apps, repository, other, tag="older")
+        if many:
+            raced.replace_many([IndexedTask(older, NOON)])
+        else:
+            raced.replace(older, NOON)
+
+    assert tables.view(newer.task) == IndexedTask(newer, LATER)
+    assert tables.dependents(repository) == []
+    assert tables.dependents(other) == [IndexedTask(newer, LATER)]
+
+
+def test_a_task_that_is_forgotten_in_between_leaves_no_row(
+    azurite: Azurite, tables: TableIndex, apps: RegistryId, repository: str
+) -> None:
+    """A writer that was asleep for hours finds nothing of the task, and takes its rows back."""
+
+    def forget() -> None:
+        tables.remove(view(apps).task, LATER)
+        tables.mark_refreshed(apps, LATER + timedelta(hours=2))
+
+    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
+        Raced(service, forget).replace(view(apps, repository), NOON)
+
+    assert tables.dependents(repository) == []
+    assert tables.view(view(apps).task) is None

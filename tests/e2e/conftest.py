@@ -80,6 +80,12 @@ class World:
         images.identify(self.cloud, registry, made, ("AcrPull", self.base))
         return TaskId(RegistryId.parse(registry.id), name)
 
+    def unconcerned(self, registry: Registry, name: str, image: str) -> TaskId:
+        """Create a task that is built on another image, from a context that nobody serves."""
+        made = images.task(registry, name, [images.dependency(image)])
+        made.properties["step"]["contextPath"] = "https://github.com/contoso/other.git"
+        return TaskId(RegistryId.parse(registry.id), name)
+
     def settle(self) -> None:
         """Wait until every event and every message has been worked off."""
         deadline = time.monotonic() + _SETTLE_SECONDS

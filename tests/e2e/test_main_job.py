@@ -126,7 +126,7 @@ def test_what_is_not_rebuilt_has_its_own_reason(
     caplog.set_level(logging.INFO)
     old = world.push("one")
     world.task(world.apps, "build-app", old, status="Disabled")
-    images.task(world.others, "build-other", [images.dependency("docker.io/library/alpine:3")])
+    world.unconcerned(world.others, "build-other", "docker.io/library/alpine:3")
     unknown = images.registry(world.cloud, "unknown")
     subscription = world.subscribe()
     world.subscribe(unknown)

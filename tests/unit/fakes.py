@@ -172,6 +172,7 @@ class FakeImages:
     contents: dict[str, ImageContent] = field(default_factory=dict)
     failure: RebuilderError | None = None
     no_times: RebuilderError | None = None
+    asked_times: int = 0
 
     def digest(self, login_server: str, repository: str, tag: str) -> str | None:
         """Return what a tag names."""
@@ -182,6 +183,7 @@ class FakeImages:
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest came."""
         del login_server, repository
+        self.asked_times += 1
         if error := self.failure or self.no_times:
             raise error
         return self.came.get(digest)

@@ -308,6 +308,15 @@ def test_a_proof_that_cannot_be_had_now_is_asked_for_again(world: World) -> None
     assert enqueued(world) == ["stale"]
 
 
+def test_when_a_digest_came_is_asked_for_once(world: World) -> None:
+    """However many tasks name the new digest already, the base registry answers one question."""
+    world.tasks.add(*(task(f"fresh-{n}", dependency(built_on=NEW)) for n in range(20)))
+    decisions = plan_rebuilds(world.context, MESSAGE)
+
+    assert {type(decision) for decision in decisions} == {AlreadyBuiltOn}
+    assert world.images.asked_times == 1
+
+
 def test_registries_that_are_configured_no_more_are_left_alone(world: World) -> None:
     """The index may still hold their tasks."""
     elsewhere = task("elsewhere", registry=BASE)

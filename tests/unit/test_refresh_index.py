@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join, recorded
-from rebuilder.core.index import IndexedTask, Sweep, from_record, repositories, to_record, with_view
+from rebuilder.core.index import Sweep, from_record, repositories, to_record, with_view
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
@@ -14,7 +14,6 @@ from rebuilder.core.tasks import Kind, Task
 from rebuilder.errors import Denied, Refused, TransientError
 from rebuilder.ports import TaskPage
 from rebuilder.usecases import refresh_index as usecase
-from rebuilder.usecases._evidence import gather
 from rebuilder.usecases._parallel import AT_ONCE, attempts
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.refresh_index import refresh_index, sweep_all, sweep_registry
@@ -329,4 +328,7 @@ def test_what_is_indexed_knows_when_it_was_read(world: World) -> None:
     world.tasks.add(task())
     refresh(world)
 
-    assert world.index.view(task().id) == IndexedTask(gather(world.context, task()), world.time.now)
+    indexed = world.index.view(task().id)
+    assert indexed is not None
+    assert indexed.read_at == world.time.now
+    assert recorded(task()) in indexed.view.evidence
