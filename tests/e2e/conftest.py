@@ -27,7 +27,6 @@ from tests import images
 from tests.azurite import Azurite
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CONTEXT = "https://github.com/contoso/node-app.git"
 _SETTLE_SECONDS = 60
 
 
@@ -71,12 +70,10 @@ class World:
         folder = self._folder / "context"
         folder.mkdir(exist_ok=True)
         (folder / "Dockerfile").write_text("FROM mybase.azurecr.io/images/node:9\nLABEL a=b\n")
-        # An address of its own: other tasks' build files name other images, or cannot be read.
-        self.cloud.map_context(CONTEXT, folder)
+        self.cloud.map_context("https://github.com/contoso/app.git", folder)
         credentials = {"customRegistries": {"mybase.azurecr.io": {"identity": "[system]"}}}
         recorded = [images.dependency("mybase.azurecr.io/images/node:9", digest)]
         made = images.task(registry, name, recorded, **{"credentials": credentials, **properties})
-        made.properties["step"]["contextPath"] = CONTEXT
         images.identify(self.cloud, registry, made, ("AcrPull", self.base))
         return TaskId(RegistryId.parse(registry.id), name)
 
