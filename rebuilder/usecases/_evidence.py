@@ -43,6 +43,7 @@ from rebuilder.core.tasks import (
     Task,
 )
 from rebuilder.errors import (
+    Denied,
     InvalidBuildFile,
     InvalidReference,
     PermanentError,
@@ -314,6 +315,9 @@ class _Output:
     def evidence(self) -> Evidence:
         try:
             return self._evidence()
+        except Denied as error:
+            role = "AcrPull on the task's registry (ABAC: Container Registry Repository Reader)"
+            return self._silent(f"{error}; {role} would let it be read")
         except PermanentError as error:
             return self._silent(str(error))
         except TransientError as error:

@@ -7,7 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from localcloud.builds.scanner import ScanError
+from localcloud.builds.scanner import scan as localcloud_scan
 from rebuilder.core.dockerfile import read_dockerfile
 from rebuilder.core.gaps import (
     BuildFiles,
@@ -370,6 +374,47 @@ def test_what_the_parser_refuses_is_refused() -> None:
 
     assert codes(found) == ["file-refused"]
     assert "unterminated heredoc" in found[-1].sentence()
+
+
+# What Dockerfiles are made of, and what breaks readers of them.
+PIECES = (
+    *("FROM a", "FROM a AS b", "FROM B", "FROM $A:${B:-1}", "from --platform=x y", "FROM"),
+    *("FROM b:1@sha256:" + "0" * 64, "FROM \\", "ARG A=1 B=$A", "ARG A", "ARG", "RUN <<E", "E"),
+    *("COPY --from=b / /", "RUN --mount=from=c:1 true", "ONBUILD ADD x /", "# syntax=d"),
+    *("# escape=`", "RUN a \\", "", "\x00", "FROM ${", "FROM $1", "\ufeffFROM a", "FROM a #"),
+    *("FROM b.io/$A as c d", "FROM $$A", "ARG 'A=2'", 'ARG A="3"', "FROM c", "FROM a.io:1/b"),
+)
+FILES = st.lists(st.sampled_from(PIECES), max_size=12)
+TARGETS = st.sampled_from(["", "b", "B"])
+
+
+@given(lines=FILES, target=TARGETS)
+def test_no_dockerfile_stops_the_comparison(lines: list[str], target: str) -> None:
+    """Whatever stands in the file, every gap has a sentence and a place inside of the file."""
+    found = gaps("\n".join(lines) or " ", target=target, arguments={"A": "x"})
+
+    for gap in found:
+        assert gap.sentence()
+        assert 0 <= to_record(gap).get("line", 0) <= max(1, len(lines))
+
+
+@given(lines=FILES, target=TARGETS)
+def test_the_scanner_is_the_one_of_the_local_cloud(lines: list[str], target: str) -> None:
+    """Two models of ACR's scanner that share no code record the same of any file."""
+    text = "\n".join(line for line in lines if not line.startswith("\ufeff"))
+    try:
+        theirs = localcloud_scan(text, {"A": "x"}, target)
+    except ScanError:
+        expected = None
+    else:
+        kinds = [(theirs.runtime, Kind.RUNTIME), *((i, Kind.BUILD_TIME) for i in theirs.buildtime)]
+        expected = {
+            ImageReference.from_parts(i.registry, i.repository, i.tag, "" if i.tag else i.digest): k
+            for i, k in reversed(kinds)
+        }
+    ours = scan(text.encode(), {"A": "x"}, target)
+
+    assert (ours.record() if ours.seen and not ours.fails else None) == expected
 
 
 def test_gaps_as_json() -> None:

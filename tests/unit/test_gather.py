@@ -320,7 +320,12 @@ def test_an_output_that_says_nothing_says_why(
 def test_an_output_that_may_not_be_read_says_so(world: World) -> None:
     """The function app may lack the role; a registry that is down is told apart."""
     world.images.failure = Denied("no role")
-    assert said(look(world.context, built()), Source.OUTPUT_IMAGE).problem == "no role"
+    assert said(look(world.context, built()), Source.OUTPUT_IMAGE).problem == (
+        "no role; AcrPull on the task's registry (ABAC: Container Registry Repository Reader) would"
+        " let it be read"
+    )
+    world.images.failure = NotFound("no registry")
+    assert said(look(world.context, built()), Source.OUTPUT_IMAGE).problem == "no registry"
     world.images.failure = TransientError("no answer")
     found = look(world.context, built())
 
