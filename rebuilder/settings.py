@@ -68,7 +68,7 @@ class Settings:
         track_interval: How often a run is looked at.
         source_hosts: Hosts that build contexts may be read from.
         private_source_hosts: More of them, whose addresses may be private.
-        github_hosts: Those of either that are GitHub Enterprise Server.
+        github_hosts: Those of either that are GitHub Enterprise, besides github.com.
         source_credentials: What they are shown.
     """
 
