@@ -78,7 +78,7 @@ class Settings:
         track_interval: How often a run is looked at.
         source_hosts: Hosts that build contexts may be read from.
         private_source_hosts: More of them, whose addresses may be private.
-        github_hosts: Those of either that are GitHub Enterprise Server.
+        github_hosts: Those of either that are GitHub Enterprise, besides github.com.
         source_credentials: What they are shown.
         rebuild_for: For which of its images a task is rebuilt.
         refresh_schedule: When every task is read again for the index, as NCRONTAB.

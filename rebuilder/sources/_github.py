@@ -103,7 +103,7 @@ class GitHub:
         owner, slash, name = context.path.partition("/")
         if not slash or not owner or not name or "/" in name:
             raise SourceUnavailable(f"{context.url} is not https://{context.host}/OWNER/REPOSITORY")
-        api = "api.github.com" if context.host == GITHUB else f"{context.host}/api/v3"
+        api = f"api.{context.host}" if _in_the_cloud(context) else f"{context.host}/api/v3"
         return f"https://{api}/repos/{quote(owner)}/{quote(name)}"
 
     def _ask(
@@ -115,10 +115,15 @@ class GitHub:
             f"read {context.url}",
             headers=headers,
             authorization=self._tools.authorization(context.host),
-            also=("api.github.com",) if context.host == GITHUB else (),
+            also=(f"api.{context.host}",) if _in_the_cloud(context) else (),
         )
 
     def _check(self, context: GitContext, answer: Answer, what: str) -> None:
         if answer.status != HTTPStatus.OK:
             shown = self._tools.credentials.get(context.host) is not None
             raise problem(answer, what, context.host, shown=shown)
+
+
+def _in_the_cloud(context: GitContext) -> bool:
+    """Tell whether it is GitHub itself, with or without data residency, and no server."""
+    return context.host == GITHUB or context.host.endswith(".ghe.com")

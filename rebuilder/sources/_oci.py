@@ -39,7 +39,10 @@ _PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
 # The user of an ACR refresh token, by which a token alone signs in.
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 # Where registries send who asks for a layer.
-_LAYERS = ("*.blob.core.windows.net", "*.blob.core.chinacloudapi.cn", "*.azurecr.io")
+_LAYERS = (
+    *("*.blob.core.windows.net", "*.blob.core.chinacloudapi.cn", "*.blob.core.usgovcloudapi.net"),
+    *("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us"),
+)
 
 type RegistryToken = Callable[[str], str | None]
 """Gives an identity's token for a registry's host, to be exchanged there; None for no identity."""

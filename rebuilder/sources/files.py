@@ -53,7 +53,7 @@ class HostedSources:
     Args:
         hosts: Hosts that may be asked, as in the settings.
         private_hosts: More of them, whose addresses may be private.
-        github_hosts: Those of either that are GitHub Enterprise Server.
+        github_hosts: Those of either that are GitHub Enterprise, besides github.com.
         credentials: What they are shown.
         registry_token: An identity's tokens for registries of artifacts.
         limits: How much is read, and for how long.

@@ -25,10 +25,10 @@ HOSTS = ("github.com", "dev.azure.com", "*.visualstudio.com", "*.azurecr.io", "g
 HERE = (
     *("github.com", "api.github.com", "codeload.github.com", "dev.azure.com", "*.azurecr.io"),
     *("org.visualstudio.com", "git.example.com", "ghe.example.com", "files.example.com"),
-    *("store.blob.core.windows.net", "elsewhere.example.com"),
+    *("team.ghe.com", "api.team.ghe.com", "store.blob.core.windows.net", "elsewhere.example.com"),
 )
 KINDS = (
-    *("github", "enterprise", "azure", "visualstudio", "git"),
+    *("github", "enterprise", "data residency", "azure", "visualstudio", "git"),
     pytest.param("real git", marks=pytest.mark.needs("git")),
 )
 type Made = Callable[..., HostedSources]
@@ -92,6 +92,10 @@ def _everywhere(
             net.mount("ghe.example.com", hosts.github({"team/app": repo}, "/api/v3"))
             made = sources(github_hosts=("ghe.example.com",))
             return made, "https://ghe.example.com/team/app.git"
+        case "data residency":
+            net.mount("api.team.ghe.com", hosts.github({"team/app": repo}))
+            made = sources(github_hosts=("team.ghe.com",))
+            return made, "https://team.ghe.com/team/app.git"
         case "git":
             net.mount("git.example.com", hosts.git_host({"team/app.git": repo}))
             return sources(), "https://git.example.com/team/app.git"

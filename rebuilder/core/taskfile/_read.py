@@ -224,17 +224,16 @@ class _Reader:
     def _command(self, step: _Step, text: str) -> list[BuildStep | CommandStep]:
         expanded = _aliases.expand(text, self._aliases, self._unknowns)
         words = _docker.after_run_flags(self._split(expanded, step.line))
-        if not words or not words[0]:
-            reason = "the command names no image"
-            return [CommandStep(step.line, "", (), (reason,))]
         way = () if expanded == text else (f"{text.split(maxsplit=1)[0]} is an alias",)
-        image = words[0]
-        found: list[BuildStep | CommandStep] = [
-            CommandStep(step.line, image, way, self._unknowns.reasons(image))
-        ]
-        if _is_docker(image):
+        found: list[BuildStep | CommandStep] = [self._run(step, words, way)]
+        if words and _is_docker(words[0]):
             found += self._docker(step, words[1:])
         return found
+
+    def _run(self, step: _Step, words: Sequence[str], way: tuple[str, ...]) -> CommandStep:
+        if not words or not words[0]:
+            return CommandStep(step.line, "", (), ("the command names no image",))
+        return CommandStep(step.line, words[0], way, self._unknowns.reasons(words[0]))
 
     def _docker(self, step: _Step, words: Sequence[str]) -> list[BuildStep | CommandStep]:
         """Follow what a container of docker's own image does with images."""
@@ -242,6 +241,8 @@ class _Reader:
         match [*(words[1:] if words[:1] == ["docker"] else words)]:
             case ["build", *rest] | ["buildx" | "image" | "builder", "build", *rest]:
                 return [self._build(step, rest)]
+            case ["run", *rest] | ["container", "run", *rest]:
+                return [self._run(step, _docker.after_run_flags(rest), ("docker run",))]
             case ["push", *rest] | ["image", "push", *rest]:
                 self._push(word for word in rest if not word.startswith("-"))
             case ["tag", old, new] | ["image", "tag", old, new]:

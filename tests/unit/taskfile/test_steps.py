@@ -275,6 +275,15 @@ def test_commands_that_build(text: str, dockerfile: str, pushed: bool) -> None: 
     assert (step.dockerfile, step.pushed) == (dockerfile, pushed)
 
 
+@pytest.mark.parametrize("text", ["docker run --rm -v a:b tools x", "docker container run tools"])
+def test_commands_that_run(text: str) -> None:
+    """A command that runs docker's image to run another image reads that, too."""
+    _, step = read(f"steps:\n- cmd: {text}\n").steps
+    assert isinstance(step, CommandStep)
+
+    assert (step.image, step.way) == ("tools", ("docker run",))
+
+
 @pytest.mark.parametrize("text", ["docker ps", "docker", "docker-compose build", "Docker build ."])
 def test_commands_that_build_nothing(text: str) -> None:
     """Other commands are their image and nothing more."""
