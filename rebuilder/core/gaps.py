@@ -8,11 +8,12 @@ with the record. It is pure.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from rebuilder.core.build_files import BuildImages
+from rebuilder.core.build_files import BuildImages, ImageUse
 from rebuilder.core.dockerfile import Instruction, outline
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import DOCKER_HUB, TaskId
@@ -169,7 +170,7 @@ class LineGap(Gap):
 
     Attributes:
         file: The file.
-        line: The line, counted from 1.
+        line: The line, counted from 1; 0 for the file as a whole.
     """
 
     file: str
@@ -177,7 +178,8 @@ class LineGap(Gap):
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
-        return f"{self.file}, line {self.line}: {self.why()}"
+        place = f"{self.file}, line {self.line}" if self.line else self.file
+        return f"{place}: {self.why()}"
 
     def why(self) -> str:
         """The reason without the place."""
@@ -186,7 +188,7 @@ class LineGap(Gap):
 
 @dataclass(frozen=True, slots=True)
 class FileRefused(LineGap):
-    """The builder refuses the file.
+    """The file is refused: by the builder, or because it is larger than this product reads.
 
     Attributes:
         problem: Why.
@@ -197,7 +199,7 @@ class FileRefused(LineGap):
 
     def why(self) -> str:
         """The reason without the place."""
-        return f"no run can succeed: {self.problem}"
+        return f"refused: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -717,6 +719,7 @@ class _Comparison:
         self._recorded = {
             d.reference: d.kind for d in task.dependencies if d.reference.repository != _SCRATCH
         }
+        self._recorded_names = {str(reference) for reference in self._recorded}
         self._predicted: dict[ImageReference, Kind] = {}
         for one in self._scans:
             for reference, kind in one.record().items():
@@ -760,7 +763,7 @@ class _Comparison:
         The scanner may have been mended since it was described here, and may be other than the
         one that a run used.
         """
-        recorded = {str(reference) for reference in self._recorded}
+        recorded = self._recorded_names
         if isinstance(gap, MissedImage | MisreadImage):
             return gap.image.partition("@")[0] not in recorded and gap.image not in recorded
         if isinstance(gap, InventedImage):
@@ -788,8 +791,12 @@ class _Comparison:
                 yield NotRecordedYet(self._id, str(reference))
 
     def _of_kinds(self) -> Iterator[Gap]:
+        by_name: dict[ImageReference, list[ImageUse]] = {}
+        for use in self._read:
+            for reference in {use.reference, use.reference.at(None)}:
+                by_name.setdefault(reference, []).append(use)
         for reference, recorded in self._followed.items():
-            uses = [u for u in self._read if reference in (u.reference, u.reference.at(None))]
+            uses = by_name.get(reference, [])
             kinds = {use.kind for use in uses}
             if kinds and recorded not in kinds:
                 kind = next(k for k in Kind if k in kinds)
@@ -849,6 +856,14 @@ class _Reading:
             for use in read
             if use.kind is not Kind.FRONTEND and self._keyword(use.line) == "from"
         }
+        self._known = {use.reference for use in read} | {use.reference.at(None) for use in read}
+        self._lines = [instruction.line for instruction in instructions]
+        # The first stage of each name, whatever its case.
+        self._stages: dict[str, tuple[int, str]] = {}
+        for instruction in instructions:
+            words = instruction.text.split()
+            if instruction.keyword == "from" and len(words) > 3:  # noqa: PLR2004 - FROM x AS y
+                self._stages.setdefault(words[-1].lower(), (instruction.line, words[-1]))
 
     def _keyword(self, line: int) -> str:
         return self._at[line].keyword if line in self._at else ""
@@ -900,8 +915,9 @@ class _Reading:
         if seen.reference is not None and seen.reference.repository == _SCRATCH:
             return None
         if self._keyword(seen.line) != "from":
-            inside = [i for i in self._instructions if i.line < seen.line]
-            kind = HeredocLine if inside and inside[-1].heredoc else LineInside
+            place = bisect_left(self._lines, seen.line)
+            heredoc = place > 0 and self._instructions[place - 1].heredoc
+            kind = HeredocLine if heredoc else LineInside
             return kind(self._task, name, seen.line, recorded)
         meant = self._froms.get(seen.line)
         if meant is not None:
@@ -909,24 +925,12 @@ class _Reading:
             return None if right else self._misread(seen, str(meant))
         if seen.reference is None:
             return self._misread(seen, seen.word)
-        if any(seen.reference in (u.reference, u.reference.at(None)) for u in self._read):
+        if seen.reference in self._known:
             return None
-        stage = self._stage(seen)
-        if stage is not None:
+        line, stage = self._stages.get(seen.image.lower(), (seen.line, ""))
+        if line < seen.line:
             return CaseOfStage(self._task, name, seen.line, recorded, stage)
         return UnusedStage(self._task, name, seen.line, recorded)
-
-    def _stage(self, seen: SeenFrom) -> str | None:
-        """Return the stage before a line whose name differs from an image's in its case only."""
-        names = [
-            words[-1]
-            for instruction in self._instructions
-            if instruction.keyword == "from"
-            and instruction.line < seen.line
-            and len(words := instruction.text.split()) > 3  # noqa: PLR2004 - FROM x AS y
-        ]
-        same = (name for name in names if name.lower() == seen.image.lower())
-        return next(same, None)
 
     def _misread(self, seen: SeenFrom, image: str) -> Gap:
         where = (self._task, self._file.name, seen.line, image, str(seen.reference or ""))

@@ -124,7 +124,7 @@ LINES: dict[str, tuple[str, list[str], str]] = {
     "an ARG inside a stage that leaves no image": (
         "FROM alpine:3 AS a\nARG T=1\nFROM alpine:$T\n",
         ["file-refused", "stage-argument"],
-        "no run can succeed",
+        "line 3: refused: ",
     ),
     "a build argument that is not declared": (
         "FROM alpine:3$GIVEN\n",
@@ -415,6 +415,21 @@ def test_the_scanner_is_the_one_of_the_local_cloud(lines: list[str], target: str
     ours = scan(text.encode(), {"A": "x"}, target)
 
     assert (ours.record() if ours.seen and not ours.fails else None) == expected
+
+
+def test_a_file_as_a_whole_has_no_line() -> None:
+    """What is refused without a line is told without one."""
+    found = gaps("FROM alpine:3\n", target="none")
+
+    assert codes(found) == ["file-refused"]
+    assert found[-1].sentence().startswith("Dockerfile: refused: target stage")
+
+
+def test_every_one_of_many_stages_is_compared() -> None:
+    """Each stage of a large file has its own gap."""
+    text = "".join(f"FROM alpine:{number}\n" for number in range(5000))
+
+    assert codes(gaps(text)).count("unused-stage") == 4999
 
 
 def test_gaps_as_json() -> None:
