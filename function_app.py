@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions import image_pushed, plan_rebuilds, start_build, track_build
+from functions import (
+    image_pushed,
+    plan_rebuilds,
+    refresh_index,
+    refresh_tasks,
+    start_build,
+    task_changed,
+    track_build,
+)
 
 app = func.FunctionApp()
 # Said by hand, because azure-functions otherwise warns, on every start of an app without HTTP
 # triggers, that the auth level of its HTTP triggers has no effect.
 app._require_auth_level = True  # noqa: SLF001
-for module in (image_pushed, plan_rebuilds, start_build, track_build):
+for module in (
+    image_pushed,
+    task_changed,
+    refresh_index,
+    refresh_tasks,
+    plan_rebuilds,
+    start_build,
+    track_build,
+):
     app.register_functions(module.blueprint)

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from localcloud.cloud import LocalCloud, node_for_images
+from localcloud.eventgrid import SystemTopic
 from localcloud.functionshost import FunctionsHost
 from localcloud.sample import (
     APP_ID,
@@ -134,6 +135,10 @@ def main() -> int:
             with FunctionsHost(ROOT, settings, data=data, require_keys=False) as host:
                 for base in bases:
                     cloud.eventgrid.subscribe(base, "rebuilder", host.eventgrid_url("image_pushed"))
+                url = host.eventgrid_url("task_changed")
+                for subscription in {registry.subscription_id.lower() for registry in tasks}:
+                    changes = SystemTopic(f"/subscriptions/{subscription}")
+                    cloud.eventgrid.subscribe(changes, "rebuilder", url)
                 sys.stdout.write(
                     f"\nFunctions host: {host.url}\n"
                     f"Base registries: {', '.join(r.login_server for r in bases)}\n"

@@ -22,6 +22,7 @@ from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
 from localcloud.cloud import BuilderName, LocalCloud
+from localcloud.eventgrid import SystemTopic
 from localcloud.functionshost import FunctionsHost, Invocation
 from localcloud.screen import INTERRUPTS, Failed, Screen, perform
 from localcloud.tokens import Credential
@@ -206,9 +207,13 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
         if base is None or apps is None:
             raise Failed("a registry is gone")
         cloud.authorize_rebuilder([base], [apps])
-        screen.step("The function app starts and subscribes to the base registry's pushes")
+        screen.step(
+            "The function app starts and subscribes to pushes of base images and changes of tasks"
+        )
         with FunctionsHost(ROOT, settings, data=folder, on_invocation=_show(screen)) as host:
             cloud.eventgrid.subscribe(base, "rebuilder", host.eventgrid_url("image_pushed"))
+            changes = SystemTopic(f"/subscriptions/{apps.subscription_id}")
+            cloud.eventgrid.subscribe(changes, "rebuilder", host.eventgrid_url("task_changed"))
             screen.step("rebuilder runs")
             screen.detail(_command("runs"))
             screen.step("A framework patch: the base image changes and is pushed again")

@@ -72,11 +72,25 @@ class SubscribeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
-    """An event subscription of a registry.
+class SystemTopic:
+    """What an Azure subscription or resource group tells of: changes of its resources.
 
     Attributes:
-        source: The registry's resource id, in lower case.
+        id: The resource id of the subscription or the group.
+    """
+
+    id: str
+
+
+type Topic = Registry | SystemTopic
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An event subscription of a registry, an Azure subscription or a resource group.
+
+    Attributes:
+        source: The resource id of what is subscribed to, in lower case.
         name: The subscription's name.
         endpoint: The webhook.
         schema: How events are written.
@@ -102,7 +116,7 @@ class Subscription:
     subject_ends_with: str = ""
 
     def wants(self, source: str, event_type: str, subject: str) -> bool:
-        """Tell whether an event of a registry passes the filters."""
+        """Tell whether an event of a source passes the filters."""
         return (
             self.source == source.lower()
             and (not self.event_types or event_type in self.event_types)
@@ -157,7 +171,7 @@ class EventGrid:
 
     def subscribe(  # noqa: PLR0913 - Event Grid has so many options
         self,
-        registry: Registry,
+        topic: Topic,
         name: str,
         endpoint: str,
         *,
@@ -170,13 +184,13 @@ class EventGrid:
         subject_begins_with: str = "",
         subject_ends_with: str = "",
     ) -> Subscription:
-        """Subscribe a webhook to a registry's events; one of the same name is replaced.
+        """Subscribe a webhook to a topic's events; one of the same name is replaced.
 
         Raises:
             SubscribeError: The endpoint did not prove that it wants them.
         """
         subscription = Subscription(
-            registry.id.lower(),
+            topic.id.lower(),
             name,
             endpoint,
             schema,
@@ -242,16 +256,16 @@ class EventGrid:
             raise SubscribeError(f"{subscription.name}: the endpoint said {answer.status_code}")
 
     def envelope(
-        self, schema: Schema, registry: Registry, event_type: str, subject: str, data: Json
+        self, schema: Schema, topic: Topic, event_type: str, subject: str, data: Json
     ) -> Json:
         """Return an event as Event Grid writes it."""
         common = {"id": data.get("id", str(uuid.uuid4())), "subject": subject, "data": data}
         now = azure_time(self._clock.now())
         if schema == "CloudEventSchemaV1_0":
-            kind = {"specversion": "1.0", "source": registry.id, "type": event_type, "time": now}
+            kind = {"specversion": "1.0", "source": topic.id, "type": event_type, "time": now}
             return {**kind, **common}
         return {
-            "topic": registry.id,
+            "topic": topic.id,
             **common,
             "eventType": event_type,
             "eventTime": now,
@@ -272,17 +286,17 @@ class EventGrid:
             released = self._released()
         self._send_in_order(released)
 
-    def publish(self, registry: Registry, event_type: str, subject: str, data: Json) -> None:
+    def publish(self, topic: Topic, event_type: str, subject: str, data: Json) -> None:
         """Deliver an event to every subscription that wants it; returns at once."""
         made: list[tuple[Subscription, Json]] = []
         with self._changed:
-            wanting = [s for s in self._subscriptions if s.wants(registry.id, event_type, subject)]
-            for told in self._of_regions(registry, data):
+            wanting = [s for s in self._subscriptions if s.wants(topic.id, event_type, subject)]
+            for told in self._of_regions(topic, data):
                 if self.behaviour.lose > 0:
                     self.behaviour.lose -= 1
                     continue
                 made += [
-                    (s, self.envelope(s.schema, registry, event_type, subject, told))
+                    (s, self.envelope(s.schema, topic, event_type, subject, told))
                     for s in wanting
                     for _ in range(self.behaviour.copies)
                 ]
@@ -293,15 +307,46 @@ class EventGrid:
         self._send_in_order(released)
         self._send(made)
 
-    def _of_regions(self, registry: Registry, data: Json) -> list[Json]:
-        """Return an event's data, and what the registry's replicas tell when they have it, too."""
+    def _of_regions(self, topic: Topic, data: Json) -> list[Json]:
+        """Return an event's data, and what a registry's replicas tell when they have it, too."""
         told = [data]
-        if self.behaviour.replicas:
+        if self.behaviour.replicas and isinstance(topic, Registry):
             told += [
                 {**data, "id": str(uuid.uuid4()), "location": replica.location}
-                for replica in registry.replications.values()
+                for replica in topic.replications.values()
             ]
         return told
+
+    def publish_change(self, resource_id: str, kind: str, *, deleted: bool = False) -> None:
+        """Tell that a resource was written or deleted, as its subscription and its group do.
+
+        Source of the shape: learn.microsoft.com, "Azure subscription as an Event Grid source".
+
+        Args:
+            resource_id: The resource.
+            kind: Its type, with its provider.
+            deleted: Whether it is gone.
+        """
+        _, _, subscription, _, group, *_ = resource_id.split("/")
+        word = "Delete" if deleted else "Write"
+        action = f"{kind}/{word.lower()}"
+        data = {
+            "authorization": {"scope": resource_id, "action": action},
+            "correlationId": str(uuid.uuid4()),
+            "resourceProvider": kind.partition("/")[0],
+            "resourceUri": resource_id,
+            "operationName": action,
+            "status": "Succeeded",
+            "subscriptionId": subscription,
+        }
+        whole = f"/subscriptions/{subscription}"
+        with self._changed:
+            subscribed = {s.source for s in self._subscriptions}
+        for topic in (whole, f"{whole}/resourceGroups/{group}"):
+            # Where nobody listens there is no event, so none is lost instead of another.
+            if topic.lower() in subscribed:
+                event_type = f"Microsoft.Resources.Resource{word}Success"
+                self.publish(SystemTopic(topic), event_type, resource_id, data)
 
     def _released(self) -> list[tuple[Subscription, Json]]:
         """Take what is held back if it is enough, in the order in which it is to be delivered."""

@@ -12,14 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from rebuilder.cli_dependencies import add_dependency_commands, chosen
+from rebuilder.cli_deps import add_deps
 from rebuilder.composition import compose, release
 from rebuilder.core.decisions import to_record
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.explain import Explained, Explanation, explain
+from rebuilder.usecases.explain import Explained, Explanation, IndexAge, explain
 from rebuilder.usecases.list_runs import ListedRun, list_runs
 
 _SETTINGS_FILE = Path("local.settings.json")
@@ -27,11 +28,15 @@ _COLUMNS = ("RUN ID", "TASK", "PLATFORM", "STATUS", "TRIGGER", "STARTED", "DURAT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0, 1 for an error, 2 for wrong usage."""
+    """Run the command; the exit code is 0, 1 for an error, 2 for wrong usage, 3 for gaps."""
     options = _parser().parse_args(arguments)
     # Azure's SDKs log every request; a person who asks a question wants the answer only.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
+        if "alone" in options and options.task is None:
+            # Needs neither settings nor Azure.
+            alone: Callable[[argparse.Namespace], int] = options.alone
+            return alone(options)
         context = compose(_environment(options.settings))
         command: Callable[[Context, argparse.Namespace], int] = options.command
         return command(context, options)
@@ -67,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("image", metavar="IMAGE[@DIGEST]", help="an image of a base registry")
     why.add_argument("--json", action="store_true", help="print JSON")
     why.set_defaults(command=_explain)
+
+    add_deps(commands)
+    add_dependency_commands(commands)
     return parser
 
 
@@ -88,7 +96,7 @@ def _environment(file: Path | None) -> Mapping[str, str]:
 
 
 def _runs(context: Context, options: argparse.Namespace) -> int:
-    registries = _chosen(context, options.registry)
+    registries = chosen(context, options.registry)
     found = {registry: list_runs(context, registry, options.top) for registry in registries}
     if options.json:
         _print_json(
@@ -106,17 +114,6 @@ def _runs(context: Context, options: argparse.Namespace) -> int:
         if len(found) > 1:
             _print("")
     return 0
-
-
-def _chosen(context: Context, wanted: str) -> list[RegistryId]:
-    registries = list(context.settings.task_registries)
-    if not wanted:
-        return registries
-    chosen = [r for r in registries if wanted.lower() in (r.name, str(r))]
-    if not chosen:
-        known = ", ".join(r.name for r in registries)
-        raise NotFound(f"{wanted} is none of the registries in REBUILDER_TASK_REGISTRIES: {known}")
-    return chosen
 
 
 def _row(listed: ListedRun) -> tuple[str, ...]:
@@ -212,10 +209,8 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         ]
         if explanation.earlier:
             lines.append(f"  {explanation.earlier} earlier push(es): name the digest to see one")
-        if not explanation.decisions:
-            lines.append(
-                "  No decision yet: the plan is still to come, or there is no task at all."
-            )
+        if all(explained.derived for explained in explanation.decisions):
+            lines.append("  No decision yet: the plan is still to come, or no task uses the image.")
         for explained in explanation.decisions:
             lines += _decision_lines(explained)
     if explanation.ignored:
@@ -225,7 +220,14 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
             + (f" ({record.deliveries} times)" if record.deliveries > 1 else "")
             for record in explanation.ignored
         ]
-    return lines
+    return [*lines, "", *map(_age_line, explanation.indexes)]
+
+
+def _age_line(age: IndexAge) -> str:
+    if age.refreshed is None:
+        return f"The tasks of {age.registry.name} were never all read: some may be missing here."
+    old = ", longer ago than REBUILDER_INDEX_MAX_AGE_HOURS" if age.old else ""
+    return f"What is known of {age.registry.name} was read at {_time(age.refreshed)}{old}."
 
 
 def _decision_lines(explained: Explained) -> list[str]:
@@ -236,7 +238,8 @@ def _decision_lines(explained: Explained) -> list[str]:
     lines = [
         "",
         f"  {verb:8}{name.replace('/tasks/', '/')}",
-        f"          because {decision.sentence()}",
+        f"          because {decision.sentence()}"
+        + (" (told by the index, now)" if explained.derived else ""),
     ]
     if rebuild is not None:
         run = f"run {rebuild.run_id}" if rebuild.run_id else "no run yet"
@@ -270,6 +273,7 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
                 "last": _json_time(explained.record.last_at),
                 "evidence": to_record(explained.record.decision),
                 "result": _rebuild_record(explained.rebuild),
+                "derived": explained.derived,
             }
             for explained in explanation.decisions
         ],
@@ -283,6 +287,14 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
                 "deliveries": record.deliveries,
             }
             for record in explanation.ignored
+        ],
+        "indexes": [
+            {
+                "registry": str(age.registry),
+                "refreshed": _json_time(age.refreshed),
+                "old": age.old,
+            }
+            for age in explanation.indexes
         ],
     }
 

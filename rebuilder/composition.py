@@ -1,4 +1,4 @@
-"""Put the settings and the adapters together: the only module that knows both kinds of adapter."""
+"""Put the settings and the adapters together: the only module that knows every kind of adapter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from rebuilder.ports import Ledger, WorkQueue
+from rebuilder.ports import DependencyIndex, Ledger, WorkQueue
 from rebuilder.settings import SQLITE, Settings
 from rebuilder.usecases.context import Context
 
@@ -38,11 +38,12 @@ _made: list[Context] = []
 def _compose(settings: Settings) -> Context:
     # Imported late: Azure's packages take over a second, and the embedded store needs half of them.
     from rebuilder.azure.access import ArmAccess  # noqa: PLC0415
-    from rebuilder.azure.identity import credential  # noqa: PLC0415
+    from rebuilder.azure.identity import credential, registry_tokens  # noqa: PLC0415
     from rebuilder.azure.images import AcrImages  # noqa: PLC0415
     from rebuilder.azure.tasks import ArmTasks  # noqa: PLC0415
+    from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
-    ledger, queue = _store(settings)
+    ledger, queue, index = _store(settings)
     identity = credential(settings.client_id)
     context = Context(
         settings,
@@ -51,23 +52,31 @@ def _compose(settings: Settings) -> Context:
         ArmTasks(identity, settings.arm_endpoint),
         AcrImages(identity, settings.arm_endpoint),
         ArmAccess(identity, settings.arm_endpoint),
+        HostedSources.from_settings(settings, registry_tokens(identity, settings.arm_endpoint)),
+        index,
         _now,
     )
     _made.append(context)
     return context
 
 
-def _store(settings: Settings) -> tuple[Ledger, WorkQueue]:
+def _store(settings: Settings) -> tuple[Ledger, WorkQueue, DependencyIndex]:
     if settings.storage.startswith(SQLITE):
+        from rebuilder.sqlite.index import SqliteIndex  # noqa: PLC0415
         from rebuilder.sqlite.ledger import SqliteLedger  # noqa: PLC0415
         from rebuilder.sqlite.queues import SqliteQueues  # noqa: PLC0415
 
         path = Path(settings.storage.removeprefix(SQLITE))
-        return SqliteLedger(path), SqliteQueues(path)
+        return SqliteLedger(path), SqliteQueues(path), SqliteIndex(path)
+    from rebuilder.azure.index import TableIndex  # noqa: PLC0415
     from rebuilder.azure.ledger import TableLedger  # noqa: PLC0415
     from rebuilder.azure.queues import StorageQueues  # noqa: PLC0415
 
-    return TableLedger.from_settings(settings), StorageQueues.from_settings(settings)
+    return (
+        TableLedger.from_settings(settings),
+        StorageQueues.from_settings(settings),
+        TableIndex.from_settings(settings),
+    )
 
 
 def _now() -> datetime:

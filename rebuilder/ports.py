@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -10,6 +10,8 @@ from typing import Protocol
 from rebuilder.core.access import PullAccess
 from rebuilder.core.decisions import Decision
 from rebuilder.core.events import Ignored, Push
+from rebuilder.core.evidence import ImageContent, TaskView
+from rebuilder.core.index import IndexedTask, Sweep
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import Run, Task
@@ -84,6 +86,9 @@ class Ledger(Protocol):
     def head(self, task: TaskId) -> Rebuild | None:
         """Return the newest rebuild of a task."""
 
+    def heads(self, tasks: Collection[TaskId]) -> dict[TaskId, Rebuild]:
+        """Return the newest rebuild of each of many tasks; one without rebuilds is left out."""
+
     def claim(self, rebuild: Rebuild) -> bool:
         """Store a new rebuild if it is the task's next.
 
@@ -125,8 +130,100 @@ class WorkQueue(Protocol):
             TransientError: The store cannot be reached.
         """
 
+    def send_many(self, queue: str, bodies: Sequence[str]) -> None:
+        """Put many messages into a queue.
+
+        Raises:
+            TransientError: The store cannot be reached; some of them may be in the queue.
+        """
+
     def close(self) -> None:
         """Close the connections."""
+
+
+class DependencyIndex(Protocol):
+    """Who is built on a repository, answered without asking ARM.
+
+    A task's view is written under the task and under each repository that it names. Whatever
+    interrupts that, the next refresh of the task mends it; until then a task may stand under a
+    repository too many, but not under one too few that it stood under before.
+
+    Every method raises TransientError if the store cannot be reached.
+    """
+
+    def dependents(self, repository: str) -> list[IndexedTask]:
+        """Return the tasks that name a repository; reads that repository's partition only.
+
+        Args:
+            repository: Registry and path, as `ImageReference.repository` gives them.
+        """
+
+    def view(self, task: TaskId) -> IndexedTask | None:
+        """Return what is known of a task."""
+
+    def views(self, registry: RegistryId) -> list[IndexedTask]:
+        """Return what is known of every task of a registry."""
+
+    def replace(self, view: TaskView, at: datetime) -> bool:
+        """Store what is known of a task.
+
+        Args:
+            view: What is known.
+            at: When reading its sources began.
+
+        Returns:
+            Whether it was stored: False if what is stored was read later.
+        """
+
+    def replace_many(self, views: Sequence[IndexedTask]) -> None:
+        """Store what is known of many tasks, as `replace` does."""
+
+    def remove(self, task: TaskId, at: datetime) -> bool:
+        """Forget a task that was found to be gone.
+
+        Args:
+            task: The task.
+            at: When it was looked for.
+
+        Returns:
+            Whether it is forgotten: False if what is stored was read later.
+        """
+
+    def unseen(self, registry: RegistryId, since: datetime) -> list[TaskId]:
+        """Return the tasks of a registry whose sources were last read before `since`."""
+
+    def refreshed(self, registry: RegistryId) -> datetime | None:
+        """Return when the last complete sweep of a registry began; None if there was none."""
+
+    def refreshes(self) -> dict[RegistryId, datetime]:
+        """Return the same for every registry that was ever swept."""
+
+    def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
+        """Remember that a sweep which began at `at` is complete; the newest one counts."""
+
+    def sweep(self, registry: RegistryId) -> Sweep | None:
+        """Return the sweep of a registry that is not complete."""
+
+    def save_sweep(self, sweep: Sweep) -> None:
+        """Remember how far a sweep has come, so that anybody can go on."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Some of the tasks of a registry.
+
+    Attributes:
+        tasks: Tasks with their dependencies.
+        brief: Tasks whose dependencies the list leaves out; they are to be read one by one.
+        after: What gives the next page; None after the last one.
+    """
+
+    tasks: tuple[Task, ...]
+    brief: tuple[TaskId, ...] = ()
+    after: str | None = None
 
 
 class Tasks(Protocol):
@@ -140,6 +237,14 @@ class Tasks(Protocol):
 
     def tasks(self, registry: RegistryId) -> Iterable[Task]:
         """Read every task of a registry, with its dependencies."""
+
+    def page(self, registry: RegistryId, after: str = "") -> TaskPage:
+        """Read some of the tasks of a registry.
+
+        Args:
+            registry: The registry.
+            after: The `after` of the page before; "" for the first one.
+        """
 
     def task(self, task: TaskId) -> Task:
         """Read one task."""
@@ -228,6 +333,21 @@ class Images(Protocol):
 
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest first came to a repository; None if it is not there."""
+
+    def content(
+        self, login_server: str, repository: str, reference: str, platform: str
+    ) -> ImageContent | None:
+        """Return what an image is made of.
+
+        Args:
+            login_server: The registry.
+            repository: The repository.
+            reference: A tag or a digest.
+            platform: Which image of an index is meant, as BuildKit writes it.
+
+        Returns:
+            None if the registry has no such image, or what is there is no image.
+        """
 
     def close(self) -> None:
         """Close the connections."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VERSIONS = frozenset({"2018-09-01", "2019-04-01", "2019-06-01-preview", "2025-03-01-preview"})
 _TASK = rf"{REGISTRY}/tasks/(?P<t>[^/]+)"
+_TYPE = "Microsoft.ContainerRegistry/registries/tasks"
 _NAME = re.compile(r"[a-zA-Z0-9-_]{5,50}")
 _TIMEOUT = (300, 28800)
 _DEFAULT_TIMEOUT = 3600
@@ -56,7 +57,7 @@ def _wire(registry: Registry, task: Task, *, secret: bool = False) -> Json:
     wire: Json = {
         "id": f"{registry.id}/tasks/{task.name}",
         "name": task.name,
-        "type": "Microsoft.ContainerRegistry/registries/tasks",
+        "type": _TYPE,
         "location": task.location,
         "tags": task.tags,
         "properties": properties,
@@ -151,6 +152,7 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             body.get("tags") or {},
         )
         registry.tasks[params["t"].lower()] = task
+        _tell(arm, registry, task)
         # Not 201 for a new one: azure-cli shows a task that it created only if it is 200.
         return JSONResponse(_wire(registry, task))
 
@@ -182,6 +184,7 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
             task.identity = _patched_identity(arm, registry, task, body["identity"])
         task.properties = merged
         task.tags = body.get("tags") or task.tags
+        _tell(arm, registry, task)
         return JSONResponse(_wire(registry, task))
 
 
@@ -226,7 +229,13 @@ def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
         known = registry.tasks.pop(params["t"].lower(), None)
     if known is not None and known.identity:
         arm.directory.delete(str(known.identity.get("principalId")))
+    if known is not None:
+        _tell(arm, registry, known, deleted=True)
     return Response(status_code=200 if known else 204)
+
+
+def _tell(arm: Arm, registry: Registry, task: Task, *, deleted: bool = False) -> None:
+    arm.eventgrid.publish_change(f"{registry.id}/tasks/{task.name}", _TYPE, deleted=deleted)
 
 
 def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:

@@ -6,6 +6,7 @@ MicrosoftDocs/azure-docs issue 76450; they are the same for a wrong address, bra
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import secrets
@@ -64,6 +65,30 @@ class Source:
                 return candidate
         return None
 
+    def commit(self, ref: str) -> str | None:
+        """Return the commit of a branch, tag or commit; None if there is none.
+
+        A folder that is no repository has one branch, whatever it is called, whose commit
+        changes with its files.
+        """
+        repository = self.git
+        if repository is not None:
+            return _commit_of(repository, ref) or None
+        hashed = hashlib.sha1(usedforsecurity=False)
+        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
+            hashed.update(f"{path.relative_to(self.folder)}\0".encode() + path.read_bytes())
+        return hashed.hexdigest()
+
+    def file(self, commit: str, name: str) -> bytes | None:
+        """Return a file as it is in a commit; None if it is not there, or no file."""
+        repository = self.git
+        if repository is not None:
+            done = _git(repository, "cat-file", "blob", f"{commit}:{name}")
+            return done.stdout if done.returncode == 0 else None
+        path = (self.folder / name).resolve()
+        inside = path.is_relative_to(self.folder.resolve()) and path.is_file()
+        return path.read_bytes() if inside else None
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -95,6 +120,10 @@ class Contexts:
         """Let an address stand for a folder or a git repository."""
         self._sources[_key(url)] = Source(folder, token)
 
+    def source(self, url: str) -> Source | None:
+        """Return what stands for an address; None if nothing does."""
+        return self._sources.get(_key(url))
+
     def fetch(self, address: str, token: str, folder: Path) -> Context:
         """Put a context's files into a folder, which is made.
 
@@ -116,7 +145,7 @@ class Contexts:
             return Context(folder)
         url, _, fragment = address.partition("#")
         url, given = _without_credentials(url)
-        source = self._sources.get(_key(url))
+        source = self.source(url)
         if source is None:
             raise ContextError(f"{url} is not mapped{_unknown_kind(url)}")
         _check_token(url, source, token or given)

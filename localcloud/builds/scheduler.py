@@ -74,14 +74,14 @@ class Scheduler:
         folder: Path,
     ) -> None:
         self.behaviour = RunBehaviour()
+        self.contexts = Contexts(blobs)
         self._state = state
         self._clock = clock
-        self._contexts = Contexts(blobs)
         self._tools = Tools(
             state,
             clock,
             service,
-            self._contexts,
+            self.contexts,
             Credentials(state, service, directory),
             builder,
         )
@@ -104,7 +104,7 @@ class Scheduler:
             folder: A folder, a working copy or a bare repository.
             token: The access token that is needed to read it; None if none is.
         """
-        self._contexts.map(url, folder, token)
+        self.contexts.map(url, folder, token)
 
     def submit(self, registry: Registry, run: Run) -> None:
         """Let a queued run begin when its registry has room."""

@@ -1,18 +1,14 @@
-"""The ledger in Azure Storage tables.
-
-Keys are hashes, because keys may not hold every character that names may. What a reader needs
-stands in the other columns. A text longer than a property may be is split over several.
-"""
+"""The ledger in Azure Storage tables."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from itertools import batched
-from typing import Any, Self
+from typing import Self
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -21,12 +17,22 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableClient, TableServiceClient, UpdateMode
+from azure.data.tables import TableServiceClient, UpdateMode
 
 from rebuilder._records import rebuild_from_text, rebuild_to_text
 from rebuilder.azure._errors import translated
-from rebuilder.azure._storage import connection_string, endpoint
-from rebuilder.azure.identity import credential
+from rebuilder.azure._tables import (
+    AT_ONCE,
+    PROPERTY,
+    TRANSACTION,
+    Entity,
+    Tables,
+    joined,
+    key,
+    no_table,
+    split,
+    table_service,
+)
 from rebuilder.core.decisions import Decision, from_record, to_record
 from rebuilder.core.events import Ignored, Push
 from rebuilder.core.rebuilds import Rebuild
@@ -40,29 +46,7 @@ IGNORED = "rebuilderignored"
 DECISIONS = "rebuilderdecisions"
 REBUILDS = "rebuilderrebuilds"
 
-_TRANSACTION = (
-    100  # operations at most; learn.microsoft.com, "Performing entity group transactions"
-)
-_PROPERTY = 30_000  # characters; a property holds 64 KiB of UTF-16
 _LAST = 10**10  # row keys sort upwards; the newest rebuild is to come first
-
-type Entity = dict[str, Any]
-
-
-def _key(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _split(text: str) -> Entity:
-    pieces = [text[at : at + _PROPERTY] for at in range(0, len(text), _PROPERTY)]
-    return {f"record{number}": piece for number, piece in enumerate(pieces)}
-
-
-def _joined(entity: Mapping[str, Any]) -> str:
-    pieces: list[str] = []
-    while (name := f"record{len(pieces)}") in entity:
-        pieces.append(str(entity[name]))
-    return "".join(pieces)
 
 
 class TableLedger:
@@ -73,59 +57,28 @@ class TableLedger:
     """
 
     def __init__(self, service: TableServiceClient) -> None:
-        self._service = service
-        self._tables: dict[str, TableClient] = {}
+        self._tables = Tables(service)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Return the ledger of the configured account."""
-        if text := connection_string(settings):
-            return cls(TableServiceClient.from_connection_string(text))
-        identity = credential(settings.storage_client_id)
-        return cls(TableServiceClient(endpoint(settings, "table"), credential=identity))
+        return cls(table_service(settings))
 
     def close(self) -> None:
         """Close the connections."""
-        self._service.close()
-
-    def _table(self, name: str) -> TableClient:
-        if name not in self._tables:
-            self._tables[name] = self._service.get_table_client(name)
-        return self._tables[name]
-
-    def _written[T](self, name: str, write: Callable[[TableClient], T]) -> T:
-        """Write to a table that is made when it is missing."""
-        table = self._table(name)
-        try:
-            return write(table)
-        except HttpResponseError as error:
-            if not _no_table(error):
-                raise
-        self._service.create_table_if_not_exists(name)
-        return write(table)
-
-    def _partition(self, name: str, key: str) -> list[Entity]:
-        try:
-            found = self._table(name).query_entities(
-                "PartitionKey eq @key", parameters={"key": key}
-            )
-            return [dict(entity) for entity in found]
-        except HttpResponseError as error:
-            if _no_table(error):
-                return []
-            raise
+        self._tables.close()
 
     def _count(self, name: str, entity: Entity, at: datetime) -> None:
         """Insert an entity, or count one more delivery of it; no delivery is counted twice."""
         entity |= {"first_at": at.isoformat(), "last_at": at.isoformat(), "deliveries": 1}
         while True:
             try:
-                self._written(name, lambda table: table.create_entity(entity))
+                self._tables.written(name, lambda table: table.create_entity(entity))
             except ResourceExistsError:
                 pass
             else:
                 return
-            table = self._table(name)
+            table = self._tables.table(name)
             try:
                 known = table.get_entity(entity["PartitionKey"], entity["RowKey"])
                 known["deliveries"] = int(known["deliveries"]) + 1
@@ -143,8 +96,8 @@ class TableLedger:
     def record_push(self, push: Push, at: datetime) -> None:
         """Remember a delivery; see Ledger."""
         entity: Entity = {
-            "PartitionKey": _key(str(push.registry), push.repository),
-            "RowKey": _key(push.key),
+            "PartitionKey": key(str(push.registry), push.repository),
+            "RowKey": key(push.key),
             "push": push.key,
             "pushed_at": push.pushed_at.isoformat() if push.pushed_at else "",
             "event": push.event,
@@ -156,44 +109,46 @@ class TableLedger:
         """Remember an event that started nothing; see Ledger."""
         source, sentence = ignored.source.lower(), ignored.sentence()
         entity: Entity = {
-            "PartitionKey": _key(source),
-            "RowKey": _key(ignored.subject, ignored.code, sentence),
+            "PartitionKey": key(source),
+            "RowKey": key(ignored.subject, ignored.code, sentence),
             "code": ignored.code,
-            "source": source[:_PROPERTY],
-            "subject": ignored.subject[:_PROPERTY],
-            **_split(sentence),
+            "source": source[:PROPERTY],
+            "subject": ignored.subject[:PROPERTY],
+            **split(sentence),
         }
         with translated("record an ignored event"):
             self._count(IGNORED, entity, at)
 
     def record_decisions(self, push: Push, decisions: Sequence[Decision], at: datetime) -> None:
         """Remember decisions; see Ledger."""
-        partition, time = _key(push.key), at.isoformat()
+        partition, time = key(push.key), at.isoformat()
         with translated("record decisions"):
-            known = {e["RowKey"]: e["first_at"] for e in self._partition(DECISIONS, partition)}
+            known = {
+                e["RowKey"]: e["first_at"] for e in self._tables.partition(DECISIONS, partition)
+            }
             entities: dict[str, Entity] = {}
             for number, decision in enumerate(decisions):
                 text = json.dumps(to_record(decision), sort_keys=True)
-                row = _key(text)
+                row = key(text)
                 entities[row] = {
                     "PartitionKey": partition,
                     "RowKey": row,
                     "first_at": known.get(row, time),
                     "last_at": time,
                     "place": number,
-                    **_split(text),
+                    **split(text),
                 }
-            for some in batched(entities.values(), _TRANSACTION, strict=False):
+            for some in batched(entities.values(), TRANSACTION, strict=False):
                 self._upsert(some)
 
     def _upsert(self, entities: Iterable[Entity]) -> None:
         operations = [("upsert", entity, {"mode": UpdateMode.REPLACE}) for entity in entities]
-        self._written(DECISIONS, lambda table: table.submit_transaction(operations))
+        self._tables.written(DECISIONS, lambda table: table.submit_transaction(operations))
 
     def pushes(self, registry: RegistryId, repository: str) -> list[PushRecord]:
         """Return the pushes to a repository; see Ledger."""
         with translated("read pushes"):
-            entities = self._partition(PUSHES, _key(str(registry), repository))
+            entities = self._tables.partition(PUSHES, key(str(registry), repository))
         records = [
             PushRecord(
                 replace(
@@ -212,11 +167,11 @@ class TableLedger:
     def ignored(self, source: str) -> list[IgnoredRecord]:
         """Return the ignored events of a source; see Ledger."""
         with translated("read ignored events"):
-            entities = self._partition(IGNORED, _key(source.lower()))
+            entities = self._tables.partition(IGNORED, key(source.lower()))
         records = [
             IgnoredRecord(
                 str(entity["code"]),
-                _joined(entity),
+                joined(entity),
                 str(entity["source"]),
                 str(entity["subject"]),
                 _time(entity["first_at"]),
@@ -230,11 +185,11 @@ class TableLedger:
     def decisions(self, push: Push) -> list[DecisionRecord]:
         """Return the decisions of a push; see Ledger."""
         with translated("read decisions"):
-            entities = self._partition(DECISIONS, _key(push.key))
+            entities = self._tables.partition(DECISIONS, key(push.key))
         entities.sort(key=lambda entity: (_time(entity["first_at"]), int(entity["place"])))
         return [
             DecisionRecord(
-                from_record(json.loads(_joined(entity))),
+                from_record(json.loads(joined(entity))),
                 _time(entity["first_at"]),
                 _time(entity["last_at"]),
             )
@@ -246,21 +201,29 @@ class TableLedger:
         query = "PartitionKey eq @key"
         with translated(f"read the rebuilds of {task}"):
             try:
-                found = self._table(REBUILDS).query_entities(
-                    query, parameters={"key": _key(str(task))}, results_per_page=1
+                found = self._tables.table(REBUILDS).query_entities(
+                    query, parameters={"key": key(str(task))}, results_per_page=1
                 )
                 for entity in found:
-                    return rebuild_from_text(_joined(entity))
+                    return rebuild_from_text(joined(entity))
             except HttpResponseError as error:
-                if not _no_table(error):
+                if not no_table(error):
                     raise
         return None
+
+    def heads(self, tasks: Collection[TaskId]) -> dict[TaskId, Rebuild]:
+        """Return the newest rebuild of each task; see Ledger."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = dict(zip(tasks, pool.map(self.head, tasks), strict=True))
+        return {task: head for task, head in found.items() if head is not None}
 
     def claim(self, rebuild: Rebuild) -> bool:
         """Store a new rebuild; see Ledger."""
         with translated(f"claim rebuild {rebuild.id} of {rebuild.task}"):
             try:
-                self._written(REBUILDS, lambda table: table.create_entity(_rebuild_entity(rebuild)))
+                self._tables.written(
+                    REBUILDS, lambda table: table.create_entity(_rebuild_entity(rebuild))
+                )
             except ResourceExistsError:
                 return False
             return True
@@ -270,7 +233,7 @@ class TableLedger:
         saved = replace(rebuild, version=rebuild.version + 1)
         entity = _rebuild_entity(saved)
         conflict = Conflict(f"rebuild {rebuild.id} of {rebuild.task} was changed by another")
-        table = self._table(REBUILDS)
+        table = self._tables.table(REBUILDS)
         with translated(f"save rebuild {rebuild.id} of {rebuild.task}"):
             try:
                 known = table.get_entity(entity["PartitionKey"], entity["RowKey"])
@@ -290,26 +253,26 @@ class TableLedger:
         """Return one rebuild; see Ledger."""
         with translated(f"read rebuild {sequence} of {task}"):
             try:
-                entity = self._table(REBUILDS).get_entity(_key(str(task)), _row(sequence))
+                entity = self._tables.table(REBUILDS).get_entity(key(str(task)), _row(sequence))
             except ResourceNotFoundError:
                 return None
-        return rebuild_from_text(_joined(entity))
+        return rebuild_from_text(joined(entity))
 
     def rebuilds(self, task: TaskId) -> list[Rebuild]:
         """Return the rebuilds of a task; see Ledger."""
         with translated(f"read the rebuilds of {task}"):
-            entities = self._partition(REBUILDS, _key(str(task)))
-        return [rebuild_from_text(_joined(entity)) for entity in entities]
+            entities = self._tables.partition(REBUILDS, key(str(task)))
+        return [rebuild_from_text(joined(entity)) for entity in entities]
 
 
 def _rebuild_entity(rebuild: Rebuild) -> Entity:
     return {
-        "PartitionKey": _key(str(rebuild.task)),
+        "PartitionKey": key(str(rebuild.task)),
         "RowKey": _row(rebuild.sequence),
         "task": str(rebuild.task),
         "state": rebuild.state.value,
         "version": rebuild.version,
-        **_split(rebuild_to_text(rebuild)),
+        **split(rebuild_to_text(rebuild)),
     }
 
 
@@ -319,9 +282,3 @@ def _row(sequence: int) -> str:
 
 def _time(value: object) -> datetime:
     return datetime.fromisoformat(str(value))
-
-
-def _no_table(error: HttpResponseError) -> bool:
-    # The SDK gives the code as an attribute for some operations, in the text for the others.
-    code = str(getattr(error, "error_code", "")).rpartition(".")[2].replace("_", "").lower()
-    return code == "tablenotfound" or "TableNotFound" in str(error)

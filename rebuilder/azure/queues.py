@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from typing import Self
@@ -15,6 +17,7 @@ from rebuilder.azure.identity import credential
 from rebuilder.settings import Settings
 
 _FOREVER = -1
+_AT_ONCE = 8
 
 
 class StorageQueues:
@@ -41,14 +44,30 @@ class StorageQueues:
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
+        self._send(queue, [body], int(delay.total_seconds()))
+
+    def send_many(self, queue: str, bodies: Sequence[str]) -> None:
+        """Put many messages into a queue; see WorkQueue."""
+        if bodies:
+            self._send(queue, bodies, 0)
+
+    def _send(self, queue: str, bodies: Sequence[str], seconds: int) -> None:
         # Base64 is what the Functions host expects by default.
         policy = TextBase64EncodePolicy()
         client = self._service.get_queue_client(queue, message_encode_policy=policy)
-        seconds = int(delay.total_seconds())
+
+        def send(body: str) -> None:
+            client.send_message(body, visibility_timeout=seconds, time_to_live=_FOREVER)
+
+        first, *others = bodies
         with translated(f"send to queue {queue}"):
             try:
-                client.send_message(body, visibility_timeout=seconds, time_to_live=_FOREVER)
+                send(first)
             except ResourceNotFoundError:
                 with suppress(ResourceExistsError):  # another instance may be quicker
                     client.create_queue()
-                client.send_message(body, visibility_timeout=seconds, time_to_live=_FOREVER)
+                send(first)
+            if others:
+                # The service takes one message per request.
+                with ThreadPoolExecutor(_AT_ONCE) as pool:
+                    list(pool.map(send, others))

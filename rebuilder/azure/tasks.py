@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
@@ -16,14 +17,20 @@ from rebuilder.core.registries import Registry, RegistryId, TaskId, canonical_ho
 from rebuilder.core.tasks import (
     IMAGE_UPDATE,
     MANUAL,
+    Argument,
     Dependency,
+    DockerStep,
+    EncodedStep,
+    FileStep,
     Kind,
     Run,
     RunStatus,
     Task,
+    TaskStep,
     TriggerType,
 )
-from rebuilder.errors import InvalidReference
+from rebuilder.errors import InvalidReference, Refused
+from rebuilder.ports import TaskPage
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +80,36 @@ class ArmTasks:
 
     def tasks(self, registry: RegistryId) -> Iterator[Task]:
         """Read every task of a registry; see Tasks."""
-        client = self._client(registry)
+        after: str | None = ""
+        while after is not None:
+            page = self.page(registry, after)
+            yield from page.tasks
+            yield from map(self.task, page.brief)
+            after = page.after
+
+    def page(self, registry: RegistryId, after: str = "") -> TaskPage:
+        """Read some of the tasks of a registry; see Tasks."""
+        arm = urlsplit(self._options["base_url"])
+        place = urlsplit(after or arm.geturl())
+        if (place.scheme, place.hostname) != (arm.scheme, arm.hostname):
+            # The place was stored, and the identity's token is sent to where it is.
+            raise Refused("InvalidPlace", f"{registry}: {place.hostname} is not ARM")
+        found: list[models.Task] = []
+        operations = self._client(registry).tasks
         with translated(f"list the tasks of {registry}"):
-            for found in client.tasks.list(registry.resource_group, registry.name):
-                task_id = TaskId(registry, str(found.name).lower())
-                step = found.properties.step if found.properties else None
-                if step is not None and step.base_image_dependencies is None:
-                    # Whether the list carries them is not documented, so ask for the task itself.
-                    yield self.task(task_id)
-                else:
-                    yield _task(task_id, found)
+            pages = operations.list(registry.resource_group, registry.name).by_page(after or None)
+            found += next(pages, ())
+        tasks, brief = [], []
+        for entry in found:
+            task_id = TaskId(registry, str(entry.name).lower())
+            step = entry.properties.step if entry.properties else None
+            if step is not None and step.base_image_dependencies is None:
+                # Whether the list carries them is not documented.
+                brief.append(task_id)
+            else:
+                tasks.append(_task(task_id, entry))
+        following = str(getattr(pages, "continuation_token", None) or "")
+        return TaskPage(tuple(tasks), tuple(brief), following or None)
 
     def task(self, task: TaskId) -> Task:
         """Read one task; see Tasks."""
@@ -164,6 +191,7 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
     credentials = properties.credentials if properties else None
     status = str(properties.status if properties else "").rpartition(".")[2].lower()
     system = bool(properties and properties.is_system_task)
+    on = _word(base.status).lower() != "disabled" if base else False
     return Task(
         task_id,
         status != "disabled",
@@ -172,7 +200,56 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
         _dependencies(task_id, (step.base_image_dependencies if step else None) or []),
         _principals(found.identity),
         frozenset(map(canonical_host, (credentials and credentials.custom_registries) or ())),
+        None if system else _step(step),
+        _platform(properties.platform if properties else None),
+        on,
     )
+
+
+def _step(found: models.TaskStepProperties | None) -> TaskStep | None:
+    context = (found.context_path if found else None) or ""
+    match found:
+        case models.DockerBuildStep():
+            return DockerStep(
+                context,
+                found.docker_file_path or "Dockerfile",
+                found.target or "",
+                _arguments(found.arguments),
+                tuple(found.image_names or ()),
+            )
+        case models.FileTaskStep():
+            return FileStep(
+                context,
+                found.task_file_path or "",
+                found.values_file_path or "",
+                _arguments(found.values_property),
+            )
+        case models.EncodedTaskStep():
+            return EncodedStep(
+                context,
+                found.encoded_task_content or "",
+                found.encoded_values_content or "",
+                _arguments(found.values_property),
+            )
+    return None
+
+
+def _arguments(
+    found: Sequence[models.Argument] | Sequence[models.SetValue] | None,
+) -> tuple[Argument, ...]:
+    # A secret's value is null on GET; an empty value of one that is no secret is null too.
+    return tuple(
+        Argument(entry.name, None if entry.is_secret else entry.value or "")
+        for entry in found or ()
+    )
+
+
+def _platform(found: models.PlatformProperties | None) -> str:
+    """Return the platform in BuildKit's words; ACR's own default is linux/amd64."""
+    system = _word(found.os).lower() if found else "linux"
+    architecture = _word(found.architecture or "amd64").lower() if found else "amd64"
+    variant = f"/{_word(found.variant).lower()}" if found and found.variant else ""
+    return f"{system}/{'386' if architecture == 'x86' else architecture}{variant}"
 
 
 def _principals(identity: models.IdentityProperties | None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from rebuilder.core.references import ImageReference
@@ -17,6 +18,24 @@ from rebuilder.core.tasks import Dependency, Kind, Task, TriggerType
 
 # Where the digest that a tag names now is known from.
 type KnownFrom = Literal["registry", "event"]
+
+_RECORD = "ACR's record"
+
+
+class RebuildFor(StrEnum):
+    """For which of the images that a build reads its task is rebuilt.
+
+    ALL: every one, whatever for: also one that only a thrown-away stage, COPY --from,
+        RUN --mount=from or the syntax line names. What a build reads may change what it makes.
+    RUNTIME: the base of the image that is built, and no other.
+    TRIGGER: what the task's own base image trigger asks for: Runtime leaves build-time images
+        out; All, or no such trigger at all, leaves none out. The Azure CLI makes triggers of
+        type Runtime unless it is told otherwise.
+    """
+
+    ALL = "all"
+    RUNTIME = "runtime"
+    TRIGGER = "trigger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,7 @@ class BaseMoved(TaskDecision):
         old: The digest that the image was built on; None if nothing is recorded.
         new: The digest that the tag names now.
         known_from: Where the new digest is known from.
+        source: Who says that the task is built on the image.
     """
 
     rebuild: ClassVar[bool] = True
@@ -78,12 +98,13 @@ class BaseMoved(TaskDecision):
     old: str | None
     new: str
     known_from: str
+    source: str = _RECORD
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
         was = f"was built on {self.old}" if self.old else "has no record of the digest it used"
         return (
-            f"its {self.kind} base {self.dependency} {was};"
+            f"its {self.kind} base {self.dependency} (known from {self.source}) {was};"
             f" the tag names {self.new} now (from the {self.known_from})"
         )
 
@@ -99,6 +120,7 @@ class BuiltWhileMoving(TaskDecision):
         digest: The digest that is recorded.
         started: When the run that recorded it began.
         since: When the digest came to the registry.
+        source: Who recorded it.
     """
 
     rebuild: ClassVar[bool] = True
@@ -107,11 +129,12 @@ class BuiltWhileMoving(TaskDecision):
     digest: str
     started: datetime
     since: datetime
+    source: str = _RECORD
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
         return (
-            f"{self.dependency} is recorded as {self.digest}, which came at"
+            f"{self.dependency} is recorded as {self.digest} ({self.source}), which came at"
             f" {self.since.isoformat()}, after the last build began ({self.started.isoformat()})"
         )
 
@@ -123,7 +146,7 @@ class AlreadyBuiltOn(TaskDecision):
     Attributes:
         dependency: The base image as the task names it.
         digest: The digest.
-        known_from: ARM's record of the task, or the ledger of rebuilds.
+        known_from: ARM's record of the task, the ledger of rebuilds, or another source.
     """
 
     code: ClassVar[str] = "already-built-on"
@@ -214,33 +237,42 @@ class PinnedByDigest(TaskDecision):
 
     Attributes:
         dependency: The base image as the task names it.
+        source: Who says so.
     """
 
     code: ClassVar[str] = "pinned-by-digest"
     dependency: str
+    source: str = _RECORD
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
-        return f"pinned to a digest: {self.dependency}"
+        return f"pinned to a digest: {self.dependency} (known from {self.source})"
 
 
 @dataclass(frozen=True, slots=True)
 class BuildTimeOnly(TaskDecision):
-    """The task uses the image in a stage that is thrown away, and asks for runtime bases only.
+    """The task's image does not stand on the image, and only runtime bases are asked for.
 
     Attributes:
         dependency: The base image as the task names it.
+        source: Who says that the task uses it.
+        asked_by: What asks for runtime bases only: the task's `trigger`, or the setting.
     """
 
     code: ClassVar[str] = "build-time-only"
     dependency: str
+    source: str = _RECORD
+    asked_by: str = RebuildFor.TRIGGER.value
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
-        return (
-            f"uses {self.dependency} at build time only, and its base image trigger"
-            " asks for Runtime; set the trigger type to All to rebuild it"
+        asked = (
+            "REBUILDER_REBUILD_FOR is runtime; set it to all to rebuild it"
+            if self.asked_by == RebuildFor.RUNTIME
+            else "its base image trigger asks for Runtime;"
+            " set the trigger type to All to rebuild it"
         )
+        return f"uses {self.dependency} (known from {self.source}) at build time only, and {asked}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +391,29 @@ class RegistryUnreadable(Decision):
         return f"the tasks of {self.registry} could not be read: {self.problem}"
 
 
+@dataclass(frozen=True, slots=True)
+class IndexOld(Decision):
+    """What is known of a registry's tasks is older than it may be; what changed since is not seen.
+
+    Attributes:
+        registry: The registry's resource id.
+        refreshed: When its tasks were last read.
+        limit: How old that may be, in hours.
+    """
+
+    code: ClassVar[str] = "index-old"
+    registry: str
+    refreshed: datetime
+    limit: int
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return (
+            f"the index of {self.registry} is from {self.refreshed.isoformat()}, older than"
+            f" {self.limit} hours: a task that came to be built on the image since is not seen"
+        )
+
+
 REASONS: Mapping[str, type[Decision]] = {
     reason.code: reason
     for reason in (
@@ -378,6 +433,7 @@ REASONS: Mapping[str, type[Decision]] = {
         TaskGone,
         TagGone,
         RegistryUnreadable,
+        IndexOld,
     )
 }
 
@@ -399,27 +455,35 @@ def to_record(decision: Decision) -> dict[str, Any]:
 def from_record(record: Mapping[str, Any]) -> Decision:
     """The decision of a record that `to_record` made."""
     reason = REASONS[record["code"]]
-    values: dict[str, Any] = {field.name: record[field.name] for field in fields(reason)}
+    # A record of an older version lacks the fields that have defaults.
+    values: dict[str, Any] = {f.name: record[f.name] for f in fields(reason) if f.name in record}
     read: dict[str, Callable[[Any], object]] = {
         "task": TaskId.parse,
         "dependencies": tuple,
         "principals": tuple,
         "started": datetime.fromisoformat,
         "since": datetime.fromisoformat,
+        "refreshed": datetime.fromisoformat,
     }
     for name in values.keys() & read.keys():
         values[name] = read[name](values[name])
     return reason(**values)
 
 
-def decide(task: Task, base: Base, last_started: datetime | None = None) -> TaskDecision:
+def decide(
+    task: Task,
+    base: Base,
+    last_started: datetime | None = None,
+    rebuild_for: RebuildFor = RebuildFor.ALL,
+) -> TaskDecision:
     """Whether `task` must be rebuilt because `base` names the digest it names.
 
     Args:
-        task: The task with its recorded dependencies.
+        task: The task with every dependency that is known of it.
         base: The tag and the digest it names now.
         last_started: When the task's last successful run began; only looked at if the record
             already names the new digest and `base.since` is known.
+        rebuild_for: For which of its images it is rebuilt.
     """
     if not task.has_step:
         return NoStep(task.id)
@@ -430,35 +494,40 @@ def decide(task: Task, base: Base, last_started: datetime | None = None) -> Task
     ]
     if not same_repository:
         return OtherImages(task.id, _names(task.dependencies))
-    matching = [d for d in same_repository if d.reference.at(None) == base.reference]
-    moving = [d for d in matching if d.reference.digest is None]
+    moving = [d for d in same_repository if follows(d, base.reference)]
     if not moving:
         pinned = [d for d in same_repository if d.reference.digest is not None]
         if pinned:
-            return PinnedByDigest(task.id, str(pinned[0].reference))
+            return PinnedByDigest(task.id, str(pinned[0].reference), pinned[0].known_from)
         return OtherTag(task.id, _names(same_repository))
-    wanted = [d for d in moving if wants(task, d)]
+    wanted = [d for d in moving if wants(task, d, rebuild_for)]
     if not wanted:
-        return BuildTimeOnly(task.id, str(base.reference))
+        return BuildTimeOnly(task.id, str(base.reference), moving[0].known_from, rebuild_for.value)
     if not task.enabled:
         return TaskDisabled(task.id)
     return _compare(task, wanted, base, last_started)
 
 
-def wants(task: Task, dependency: Dependency) -> bool:
-    """Whether the task asks to be rebuilt for this dependency.
+def follows(dependency: Dependency, tag: ImageReference) -> bool:
+    """Whether a dependency moves when a tag does: it names the tag, and no digest."""
+    return dependency.reference == tag
 
-    A base image trigger of type Runtime leaves build-time images out. A task without a base image
-    trigger has said nothing, so every dependency counts.
-    """
-    return task.trigger_type is not TriggerType.RUNTIME or dependency.kind is Kind.RUNTIME
+
+def wants(task: Task, dependency: Dependency, rebuild_for: RebuildFor) -> bool:
+    """Whether the task is to be rebuilt for this dependency; see RebuildFor."""
+    if rebuild_for is RebuildFor.ALL or dependency.kind is Kind.RUNTIME:
+        return True
+    return rebuild_for is RebuildFor.TRIGGER and task.trigger_type is not TriggerType.RUNTIME
 
 
 def _compare(
     task: Task, wanted: list[Dependency], base: Base, last_started: datetime | None
 ) -> TaskDecision:
     name = str(base.reference)
-    for dependency in wanted:
+    # One run reads a tag once, so a use whose digest is not known tells nothing beside one whose
+    # digest is.
+    known = [d for d in wanted if d.built_on is not None] or wanted
+    for dependency in known:
         if dependency.built_on != base.digest:
             return BaseMoved(
                 task.id,
@@ -467,10 +536,13 @@ def _compare(
                 dependency.built_on,
                 base.digest,
                 base.known_from,
+                dependency.known_from,
             )
+    source = known[0].known_from
     if last_started is not None and base.since is not None and last_started < base.since:
-        return BuiltWhileMoving(task.id, name, base.digest, last_started, base.since)
-    return AlreadyBuiltOn(task.id, name, base.digest, "task's record in ARM")
+        return BuiltWhileMoving(task.id, name, base.digest, last_started, base.since, source)
+    recorded = "task's record in ARM" if _RECORD in source else source
+    return AlreadyBuiltOn(task.id, name, base.digest, recorded)
 
 
 def _names(dependencies: tuple[Dependency, ...] | list[Dependency]) -> tuple[str, ...]:

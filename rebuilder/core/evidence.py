@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import Dependency, Kind
+from rebuilder.core.tasks import Dependency, Kind, Task
+
+_SCRATCH = "docker.io/library/scratch"
 
 
 class Source(StrEnum):
@@ -16,6 +19,9 @@ class Source(StrEnum):
     ACR_RECORD = "ACR's record"
     BUILD_FILE = "build file"
     OUTPUT_IMAGE = "output image"
+
+
+_SHORT = {Source.ACR_RECORD: "record of ACR", Source.BUILD_FILE: "build file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +73,227 @@ class TaskView:
     evidence: tuple[Evidence, ...]
     dependencies: tuple[Dependency, ...]
     disagreements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContent:
+    """What an image is made of.
+
+    Attributes:
+        digest: What its tag names: the digest of an index, if it is one.
+        manifest: The digest of the manifest that holds the layers.
+        base_name: What its annotations name as its base; "" if they do not.
+        base_digest: The digest of that base; "" if they do not tell it.
+        layers: The digests of its layers, the base's first.
+        diff_ids: The same of the layers before they were compressed.
+    """
+
+    digest: str
+    manifest: str
+    base_name: str = ""
+    base_digest: str = ""
+    layers: tuple[str, ...] = ()
+    diff_ids: tuple[str, ...] = ()
+
+
+def shared_layers(image: ImageContent, base: ImageContent) -> int:
+    """How many layers of `base` an image begins with: all of them, or 0.
+
+    A builder may compress a base's layers anew, which changes their digests but not their diff
+    ids. An image without layers proves nothing.
+    """
+    for own, other in ((image.layers, base.layers), (image.diff_ids, base.diff_ids)):
+        if other and own[: len(other)] == other:
+            return len(other)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An image that may be the base of another.
+
+    Attributes:
+        reference: What the task names.
+        kind: What it is said to be used for.
+        content: What it is made of.
+    """
+
+    reference: ImageReference
+    kind: Kind
+    content: ImageContent
+
+
+def base_by_annotation(
+    name: str, image: ImageContent, candidates: Iterable[Candidate]
+) -> tuple[Said, ...]:
+    """Which image the annotations of an image name as its base; none if they do not.
+
+    Builders differ in whether they name the digest of an index or of the manifest that they took
+    from it; where a candidate shows that both are the same image, the digest is the index's, which
+    is what a tag names.
+
+    Args:
+        name: The image, for a person.
+        image: What it is made of.
+        candidates: What its base may be.
+
+    Raises:
+        InvalidReference: The annotation is no image reference.
+    """
+    if not image.base_name:
+        return ()
+    reference = ImageReference.parse(image.base_name)
+    digest = image.base_digest or None
+    for candidate in candidates:
+        if digest == candidate.content.manifest:
+            digest = candidate.content.digest
+    where = f"{name}: its annotation org.opencontainers.image.base.name"
+    return (Said(reference, Kind.RUNTIME, digest, where),)
+
+
+def base_by_layers(
+    name: str, image: ImageContent, candidates: Iterable[Candidate]
+) -> tuple[Said, ...]:
+    """Which candidates an image is proved to be built on by its layers.
+
+    The one that it shares the most layers with, for a base has bases of its own. Candidates that
+    share as many are the same image under several names; those that are known as runtime bases
+    come before the others.
+
+    Args:
+        name: The image, for a person.
+        image: What it is made of.
+        candidates: What its base may be.
+    """
+    shared = [(shared_layers(image, c.content), c) for c in candidates]
+    most = max((count for count, _ in shared), default=0)
+    if not most:
+        return ()
+    best = [candidate for count, candidate in shared if count == most]
+    runtime = [candidate for candidate in best if candidate.kind is Kind.RUNTIME]
+    found: dict[ImageReference, Said] = {}
+    for candidate in runtime or best:
+        digest = candidate.content.digest
+        layers = "first layer is that" if most == 1 else f"first {most} layers are those"
+        where = f"{name}: its {layers} of {candidate.reference.at(digest)}"
+        said = Said(candidate.reference, Kind.RUNTIME, digest, where)
+        found.setdefault(candidate.reference, said)
+    return tuple(found.values())
+
+
+def recorded(task: Task) -> Evidence:
+    """What ACR's own record of a task says."""
+    images = tuple(
+        Said(d.reference, d.kind, d.built_on)
+        for d in task.dependencies
+        # `FROM scratch` is recorded as an image of Docker Hub, which has none of that name.
+        if d.reference.repository != _SCRATCH
+    )
+    if task.dependencies:
+        return Evidence(Source.ACR_RECORD, images)
+    return Evidence(Source.ACR_RECORD, (), "ACR has recorded nothing")
+
+
+def join(task: TaskId, evidence: Sequence[Evidence]) -> TaskView:
+    """Lay what several sources say of a task side by side, and into one.
+
+    Every image that any source names is kept: a needless rebuild costs less than a missed one. The
+    build file knows best how an image is used and whether it is pinned, for ACR's record cannot
+    tell `FROM image:tag@digest` from `FROM image:tag`; the record knows best which digest was
+    used.
+
+    Args:
+        task: The task.
+        evidence: What each source says; each source at most once.
+    """
+    by_source = {entry.source: entry for entry in evidence}
+    nobody = Evidence(Source.BUILD_FILE, ())
+    file = by_source.get(Source.BUILD_FILE, nobody)
+    built_on: dict[tuple[ImageReference, Kind], str | None] = {}
+    known_from: dict[tuple[ImageReference, Kind], dict[str, None]] = {}
+    for source in (Source.BUILD_FILE, Source.ACR_RECORD, Source.OUTPUT_IMAGE):
+        for said in by_source.get(source, nobody).images:
+            for key in _places(said, file):
+                built_on[key] = built_on.get(key) or said.built_on
+                known_from.setdefault(key, {})[f"{source} {said.where}".strip()] = None
+    dependencies = tuple(
+        Dependency(reference, kind, digest, "; ".join(known_from[reference, kind]))
+        for (reference, kind), digest in built_on.items()
+    )
+    return TaskView(task, tuple(evidence), dependencies, tuple(_disagreements(by_source)))
+
+
+def _places(said: Said, file: Evidence) -> list[tuple[ImageReference, Kind]]:
+    """Return the images and kinds of the joined view that something said is about."""
+    if said in file.images:
+        return [(said.reference, said.kind)]
+    same = _same_tag(said, file)
+    used = [
+        other
+        for other in same
+        if other.reference == said.reference or other.reference.digest == said.built_on
+    ]
+    return [(o.reference, o.kind) for o in used or same] or [(said.reference, said.kind)]
+
+
+def _same_tag(said: Said, evidence: Evidence) -> list[Said]:
+    return [o for o in evidence.images if o.reference.at(None) == said.reference.at(None)]
+
+
+def _disagreements(by_source: Mapping[Source, Evidence]) -> Iterator[str]:
+    """Compare the sources that say all they can, two by two."""
+    whole = {source: entry for source, entry in by_source.items() if entry.problem is None}
+    file, record = whole.get(Source.BUILD_FILE), whole.get(Source.ACR_RECORD)
+    output = whole.get(Source.OUTPUT_IMAGE)
+    if file is not None and record is not None:
+        yield from _between(file, record)
+    for other in (file, record):
+        if output is not None and other is not None:
+            yield from _about_base(output, other)
+
+
+def _between(file: Evidence, record: Evidence) -> Iterator[str]:
+    for said in file.images:
+        if not _same_tag(said, record):
+            yield (
+                f"the build file names {said.reference} ({said.kind}; {said.where});"
+                " ACR's record does not"
+            )
+    for said in record.images:
+        same = _same_tag(said, file)
+        kinds = sorted({other.kind.value for other in same})
+        pins = [other for other in same if other.reference.digest is not None]
+        if not same:
+            yield f"ACR's record names {said.reference} ({said.kind}); the build file does not"
+        elif said.kind not in kinds:
+            yield (
+                f"{said.reference} is {said.kind} in ACR's record, and {' and '.join(kinds)} in"
+                f" the build file ({same[0].where})"
+            )
+        elif len(pins) == len(same) and said.built_on not in (
+            None,
+            *(other.reference.digest for other in pins),
+        ):
+            yield (
+                f"the build file pins {pins[0].reference} ({pins[0].where}); ACR's record says"
+                f" that {said.built_on} was used"
+            )
+
+
+def _about_base(output: Evidence, other: Evidence) -> Iterator[str]:
+    bases = [said for said in other.images if said.kind is Kind.RUNTIME]
+    for said in output.images:
+        same = [base for base in bases if base.reference.at(None) == said.reference.at(None)]
+        if not same:
+            names = ", ".join(str(base.reference) for base in bases) or "no image"
+            yield (
+                f"the output image is built on {said.reference} ({said.where});"
+                f" the {_SHORT[other.source]} names {names} as its base"
+            )
+        for base in same:
+            used = base.built_on or base.reference.digest
+            if used is not None and said.built_on not in (None, used):
+                yield (
+                    f"the output image is built on {said.reference} at {said.built_on}"
+                    f" ({said.where}); the {_SHORT[other.source]} says {used}"
+                )

@@ -13,12 +13,13 @@ from datetime import datetime
 from typing import Any, Self
 
 from rebuilder.core.events import Push
-from rebuilder.core.registries import TaskId
+from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.errors import InvalidMessage, InvalidResourceId
 
 PUSHES = "rebuilder-pushes"
 BUILDS = "rebuilder-builds"
 RUNS = "rebuilder-runs"
+REFRESH = "rebuilder-refresh"
 
 _VERSION = 1
 
@@ -92,6 +93,53 @@ class TrackBuild:
         """
         return _decode(
             body, lambda v: cls(TaskId.parse(v["task"]), int(v["sequence"]), int(v["record"]))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A task, or every task of a registry, whose view in the index is to be made anew.
+
+    Attributes:
+        registry: The registry.
+        task: The task; None for all of them.
+        asked_at: When it was asked for; a sweep that began later has answered it.
+        looks: How often a task was looked at that is to be looked at again until ACR has recorded
+            something; None if once is enough.
+    """
+
+    registry: RegistryId
+    task: TaskId | None
+    asked_at: datetime
+    looks: int | None = None
+
+    @classmethod
+    def of(cls, task: TaskId, at: datetime, looks: int | None = None) -> Self:
+        """The message for one task."""
+        return cls(task.registry, task, at, looks)
+
+    def encode(self) -> str:
+        """Write the message as text."""
+        task = str(self.task) if self.task else None
+        asked_at = self.asked_at.isoformat()
+        values = {"registry": str(self.registry), "task": task, "askedAt": asked_at}
+        return _encode({**values, "looks": self.looks})
+
+    @classmethod
+    def decode(cls, body: str) -> Self:
+        """Read the message.
+
+        Raises:
+            InvalidMessage: It is not one.
+        """
+        return _decode(
+            body,
+            lambda v: cls(
+                RegistryId.parse(v["registry"]),
+                TaskId.parse(v["task"]) if v["task"] is not None else None,
+                datetime.fromisoformat(v["askedAt"]),
+                int(v["looks"]) if v["looks"] is not None else None,
+            ),
         )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
+from rebuilder.errors import InvalidBuildFile
 
 MANUAL = "Manual"
 """The trigger of a run that ARM shows no trigger for; every run that we schedule is one."""
@@ -49,6 +52,98 @@ class Dependency:
 
 
 @dataclass(frozen=True, slots=True)
+class Argument:
+    """A build argument or a value that a task gives to its build.
+
+    Attributes:
+        name: Its name.
+        value: Its value; None if it is secret, for then ARM does not show it.
+    """
+
+    name: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DockerStep:
+    """A step that builds one Dockerfile.
+
+    Attributes:
+        context: Where the files come from, as the task names it; "" if it names nothing.
+        dockerfile: The Dockerfile, relative to the context.
+        target: The stage to build; "" for the last one.
+        arguments: The build arguments.
+        images: The names of the image that is built, with templates, as the task writes them.
+    """
+
+    context: str
+    dockerfile: str
+    target: str = ""
+    arguments: tuple[Argument, ...] = ()
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileStep:
+    """A step that carries out a task file of its context.
+
+    Attributes:
+        context: Where the files come from, as the task names it; "" if it names nothing.
+        task_file: The task file, relative to the context.
+        values_file: The file with its values, relative to the context; "" if there is none.
+        values: Values that win over those of the file.
+    """
+
+    context: str
+    task_file: str
+    values_file: str = ""
+    values: tuple[Argument, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedStep:
+    """A step that carries a task file itself.
+
+    Attributes:
+        context: Where the files of its builds come from; "" if nowhere.
+        encoded: The task file in Base64.
+        encoded_values: The file with its values in Base64; "" if there is none.
+        values: Values that win over those of the file.
+    """
+
+    context: str
+    encoded: str
+    encoded_values: str = ""
+    values: tuple[Argument, ...] = ()
+
+    def content(self) -> bytes:
+        """The task file.
+
+        Raises:
+            InvalidBuildFile: It is not Base64.
+        """
+        return _decoded(self.encoded, "task file")
+
+    def values_content(self) -> bytes:
+        """The file with the values.
+
+        Raises:
+            InvalidBuildFile: It is not Base64.
+        """
+        return _decoded(self.encoded_values, "values")
+
+
+def _decoded(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidBuildFile(0, f"the task's {what}: not Base64") from error
+
+
+type TaskStep = DockerStep | FileStep | EncodedStep
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """An ACR task.
 
@@ -60,6 +155,9 @@ class Task:
         dependencies: What it is built on, as far as known; empty if nothing is recorded.
         principals: The object ids of its managed identities.
         signs_in_to: The login servers that it has credentials for.
+        step: What it builds; None if `has_step` is false, or ARM tells nothing that we know.
+        platform: What it builds for, as BuildKit writes it: `linux/amd64`, `linux/arm/v7`.
+        native_trigger: Whether its own base image trigger is on, so that ACR rebuilds it too.
     """
 
     id: TaskId
@@ -69,6 +167,9 @@ class Task:
     dependencies: tuple[Dependency, ...]
     principals: tuple[str, ...] = ()
     signs_in_to: frozenset[str] = frozenset()
+    step: TaskStep | None = None
+    platform: str = "linux/amd64"
+    native_trigger: bool = False
 
 
 class RunStatus(StrEnum):

@@ -34,6 +34,14 @@ CREATE TABLE IF NOT EXISTS messages (
     dequeue_count INTEGER NOT NULL, inserted_at REAL NOT NULL, visible_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS messages_by_queue ON messages (queue, visible_at);
 CREATE TABLE IF NOT EXISTS queues (name TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS views (
+    task TEXT PRIMARY KEY, registry TEXT NOT NULL, read_at TEXT NOT NULL, record TEXT);
+CREATE INDEX IF NOT EXISTS views_by_registry ON views (registry, read_at);
+CREATE TABLE IF NOT EXISTS dependents (
+    repository TEXT NOT NULL, task TEXT NOT NULL, PRIMARY KEY (repository, task)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS dependents_by_task ON dependents (task);
+CREATE TABLE IF NOT EXISTS refreshes (
+    registry TEXT PRIMARY KEY, refreshed_at TEXT, started TEXT, after TEXT);
 """
 
 

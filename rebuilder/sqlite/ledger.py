@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import batched
 from pathlib import Path
 
 from rebuilder._records import rebuild_from_text, rebuild_to_text
@@ -16,6 +17,8 @@ from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.errors import Conflict
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
 from rebuilder.sqlite._database import Database
+
+_VARIABLES = 500  # of one statement; every SQLite allows 999
 
 
 class SqliteLedger:
@@ -131,6 +134,22 @@ class SqliteLedger:
         """Return the newest rebuild of a task; see Ledger."""
         found = self.rebuilds(task)
         return found[0] if found else None
+
+    def heads(self, tasks: Collection[TaskId]) -> dict[TaskId, Rebuild]:
+        """Return the newest rebuild of each task; see Ledger."""
+        found: dict[TaskId, Rebuild] = {}
+        with self._database.transaction() as db:
+            for some in batched(map(str, tasks), _VARIABLES, strict=False):
+                marks = ", ".join("?" * len(some))
+                # Of a row with the largest sequence, SQLite gives the other columns, too.
+                rows = db.execute(
+                    f"SELECT record, max(sequence) FROM rebuilds"  # noqa: S608 - question marks
+                    f" WHERE task IN ({marks}) GROUP BY task",
+                    some,
+                )
+                heads = (rebuild_from_text(record) for record, _ in rows)
+                found |= {head.task: head for head in heads}
+        return found
 
     def claim(self, rebuild: Rebuild) -> bool:
         """Store a new rebuild; see Ledger."""

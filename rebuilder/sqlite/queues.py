@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,12 +64,19 @@ class SqliteQueues:
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
+        self._put(queue, [body], delay)
+
+    def send_many(self, queue: str, bodies: Sequence[str]) -> None:
+        """Put many messages into a queue; see WorkQueue."""
+        self._put(queue, bodies, timedelta())
+
+    def _put(self, queue: str, bodies: Sequence[str], delay: timedelta) -> None:
         now = self._now()
-        visible = (now + delay).timestamp()
-        values = (uuid.uuid4().hex, queue, body, "", 0, now.timestamp(), visible)
+        inserted, visible = now.timestamp(), (now + delay).timestamp()
+        rows = [(uuid.uuid4().hex, queue, body, "", 0, inserted, visible) for body in bodies]
         with self._database.transaction() as db:
             db.execute("INSERT OR IGNORE INTO queues VALUES (?)", (queue,))
-            db.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def receive(self, queue: str, limit: int, hide: timedelta) -> list[ReceivedMessage]:
         """Receive up to `limit` messages, oldest first, and hide them for `hide`."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     Base,
+    BaseMoved,
     NothingRecorded,
     TaskDecision,
     decide,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.rebuilds import State
+from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import RunStatus, Task
-from rebuilder.errors import Denied
+from rebuilder.errors import Denied, RebuilderError
 from rebuilder.usecases._access import missing_pull
+from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -25,6 +30,8 @@ log = logging.getLogger(__name__)
 # Looking for the last successful run; a task with more failures than this in a row has bigger
 # problems than a base that moved during a build.
 _RUNS = 15
+
+_LEDGER = "ledger of rebuilds"
 
 
 def pushed_reference(context: Context, push: Push) -> ImageReference:
@@ -49,23 +56,117 @@ def current_base(context: Context, reference: ImageReference, otherwise: str) ->
 
 
 def decide_for(context: Context, task: Task, base: Base) -> TaskDecision:
+    """Decide for one task, as `decide_all` does.
+
+    Raises:
+        TransientError, PermanentError: What the decision needs could not be read.
+    """
+    (decision,) = decide_all(context, [task], base)
+    if isinstance(decision, RebuilderError):
+        raise decision
+    return decision
+
+
+def decide_all(
+    context: Context, tasks: Sequence[Task], base: Base
+) -> list[TaskDecision | RebuilderError]:
     """Decide, and do not take the record's word for it if it already names the new digest.
 
     A BuildKit run records what the tag names when it ends. Only a rebuild of ours that succeeded
     on the digest, or a run that began when the digest was there, proves that it was used.
+
+    Args:
+        context: Where to look.
+        tasks: The tasks, with every dependency that is known of them.
+        base: The tag and the digest it names now.
+
+    Returns:
+        For each task its decision, or what kept it from being made.
     """
-    decision = decide(task, base)
-    if isinstance(decision, NothingRecorded) and base.reference.domain in task.signs_in_to:
-        # It is meant to be built on something there, and never was.
-        return missing_pull(context, task, base.reference.domain) or decision
-    if not isinstance(decision, AlreadyBuiltOn):
-        return decision
-    head = context.ledger.head(task.id)
-    proof = str(base.reference.at(base.digest))
-    if head is not None and head.state is State.SUCCEEDED and proof in head.bases:
-        return replace(decision, known_from="ledger of rebuilds")
+    rebuild_for = context.settings.rebuild_for
+    made: list[TaskDecision | RebuilderError] = [
+        decide(task, base, rebuild_for=rebuild_for) for task in tasks
+    ]
+    doubtful = [
+        number
+        for number, decision in enumerate(made)
+        if isinstance(decision, AlreadyBuiltOn | NothingRecorded)
+        or (isinstance(decision, BaseMoved) and decision.old is None)
+    ]
+    if not doubtful:
+        return made
+    heads = context.ledger.heads([tasks[number].id for number in doubtful])
+    # When the digest came is asked for once, by the first task that needs to know.
+    since = _Since(context, base)
+
+    def again(number: int) -> TaskDecision:
+        task, decision = tasks[number], made[number]
+        head = heads.get(task.id)
+        if isinstance(decision, NothingRecorded) and base.reference.domain in task.signs_in_to:
+            # It is meant to be built on something there, and never was.
+            return missing_pull(context, task, base.reference.domain) or decision
+        if isinstance(decision, BaseMoved) and _succeeded_on(context, task, base, head):
+            name = decision.dependency
+            return AlreadyBuiltOn(task.id, name, base.digest, _LEDGER)
+        if isinstance(decision, AlreadyBuiltOn):
+            return _proven(context, task, decision, head, since)
+        return decide(task, base, rebuild_for=rebuild_for)
+
+    for number, decision in zip(doubtful, attempts(again, doubtful), strict=True):
+        made[number] = decision
+    return made
+
+
+class _Since:
+    """When a base's digest came to its registry, asked for when it is first needed."""
+
+    def __init__(self, context: Context, base: Base) -> None:
+        self._context = context
+        self.base = base
+        self._lock = threading.Lock()
+        self._asked = False
+        self._since: datetime | None = None
+
+    def get(self) -> datetime | None:
+        reference = self.base.reference
+        with self._lock:
+            if not self._asked:
+                self._since = self._context.images.created(
+                    reference.domain, reference.path, self.base.digest
+                )
+                self._asked = True
+            return self._since
+
+
+def _succeeded_on(context: Context, task: Task, base: Base, head: Rebuild | None) -> bool:
+    """Tell whether the task's newest rebuild that succeeded was on the digest."""
+    if head is None:
+        return False
+    newest = (
+        head
+        if head.state is State.SUCCEEDED
+        else next((r for r in context.ledger.rebuilds(task.id) if r.state is State.SUCCEEDED), None)
+    )
+    return newest is not None and _proof(base) in newest.bases
+
+
+def _proof(base: Base) -> str:
+    return str(base.reference.at(base.digest))
+
+
+def _proven(
+    context: Context,
+    task: Task,
+    decision: AlreadyBuiltOn,
+    head: Rebuild | None,
+    since: _Since,
+) -> TaskDecision:
+    """Find a proof that the image is built on what its record names, or decide to rebuild it."""
+    base = since.base
+    if head is not None and head.state is State.SUCCEEDED and _proof(base) in head.bases:
+        return replace(decision, known_from=_LEDGER)
     try:
-        since = context.images.created(base.reference.domain, base.reference.path, base.digest)
+        came = since.get()
     except Denied:
         return decision
     started = [
@@ -73,4 +174,6 @@ def decide_for(context: Context, task: Task, base: Base) -> TaskDecision:
         for run in context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
         if run.status is RunStatus.SUCCEEDED and run.started is not None
     ]
-    return decide(task, replace(base, since=since), max(started, default=None))
+    last = max(started, default=None)
+    rebuild_for = context.settings.rebuild_for
+    return decide(task, replace(base, since=came), last, rebuild_for)

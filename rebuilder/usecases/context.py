@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rebuilder.core.registries import RegistryId, canonical_host
-from rebuilder.ports import Access, Clock, Images, Ledger, Tasks, WorkQueue
+from rebuilder.ports import (
+    Access,
+    BuildSources,
+    Clock,
+    DependencyIndex,
+    Images,
+    Ledger,
+    Tasks,
+    WorkQueue,
+)
 from rebuilder.settings import Settings
 
 
@@ -19,12 +28,22 @@ class Context:
     tasks: Tasks
     images: Images
     access: Access
+    sources: BuildSources
+    index: DependencyIndex
     now: Clock
     _hosts: dict[RegistryId, str] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close every adapter's connections."""
-        for adapter in (self.ledger, self.queue, self.tasks, self.images, self.access):
+        for adapter in (
+            self.ledger,
+            self.queue,
+            self.tasks,
+            self.images,
+            self.access,
+            self.sources,
+            self.index,
+        ):
             adapter.close()
 
     def host(self, registry: RegistryId) -> str:

@@ -1,24 +1,76 @@
-"""Tell a person what came of a push: every decision, every rebuild, every event left aside."""
+"""Tell a person what came of a push: every decision, every rebuild, every event left aside.
+
+A plan decides for the tasks that use the pushed image and for no other; why the others were left
+alone is worked out here, from the index.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from rebuilder.core.decisions import BaseMoved, Decision, TaskDecision
+from rebuilder.core.decisions import (
+    Base,
+    BaseMoved,
+    Decision,
+    MayNotPull,
+    NoStep,
+    NothingRecorded,
+    OtherImages,
+    OtherTag,
+    PinnedByDigest,
+    TaskDecision,
+    decide,
+)
+from rebuilder.core.events import Push
+from rebuilder.core.index import unread
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId
-from rebuilder.errors import NotFound
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
+from rebuilder.usecases._deciding import decide_for, pushed_reference
+from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
+
+# Why a task is not concerned by a push; any other reason is a plan's to find.
+_UNCONCERNED = (OtherImages, OtherTag, PinnedByDigest, NoStep, NothingRecorded, MayNotPull)
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+# A person waits, and the index knows nothing more of such a task than ARM does.
+_ASKED = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A decision, with the rebuild that it led to."""
+    """A decision, with the rebuild that it led to.
+
+    Attributes:
+        record: The decision.
+        rebuild: The rebuild that it led to, if any.
+        derived: Whether it was worked out now, from the index, and not by a plan.
+    """
 
     record: DecisionRecord
     rebuild: Rebuild | None
+    derived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IndexAge:
+    """How old the index of a registry is.
+
+    Attributes:
+        registry: The registry.
+        refreshed: When its tasks were last all read; None if they never were.
+        old: Whether that is longer ago than it may be, or never was.
+    """
+
+    registry: RegistryId
+    refreshed: datetime | None
+    old: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +81,9 @@ class Explanation:
         image: The image asked for.
         push: Its newest push; None if none is known.
         earlier: How many older pushes of it are known.
-        decisions: What was decided after that push.
+        decisions: What was decided after that push, and why the other tasks were left alone.
         ignored: Events about the same repository that started nothing.
+        indexes: How old the index of each task registry is.
     """
 
     image: ImageReference
@@ -38,6 +91,7 @@ class Explanation:
     earlier: int
     decisions: tuple[Explained, ...]
     ignored: tuple[IgnoredRecord, ...]
+    indexes: tuple[IndexAge, ...] = ()
 
 
 def explain(context: Context, image: ImageReference) -> Explanation:
@@ -61,13 +115,67 @@ def explain(context: Context, image: ImageReference) -> Explanation:
         for record in context.ledger.ignored(str(registry))
         if record.subject.partition("@")[0].partition(":")[0] == image.path
     )
+    indexes = _ages(context)
     if not pushes:
-        return Explanation(image, None, 0, (), ignored)
+        return Explanation(image, None, 0, (), ignored, indexes)
     decisions = context.ledger.decisions(pushes[0].push)
     explained = tuple(
         Explained(record, _rebuild(context, record.decision, pushes[0])) for record in decisions
     )
-    return Explanation(image, pushes[0], len(pushes) - 1, explained, ignored)
+    now = context.now()
+    left = tuple(
+        Explained(DecisionRecord(decision, now, now), None, derived=True)
+        for decision in _left_alone(context, pushes[0].push, decisions)
+    )
+    return Explanation(image, pushes[0], len(pushes) - 1, (*explained, *left), ignored, indexes)
+
+
+def _ages(context: Context) -> tuple[IndexAge, ...]:
+    known, now = context.index.refreshes(), context.now()
+    limit = context.settings.index_max_age
+    return tuple(
+        IndexAge(registry, known.get(registry), now - known.get(registry, _NEVER) > limit)
+        for registry in context.settings.task_registries
+    )
+
+
+def _left_alone(
+    context: Context, push: Push, decisions: Sequence[DecisionRecord]
+) -> list[TaskDecision]:
+    """Return why the tasks that no plan decided for are not concerned by a push."""
+    base = Base(pushed_reference(context, push), push.digest, "event")
+    decided = {r.decision.task for r in decisions if isinstance(r.decision, TaskDecision)}
+    found: list[TaskDecision] = []
+    unknown: list[TaskId] = []
+    for registry in context.settings.task_registries:
+        for indexed in context.index.views(registry):
+            task = indexed.view.task
+            if task in decided:
+                continue
+            if not indexed.view.dependencies:
+                unknown.append(task)
+                continue
+            decision = decide(unread(indexed.view), base)
+            if isinstance(decision, _UNCONCERNED):
+                found.append(decision)
+    return [*found, *_of_unknown(context, unknown, base)]
+
+
+def _of_unknown(context: Context, tasks: Sequence[TaskId], base: Base) -> list[TaskDecision]:
+    """Return why nothing is known of tasks; ARM is asked, as far as it can be."""
+
+    def look(task: TaskId) -> TaskDecision:
+        return decide_for(context, context.tasks.task(task), base)
+
+    asked = tasks[:_ASKED]
+    results = attempts(look, asked)
+    found: list[TaskDecision] = []
+    for task, result in zip(asked, results, strict=True):
+        if isinstance(result, _UNCONCERNED):
+            found.append(result)
+        elif isinstance(result, RebuilderError) and not isinstance(result, NotFound):
+            found.append(NothingRecorded(task))
+    return [*found, *map(NothingRecorded, tasks[_ASKED:])]
 
 
 def _registry(context: Context, image: ImageReference) -> RegistryId:

@@ -21,6 +21,7 @@ from rebuilder.core.decisions import (
     TaskGone,
     wants,
 )
+from rebuilder.core.index import with_view
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Rebuild, State, rebuild_key
 from rebuilder.core.tasks import MANUAL, Task
@@ -73,6 +74,9 @@ def _start(context: Context, message: StartBuild, owner: str) -> TaskDecision | 
         task = context.tasks.task(message.task)
     except NotFound:
         return _decided(context, message, TaskGone(message.task))
+    # What only other sources than ACR's record know is in the index.
+    indexed = context.index.view(task.id)
+    task = with_view(task, indexed.view if indexed else None)
     reference = pushed_reference(context, message.push)
     base = current_base(context, reference, message.push.digest)
     if base is None:
@@ -118,7 +122,7 @@ def _other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
         if dependency.reference.digest is None
         and dependency.reference.domain in hosts
         and dependency.reference != pushed.reference
-        and wants(task, dependency)
+        and wants(task, dependency, context.settings.rebuild_for)
     }
     found = [current_base(context, ref, built_on) for ref, built_on in recorded.items()]
     return [base for base in found if base is not None and base.digest]

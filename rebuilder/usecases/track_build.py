@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from rebuilder.core.messages import RUNS, TrackBuild
+from rebuilder.core.messages import REFRESH, RUNS, Refresh, TrackBuild
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Conflict, NotFound, Throttled
@@ -75,6 +75,9 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
 
 def _over(context: Context, rebuild: Rebuild, state: State, outcome: str) -> Rebuild:
     done = replace(rebuild, state=state, outcome=outcome, finished_at=context.now())
+    # The run may have changed what is known of the task. The message goes before the record, for
+    # a record that is over is not looked at again.
+    context.queue.send(REFRESH, Refresh.of(done.task, context.now()).encode())
     saved = context.ledger.save(done)
     log.log(
         logging.INFO if state is State.SUCCEEDED else logging.ERROR,

@@ -126,6 +126,7 @@ def example(reason: type[Decision], task: TaskId) -> Decision:
         "principals": ("one", "two"),
         "started": NOW,
         "since": LATER,
+        "refreshed": NOW,
     }
     values = {f.name: samples.get(f.name, f"some {f.name} ünd more") for f in fields(reason)}
     return reason(**values)
@@ -192,6 +193,18 @@ def test_the_newest_rebuild_is_the_head(ledger: Ledger, task: TaskId) -> None:
     assert ledger.head(task) == claimed(task, 10)
     assert [rebuild.sequence for rebuild in ledger.rebuilds(task)] == [10, 2, 1]
     assert ledger.rebuild(task, 2) == claimed(task, 2)
+
+
+def test_the_heads_of_many_tasks(ledger: Ledger, registry: RegistryId) -> None:
+    """More tasks than a statement takes; one without rebuilds is left out."""
+    tasks = [TaskId(registry, f"task-{number}") for number in range(620)]
+    built = tasks[::200]
+    for task in built:
+        for sequence in (1, 2, 10):
+            ledger.claim(claimed(task, sequence))
+
+    assert ledger.heads(tasks) == {task: claimed(task, 10) for task in built}
+    assert ledger.heads([]) == {}
 
 
 def test_a_rebuild_comes_back_as_it_was(ledger: Ledger, task: TaskId) -> None:

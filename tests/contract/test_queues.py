@@ -92,12 +92,26 @@ def test_many_send_at_once(queues: tuple[WorkQueue, Receive], queue: str) -> Non
     assert sorted(receive(queue), key=int) == [str(n) for n in range(20)]
 
 
+def test_many_are_sent_together(queues: tuple[WorkQueue, Receive], queue: str) -> None:
+    """Every message arrives, in a queue that is made on first use; none is no error."""
+    work, receive = queues
+    work.send_many(queue, [])
+    work.send_many(queue, [f"ü{number}" for number in range(25)])
+
+    assert sorted(receive(queue)) == sorted(f"ü{number}" for number in range(25))
+
+
 def test_an_unreachable_store_is_transient(tmp_path: Path) -> None:
     """A message that could not be sent raises what is delivered again."""
     nowhere = (
         "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;"
         "QueueEndpoint=http://127.0.0.1:1/a;"
     )
+    with (
+        QueueServiceClient.from_connection_string(nowhere, retry_total=0) as service,
+        pytest.raises(TransientError),
+    ):
+        StorageQueues(service).send_many("queue", ["x", "y"])
     with (
         QueueServiceClient.from_connection_string(nowhere, retry_total=0) as service,
         pytest.raises(TransientError),

@@ -17,7 +17,17 @@ from localcloud.state import Registry
 from rebuilder.azure.identity import credential
 from rebuilder.azure.tasks import ArmTasks
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import IMAGE_UPDATE, MANUAL, Kind, RunStatus, TriggerType
+from rebuilder.core.tasks import (
+    IMAGE_UPDATE,
+    MANUAL,
+    Argument,
+    DockerStep,
+    EncodedStep,
+    FileStep,
+    Kind,
+    RunStatus,
+    TriggerType,
+)
 from rebuilder.errors import (
     Denied,
     NotFound,
@@ -27,6 +37,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
+from rebuilder.ports import TaskPage
 from tests import images
 
 ARM = "https://management.azure.com"
@@ -110,6 +121,80 @@ def test_tasks_without_step_or_trigger(apps: Registry, tasks: ArmTasks) -> None:
     assert not found["disabled"].enabled
     assert found["disabled"].trigger_type is None
     assert found["every"].trigger_type is TriggerType.ALL
+
+
+def test_a_docker_step_is_read_whole(apps: Registry, tasks: ArmTasks) -> None:
+    """Context, file, target, names and arguments; a secret's value is not known."""
+    made = images.task(apps, "builder", [], platform={"os": "Linux", "architecture": "x86"})
+    made.properties["step"] |= {
+        "contextPath": "https://github.com/contoso/app.git#main:src",
+        "dockerFilePath": "docker/Dockerfile",
+        "target": "final",
+        "arguments": [
+            {"name": "TAG", "value": "9", "isSecret": False},
+            {"name": "EMPTY", "value": None},
+            {"name": "TOKEN", "value": "hidden", "isSecret": True},
+        ],
+    }
+    task = tasks.task(ids(apps, "builder"))
+
+    assert task.step == DockerStep(
+        "https://github.com/contoso/app.git#main:src",
+        "docker/Dockerfile",
+        "final",
+        (Argument("TAG", "9"), Argument("EMPTY", ""), Argument("TOKEN", None)),
+        ("builder:{{.Run.ID}}",),
+    )
+    assert task.platform == "linux/386"
+
+
+def test_steps_with_task_files_are_read_whole(apps: Registry, tasks: ArmTasks) -> None:
+    """Both kinds carry their values, and no context where there is none."""
+    values = [{"name": "v", "value": "1"}, {"name": "s", "value": "x", "isSecret": True}]
+    file = {"type": "FileTask", "taskFilePath": "acb.yaml", "valuesFilePath": "values.yaml"}
+    images.task(apps, "filed", []).properties["step"] = {
+        **file,
+        "contextPath": "https://github.com/contoso/app.git",
+        "values": values,
+    }
+    encoded = {"type": "EncodedTask", "encodedTaskContent": "YTogMQ==", "values": values}
+    images.task(
+        apps, "encoded", [], platform={"os": "linux", "architecture": "arm", "variant": "v7"}
+    ).properties["step"] = encoded
+    known = (Argument("v", "1"), Argument("s", None))
+
+    filed, found = tasks.task(ids(apps, "filed")), tasks.task(ids(apps, "encoded"))
+    context = "https://github.com/contoso/app.git"
+    assert filed.step == FileStep(context, "acb.yaml", "values.yaml", known)
+    assert filed.platform == "linux/amd64"
+    assert found.step == EncodedStep("", "YTogMQ==", "", known)
+    assert found.platform == "linux/arm/v7"
+
+
+def test_a_step_of_a_kind_that_is_not_known_is_none(apps: Registry, tasks: ArmTasks) -> None:
+    """A step type that ACR adds one day is a step, of which nothing is known."""
+    images.task(apps, "future", []).properties["step"] = {"type": "Buildpack"}
+    task = tasks.task(ids(apps, "future"))
+
+    assert (task.has_step, task.step) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "on"),
+    [
+        (None, False),
+        ({"baseImageTrigger": {"name": "d", "baseImageTriggerType": "All"}}, True),
+        ({"baseImageTrigger": {"baseImageTriggerType": "All", "status": "Enabled"}}, True),
+        ({"baseImageTrigger": {"baseImageTriggerType": "All", "status": "Disabled"}}, False),
+    ],
+)
+def test_acrs_own_trigger_is_on_or_off(
+    apps: Registry, tasks: ArmTasks, trigger: dict[str, Any] | None, *, on: bool
+) -> None:
+    """A base image trigger is on unless there is none or its status says otherwise."""
+    images.task(apps, "builder", [], trigger=trigger)
+
+    assert tasks.task(ids(apps, "builder")).native_trigger is on
 
 
 def test_listing_asks_for_dependencies_that_it_leaves_out(
@@ -293,3 +378,38 @@ def test_a_federated_identity_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
     assert type(credential("client", env)).__name__ == "WorkloadIdentityCredential"
+
+
+def test_a_page_tells_where_the_next_one_is(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """Pages hold every task once; tasks that the list does not describe are named for reading."""
+    for number in range(5):
+        images.task(apps, f"task{number}", [images.dependency(f"b.azurecr.io/i:{number}")])
+    cloud.arm.behaviour.page_size = 2
+    registry = RegistryId.parse(apps.id)
+
+    def pages() -> list[TaskPage]:
+        found = [tasks.page(registry)]
+        while found[-1].after is not None:
+            found.append(tasks.page(registry, found[-1].after))
+        return found
+
+    whole = pages()
+    assert [len(page.tasks) for page in whole] == [2, 2, 1]
+    assert [task for page in whole for task in page.tasks] == list(tasks.tasks(registry))
+    assert not any(page.brief for page in whole)
+    cloud.arm.behaviour.list_has_dependencies = False
+    brief = [task.name for page in pages() for task in page.brief]
+    assert brief == [f"task{number}" for number in range(5)]
+
+
+def test_an_empty_registry_has_one_page(apps: Registry, tasks: ArmTasks) -> None:
+    """No task is no error."""
+    assert tasks.page(RegistryId.parse(apps.id)) == TaskPage(())
+
+
+def test_a_place_that_is_not_in_arm_is_not_asked(apps: Registry, tasks: ArmTasks) -> None:
+    """A stored place that was tampered with does not send the token elsewhere."""
+    with pytest.raises(Refused, match=r"evil\.example is not ARM"):
+        tasks.page(RegistryId.parse(apps.id), "https://evil.example/subscriptions/?$skipToken=x")

@@ -18,7 +18,7 @@ from localcloud.eventgrid import Schema, Subscription
 from localcloud.functionshost import FunctionsHost, Invocation
 from localcloud.state import Registry
 from rebuilder.composition import compose, release
-from rebuilder.core.messages import BUILDS, PUSHES, RUNS
+from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.usecases.context import Context
@@ -77,6 +77,12 @@ class World:
         images.identify(self.cloud, registry, made, ("AcrPull", self.base))
         return TaskId(RegistryId.parse(registry.id), name)
 
+    def unconcerned(self, registry: Registry, name: str, image: str) -> TaskId:
+        """Create a task that is built on another image, from a context that nobody serves."""
+        made = images.task(registry, name, [images.dependency(image)])
+        made.properties["step"]["contextPath"] = "https://github.com/contoso/other.git"
+        return TaskId(RegistryId.parse(registry.id), name)
+
     def settle(self) -> None:
         """Wait until every event and every message has been worked off."""
         deadline = time.monotonic() + _SETTLE_SECONDS
@@ -94,7 +100,7 @@ class World:
                 return dict(db.execute("SELECT queue, COUNT(*) FROM messages GROUP BY queue"))
         counts = {}
         with QueueServiceClient.from_connection_string(self._storage) as service:
-            for queue in (PUSHES, BUILDS, RUNS):
+            for queue in (PUSHES, BUILDS, RUNS, REFRESH):
                 try:
                     properties = service.get_queue_client(queue).get_queue_properties()
                     counts[queue] = int(properties.approximate_message_count or 0)

@@ -63,6 +63,7 @@ def test_a_pushed_base_image_rebuilds_what_is_built_on_it(
         "plan_rebuilds",
         "start_build",
         "track_build",
+        "refresh_tasks",
     }
     assert not world.failed()
     logged = [*caplog.get_records("setup"), *caplog.records]
@@ -125,7 +126,7 @@ def test_what_is_not_rebuilt_has_its_own_reason(
     caplog.set_level(logging.INFO)
     old = world.push("one")
     world.task(world.apps, "build-app", old, status="Disabled")
-    images.task(world.others, "build-other", [images.dependency("docker.io/library/alpine:3")])
+    world.unconcerned(world.others, "build-other", "docker.io/library/alpine:3")
     unknown = images.registry(world.cloud, "unknown")
     subscription = world.subscribe()
     world.subscribe(unknown)
@@ -231,13 +232,16 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
     assert host.errors == []
     assert {name: t["type"] for name, t in triggers.items()} == {
         "image_pushed": "eventGridTrigger",
+        "task_changed": "eventGridTrigger",
+        "refresh_index": "timerTrigger",
+        "refresh_tasks": "queueTrigger",
         "plan_rebuilds": "queueTrigger",
         "start_build": "queueTrigger",
         "track_build": "queueTrigger",
     }
-    assert {t.get("connection") for n, t in triggers.items() if n != "image_pushed"} == {
-        "AzureWebJobsStorage"
-    }
+    queues = [t for t in triggers.values() if t["type"] == "queueTrigger"]
+    assert {t.get("connection") for t in queues} == {"AzureWebJobsStorage"}
+    assert triggers["refresh_index"]["schedule"] == "0 0 */6 * * *"
     status = httpx.get(
         f"{host.url}/admin/host/status", headers={"x-functions-key": host.master_key}
     )

@@ -13,8 +13,10 @@ from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
 from localcloud.cloud import LocalCloud
+from localcloud.eventgrid import SystemTopic
 from localcloud.state import Registry, Run
 from tests import images
+from tests.webhook import SECONDS, Webhook
 
 ARM = "https://management.azure.com"
 VERSION = {"api-version": "2025-03-01-preview"}
@@ -142,6 +144,39 @@ def test_updating_keeps_what_putting_loses(
     assert again.identity.principal_id == first.identity.principal_id
     tasks.tasks.delete(group, name, "builder")
     assert apps.tasks == {}
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_a_changed_task_is_told_of(
+    apps: Registry,
+    cloud: LocalCloud,
+    tasks: ContainerRegistryTasksMgmtClient,
+    webhook: Webhook,
+    *,
+    group: bool,
+) -> None:
+    """PUT, PATCH and DELETE are events of the subscription and of the group, for who listens."""
+    name, task = apps.resource_group, f"{apps.id}/tasks/Builder"
+    topic = f"/subscriptions/{apps.subscription_id}" + (f"/resourceGroups/{name}" if group else "")
+    cloud.eventgrid.subscribe(SystemTopic(topic), "changes", webhook.url)
+    cloud.eventgrid.behaviour.lose = 1
+    tasks.tasks.create(name, apps.name, "Builder", definition())
+    tasks.tasks.create(name, apps.name, "Builder", definition())
+    change: Any = {"tags": {"a": "b"}}
+    tasks.tasks.update(name, apps.name, "builder", change)
+    tasks.tasks.delete(name, apps.name, "builder")
+    tasks.tasks.delete(name, apps.name, "builder")
+    assert cloud.wait_idle(SECONDS)
+
+    events = [event for call in webhook.calls for event in call.body]
+    assert sorted(event["eventType"].rpartition(".")[2] for event in events) == [
+        "ResourceDeleteSuccess",
+        "ResourceWriteSuccess",
+        "ResourceWriteSuccess",
+    ]
+    assert {(e["topic"], e["subject"], e["data"]["resourceUri"]) for e in events} == {
+        (topic, task, task)
+    }
 
 
 def add_runs(apps: Registry) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rebuilder.core.access import PullAccess
+from rebuilder.core.evidence import ImageContent
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task, TriggerType
-from rebuilder.errors import NotFound, RebuilderError
+from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
+from rebuilder.ports import SourceFile, TaskPage
 from rebuilder.settings import Settings
+from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.usecases.context import Context
 
@@ -85,6 +88,11 @@ class FakeTasks:
     scheduled: list[tuple[TaskId, str]] = field(default_factory=list)
     failures: dict[str, list[RebuilderError]] = field(default_factory=dict)
     effect_first: bool = False
+    page_size: int = 100
+    list_is_brief: bool = False
+    read: list[TaskId] = field(default_factory=list)
+    denied: set[TaskId] = field(default_factory=set)
+    pages: list[TaskPage] = field(default_factory=list)
 
     def add(self, *tasks: Task) -> None:
         """Add or replace tasks."""
@@ -104,9 +112,25 @@ class FakeTasks:
         self._fail(f"tasks of {registry.name}")
         return [task for task in self.known.values() if task.id.registry == registry]
 
+    def page(self, registry: RegistryId, after: str = "") -> TaskPage:
+        """Read some of the tasks of a registry."""
+        self._fail(f"tasks of {registry.name}")
+        if self.pages:
+            return self.pages.pop(0)
+        names = sorted(task.name for task in self.known if task.registry == registry)
+        rest = [name for name in names if name > after]
+        first = [TaskId(registry, name) for name in rest[: self.page_size]]
+        more = first[-1].name if len(rest) > len(first) else None
+        if self.list_is_brief:
+            return TaskPage((), tuple(first), more)
+        return TaskPage(tuple(self.known[task] for task in first), (), more)
+
     def task(self, task: TaskId) -> Task:
         """Read a task."""
+        self.read.append(task)
         self._fail("task")
+        if task in self.denied:
+            raise Denied(f"{task}: no role")
         if task not in self.known:
             raise NotFound(str(task))
         return self.known[task]
@@ -145,7 +169,10 @@ class FakeImages:
 
     digests: dict[str, str | None] = field(default_factory=dict)
     came: dict[str, datetime] = field(default_factory=dict)
+    contents: dict[str, ImageContent] = field(default_factory=dict)
     failure: RebuilderError | None = None
+    no_times: RebuilderError | None = None
+    asked_times: int = 0
 
     def digest(self, login_server: str, repository: str, tag: str) -> str | None:
         """Return what a tag names."""
@@ -156,9 +183,19 @@ class FakeImages:
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest came."""
         del login_server, repository
+        self.asked_times += 1
+        if error := self.failure or self.no_times:
+            raise error
+        return self.came.get(digest)
+
+    def content(
+        self, login_server: str, repository: str, reference: str, platform: str
+    ) -> ImageContent | None:
+        """Return what an image is made of."""
+        del platform
         if self.failure:
             raise self.failure
-        return self.came.get(digest)
+        return self.contents.get(f"{login_server}/{repository}:{reference}")
 
     def close(self) -> None:
         """Do nothing."""
@@ -183,6 +220,25 @@ class FakeAccess:
 
 
 @dataclass
+class FakeSources:
+    """Files by context and path."""
+
+    files: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    failure: RebuilderError | None = None
+
+    def read(self, context: str, path: str) -> SourceFile:
+        """Read a file."""
+        if self.failure:
+            raise self.failure
+        if (context, path) not in self.files:
+            raise SourceUnavailable(f"{path} of {context}")
+        return SourceFile(self.files[context, path], "c0ffee", context)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
 class FakeQueue:
     """What was sent."""
 
@@ -191,6 +247,10 @@ class FakeQueue:
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue."""
         self.sent.append((queue, body, delay))
+
+    def send_many(self, queue: str, bodies: Sequence[str]) -> None:
+        """Put many messages into a queue."""
+        self.sent += [(queue, body, timedelta()) for body in bodies]
 
     def take(self, queue: str) -> list[tuple[str, timedelta]]:
         """Take every message out of a queue."""
@@ -213,6 +273,8 @@ class World:
         self.ledger = SqliteLedger(folder / "ledger.db")
         self.settings = Settings(frozenset({BASE}), (APPS, OTHERS), "sqlite:unused")
         self.access = FakeAccess()
+        self.sources = FakeSources()
+        self.index = SqliteIndex(folder / "ledger.db")
         self.context = Context(
             self.settings,
             self.ledger,
@@ -220,5 +282,7 @@ class World:
             self.tasks,
             self.images,
             self.access,
+            self.sources,
+            self.index,
             self.time,
         )

@@ -8,34 +8,39 @@ from rebuilder.core.decisions import MayNotPull, NothingRecorded
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Denied
+from rebuilder.usecases.explain import explain
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
-from tests.unit.fakes import BASE, NEW, World, task
+from tests.unit.fakes import BASE, NEW, NODE, World, task
 
 HOST = "mybase.azurecr.io"
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 UNBUILT = replace(task(), dependencies=(), principals=("me",), signs_in_to=frozenset({HOST}))
 
 
-def planned(world: World, given: Task) -> object:
-    """Plan a push for one task; return the decision."""
+def told(world: World, given: Task) -> object:
+    """Plan a push for one task; return what is told of it: nothing else is decided."""
     world.tasks.add(given)
-    (decision,) = plan_rebuilds(world.context, PlanRebuilds(PUSH))
-    return decision
+    world.ledger.record_push(PUSH, world.time.now)
+    assert plan_rebuilds(world.context, PlanRebuilds(PUSH)) == []
+    (explained,) = explain(world.context, ImageReference.parse(NODE)).decisions
+    assert explained.derived
+    return explained.record.decision
 
 
 def test_a_task_that_never_built_tells_the_missing_role(world: World) -> None:
     """It signs in to the base registry, so it is meant to be built on it, and may not pull."""
-    assert planned(world, UNBUILT) == MayNotPull(UNBUILT.id, str(BASE), HOST, ("me",), "AcrPull")
+    assert told(world, UNBUILT) == MayNotPull(UNBUILT.id, str(BASE), HOST, ("me",), "AcrPull")
 
 
 def test_who_may_pull_lacks_no_role(world: World) -> None:
     """One identity that may pull is enough: ARM does not show which one the task signs in with."""
     world.access.pullers = {"other"}
-    decision = planned(world, replace(UNBUILT, principals=("me", "other")))
+    decision = told(world, replace(UNBUILT, principals=("me", "other")))
 
     assert decision == NothingRecorded(UNBUILT.id)
 
@@ -49,16 +54,16 @@ def test_who_may_pull_lacks_no_role(world: World) -> None:
 )
 def test_what_is_not_known_is_not_claimed(world: World, given: Task) -> None:
     """Without evidence the reason stays that nothing is recorded."""
-    assert planned(world, given) == NothingRecorded(given.id)
+    assert told(world, given) == NothingRecorded(given.id)
 
 
 def test_roles_that_may_not_be_read_stop_nothing(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The function app may lack the role to read roles; the plan goes on, and the log says so."""
+    """The function app may lack the role to read roles; that stops nothing, and the log tells."""
     world.access.failure = Denied("roleAssignments/read is missing")
 
-    assert planned(world, UNBUILT) == NothingRecorded(UNBUILT.id)
+    assert told(world, UNBUILT) == NothingRecorded(UNBUILT.id)
     assert "roleAssignments/read is missing" in caplog.text
 
 

@@ -17,7 +17,7 @@ from rebuilder.core.tasks import RunStatus
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
-from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, World, dependency, run, task
+from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, OTHERS, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 
@@ -96,6 +96,35 @@ def test_explain_tells_what_was_rebuilt_and_what_not(
     assert "was pushed without a tag" in text
     assert "(2 times)" in text
     assert "images/go" not in text
+    assert "(known from ACR's record)" in text
+    assert text.count("(told by the index, now)") == 1
+    assert "What is known of myapps was read at 2026-01-02T03:04:05Z." in text
+
+
+def test_explain_tells_how_old_the_index_is(
+    known: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An index that is too old is said to be so, and one that was never filled."""
+    known.time.pass_(25 * 3600)
+    assert cli.main(["explain", NODE]) == 0
+    assert "longer ago than REBUILDER_INDEX_MAX_AGE_HOURS" in capsys.readouterr().out
+    assert cli.main(["explain", NODE, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(index["registry"], index["old"]) for index in told["indexes"]] == [
+        (str(APPS), True),
+        (str(OTHERS), True),
+    ]
+
+
+def test_explain_tells_that_the_index_was_never_filled(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the first sweep tasks may be missing, so that is said."""
+    monkeypatch.setattr(cli, "compose", lambda _: world.context)
+    world.ledger.record_push(PUSH, world.time.now)
+    assert cli.main(["explain", NODE]) == 0
+
+    assert "The tasks of myapps were never all read" in capsys.readouterr().out
 
 
 def test_explain_as_json(known: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,6 +138,8 @@ def test_explain_as_json(known: World, capsys: pytest.CaptureFixture[str]) -> No
     assert by_code["base-moved"]["result"]["runId"] == "ca1"
     assert by_code["base-moved"]["evidence"]["old"] == OLD
     assert by_code["other-images"]["result"] is None
+    assert (by_code["base-moved"]["derived"], by_code["other-images"]["derived"]) == (False, True)
+    assert by_code["base-moved"]["evidence"]["source"] == "ACR's record"
     assert cli.main(["explain", f"{NODE}@{OLD}"]) == 0
     assert "No decision yet" in capsys.readouterr().out
     assert cli.main(["explain", f"mybase.azurecr.io/images/node@{NEW}", "--json"]) == 0

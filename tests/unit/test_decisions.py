@@ -12,6 +12,7 @@ from rebuilder.core.decisions import (
     BaseMoved,
     BuildTimeOnly,
     BuiltWhileMoving,
+    IndexOld,
     MayNotPull,
     NoStep,
     NothingRecorded,
@@ -19,6 +20,7 @@ from rebuilder.core.decisions import (
     OtherTag,
     PinnedByDigest,
     RebuildFailed,
+    RebuildFor,
     RebuildUnderWay,
     RegistryUnreadable,
     TagGone,
@@ -31,7 +33,7 @@ from rebuilder.core.decisions import (
 )
 from rebuilder.core.rebuilds import Rebuild, State, rebuild_key
 from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind, RunStatus, Task, TriggerType
+from rebuilder.core.tasks import Dependency, Kind, RunStatus, Task, TriggerType
 from tests.unit.fakes import APPS, NEW, NODE, OLD, dependency, task
 from tests.unit.fakes import BASE as BASE_ID
 
@@ -67,13 +69,96 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
     ],
 )
 def test_every_task_gets_a_reason(given: Task, decision: type[TaskDecision]) -> None:
-    """Each situation has its own type of decision."""
-    made = decide(given, BASE)
+    """Each situation has its own type of decision, if each task's trigger is asked."""
+    made = decide(given, BASE, rebuild_for=RebuildFor.TRIGGER)
 
     assert type(made) is decision
     assert made.task == given.id
     assert made.rebuild == (decision in (BaseMoved, BuiltWhileMoving))
     assert made.sentence()
+
+
+@pytest.mark.parametrize(
+    ("given", "rebuild_for", "decision"),
+    [
+        (task("t", BUILD_TIME, trigger=TriggerType.RUNTIME), RebuildFor.ALL, BaseMoved),
+        (task("t", dependency(kind=Kind.FRONTEND)), RebuildFor.ALL, BaseMoved),
+        (task("t", BUILD_TIME, trigger=TriggerType.ALL), RebuildFor.RUNTIME, BuildTimeOnly),
+        (task("t", dependency(kind=Kind.FRONTEND)), RebuildFor.RUNTIME, BuildTimeOnly),
+        (task("t", dependency(), trigger=TriggerType.ALL), RebuildFor.RUNTIME, BaseMoved),
+        (task("t", dependency(), trigger=TriggerType.RUNTIME), RebuildFor.TRIGGER, BaseMoved),
+        (task("t", dependency(kind=Kind.FRONTEND)), RebuildFor.TRIGGER, BaseMoved),
+    ],
+)
+def test_what_a_task_is_rebuilt_for_is_a_setting(
+    given: Task, rebuild_for: RebuildFor, decision: type[TaskDecision]
+) -> None:
+    """`all` follows every image, `runtime` the base alone, `trigger` what the task asks for."""
+    assert type(decide(given, BASE, rebuild_for=rebuild_for)) is decision
+
+
+def test_every_image_counts_unless_told_otherwise() -> None:
+    """The Azure CLI makes Runtime triggers by itself, so they are no reason to leave images out."""
+    given = task("t", BUILD_TIME, trigger=TriggerType.RUNTIME)
+
+    assert decide(given, BASE) == decide(given, BASE, rebuild_for=RebuildFor.ALL)
+
+
+def test_an_image_that_does_not_count_says_who_left_it_out() -> None:
+    """What helps differs: the task's trigger, or the setting."""
+    given = task("t", BUILD_TIME, trigger=TriggerType.RUNTIME)
+
+    assert "trigger type to All" in decide(given, BASE, rebuild_for=RebuildFor.TRIGGER).sentence()
+    assert "REBUILDER_REBUILD_FOR" in decide(given, BASE, rebuild_for=RebuildFor.RUNTIME).sentence()
+
+
+def test_a_use_without_digest_says_nothing_beside_one_with() -> None:
+    """One run reads a tag once: the digest of one use is that of the other."""
+    unknown = dependency(built_on=None, kind=Kind.BUILD_TIME)
+
+    assert isinstance(decide(task("t", unknown, dependency(built_on=NEW)), BASE), AlreadyBuiltOn)
+    moved = decide(task("t", unknown, dependency()), BASE)
+    assert isinstance(moved, BaseMoved)
+    assert moved.old == OLD
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        dependency(),
+        dependency(built_on=NEW),
+        dependency(f"mybase.azurecr.io/images/node@{OLD}", None),
+        dependency(kind=Kind.BUILD_TIME),
+    ],
+)
+def test_a_decision_names_the_source_of_the_knowledge(given: Dependency) -> None:
+    """Whoever reads the decision or its record sees who says that the task uses the image."""
+    said = replace(given, known_from="build file Dockerfile, line 7: COPY --from")
+    made = decide(
+        task("t", said, trigger=TriggerType.RUNTIME), BASE, rebuild_for=RebuildFor.TRIGGER
+    )
+
+    assert said.known_from in made.sentence()
+    assert said.known_from in to_record(made).values()
+    assert from_record(to_record(made)) == made
+
+
+def test_a_moving_base_names_its_source_too() -> None:
+    """The record that is not believed may be another source's than ACR."""
+    said = replace(dependency(built_on=NEW), known_from="output image app:1")
+    made = decide(task("t", said), replace(BASE, since=NOON), NOON - timedelta(minutes=1))
+
+    assert isinstance(made, BuiltWhileMoving)
+    assert "output image app:1" in made.sentence()
+
+
+def test_records_of_older_versions_are_read() -> None:
+    """A decision that was recorded before it named its source is still told."""
+    made = decide(task(), BASE)
+    record = to_record(made)
+    del record["source"]
+
+    assert from_record(record) == made
 
 
 def test_a_rebuild_carries_its_evidence() -> None:
@@ -118,9 +203,12 @@ def test_a_record_newer_than_the_build_is_no_proof(
         (MayNotPull(task().id, str(BASE_ID), "mybase.azurecr.io", (), ""), "credential add"),
         (TagGone(task().id, NODE), NODE),
         (RegistryUnreadable(str(APPS), "no role"), "no role"),
+        (IndexOld(str(APPS), NOON, 24), "older than 24 hours"),
     ],
 )
-def test_later_decisions_say_why(decision: TaskDecision | RegistryUnreadable, said: str) -> None:
+def test_later_decisions_say_why(
+    decision: TaskDecision | RegistryUnreadable | IndexOld, said: str
+) -> None:
     """The decisions that only a use case can make explain themselves, too."""
     assert said in decision.sentence()
     assert not decision.rebuild
@@ -129,7 +217,7 @@ def test_later_decisions_say_why(decision: TaskDecision | RegistryUnreadable, sa
 
 def test_codes_are_unique() -> None:
     """A code names one reason."""
-    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 16
+    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 17
 
 
 def rebuild(sequence: int, key: str) -> Rebuild:

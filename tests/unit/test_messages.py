@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rebuilder.core.events import Push
-from rebuilder.core.messages import PlanRebuilds, StartBuild, TrackBuild
+from rebuilder.core.messages import PlanRebuilds, Refresh, StartBuild, TrackBuild
 from rebuilder.errors import InvalidMessage
 from tests.unit.fakes import BASE, NEW, task
 
@@ -31,10 +31,13 @@ METADATA = {
         PlanRebuilds(WITHOUT_TIME),
         StartBuild(PUSH, task().id),
         TrackBuild(task().id, 2, 3),
+        Refresh(BASE, None, datetime(2026, 1, 1, tzinfo=UTC)),
+        Refresh.of(task().id, datetime(2026, 1, 1, tzinfo=UTC)),
+        Refresh.of(task().id, datetime(2026, 1, 1, tzinfo=UTC), looks=0),
     ],
 )
 def test_messages_come_back_as_they_were(
-    message: PlanRebuilds | StartBuild | TrackBuild,
+    message: PlanRebuilds | StartBuild | TrackBuild | Refresh,
 ) -> None:
     """Encoding and decoding are inverse, and no key hides the host's metadata."""
     text = message.encode()
@@ -57,9 +60,9 @@ def test_messages_come_back_as_they_were(
         '{"schema":1,"push":"a|b|c|d","pushedAt":null,"event":""}',
     ],
 )
-@pytest.mark.parametrize("kind", [PlanRebuilds, StartBuild, TrackBuild])
+@pytest.mark.parametrize("kind", [PlanRebuilds, StartBuild, TrackBuild, Refresh])
 def test_other_texts_are_refused(
-    kind: type[PlanRebuilds | StartBuild | TrackBuild], body: str
+    kind: type[PlanRebuilds | StartBuild | TrackBuild | Refresh], body: str
 ) -> None:
     """What is not one of our messages is a clear, permanent error."""
     with pytest.raises(InvalidMessage):

@@ -2,13 +2,32 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn, OtherImages, RegistryUnreadable, TagGone
+from rebuilder.core.decisions import (
+    AlreadyBuiltOn,
+    BaseMoved,
+    IndexOld,
+    OtherTag,
+    PinnedByDigest,
+    RegistryUnreadable,
+    TagGone,
+    TaskDecision,
+    TaskDisabled,
+    TaskGone,
+)
 from rebuilder.core.events import Ignored, Push
-from rebuilder.core.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
+from rebuilder.core.evidence import Evidence, Said, Source, join, recorded
+from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, PlanRebuilds, Refresh, StartBuild
+from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.references import ImageReference
+from rebuilder.core.tasks import Kind, Task
 from rebuilder.errors import Denied, NotFound, TransientError
+from rebuilder.usecases import refresh_index
 from rebuilder.usecases.accept_event import accept_event
+from rebuilder.usecases.explain import explain
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from tests.unit.fakes import BASE, NEW, NODE, OTHERS, World, dependency, task
+from rebuilder.usecases.refresh_index import sweep_registry
+from rebuilder.usecases.start_build import start_build
+from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, OTHERS, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 MESSAGE = PlanRebuilds(PUSH)
@@ -20,8 +39,19 @@ def enqueued(world: World) -> list[str]:
     return [StartBuild.decode(body).task.name for body, _ in world.queue.take(BUILDS)]
 
 
+def told(world: World) -> dict[str, tuple[str, bool]]:
+    """Return what is told of each task: the code, and whether it was worked out when asked."""
+    world.ledger.record_push(PUSH, world.time.now)
+    explained = explain(world.context, ImageReference.parse(NODE)).decisions
+    return {
+        e.record.decision.task.name: (e.record.decision.code, e.derived)
+        for e in explained
+        if isinstance(e.record.decision, TaskDecision)
+    }
+
+
 def test_every_task_is_decided_and_the_stale_are_enqueued(world: World) -> None:
-    """All configured registries are considered, and everything is recorded."""
+    """All configured registries are considered; what uses the image is recorded, the rest told."""
     world.tasks.add(
         task("stale"),
         task("fresh", dependency(built_on=NEW)),
@@ -30,14 +60,20 @@ def test_every_task_is_decided_and_the_stale_are_enqueued(world: World) -> None:
     )
     decisions = plan_rebuilds(world.context, MESSAGE)
 
-    assert len(decisions) == 4
+    assert len(decisions) == 3
     assert enqueued(world) == ["stale", "theirs"]
     assert [record.decision for record in world.ledger.decisions(PUSH)] == decisions
+    assert told(world) == {
+        "stale": ("base-moved", False),
+        "fresh": ("already-built-on", False),
+        "theirs": ("base-moved", False),
+        "other": ("other-images", True),
+    }
 
 
 def test_planning_again_repeats_no_record(world: World) -> None:
     """The same plan twice leaves each decision once."""
-    world.tasks.add(task("stale"), task("other", ALPINE))
+    world.tasks.add(task("stale"), task("tagged", dependency(f"{NODE}-alpine")))
     plan_rebuilds(world.context, MESSAGE)
     plan_rebuilds(world.context, MESSAGE)
 
@@ -69,11 +105,12 @@ def test_a_registry_that_fails_for_now_is_planned_again(world: World) -> None:
 def test_a_tag_that_is_gone_starts_nothing(world: World) -> None:
     """Tasks that would have been rebuilt say that the tag is gone; the others their own reason."""
     world.images.digests.clear()
-    world.tasks.add(task("stale"), task("other", ALPINE))
+    world.tasks.add(task("stale"), task("off", enabled=False), task("other", ALPINE))
     decisions = plan_rebuilds(world.context, MESSAGE)
 
     assert enqueued(world) == []
-    assert [type(decision) for decision in decisions] == [TagGone, OtherImages]
+    assert [type(decision) for decision in decisions] == [TaskDisabled, TagGone]
+    assert told(world)["other"] == ("other-images", True)
 
 
 def test_a_registry_without_read_access_is_no_obstacle(world: World) -> None:
@@ -127,3 +164,228 @@ def test_other_events_are_recorded_only(world: World, caplog: pytest.LogCaptureF
     assert record.code == "other-event"
     assert "other-event" in caplog.text
     assert world.queue.sent == []
+
+
+def index(world: World, given: Task, *said: Said) -> None:
+    """Put a task into the index whose build file says more than ACR's record."""
+    world.tasks.add(given)
+    file = Evidence(Source.BUILD_FILE, said)
+    world.index.replace(join(given.id, [recorded(given), file]), world.time.now)
+    for registry in (APPS, OTHERS):
+        world.index.mark_refreshed(registry, world.time.now)
+
+
+def copied(image: str = NODE) -> Said:
+    """Return what a build file says that copies from an image."""
+    reference = ImageReference.parse(image)
+    return Said(reference, Kind.BUILD_TIME, None, "Dockerfile, line 7: COPY --from")
+
+
+def test_arm_is_asked_for_what_follows_the_tag_only(world: World) -> None:
+    """Planning reads no list, and no task that a push of this tag cannot concern."""
+    world.tasks.add(
+        task("follows"),
+        task("pinned", dependency(f"mybase.azurecr.io/images/node@{OLD}", None)),
+        task("tagged", dependency("mybase.azurecr.io/images/node:10")),
+        task("other", ALPINE),
+    )
+    for registry in (APPS, OTHERS):
+        sweep_registry(world.context, registry)
+    world.tasks.read.clear()
+    world.tasks.failures["tasks of myapps"] = [Denied("must not be listed")]
+    decisions = plan_rebuilds(world.context, MESSAGE)
+
+    assert [task.name for task in world.tasks.read] == ["follows"]
+    assert {type(decision) for decision in decisions} == {PinnedByDigest, OtherTag, BaseMoved}
+    assert enqueued(world) == ["follows"]
+
+
+def test_an_image_that_only_a_build_file_names_is_enough(world: World) -> None:
+    """A task that copies from the pushed image is planned and built, and the source is named."""
+    given = task("copies", ALPINE)
+    index(world, given, copied())
+    (decision,) = plan_rebuilds(world.context, MESSAGE)
+
+    assert isinstance(decision, BaseMoved)
+    assert decision.old is None
+    assert "line 7: COPY --from" in decision.sentence()
+    assert enqueued(world) == ["copies"]
+    started = start_build(world.context, StartBuild(PUSH, given.id), "me")
+    assert isinstance(started, Rebuild)
+    assert started.bases == (f"{NODE}@{NEW}",)
+
+
+def test_a_task_that_never_ran_is_rebuilt_by_its_build_file(world: World) -> None:
+    """What ACR has no record of is known from elsewhere."""
+    never = task("never")
+    index(world, Task(never.id, True, True, None, ()), copied())  # noqa: FBT003 - status, step
+
+    plan_rebuilds(world.context, MESSAGE)
+    assert enqueued(world) == ["never"]
+
+
+@pytest.mark.parametrize("later", [None, State.FAILED])
+def test_a_use_without_digest_is_built_once_per_digest(world: World, later: State | None) -> None:
+    """Our newest rebuild that succeeded tells what nobody records; a failed one tells nothing."""
+    given = task("copies", ALPINE)
+    index(world, given, copied())
+    now = world.time.now
+    done = Rebuild(
+        given.id, 1, "k", (f"{NODE}@{NEW}",), "p", State.SUCCEEDED, now, "me", now, run_id="ca1"
+    )
+    world.ledger.claim(done)
+    if later is not None:
+        world.ledger.claim(
+            Rebuild(given.id, 2, "l", (f"{NODE}@{OLD}",), "p", later, now, "me", now)
+        )
+    (decision,) = plan_rebuilds(world.context, MESSAGE)
+
+    assert decision == AlreadyBuiltOn(given.id, NODE, NEW, "ledger of rebuilds")
+
+
+def test_a_rebuild_on_another_digest_proves_nothing(world: World) -> None:
+    """Neither does a task whose rebuilds all failed."""
+    given = task("copies", ALPINE)
+    index(world, given, copied())
+    now = world.time.now
+    for sequence, (state, digest) in enumerate([(State.FAILED, NEW), (State.SUCCEEDED, OLD)], 1):
+        made = Rebuild(given.id, sequence, "k", (f"{NODE}@{digest}",), "p", state, now, "me", now)
+        world.ledger.claim(made)
+        (decision,) = plan_rebuilds(world.context, MESSAGE)
+        assert isinstance(decision, BaseMoved)
+
+
+def test_the_record_counts_as_it_is_now(world: World) -> None:
+    """What ARM tells now comes before what the index knows from it; the rest is kept."""
+    index(world, task("both"), copied("mybase.azurecr.io/images/go:1"))
+    world.tasks.add(task("both", dependency(built_on=NEW)))
+    (decision,) = plan_rebuilds(world.context, MESSAGE)
+
+    assert isinstance(decision, AlreadyBuiltOn)
+
+
+def test_a_task_that_is_gone_is_told_and_forgotten(world: World) -> None:
+    """A task that was deleted since it was indexed is a decision, and leaves the index."""
+    index(world, task("gone"))
+    world.tasks.known.clear()
+    world.time.pass_(1)
+    (decision,) = plan_rebuilds(world.context, MESSAGE)
+
+    assert decision == TaskGone(task("gone").id)
+    assert plan_rebuilds(world.context, MESSAGE) == []
+
+
+def test_a_task_that_may_not_be_read_any_more_is_its_registry(world: World) -> None:
+    """A role that was taken away since the sweep is a decision about the registry, once."""
+    for name in ("one", "two"):
+        index(world, task(name))
+    world.tasks.failures["task"] = [Denied("tasks/read is missing")] * 2
+    decisions = plan_rebuilds(world.context, MESSAGE)
+
+    assert decisions == [RegistryUnreadable(str(APPS), "tasks/read is missing")]
+
+
+def test_a_task_that_cannot_be_read_now_is_planned_again(world: World) -> None:
+    """The others of its registry are enqueued meanwhile."""
+    for name in ("one", "two"):
+        index(world, task(name))
+    world.tasks.failures["task"] = [TransientError("503")]
+    with pytest.raises(TransientError):
+        plan_rebuilds(world.context, MESSAGE)
+    assert len(enqueued(world)) == 1
+    plan_rebuilds(world.context, MESSAGE)
+
+    assert enqueued(world) == ["one", "two"]
+
+
+def test_a_proof_that_cannot_be_had_now_is_asked_for_again(world: World) -> None:
+    """A registry that does not tell when the digest came keeps only those tasks waiting."""
+    world.tasks.add(task("fresh", dependency(built_on=NEW)), task("stale"))
+    world.images.no_times = TransientError("503")
+    with pytest.raises(TransientError):
+        plan_rebuilds(world.context, MESSAGE)
+
+    assert enqueued(world) == ["stale"]
+
+
+def test_when_a_digest_came_is_asked_for_once(world: World) -> None:
+    """However many tasks name the new digest already, the base registry answers one question."""
+    world.tasks.add(*(task(f"fresh-{n}", dependency(built_on=NEW)) for n in range(20)))
+    decisions = plan_rebuilds(world.context, MESSAGE)
+
+    assert {type(decision) for decision in decisions} == {AlreadyBuiltOn}
+    assert world.images.asked_times == 1
+
+
+def test_registries_that_are_configured_no_more_are_left_alone(world: World) -> None:
+    """The index may still hold their tasks."""
+    elsewhere = task("elsewhere", registry=BASE)
+    index(world, elsewhere)
+
+    assert plan_rebuilds(world.context, MESSAGE) == []
+
+
+def test_an_index_that_is_too_old_is_said_to_be(world: World) -> None:
+    """The plan goes by what is known, says how old that is, and asks for a sweep."""
+    index(world, task())
+    read_at = world.time.now
+    world.time.pass_(24 * 3600 + 1)
+    world.index.mark_refreshed(OTHERS, world.time.now)
+    decisions = plan_rebuilds(world.context, MESSAGE)
+
+    assert [type(decision) for decision in decisions] == [IndexOld, BaseMoved]
+    assert decisions[0] == IndexOld(str(APPS), read_at, 24)
+    ((body, _),) = world.queue.take(REFRESH)
+    assert Refresh.decode(body) == Refresh(APPS, None, world.time.now)
+    told_ages = {age.registry: age.old for age in explain(world.context, REFERENCE).indexes}
+    assert told_ages == {APPS: True, OTHERS: False}
+
+
+REFERENCE = ImageReference.parse(NODE)
+
+
+def test_a_first_sweep_that_takes_too_long_goes_on_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known by then is planned; the message comes back until everything is."""
+    world.tasks.add(*(task(f"task-{number}") for number in range(5)))
+    world.tasks.page_size = 2
+    monkeypatch.setattr(refresh_index, "SLICE", -refresh_index.SLICE)
+    plan_rebuilds(world.context, MESSAGE)
+    known = [enqueued(world)]
+    while again := world.queue.take(PUSHES):
+        ((body, _),) = again
+        plan_rebuilds(world.context, PlanRebuilds.decode(body))
+        known.append(enqueued(world))
+
+    assert [len(tasks) for tasks in known] == [2, 4, 5]
+
+
+def test_what_is_not_in_the_index_is_not_told(world: World) -> None:
+    """Before the first sweep nothing is made up about tasks."""
+    world.tasks.add(task("other", ALPINE))
+
+    assert told(world) == {}
+    assert {age.refreshed for age in explain(world.context, REFERENCE).indexes} == {None}
+
+
+def test_what_is_told_of_the_others_is_as_good_as_arm_lets_it(world: World) -> None:
+    """Tasks of which nothing is known are looked at in ARM, where that is possible."""
+    world.tasks.add(
+        Task(task("denied").id, True, True, None, ()),  # noqa: FBT003 - status, step
+        Task(task("gone").id, True, True, None, ()),  # noqa: FBT003 - status, step
+        Task(task("late").id, True, True, None, ()),  # noqa: FBT003 - status, step
+        Task(task("system").id, True, False, None, ()),  # noqa: FBT003 - status, step
+        task("tagged", dependency("mybase.azurecr.io/images/node:10")),
+    )
+    for registry in (APPS, OTHERS):
+        sweep_registry(world.context, registry)
+    del world.tasks.known[task("gone").id]
+    world.tasks.add(task("late"))
+    world.tasks.denied = {task("denied").id}
+
+    assert told(world) == {
+        "denied": ("nothing-recorded", True),
+        "system": ("no-step", True),
+        "tagged": ("other-tag", True),
+    }

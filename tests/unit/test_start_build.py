@@ -111,6 +111,17 @@ def test_a_build_that_began_too_early_is_no_proof(world: World) -> None:
     assert head(world).state is State.SCHEDULED
 
 
+def test_a_proof_that_cannot_be_had_now_is_asked_for_again(world: World) -> None:
+    """The delivery fails and comes again: neither a build nor a reason against it is made up."""
+    world.tasks.add(task("build-app", dependency(built_on=NEW)))
+    world.images.no_times = TransientError("503")
+    with pytest.raises(TransientError):
+        start_build(world.context, MESSAGE, "me")
+
+    assert decided(world) == []
+    assert world.tasks.scheduled == []
+
+
 def test_a_build_of_ours_is_proof(world: World) -> None:
     """What our own rebuild succeeded on needs no further proof."""
     start_build(world.context, MESSAGE, "me")

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from rebuilder.core.events import Push
-from rebuilder.core.messages import RUNS, StartBuild, TrackBuild
+from rebuilder.core.messages import REFRESH, RUNS, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.tasks import RunStatus
 from rebuilder.errors import Conflict, Throttled
@@ -52,6 +52,7 @@ def test_a_run_is_followed_to_its_end(world: World, started: Rebuild) -> None:
     assert done.output_images == (f"myapps.azurecr.io/app:1@{NEW}",)
     assert done.dependencies == (f"{NODE}@{NEW}",)
     assert done.finished_at == world.time.now
+    assert [Refresh.decode(body).task for body, _ in world.queue.take(REFRESH)] == [task().id]
     assert world.queue.sent == []
 
 

@@ -1,0 +1,21 @@
+"""It is time: have every task registry read again for the index."""
+
+from __future__ import annotations
+
+import os
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.settings import refresh_schedule
+from rebuilder.usecases.refresh_index import sweep_all
+
+blueprint = func.Blueprint()
+
+
+# The value and not %NAME%, which the host resolves only if the setting is there: it has a default.
+@blueprint.timer_trigger(arg_name="timer", schedule=refresh_schedule(os.environ))
+def refresh_index(timer: func.TimerRequest) -> None:
+    """Ask for a sweep of every task registry."""
+    del timer
+    sweep_all(compose())

@@ -1,0 +1,18 @@
+"""A task or a registry waits in the queue: read it again for the index."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.core.messages import REFRESH, Refresh
+from rebuilder.settings import STORAGE
+from rebuilder.usecases import refresh_index as usecase
+
+blueprint = func.Blueprint()
+
+
+@blueprint.queue_trigger(arg_name="message", queue_name=REFRESH, connection=STORAGE)
+def refresh_tasks(message: func.QueueMessage) -> None:
+    """Read one task, or some of the tasks of a registry, again."""
+    usecase.refresh_index(compose(), Refresh.decode(message.get_body().decode()))

@@ -1,0 +1,106 @@
+"""Azure Storage tables, as the ledger and the index use them.
+
+Keys are hashes, because keys may not hold every character that names may. What a reader needs
+stands in the other columns. A text longer than a property may be is split over several.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from azure.core.exceptions import HttpResponseError
+from azure.data.tables import TableClient, TableServiceClient
+
+from rebuilder.azure._storage import connection_string, endpoint
+from rebuilder.azure.identity import credential
+from rebuilder.settings import Settings
+
+TRANSACTION = 100  # operations at most; learn.microsoft.com, "Performing entity group transactions"
+PROPERTY = 30_000  # characters; a property holds 64 KiB of UTF-16
+AT_ONCE = 8
+"""How many requests are under way at the same time, where one after the other takes too long."""
+
+type Entity = dict[str, Any]
+
+
+def table_service(settings: Settings) -> TableServiceClient:
+    """Return the table service of the configured account."""
+    if text := connection_string(settings):
+        return TableServiceClient.from_connection_string(text)
+    identity = credential(settings.storage_client_id)
+    return TableServiceClient(endpoint(settings, "table"), credential=identity)
+
+
+def key(*parts: str) -> str:
+    """Return a key made of names."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def split(text: str) -> Entity:
+    """Return a text as the properties of an entity."""
+    pieces = [text[at : at + PROPERTY] for at in range(0, len(text), PROPERTY)]
+    return {f"record{number}": piece for number, piece in enumerate(pieces)}
+
+
+def joined(entity: Mapping[str, Any]) -> str:
+    """Return the text that `split` made the properties of an entity."""
+    pieces: list[str] = []
+    while (name := f"record{len(pieces)}") in entity:
+        pieces.append(str(entity[name]))
+    return "".join(pieces)
+
+
+class Tables:
+    """Tables that are made on first use.
+
+    Args:
+        service: The account's table service.
+    """
+
+    def __init__(self, service: TableServiceClient) -> None:
+        self._service = service
+        self._tables: dict[str, TableClient] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
+    def table(self, name: str) -> TableClient:
+        """Return a table, which may not be there yet."""
+        if name not in self._tables:
+            self._tables[name] = self._service.get_table_client(name)
+        return self._tables[name]
+
+    def written[T](self, name: str, write: Callable[[TableClient], T]) -> T:
+        """Write to a table that is made when it is missing."""
+        table = self.table(name)
+        try:
+            return write(table)
+        except HttpResponseError as error:
+            if not no_table(error):
+                raise
+        self._service.create_table_if_not_exists(name)
+        return write(table)
+
+    def partition(self, name: str, partition: str, more: str = "") -> list[Entity]:
+        """Return the entities of a partition, or those of them that a filter lets through.
+
+        Each has its version in the table as `etag`, too.
+        """
+        query = f"PartitionKey eq @key{more and ' and ' + more}"
+        try:
+            found = self.table(name).query_entities(query, parameters={"key": partition})
+            return [{**entity, "etag": str(entity.metadata["etag"])} for entity in found]
+        except HttpResponseError as error:
+            if no_table(error):
+                return []
+            raise
+
+
+def no_table(error: HttpResponseError) -> bool:
+    """Tell whether an error means that the table was never made."""
+    # The SDK gives the code as an attribute for some operations, in the text for the others.
+    code = str(getattr(error, "error_code", "")).rpartition(".")[2].replace("_", "").lower()
+    return code == "tablenotfound" or "TableNotFound" in str(error)

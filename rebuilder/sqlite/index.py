@@ -1,0 +1,173 @@
+"""The index of dependencies in a SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rebuilder.core.evidence import TaskView
+from rebuilder.core.index import IndexedTask, Sweep, from_record, repositories, to_record
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.sqlite._database import Database
+
+# How long it is remembered that a task is gone: longer than whoever read it before may take.
+_GONE = timedelta(hours=1)
+
+
+def _text(time: datetime) -> str:
+    """Return a time as text that sorts as the time does."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+class SqliteIndex:
+    """A DependencyIndex; see rebuilder.ports.
+
+    Args:
+        path: The file; made on first use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
+    def dependents(self, repository: str) -> list[IndexedTask]:
+        """Return the tasks that name a repository; see DependencyIndex."""
+        return self._found(
+            "SELECT record, read_at FROM dependents JOIN views USING (task)"
+            " WHERE repository = ? AND record IS NOT NULL ORDER BY task",
+            repository,
+        )
+
+    def view(self, task: TaskId) -> IndexedTask | None:
+        """Return what is known of a task; see DependencyIndex."""
+        found = self._found(
+            "SELECT record, read_at FROM views WHERE task = ? AND record IS NOT NULL", str(task)
+        )
+        return found[0] if found else None
+
+    def views(self, registry: RegistryId) -> list[IndexedTask]:
+        """Return what is known of every task of a registry; see DependencyIndex."""
+        return self._found(
+            "SELECT record, read_at FROM views"
+            " WHERE registry = ? AND record IS NOT NULL ORDER BY task",
+            str(registry),
+        )
+
+    def _found(self, query: str, key: str) -> list[IndexedTask]:
+        with self._database.transaction() as db:
+            rows = db.execute(query, (key,)).fetchall()
+        return [
+            IndexedTask(from_record(json.loads(record)), datetime.fromisoformat(read_at))
+            for record, read_at in rows
+        ]
+
+    def replace(self, view: TaskView, at: datetime) -> bool:
+        """Store what is known of a task; see DependencyIndex."""
+        with self._database.transaction() as db:
+            return _replace(db, view, at)
+
+    def replace_many(self, views: Sequence[IndexedTask]) -> None:
+        """Store what is known of many tasks; see DependencyIndex."""
+        with self._database.transaction() as db:
+            for indexed in views:
+                _replace(db, indexed.view, indexed.read_at)
+
+    def remove(self, task: TaskId, at: datetime) -> bool:
+        """Forget a task; see DependencyIndex."""
+        with self._database.transaction() as db:
+            if not _store(db, task, at, None):
+                return False
+            db.execute("DELETE FROM dependents WHERE task = ?", (str(task),))
+        return True
+
+    def unseen(self, registry: RegistryId, since: datetime) -> list[TaskId]:
+        """Return the tasks that were last read before; see DependencyIndex."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT task FROM views"
+                " WHERE registry = ? AND read_at < ? AND record IS NOT NULL ORDER BY task",
+                (str(registry), _text(since)),
+            ).fetchall()
+        return [TaskId.parse(task) for (task,) in rows]
+
+    def refreshed(self, registry: RegistryId) -> datetime | None:
+        """Return when the last complete sweep began; see DependencyIndex."""
+        with self._database.transaction() as db:
+            row = db.execute(
+                "SELECT refreshed_at FROM refreshes WHERE registry = ?", (str(registry),)
+            ).fetchone()
+        return datetime.fromisoformat(row[0]) if row and row[0] else None
+
+    def refreshes(self) -> dict[RegistryId, datetime]:
+        """Return when each registry was last swept; see DependencyIndex."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT registry, refreshed_at FROM refreshes WHERE refreshed_at IS NOT NULL"
+            ).fetchall()
+        return {RegistryId.parse(name): datetime.fromisoformat(time) for name, time in rows}
+
+    def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
+        """Remember that a sweep is complete; see DependencyIndex."""
+        time = _text(at)
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO refreshes (registry, refreshed_at) VALUES (?, ?)"
+                " ON CONFLICT (registry) DO UPDATE"
+                " SET refreshed_at = max(coalesce(refreshed_at, ''), excluded.refreshed_at)",
+                (str(registry), time),
+            )
+            db.execute(
+                "UPDATE refreshes SET started = NULL, after = NULL"
+                " WHERE registry = ? AND started <= ?",
+                (str(registry), time),
+            )
+            db.execute(
+                "DELETE FROM views WHERE registry = ? AND record IS NULL AND read_at < ?",
+                (str(registry), _text(at - _GONE)),
+            )
+
+    def sweep(self, registry: RegistryId) -> Sweep | None:
+        """Return the sweep that is not complete; see DependencyIndex."""
+        with self._database.transaction() as db:
+            row = db.execute(
+                "SELECT started, after FROM refreshes WHERE registry = ?", (str(registry),)
+            ).fetchone()
+        return Sweep(registry, datetime.fromisoformat(row[0]), row[1]) if row and row[0] else None
+
+    def save_sweep(self, sweep: Sweep) -> None:
+        """Remember how far a sweep has come; see DependencyIndex."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO refreshes (registry, started, after) VALUES (?, ?, ?)"
+                " ON CONFLICT (registry) DO UPDATE"
+                " SET started = excluded.started, after = excluded.after",
+                (str(sweep.registry), _text(sweep.started), sweep.after),
+            )
+
+
+def _replace(db: sqlite3.Connection, view: TaskView, at: datetime) -> bool:
+    if not _store(db, view.task, at, json.dumps(to_record(view), separators=(",", ":"))):
+        return False
+    task = str(view.task)
+    db.execute("DELETE FROM dependents WHERE task = ?", (task,))
+    db.executemany(
+        "INSERT INTO dependents VALUES (?, ?)",
+        [(repository, task) for repository in repositories(view)],
+    )
+    return True
+
+
+def _store(db: sqlite3.Connection, task: TaskId, at: datetime, record: str | None) -> bool:
+    """Store a task's record, None if it is gone, unless what is there was read later."""
+    stored = db.execute(
+        "INSERT INTO views VALUES (?, ?, ?, ?) ON CONFLICT (task) DO UPDATE"
+        " SET read_at = excluded.read_at, record = excluded.record"
+        " WHERE read_at <= excluded.read_at",
+        (str(task), str(task.registry), _text(at), record),
+    ).rowcount
+    return stored == 1

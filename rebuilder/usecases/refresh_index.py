@@ -1,0 +1,194 @@
+"""Refresh: read again what tasks are built on, one task or every task of a registry.
+
+A sweep reads a registry page by page and notes after each page how far it has come, so that it
+can be interrupted, and so that any number of sweeps of one registry do their work together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rebuilder.core.evidence import Source, TaskView, join, recorded
+from rebuilder.core.index import IndexedTask, Sweep
+from rebuilder.core.messages import REFRESH, Refresh
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.tasks import Task
+from rebuilder.errors import NotFound, PermanentError, RebuilderError, Refused, TransientError
+from rebuilder.ports import TaskPage
+from rebuilder.usecases._evidence import gather
+from rebuilder.usecases._parallel import attempts
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+SLICE = timedelta(minutes=2)
+"""After so long a sweep goes on in another message: less than a function may take."""
+
+_ABANDONED = timedelta(hours=6)
+"""A sweep that began so long ago is begun anew: where it was to go on may be forgotten."""
+
+
+_LATER = timedelta(minutes=5)
+
+_LONGEST = timedelta(hours=1)
+"""Between two looks at a task that has not run yet; then the sweeps are often enough."""
+
+
+def refresh_index(context: Context, message: Refresh) -> None:
+    """Read a task, or every task of a registry, again.
+
+    What may not be read stays in the index as it is: its age tells, and so do the plans.
+
+    Raises:
+        TransientError: Something could not be read now.
+    """
+    try:
+        if message.registry not in context.settings.task_registries:
+            log.info("registry %s: is no task registry any more", message.registry)
+        elif message.task is not None:
+            _look_again(context, message, refresh_task(context, message.task))
+        elif _swept(context, message):
+            log.info("registry %s: was swept meanwhile", message.registry)
+        elif not sweep_registry(context, message.registry):
+            context.queue.send(REFRESH, message.encode())
+    except PermanentError as error:
+        log.error("%s: cannot be read: %s", message.task or message.registry, error)  # noqa: TRY400 - the message says it all
+
+
+def _look_again(context: Context, message: Refresh, found: Task | None) -> None:
+    """Have a task looked at again, later and later, until ACR has recorded what it is built on.
+
+    Nobody tells when a run that somebody else started has ended.
+    """
+    if message.looks is None or found is None or found.dependencies or not found.has_step:
+        return
+    delay = context.settings.track_interval * 2**message.looks
+    if delay <= _LONGEST:
+        again = replace(message, looks=message.looks + 1)
+        context.queue.send(REFRESH, again.encode(), delay)
+
+
+def _swept(context: Context, message: Refresh) -> bool:
+    refreshed = context.index.refreshed(message.registry)
+    return refreshed is not None and refreshed >= message.asked_at
+
+
+def sweep_all(context: Context) -> None:
+    """Ask for a sweep of every task registry."""
+    now = context.now()
+    asked = [Refresh(registry, None, now).encode() for registry in context.settings.task_registries]
+    context.queue.send_many(REFRESH, asked)
+    log.info("a sweep of %d registries was asked for", len(asked))
+
+
+def refresh_task(context: Context, task: TaskId) -> Task | None:
+    """Read a task again and store what is known of it; forget it if it is gone.
+
+    Returns:
+        The task as ARM tells of it; None if it is gone.
+
+    Raises:
+        TransientError: It could not be read now.
+        Denied: It may not be read.
+    """
+    at = context.now()
+    try:
+        found = context.tasks.task(task)
+    except NotFound:
+        context.index.remove(task, at)
+        log.info("task %s is gone from the index", task)
+        return None
+    try:
+        view = gather(context, found)
+    except TransientError:
+        context.index.replace(_known_before(context, found), at)
+        raise
+    context.index.replace(view, at)
+    log.info("task %s: %d dependencies known", task, len(view.dependencies))
+    return found
+
+
+def sweep_registry(context: Context, registry: RegistryId) -> bool:
+    """Read every task of a registry again, or go on with a sweep that is not complete.
+
+    Returns:
+        Whether all is read; if not, it is to be called again.
+
+    Raises:
+        TransientError, PermanentError: The registry could not be read; what was read is stored.
+    """
+    began = context.now()
+    sweep = context.index.sweep(registry)
+    if sweep is None or began - sweep.started > _ABANDONED:
+        sweep = Sweep(registry, began)
+    begun_anew = False
+    while True:
+        at = max(context.now(), sweep.started)
+        try:
+            page = context.tasks.page(registry, sweep.after)
+        except Refused:
+            if not sweep.after or begun_anew:
+                raise
+            # ARM does not know the place any more.
+            sweep, begun_anew = Sweep(registry, began), True
+            continue
+        _store(context, page, at)
+        if page.after is None:
+            break
+        sweep = Sweep(registry, sweep.started, page.after)
+        context.index.save_sweep(sweep)
+        if context.now() - began > SLICE:
+            log.info("registry %s: its sweep goes on in another message", registry)
+            return False
+    # What the list did not name is looked for before it is forgotten.
+    left = attempts(
+        lambda task: refresh_task(context, task), context.index.unseen(registry, sweep.started)
+    )
+    _raise_first(left)
+    context.index.mark_refreshed(registry, sweep.started)
+    log.info("registry %s: its index is from %s", registry, sweep.started)
+    return True
+
+
+def _store(context: Context, page: TaskPage, at: datetime) -> None:
+    """Store what is known of the tasks of a page, which was read from `at` on."""
+
+    def read(found: Task | TaskId) -> IndexedTask | None:
+        try:
+            task = context.tasks.task(found) if isinstance(found, TaskId) else found
+        except NotFound:
+            return None  # deleted since the page was read
+        return IndexedTask(_view(context, task), at)
+
+    listed: list[Task | TaskId] = [*page.tasks, *page.brief]
+    read_now = attempts(read, listed)
+    context.index.replace_many([found for found in read_now if isinstance(found, IndexedTask)])
+    _raise_first(read_now)
+
+
+def _view(context: Context, task: Task) -> TaskView:
+    """Return what is known of a task; a source that is out of order must not stop a sweep."""
+    try:
+        return gather(context, task)
+    except TransientError as error:
+        log.warning("task %s: going by what was known before: %s", task.id, error)
+        again = Refresh.of(task.id, context.now())
+        context.queue.send(REFRESH, again.encode(), _LATER)
+        return _known_before(context, task)
+
+
+def _known_before(context: Context, task: Task) -> TaskView:
+    """Return ACR's record of a task, and what the index knows from other sources."""
+    known = context.index.view(task.id)
+    before = known.view.evidence if known is not None else ()
+    others = (evidence for evidence in before if evidence.source is not Source.ACR_RECORD)
+    return join(task.id, [recorded(task), *others])
+
+
+def _raise_first(results: Sequence[object]) -> None:
+    for result in results:
+        if isinstance(result, RebuilderError):
+            raise result
