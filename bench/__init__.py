@@ -1,3 +1,3 @@
-"""Measurements of the product, each ending with one line of JSON."""
+"""Measurements that a person starts; each ends with one line of JSON."""
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
-from localcloud import blobs, graph
+from localcloud import blobs, github, graph
 from localcloud.admin import Admin
 from localcloud.arm import Arm
 from localcloud.arm.resources import GROUP_TYPE
@@ -25,6 +25,7 @@ from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.directory import Directory, Principal
 from localcloud.eventgrid import EventGrid
+from localcloud.github import github_app
 from localcloud.graph import graph_app
 from localcloud.identity import Identities, identity_app
 from localcloud.nativetrigger import NativeTrigger
@@ -125,6 +126,7 @@ class LocalCloud:
         self.network.mount("management.azure.com", self.arm.app)
         self.network.mount(blobs.HOST, self.blobs.app)
         self.network.mount(graph.HOST, graph_app(self.directory, self.tokens))
+        self.network.mount(github.HOST, github_app(self.scheduler.contexts))
         for host in ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us", *HUB_HOSTS):
             self.network.mount(host, self.registry.app)
         self.network.start()

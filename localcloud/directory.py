@@ -58,9 +58,9 @@ class Directory:
             return list(self._principals.values())
 
     def by_object_id(self, object_id: str) -> Principal | None:
-        """The principal of an object id."""
+        """The principal of an object id, in any case."""
         with self._lock:
-            return self._principals.get(object_id)
+            return self._principals.get(object_id.lower())
 
     def by_client_id(self, client_id: str) -> Principal | None:
         """The principal of a client id."""

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from localcloud.directory import Directory, Principal
 from localcloud.network import ASGIApp
 from localcloud.state import Json
-from localcloud.tokens import InvalidToken, Tokens
+from localcloud.tokens import ExpiredToken, InvalidToken, Tokens, WrongAudience
 
 HOST = "graph.microsoft.com"
 
@@ -29,10 +29,12 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
 
     def refused(request: Request) -> Response | None:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            return _error(401, "InvalidAuthenticationToken", "Access token is empty.")
         try:
-            tokens.check(token if kind.lower() == "bearer" else "", _AUDIENCES)
+            tokens.check(token, _AUDIENCES)
         except InvalidToken as error:
-            return _error(401, "InvalidAuthenticationToken", f"Access token: {error}.")
+            return _error(401, "InvalidAuthenticationToken", _reason(error))
         return None
 
     def search(request: Request) -> Response:
@@ -42,10 +44,11 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
         found = [p for p in directory.principals() if p.kind == kind]
         text = request.query_params.get("$filter", "")
         if match := _NAMED.fullmatch(text):
-            found = [p for p in found if match[1] in (p.client_id, p.resource_id)]
+            wanted = match[1].lower()
+            found = [p for p in found if wanted in (p.client_id.lower(), p.resource_id.lower())]
         elif match := _EQUALS.fullmatch(text):
-            wanted = {"appid": "client_id"}.get(match[1].lower(), "name")
-            found = [p for p in found if getattr(p, wanted) == match[2]]
+            key = {"appid": "client_id"}.get(match[1].lower(), "name")
+            found = [p for p in found if getattr(p, key).lower() == match[2].lower()]
         elif text:
             return _error(400, "Request_UnsupportedQuery", f"Unsupported filter {text}.")
         return JSONResponse({"value": [_wire(p) for p in found]})
@@ -54,13 +57,13 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
         if (answer := refused(request)) is not None:
             return answer
         ids = (await request.json()).get("ids") or []
-        found = [p for i in ids if (p := directory.by_object_id(str(i).lower())) is not None]
+        found = [p for i in ids if (p := directory.by_object_id(str(i))) is not None]
         return JSONResponse({"value": [_wire(p) for p in found]})
 
     def one(request: Request) -> Response:
         if (answer := refused(request)) is not None:
             return answer
-        key = request.path_params["id"].lower()
+        key = request.path_params["id"]
         found = directory.by_object_id(key)
         if found is None:
             return _error(404, "Request_ResourceNotFound", f"Resource '{key}' does not exist.")
@@ -75,6 +78,15 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
             Route("/v1.0/directoryObjects/{id}", one),
         ]
     )
+
+
+def _reason(error: InvalidToken) -> str:
+    failed = "Access token validation failure."
+    if isinstance(error, ExpiredToken):
+        return "Lifetime validation failed, the token is expired."
+    if isinstance(error, WrongAudience):
+        return f"{failed} Invalid audience."
+    return failed
 
 
 def _wire(principal: Principal) -> Json:

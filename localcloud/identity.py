@@ -20,6 +20,11 @@ from localcloud.network import ASGIApp
 from localcloud.tokens import Tokens
 
 _LIFETIME = timedelta(hours=24)
+# App Service's words, as users report them (Azure/azure-sdk-for-net and others).
+_UNKNOWN = (
+    "No User Assigned or Delegated Managed Identity found for specified"
+    " ClientId/ResourceId/PrincipalId."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,7 @@ def identity_app(tokens: Tokens, clock: Clock, resources: Mapping[str, Identitie
             return _bad("api-version=2019-08-01 and resource are needed")
         principal = resource_of.find(query)
         if principal is None:
-            asked = {k: v for k, v in query.items() if k not in ("api-version", "resource")}
-            return _bad(f"No User Assigned or Delegated Managed Identity found for {asked}")
+            return _bad(_UNKNOWN)
         resource = query["resource"]
         return JSONResponse(
             {

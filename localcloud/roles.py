@@ -210,6 +210,20 @@ BUILT_IN: tuple[Role, ...] = (
         (Permission(data_actions=_acr("catalog/read")),),
     ),
     Role(
+        "577a9874-89fd-4f24-9dbd-b5034d0ad23a",
+        "Container Registry Data Importer and Data Reader",
+        "Import images into a registry, list its repositories, and pull from it.",
+        (
+            Permission(
+                _acr("importImage/action", "read", "pull/read"),
+                data_actions=(
+                    *_data("metadata/read", "content/read"),
+                    *_acr("catalog/read"),
+                ),
+            ),
+        ),
+    ),
+    Role(
         "f1a07417-d97a-45cb-824c-7a7467783830",
         "Managed Identity Operator",
         "Read and assign user-assigned identities.",
@@ -218,6 +232,8 @@ BUILT_IN: tuple[Role, ...] = (
                 (
                     "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
                     "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action",
+                    f"{_AUTHORIZATION}/*/read",
+                    "Microsoft.Resources/subscriptions/resourceGroups/read",
                 )
             ),
         ),
@@ -268,6 +284,12 @@ class Roles:
         with self._lock:
             return self._assignments.pop(assignment_id, None)
 
+    def forget_scope(self, scope: str) -> None:
+        """Remove the role assignments on a resource that is deleted, and on what it held."""
+        with self._lock:
+            kept = {k: a for k, a in self._assignments.items() if not covers(scope, a.scope)}
+            self._assignments = kept
+
     def assign(self, role: str, principal_id: str, scope: str) -> Assignment:
         """Give somebody a role, by its name or GUID.
 
@@ -317,5 +339,11 @@ def _any_matches(patterns: Iterable[str], action: str) -> bool:
 
 @cache
 def _pattern(pattern: str) -> re.Pattern[str]:
-    parts = (re.escape(part) for part in pattern.split("*"))
-    return re.compile(".*".join(parts), re.IGNORECASE)
+    # Between two slashes a wildcard stands for nothing, too: Managed Identity Operator may assign
+    # identities by `userAssignedIdentities/*/assign/action`.
+    parts = (re.escape(part) for part in pattern.replace("/*/", "/**").split("**"))
+    return re.compile("(?:.*/)?".join(_text(part) for part in parts), re.IGNORECASE)
+
+
+def _text(escaped: str) -> str:
+    return escaped.replace(r"\*", ".*")

@@ -136,6 +136,13 @@ class Registry:
         return bool(self.properties.get("adminUserEnabled"))
 
     @property
+    def takes_arm_tokens(self) -> bool:
+        """Whether a token for ARM signs in to the registry as well."""
+        policies = self.properties.get("policies") or {}
+        policy = policies.get("azureADAuthenticationAsArmPolicy") or {}
+        return str(policy.get("status", "enabled")).lower() == "enabled"
+
+    @property
     def abac(self) -> bool:
         """Whether repository roles count, and not AcrPull, AcrPush and AcrDelete."""
         return self.properties.get("roleAssignmentMode") == "AbacRepositoryPermissions"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -14,11 +15,56 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from localcloud.clock import Clock
 from localcloud.directory import TENANT_ID, Directory, Principal
 
+ISSUER = f"https://sts.windows.net/{TENANT_ID}/"
+"""Who issues the tokens of this tenant: the `iss` of version 1.0."""
+
 _ALGORITHM = "RS256"
 
 
 class InvalidToken(Exception):
-    """A token was not issued here, is for somebody else, or has expired."""
+    """A token was not signed here; other reasons are subclasses."""
+
+
+class ExpiredToken(InvalidToken):
+    """A token is too old.
+
+    Attributes:
+        expired: When it expired.
+        now: What the clock says.
+    """
+
+    def __init__(self, expired: datetime, now: datetime) -> None:
+        super().__init__("the token has expired")
+        self.expired = expired
+        self.now = now
+
+
+class WrongAudience(InvalidToken):
+    """A token is for another service.
+
+    Attributes:
+        audience: Which.
+    """
+
+    def __init__(self, audience: str) -> None:
+        super().__init__(f"the token is for {audience}")
+        self.audience = audience
+
+
+class WrongIssuer(InvalidToken):
+    """A token is another tenant's, or another service's.
+
+    Attributes:
+        issuer: Whose.
+    """
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__(f"the token was issued by {issuer}")
+        self.issuer = issuer
+
+
+class UnknownPrincipal(InvalidToken):
+    """A token names nobody, or somebody who is no longer there."""
 
 
 class Credential:
@@ -47,19 +93,15 @@ class Tokens:
         self, principal: Principal, audience: str, lifetime: timedelta = timedelta(hours=24)
     ) -> str:
         """Return a token with the claims that Azure's clients read."""
-        now = self._clock.now()
-        claims: dict[str, Any] = {
+        claims = {
             "aud": audience,
-            "iss": f"https://sts.windows.net/{TENANT_ID}/",
-            "iat": now,
-            "nbf": now,
-            "exp": now + lifetime,
             "tid": TENANT_ID,
             "oid": principal.object_id,
+            "sub": principal.object_id,
             "appid": principal.client_id,
             "xms_mirid": principal.resource_id,
         }
-        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+        return self.sign(claims, lifetime)
 
     def check(self, token: str, audiences: Collection[str]) -> Principal:
         """Return whom a token is for.
@@ -68,23 +110,23 @@ class Tokens:
             InvalidToken: With the reason, never with the token.
         """
         claims = self.claims(token)
-        audience = str(claims.get("aud", "")).rstrip("/")
-        if audience not in {known.rstrip("/") for known in audiences}:
-            raise InvalidToken(f"the token is for {audience}")
+        audience = str(claims.get("aud", ""))
+        if audience.rstrip("/") not in {known.rstrip("/") for known in audiences}:
+            raise WrongAudience(audience)
         principal = self._directory.by_object_id(str(claims.get("oid")))
         if principal is None:
-            raise InvalidToken("the token names nobody known here")
+            raise UnknownPrincipal("the token names nobody known here")
         return principal
 
-    def sign(self, claims: dict[str, Any], lifetime: timedelta) -> str:
-        """Return a signed token with any claims, for the registry's own tokens."""
+    def sign(self, claims: dict[str, Any], lifetime: timedelta, issuer: str = ISSUER) -> str:
+        """Return a signed token with any claims; the registries have an issuer of their own."""
         now = self._clock.now()
-        return jwt.encode(
-            {**claims, "iat": now, "exp": now + lifetime}, self._key, algorithm=_ALGORITHM
-        )
+        times = {"iat": now, "nbf": now, "exp": now + lifetime}
+        complete = {**claims, **times, "iss": issuer, "jti": str(uuid.uuid4())}
+        return jwt.encode(complete, self._key, algorithm=_ALGORITHM)
 
-    def claims(self, token: str) -> dict[str, Any]:
-        """Return the claims of a token that was signed here and has not expired.
+    def claims(self, token: str, issuer: str = ISSUER) -> dict[str, Any]:
+        """Return the claims of a token that was signed here, by an issuer, and has not expired.
 
         Raises:
             InvalidToken: It was not, or has.
@@ -96,6 +138,7 @@ class Tokens:
                 self._key.public_key(),
                 algorithms=[_ALGORITHM],
                 options={
+                    "require": ["exp", "iss"],
                     "verify_aud": False,
                     "verify_exp": False,
                     "verify_nbf": False,
@@ -104,6 +147,9 @@ class Tokens:
             )
         except jwt.InvalidTokenError as error:
             raise InvalidToken(type(error).__name__) from error
-        if float(claims.get("exp", 0)) <= self._clock.now().timestamp():
-            raise InvalidToken("the token has expired")
+        if claims["iss"] != issuer:
+            raise WrongIssuer(str(claims["iss"]))
+        now = self._clock.now()
+        if float(claims["exp"]) <= now.timestamp():
+            raise ExpiredToken(datetime.fromtimestamp(float(claims["exp"]), UTC), now)
         return claims

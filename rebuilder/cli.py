@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from rebuilder.cli_dependencies import add_dependency_commands, chosen
+from rebuilder.cli_deps import add_deps
 from rebuilder.composition import compose, release
 from rebuilder.core.decisions import to_record
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.explain import Explained, Explanation, IndexAge, explain
@@ -27,11 +28,15 @@ _COLUMNS = ("RUN ID", "TASK", "PLATFORM", "STATUS", "TRIGGER", "STARTED", "DURAT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0, 1 for an error, 2 for wrong usage."""
+    """Run the command; the exit code is 0, 1 for an error, 2 for wrong usage, 3 for gaps."""
     options = _parser().parse_args(arguments)
     # Azure's SDKs log every request; a person who asks a question wants the answer only.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
+        if "alone" in options and options.task is None:
+            # Needs neither settings nor Azure.
+            alone: Callable[[argparse.Namespace], int] = options.alone
+            return alone(options)
         context = compose(_environment(options.settings))
         command: Callable[[Context, argparse.Namespace], int] = options.command
         return command(context, options)
@@ -67,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("image", metavar="IMAGE[@DIGEST]", help="an image of a base registry")
     why.add_argument("--json", action="store_true", help="print JSON")
     why.set_defaults(command=_explain)
+
+    add_deps(commands)
+    add_dependency_commands(commands)
     return parser
 
 
@@ -88,7 +96,7 @@ def _environment(file: Path | None) -> Mapping[str, str]:
 
 
 def _runs(context: Context, options: argparse.Namespace) -> int:
-    registries = _chosen(context, options.registry)
+    registries = chosen(context, options.registry)
     found = {registry: list_runs(context, registry, options.top) for registry in registries}
     if options.json:
         _print_json(
@@ -106,17 +114,6 @@ def _runs(context: Context, options: argparse.Namespace) -> int:
         if len(found) > 1:
             _print("")
     return 0
-
-
-def _chosen(context: Context, wanted: str) -> list[RegistryId]:
-    registries = list(context.settings.task_registries)
-    if not wanted:
-        return registries
-    chosen = [r for r in registries if wanted.lower() in (r.name, str(r))]
-    if not chosen:
-        known = ", ".join(r.name for r in registries)
-        raise NotFound(f"{wanted} is none of the registries in REBUILDER_TASK_REGISTRIES: {known}")
-    return chosen
 
 
 def _row(listed: ListedRun) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Put the settings and the adapters together: the only module that knows both kinds of adapter."""
+"""Put the settings and the adapters together: the only module that knows every kind of adapter."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ _made: list[Context] = []
 def _compose(settings: Settings) -> Context:
     # Imported late: Azure's packages take over a second, and the embedded store needs half of them.
     from rebuilder.azure.access import ArmAccess  # noqa: PLC0415
-    from rebuilder.azure.identity import credential  # noqa: PLC0415
+    from rebuilder.azure.identity import credential, registry_tokens  # noqa: PLC0415
     from rebuilder.azure.images import AcrImages  # noqa: PLC0415
     from rebuilder.azure.tasks import ArmTasks  # noqa: PLC0415
+    from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
     ledger, queue, index = _store(settings)
     identity = credential(settings.client_id)
@@ -51,6 +52,7 @@ def _compose(settings: Settings) -> Context:
         ArmTasks(identity, settings.arm_endpoint),
         AcrImages(identity, settings.arm_endpoint),
         ArmAccess(identity, settings.arm_endpoint),
+        HostedSources.from_settings(settings, registry_tokens(identity, settings.arm_endpoint)),
         index,
         _now,
     )

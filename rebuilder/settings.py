@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,10 +23,35 @@ REBUILD_FOR = "REBUILDER_REBUILD_FOR"
 REFRESH_SCHEDULE = "REBUILDER_REFRESH_SCHEDULE"
 INDEX_MAX_AGE = "REBUILDER_INDEX_MAX_AGE_HOURS"
 CLIENT_ID = "AZURE_CLIENT_ID"
+SOURCE_HOSTS = "REBUILDER_SOURCE_HOSTS"
+PRIVATE_SOURCE_HOSTS = "REBUILDER_SOURCE_PRIVATE_HOSTS"
+GITHUB_HOSTS = "REBUILDER_GITHUB_HOSTS"
+SOURCE_CREDENTIALS = "REBUILDER_SOURCE_CREDENTIALS"
 
 SQLITE = "sqlite:"
 _PUBLIC_ARM = "https://management.azure.com"
 _TRACK_LIMIT = 3600
+_HOSTS = ("github.com", "dev.azure.com", "*.visualstudio.com", "*.azurecr.io")
+_HOST = re.compile(
+    r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-f:]+\](?::[0-9]{1,5})?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCredential:
+    """What a host of build contexts is shown.
+
+    Attributes:
+        host: The host, lower case, with its port unless that is 443.
+        secret: A token, or the password of `username`.
+        username: The user; "" for a token alone.
+    """
+
+    host: str
+    secret: str = field(repr=False)
+    username: str = ""
+
+
 _EVERY_SIX_HOURS = "0 0 */6 * * *"
 _CRON_FIELD = re.compile(r"[A-Za-z0-9*,/-]+")
 _CRON_FIELDS = (5, 6)
@@ -50,6 +76,10 @@ class Settings:
         arm_endpoint: ARM's address, without a slash at the end.
         client_id: The user-assigned identity for ARM and the registries.
         track_interval: How often a run is looked at.
+        source_hosts: Hosts that build contexts may be read from.
+        private_source_hosts: More of them, whose addresses may be private.
+        github_hosts: Those of either that are GitHub Enterprise, besides github.com.
+        source_credentials: What they are shown.
         rebuild_for: For which of its images a task is rebuilt.
         refresh_schedule: When every task is read again for the index, as NCRONTAB.
         index_max_age: How old the index of a registry may be before decisions say so.
@@ -65,6 +95,10 @@ class Settings:
     arm_endpoint: str = _PUBLIC_ARM
     client_id: str = ""
     track_interval: timedelta = timedelta(seconds=15)
+    source_hosts: tuple[str, ...] = _HOSTS
+    private_source_hosts: tuple[str, ...] = ()
+    github_hosts: tuple[str, ...] = ()
+    source_credentials: tuple[SourceCredential, ...] = ()
     rebuild_for: RebuildFor = RebuildFor.ALL
     refresh_schedule: str = _EVERY_SIX_HOURS
     index_max_age: timedelta = timedelta(hours=24)
@@ -98,6 +132,10 @@ class Settings:
         track = env.get(TRACK_SECONDS, "").strip() or "15"
         if not track.isdecimal() or not 1 <= int(track) <= _TRACK_LIMIT:
             problems.append(f"{TRACK_SECONDS} is {track!r}: write 1 to {_TRACK_LIMIT} seconds")
+        source_hosts = _hosts(env, SOURCE_HOSTS, problems) or _HOSTS
+        private_hosts = _hosts(env, PRIVATE_SOURCE_HOSTS, problems)
+        github_hosts = _hosts(env, GITHUB_HOSTS, problems)
+        credentials = _credentials(env, problems)
         rebuild_for = env.get(REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
         if rebuild_for not in list(RebuildFor):
             problems.append(f"{REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}")
@@ -122,6 +160,10 @@ class Settings:
             arm,
             env.get(CLIENT_ID, "").strip(),
             timedelta(seconds=int(track)),
+            source_hosts,
+            private_hosts,
+            github_hosts,
+            credentials,
             RebuildFor(rebuild_for),
             schedule,
             timedelta(hours=int(age)),
@@ -150,3 +192,47 @@ def _registries(env: Mapping[str, str], name: str, problems: list[str]) -> list[
     if not ids and not env.get(name, "").strip():
         problems.append(f"{name} is missing: write the resource ids of registries, by commas")
     return ids
+
+
+def _hosts(env: Mapping[str, str], name: str, problems: list[str]) -> tuple[str, ...]:
+    """Read a list of hosts, separated by commas or white space."""
+    hosts = tuple(dict.fromkeys(env.get(name, "").lower().replace(",", " ").split()))
+    problems += [
+        f"{name}: {host!r} is not a host: write HOST, HOST:PORT or *.DOMAIN"
+        for host in hosts
+        if not _HOST.fullmatch(host)
+    ]
+    return hosts
+
+
+def _credentials(env: Mapping[str, str], problems: list[str]) -> tuple[SourceCredential, ...]:
+    """Read what hosts are shown; no message holds any of it."""
+    text = env.get(SOURCE_CREDENTIALS, "").strip()
+    if not text:
+        return ()
+    if text.startswith("@Microsoft.KeyVault("):
+        # What Azure leaves in place of a secret that it could not read.
+        problems.append(f"{SOURCE_CREDENTIALS} is a Key Vault reference that was not resolved")
+        return ()
+    form = (
+        f"{SOURCE_CREDENTIALS}: write a JSON object of hosts, each with a token or with"
+        ' {"username": ..., "password": ...}'
+    )
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        problems.append(form)
+        return ()
+    found = []
+    for host, shown in given.items():
+        match shown:
+            case str(token) if token:
+                found.append(SourceCredential(host.lower(), token))
+            case {"username": str(username), "password": str(password)} if username and password:
+                found.append(SourceCredential(host.lower(), password, username))
+            case _:
+                problems.append(form)
+                return ()
+    return tuple(found)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from localcloud.builds.client import CONFIG, MANIFEST, Client
+from localcloud.builds.client import CONFIG, LAYER, MANIFEST, Client
+from localcloud.builds.embedded import make_layer
 from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from localcloud.state import Json, Registry, Task
@@ -48,21 +50,35 @@ def identify(cloud: LocalCloud, target: Registry, task: Task, *roles: tuple[str,
     return principal.object_id
 
 
-def push(cloud: LocalCloud, target: Registry, repository: str, reference: str, text: str) -> str:
+def push(
+    cloud: LocalCloud,
+    target: Registry,
+    repository: str,
+    reference: str,
+    text: str,
+    files: Mapping[str, bytes] | None = None,
+) -> str:
     """Push a small image that `text` makes different; return its digest.
 
-    A reference of "" pushes by digest, without a tag.
+    A reference of "" pushes by digest, without a tag. With `files`, the image has a layer.
     """
     credentials = {target.login_server: (TOKEN_USER, cloud.registry.registry_token(target, "t"))}
     with Client(cloud.network, credentials) as client:
         host = target.login_server
         settings = {"Env": [f"TEXT={text}"]}
-        config = json.dumps({"architecture": "amd64", "os": "linux", "config": settings}).encode()
+        layers, diff_ids = [], []
+        if files:
+            packed, diff_id = make_layer(files)
+            layers.append({"mediaType": LAYER, **client.push_blob(host, repository, packed)})
+            diff_ids.append(diff_id)
+        config: Json = {"architecture": "amd64", "os": "linux", "config": settings}
+        config |= {"rootfs": {"type": "layers", "diff_ids": diff_ids}} if files else {}
+        blob = client.push_blob(host, repository, json.dumps(config).encode())
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": {"mediaType": CONFIG, **client.push_blob(host, repository, config)},
-            "layers": [],
+            "config": {"mediaType": CONFIG, **blob},
+            "layers": layers,
         }
         data = json.dumps(manifest, indent=3).encode()
         tag = reference or f"sha256:{hashlib.sha256(data).hexdigest()}"

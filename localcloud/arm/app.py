@@ -25,14 +25,22 @@ from localcloud.arm import (
     taskruns,
     tasks,
 )
-from localcloud.arm.access import FILTERED, action_of, require
+from localcloud.arm.access import (
+    AUDIENCES,
+    FILTERED,
+    action_of,
+    linked_to,
+    refusal,
+    require,
+    require_linked,
+)
 from localcloud.arm.errors import ArmError
 from localcloud.arm.imports import ImportBehaviour
 from localcloud.arm.limits import Throttle
 from localcloud.blobs import Blobs
 from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
-from localcloud.directory import Directory, Principal
+from localcloud.directory import TENANT_ID, Directory, Principal
 from localcloud.eventgrid import EventGrid
 from localcloud.network import ASGIApp
 from localcloud.registry import RegistryService
@@ -41,8 +49,10 @@ from localcloud.state import Json, Registry, State
 from localcloud.switches import AtLeast
 from localcloud.tokens import InvalidToken, Tokens
 
-_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
-_BUILDS = re.compile(r".*/(?:scheduleRun|listBuildSourceUploadUrl)/?", re.IGNORECASE)
+_BUILDS = re.compile(
+    r"POST .*/(?:scheduleRun|listBuildSourceUploadUrl)/?|(?:PUT|PATCH) .*/taskRuns/[^/]+/?",
+    re.IGNORECASE,
+)
 
 type Method = Literal["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
 type Handler = Callable[[Arm, Request, dict[str, str], Json], Response]
@@ -193,10 +203,11 @@ class Arm:
         return self.roles.allows(self.principal(request).object_id, action, scope)
 
     def delete_registry(self, registry: Registry) -> None:
-        """Delete a registry with its tasks, and their identities."""
+        """Delete a registry with its tasks, their identities, and its role assignments."""
         for task in registry.tasks.values():
             self.directory.delete(str((task.identity or {}).get("principalId")))
         self.state.remove(registry.id)
+        self.roles.forget_scope(registry.id)
 
     def _endpoint(self) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -246,11 +257,13 @@ class Arm:
                 continue
             _check_version(request, versions)
             self._check_subscription(match.groupdict())
+            needed = action_of(request.method, path)
             if handler not in FILTERED:
-                action, scope = action_of(request.method, path)
-                require(self.roles, self.principal(request), action, scope)
+                require(self.roles, principal, *needed)
             body = await _body(request)
-            if _BUILDS.fullmatch(path):
+            for linked in linked_to(body):
+                require_linked(self.roles, principal, needed, linked)
+            if _BUILDS.fullmatch(f"{method} {path}"):
                 self._check_builds(self.registry(match.groupdict()))
             # In a thread: an event subscription waits for its endpoint's handshake.
             return await run_in_threadpool(handler, self, request, match.groupdict(), body)
@@ -277,17 +290,18 @@ class Arm:
             )
 
     def _authenticate(self, request: Request) -> Principal:
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        header = request.headers.get("authorization", "")
+        kind, _, token = header.partition(" ")
+        if not header:
+            message = "Authentication failed. The 'Authorization' header is missing."
+            raise ArmError(401, "AuthenticationFailed", message)
         if kind.lower() != "bearer":
-            raise ArmError(
-                401,
-                "AuthenticationFailed",
-                "Authentication failed. The 'Authorization' header is missing.",
-            )
+            message = "Authentication failed. The 'Authorization' header has an invalid format."
+            raise ArmError(401, "AuthenticationFailedInvalidHeader", message)
         try:
-            return self.tokens.check(token, _AUDIENCES)
+            return self.tokens.check(token, AUDIENCES)
         except InvalidToken as error:
-            raise ArmError(401, "InvalidAuthenticationToken", f"The token: {error}") from error
+            raise refusal(error) from error
 
 
 def _check_version(request: Request, versions: frozenset[str]) -> None:
@@ -322,5 +336,9 @@ async def _body(request: Request) -> Json:
 
 def _error(error: ArmError) -> Response:
     body = {"error": {"code": error.code, "message": str(error)}}
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}  # noqa: PLR2004 - HTTP
+    headers = {}
+    if error.status == 401:  # noqa: PLR2004 - HTTP
+        given = 'error="invalid_token", error_description="Could not verify the access token."'
+        where = f'authorization_uri="https://login.windows.net/{TENANT_ID}"'
+        headers["WWW-Authenticate"] = f"Bearer {where}, {given}"
     return JSONResponse(body, error.status, {**headers, **error.headers})

@@ -24,6 +24,7 @@ _FIELDS = {
     "taskname": "task",
     "agentpoolname": "agentPoolName",
 }
+_TIMES = frozenset({"createTime", "finishTime"})
 _COMPARISONS: dict[str, Callable[[str, str], bool]] = {
     "eq": lambda left, right: left == right,
     "ne": lambda left, right: left != right,
@@ -110,9 +111,15 @@ class _Parser:
             raise self.wrong()
         mind = self._mind_case
         wanted = _comparable(self._value(), field, mind_case=mind)
-        return lambda run: compare(
-            _comparable(_value_of(run, field), field, mind_case=mind), wanted
-        )
+        if not wanted and field in _TIMES:
+            raise self.wrong()
+
+        def compares(run: Json) -> bool:
+            value = _comparable(_value_of(run, field), field, mind_case=mind)
+            # A run that is not over has no time to compare: OData's null.
+            return bool(value or field not in _TIMES) and compare(value, wanted)
+
+        return compares
 
     def _field(self) -> str:
         name = self._next().lower()
@@ -127,7 +134,7 @@ class _Parser:
 
 def _comparable(text: str, field: str, *, mind_case: bool) -> str:
     """Return what compares as the field's values do: times as times, text with or without case."""
-    if field not in ("createTime", "finishTime"):
+    if field not in _TIMES:
         return text if mind_case else text.lower()
     try:
         return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds")

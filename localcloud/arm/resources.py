@@ -203,6 +203,7 @@ def _delete_group(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
         if identity.id.lower().startswith(inside):
             _forget(arm, identity)
     arm.state.remove(group.id)
+    arm.roles.forget_scope(group.id)
     return Response(status_code=200)
 
 
@@ -253,6 +254,7 @@ def _delete_identity(arm: Arm, _: Request, params: dict[str, str], __: Json) -> 
 def _forget(arm: Arm, identity: Resource) -> None:
     arm.directory.delete(str(identity.properties["principalId"]))
     arm.state.remove(identity.id)
+    arm.roles.forget_scope(identity.id)
 
 
 @filtered

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localcloud.arm.errors import not_found
+from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.registries import REGISTRY
 from localcloud.arm.runs import run_wire, schedule
 from localcloud.state import Json, Registry, TaskRun
@@ -25,7 +25,7 @@ _ONE = rf"{_ALL}/(?P<n>[^/]+)"
 _STATES = {"Succeeded": "Succeeded", "Canceled": "Canceled"}
 
 
-def _wire(arm: Arm, registry: Registry, held: TaskRun) -> Json:
+def _wire(arm: Arm, registry: Registry, held: TaskRun, *, secret: bool = False) -> Json:
     run = registry.runs[held.run_id]
     status = run.properties["status"]
     state = _STATES.get(status, "Failed") if run.over else "Running"
@@ -36,25 +36,51 @@ def _wire(arm: Arm, registry: Registry, held: TaskRun) -> Json:
         "location": registry.location,
         "properties": {
             "provisioningState": state,
-            "runRequest": held.request,
+            "runRequest": held.request if secret else _without_secrets(held.request),
             "forceUpdateTag": held.tag,
             "runResult": run_wire(arm, registry, run),
         },
     }
 
 
+def _without_secrets(request: Json) -> Json:
+    """Return a run request as everybody who may read the task run sees it."""
+    shown = copy.deepcopy(request)
+    override = shown.get("overrideTaskStepProperties") or {}
+    for holder in (shown, override):
+        for kind in ("arguments", "values"):
+            for entry in holder.get(kind) or []:
+                if entry.get("isSecret"):
+                    entry["value"] = None
+    credentials = shown.get("credentials") or {}
+    if credentials.get("customRegistries"):
+        credentials["customRegistries"] = dict.fromkeys(credentials["customRegistries"])
+    return shown
+
+
 def _put(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    """Create or update: another request or another tag is another run."""
     registry = arm.registry(params)
+    if ((body.get("identity") or {}).get("type") or "None") != "None":
+        raise ArmError(
+            400, "IdentityNotSupported", "The local cloud gives identities to tasks only."
+        )
     properties = body.get("properties") or {}
     known = registry.task_runs.get(params["n"].lower())
     tag = properties.get("forceUpdateTag") or (known.tag if known else None)
     wanted = properties.get("runRequest") or (known.request if known else {})
+    status = 200 if known else 201
     if known is None or tag != known.tag or wanted != known.request:
         run = schedule(arm, registry, wanted, arm.principal(request).object_id)
         name = known.name if known else params["n"]
         known = TaskRun(name, copy.deepcopy(wanted), tag, run.run_id)
         registry.task_runs[name.lower()] = known
-    return JSONResponse(_wire(arm, registry, known), 201)
+    return JSONResponse(_wire(arm, registry, known), status)
+
+
+def _patch(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    _find(arm, params)
+    return _put(arm, request, params, body)
 
 
 def _find(arm: Arm, params: dict[str, str]) -> tuple[Registry, TaskRun]:
@@ -67,6 +93,10 @@ def _find(arm: Arm, params: dict[str, str]) -> tuple[Registry, TaskRun]:
 
 def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return JSONResponse(_wire(arm, *_find(arm, params)))
+
+
+def _details(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    return JSONResponse(_wire(arm, *_find(arm, params), secret=True))
 
 
 def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -84,7 +114,7 @@ ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
     ("GET", _ALL, VERSIONS, _list),
     ("GET", _ONE, VERSIONS, _get),
     ("PUT", _ONE, VERSIONS, _put),
-    ("PATCH", _ONE, VERSIONS, _put),
+    ("PATCH", _ONE, VERSIONS, _patch),
     ("DELETE", _ONE, VERSIONS, _delete),
-    ("POST", rf"{_ONE}/listDetails", VERSIONS, _get),
+    ("POST", rf"{_ONE}/listDetails", VERSIONS, _details),
 )

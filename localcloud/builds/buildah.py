@@ -66,10 +66,11 @@ class _BuildahSession:
         self._own = ["--signature-policy", policy, "--authfile", auth]
         self._lock = threading.Lock()
         self._running: subprocess.Popen[str] | None = None
-        self._stopped = False
+        self._stopped = self._interrupted = False
 
     def build(self, build: Build) -> None:
         """Build; see Session."""
+        self._begin()
         command = [*self._buildah, "bud", *self._own, "--isolation", "chroot"]
         # The proxy is for pulling and pushing; the steps must not see it.
         command += ["--format", "docker", "--http-proxy=false"]
@@ -84,6 +85,7 @@ class _BuildahSession:
 
     def run(self, command: Command) -> None:
         """Run; see Session."""
+        self._begin()
         start = [*self._buildah, "from", "--quiet", *self._own]
         container = self._run([*start, command.image])
         config = json.loads(self._ask([*self._buildah, "inspect", container]))["OCIv1"]["config"]
@@ -104,6 +106,7 @@ class _BuildahSession:
 
     def push(self, image: str) -> str:
         """Push; see Session."""
+        self._begin()
         self._log(f"Pushing image: {image}")
         file = self._work / "digest"
         push = [*self._buildah, "push", *self._own, "--digestfile", str(file)]
@@ -113,6 +116,7 @@ class _BuildahSession:
     def interrupt(self) -> None:
         """Kill what goes on; see Session."""
         with self._lock:
+            self._interrupted = True
             if self._running is not None:
                 _kill(self._running)
 
@@ -121,6 +125,10 @@ class _BuildahSession:
         with self._lock:
             self._stopped = True
         self.interrupt()
+
+    def _begin(self) -> None:
+        with self._lock:
+            self._interrupted = False
 
     def _ask(self, command: list[str]) -> str:
         done = subprocess.run(
@@ -131,7 +139,8 @@ class _BuildahSession:
     def _run(self, command: list[str]) -> str:
         """Run a command in sight of the log; return its last line."""
         with self._lock:
-            if self._stopped:
+            # Between two programs of one step there is none to kill.
+            if self._stopped or self._interrupted:
                 raise BuildError("the run was stopped")
             process = subprocess.Popen(
                 command,

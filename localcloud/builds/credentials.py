@@ -65,7 +65,8 @@ class Credentials:
             object_id = run.caller
         else:
             assigned = (identity.get("userAssignedIdentities") or {}).values()
-            ids = [entry["principalId"] for entry in assigned if entry["clientId"] == name]
+            wanted = name.lower()
+            ids = [entry["principalId"] for entry in assigned if entry["clientId"] == wanted]
             object_id = ids[0] if ids else ""
         principal = self._directory.by_object_id(object_id)
         if principal is None:

@@ -24,6 +24,9 @@ from localcloud.network import Network
 from localcloud.state import Json
 
 _VARIABLE = re.compile(r"\\\$|\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
+type _Name = tuple[str, str, str]
+"""Host, repository and tag: what an image is called, however it is written."""
+
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -89,7 +92,7 @@ class _EmbeddedSession:
         self._network = network
         self._credentials = credentials
         self._log = log
-        self._built: dict[str, _Stage] = {}
+        self._built: dict[_Name, _Stage] = {}
         self._interrupted = self._stopped = False
 
     def interrupt(self) -> None:
@@ -118,7 +121,7 @@ class _EmbeddedSession:
             raise BuildError(f"{build.dockerfile}: {error}") from error
         with Client(self._network, self._credentials) as client:
             stage = _Build(build, client, self._built, self._tell).run(commands)
-        self._built |= dict.fromkeys(build.images, stage)
+        self._built |= {split(image): stage for image in build.images}
 
     def run(self, command: Command) -> None:
         """Refuse; see Session."""
@@ -129,14 +132,16 @@ class _EmbeddedSession:
 
     def push(self, image: str) -> str:
         """Push; see Session."""
-        if image not in self._built:
+        self._interrupted = False
+        built = self._built.get(split(image))
+        if built is None:
             raise BuildError(f"An image does not exist locally with the tag: {image}")
         with Client(self._network, self._credentials) as client:
-            return _push(client, self._built[image], image, self._tell)
+            return _push(client, built, image, self._tell)
 
 
 class _Build:
-    def __init__(self, job: Build, client: Client, built: Mapping[str, _Stage], log: Log) -> None:
+    def __init__(self, job: Build, client: Client, built: Mapping[_Name, _Stage], log: Log) -> None:
         self._job = job
         self._client = client
         self._built = built
@@ -189,7 +194,7 @@ class _Build:
         self._stages.append(stage)
 
     def _pulled(self, image: str, name: str = "") -> _Stage:
-        if (built := self._built.get(image)) is not None:
+        if (built := self._built.get(split(image))) is not None:
             return _Stage(name, copy.deepcopy(built.config), list(built.layers))
         digest, manifest, config, source = self._client.pull(image)
         self._log(f"{image}: Digest: {digest}")
@@ -287,7 +292,7 @@ class _Build:
                 if not path.resolve().is_relative_to(root):
                     raise BuildError(f"{source} is outside of the build context")
                 if path.is_dir():
-                    inside = sorted(p for p in path.rglob("*") if p.is_file())
+                    inside = sorted(p for p in path.rglob("*") if _is_own_file(p, root))
                     files += [(str(p.relative_to(path)), p.read_bytes()) for p in inside]
                 else:
                     files.append((path.name, path.read_bytes()))
@@ -316,6 +321,11 @@ class _Build:
                 if name.startswith(f"{path}/")
             ]
         return files
+
+
+def _is_own_file(path: Path, root: Path) -> bool:
+    """Tell whether a path is a file, and no link to one outside of the context."""
+    return path.is_file() and path.resolve().is_relative_to(root)
 
 
 def _unquote(text: str) -> str:

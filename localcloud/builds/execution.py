@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from localcloud.registry import RegistryService
 from localcloud.state import Json, Registry, Run, State, Task
 
 _WORKSPACE = "/workspace"
+# Seconds that a build of one image and its push have; source: acr-builder, cmd/acb/commands/build.
+_BUILD_TIMEOUT = 8 * 3600
+_PUSH_TIMEOUT = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,15 @@ class Execution:
         if self._stopped.wait(self._tools.clock.real(seconds)):
             raise BuildError("the run was stopped")
 
+    def mask(self, text: str) -> str:
+        """Return a text without the run's secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
     def log(self, line: str) -> None:
         """Add a line to the run's log; values that are secret stay out of it."""
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
+        line = self.mask(line)
         stamp = self._tools.clock.now().strftime("%Y/%m/%d %H:%M:%S")
         with self._tools.state.lock:
             if not self._run.over:
@@ -92,6 +101,12 @@ class Execution:
         """
         task = self._task()
         step = _step(self._run.request, task)
+        self._secrets = [
+            str(entry["value"])
+            for kind in ("arguments", "values")
+            for entry in step.get(kind) or []
+            if entry.get("isSecret") and entry.get("value")
+        ]
         credentials = self._tools.credentials.of(self._registry, self._run, task)
         self.log("Downloading source code...")
         context = self._tools.contexts.fetch(
@@ -101,12 +116,6 @@ class Execution:
         )
         self.log("Finished downloading source code")
         values = self._values(context, task)
-        self._secrets = [
-            str(entry["value"])
-            for kind in ("arguments", "values")
-            for entry in step.get(kind) or []
-            if entry.get("isSecret") and entry.get("value")
-        ]
         if step["type"] == "Docker":
             doings = self._docker(step, context, values)
         else:
@@ -162,10 +171,10 @@ class Execution:
         images = tuple(_full_name(self._registry, name) for name in names)
         file = _within(context.folder, step.get("dockerFilePath") or "Dockerfile")
         build = Build(context.folder, file, images, arguments, step.get("target") or "")
-        # Its own time is the run's, not that of a step.
-        doings: list[_Doing] = [(Step("build", timeout=0), False, lambda: self._build(build))]
+        own = Step("build", timeout=_BUILD_TIMEOUT)
+        doings: list[_Doing] = [(own, False, lambda: self._build(build))]
         if step.get("isPushEnabled", True) and images:
-            push = Step("push", timeout=0)
+            push = Step("push", timeout=_PUSH_TIMEOUT)
             doings.append((push, True, lambda: self._push(images)))
         return doings
 
@@ -183,11 +192,12 @@ class Execution:
 
     def _doing(self, step: Step, context: Context, work: Path) -> Callable[[], None]:
         if step.push:
-            images = tuple(_full_name(self._registry, image) for image in step.push)
-            return lambda: self._push(images)
+            # An image that is named twice is pushed once, as the agent does it.
+            named = dict.fromkeys(_full_name(self._registry, image) for image in step.push)
+            return lambda: self._push(tuple(named))
         if step.cmd:
             directory = step.directory
-            if directory is not None:
+            if directory is not None and not directory.startswith("/"):
                 directory = f"{_WORKSPACE}/{directory}".rstrip("/")
             command = Command(
                 step.cmd[0],
@@ -198,12 +208,14 @@ class Execution:
                 directory or "",
             )
             return lambda: self._opened().run(command)
-        asked = parse_build(step.id, step.build)
+        asked = parse_build(step.id, step.build, step.environment)
 
         def build() -> None:
-            root, start = context.folder, step.directory or "."
+            root, start = context.folder, _below_workspace(step)
             if "://" in asked.context:
-                fetched = self._tools.contexts.fetch(asked.context, "", work / f"at-{step.id}")
+                # A folder of its own each time, as a step may be repeated.
+                place = Path(tempfile.mkdtemp(prefix="remote-", dir=work)) / "context"
+                fetched = self._tools.contexts.fetch(asked.context, "", place)
                 root, start, folder = fetched.folder, ".", fetched.folder
             else:
                 folder = _within(root, f"{start}/{asked.context}")
@@ -264,10 +276,12 @@ class Execution:
             do()
         except BuildError as error:
             if expired.is_set():
-                raise BuildError(f"timed out after {step.timeout} seconds") from error
+                raise _timed_out(step) from error
             raise
         finally:
             timer.cancel()
+        if expired.is_set():  # too late to be ended, but late
+            raise _timed_out(step)
 
     def _build(self, build: Build) -> None:
         try:
@@ -354,10 +368,25 @@ def _step(request: Json, task: Task | None) -> Json:
     return step
 
 
+def _timed_out(step: Step) -> BuildError:
+    return BuildError(f"timed out after {step.timeout} seconds")
+
+
 def _full_name(registry: Registry, name: str) -> str:
     host = name.partition("/")[0]
     full = name if "." in host and "/" in name else f"{registry.login_server}/{name}"
     return full if ":" in full.rpartition("/")[2] else f"{full}:latest"
+
+
+def _below_workspace(step: Step) -> str:
+    """Return where a build begins, relative to the context, which /workspace is."""
+    directory = step.directory or "."
+    if not directory.startswith("/"):
+        return directory
+    below = f"{directory}/".removeprefix(f"{_WORKSPACE}/")
+    if below.startswith("/"):
+        raise BuildError(f"workingDirectory: the local cloud builds only below {_WORKSPACE}")
+    return below or "."
 
 
 def _within(folder: Path, name: str) -> Path:

@@ -14,6 +14,14 @@ _HUB = "registry.hub.docker.com"
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z0-9_]+))")
 _ALIASED = 4
 
+# What the agent's reference.Parse takes, but for the length of a digest.
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]+)?",
+    re.ASCII,
+)
+
 
 class ScanError(Exception):
     """The scanner does not understand a line; the run fails."""
@@ -95,7 +103,7 @@ def image_of(text: str) -> ScannedImage:
     name, _, digest = text.partition("@")
     path, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "")
     first, slash, rest = path.partition("/")
-    if not path or path.endswith("/") or path.startswith("/"):
+    if not _REFERENCE.fullmatch(text):
         raise ScanError(f"invalid reference format: {text!r}")
     if slash and "." in first:
         registry, repository = first, rest

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from localcloud.blobs import Blobs
-from localcloud.builds.contexts import Contexts
+from localcloud.builds.contexts import ContextError, Contexts
 from localcloud.builds.credentials import Credentials
 from localcloud.builds.execution import Execution, Tools
 from localcloud.builds.job import Builder, BuildError
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _WORKERS = 16
 _LOOK_SECONDS = 0.05
 _DEFAULT_TIMEOUT = 3600.0
+_EXITED = "failed during run, err: exit status 1"
 
 
 @dataclass(slots=True)
@@ -73,14 +74,14 @@ class Scheduler:
         folder: Path,
     ) -> None:
         self.behaviour = RunBehaviour()
+        self.contexts = Contexts(blobs)
         self._state = state
         self._clock = clock
-        self._contexts = Contexts(blobs)
         self._tools = Tools(
             state,
             clock,
             service,
-            self._contexts,
+            self.contexts,
             Credentials(state, service, directory),
             builder,
         )
@@ -103,7 +104,7 @@ class Scheduler:
             folder: A folder, a working copy or a bare repository.
             token: The access token that is needed to read it; None if none is.
         """
-        self._contexts.map(url, folder, token)
+        self.contexts.map(url, folder, token)
 
     def submit(self, registry: Registry, run: Run) -> None:
         """Let a queued run begin when its registry has room."""
@@ -132,12 +133,12 @@ class Scheduler:
         """Cancel a run that is not over; tell whether there was one to cancel."""
         return self._halt(run, "Canceled")
 
-    def _halt(self, run: Run, status: str) -> bool:
+    def _halt(self, run: Run, status: str, error: str | None = None) -> bool:
         """End a run that is not over with a status, at once."""
         with self._changed:
             if run.over:
                 return False
-            self._end(run, status, None)
+            self._end(run, status, error)
             self._queued = [entry for entry in self._queued if entry[1] is not run]
             mine = [execution for _, going, execution in self._going if going is run]
             self._changed.notify_all()
@@ -179,22 +180,22 @@ class Scheduler:
             run.properties["status"] = "Running"
             run.properties["startTime"] = azure_time(self._clock.now())
         started = self._clock.elapsed()
-        expiry = threading.Timer(
-            self._clock.real(self._timeout(registry, run)), self._halt, (run, "Timeout")
-        )
+        seconds = self._timeout(registry, run)
+        over = f"the run's time, {seconds:g} seconds, is over"
+        expiry = threading.Timer(self._clock.real(seconds), self._halt, (run, "Timeout", over))
         expiry.daemon = True
         expiry.start()
         work = Path(tempfile.mkdtemp(prefix=f"{run.run_id}-", dir=self._folder))
         try:
             execution.wait(self.behaviour.seconds)
-            outcome = self.behaviour.outcomes.pop(0) if self.behaviour.outcomes else ""
-            if outcome:
+            if outcome := self._outcome():
                 self._finish(registry, run, outcome, started, "the local cloud was told so")
                 return
             outputs = execution.carry_out(work)
         except (BuildError, ScanError) as error:
-            execution.log(str(error))
-            self._finish(registry, run, "Failed", started, str(error))
+            execution.log(error.reason if isinstance(error, ContextError) else str(error))
+            told = error.summary if isinstance(error, ContextError) else _EXITED
+            self._finish(registry, run, "Failed", started, execution.mask(str(error)), told)
         except Exception as error:
             log.exception("run %s of %s", run.run_id, registry.login_server)
             self._finish(registry, run, "Error", started, f"{type(error).__name__}: {error}")
@@ -206,22 +207,29 @@ class Scheduler:
             expiry.cancel()
             shutil.rmtree(work, ignore_errors=True)
 
+    def _outcome(self) -> str:
+        with self._changed:
+            return self.behaviour.outcomes.pop(0) if self.behaviour.outcomes else ""
+
     def _timeout(self, registry: Registry, run: Run) -> float:
         task = registry.tasks.get(str(run.properties.get("task")).lower())
         given = task.properties if task else run.request
         return float(given.get("timeout") or _DEFAULT_TIMEOUT)
 
     def _finish(
-        self, registry: Registry, run: Run, status: str, started: float, error: str | None
+        self,
+        registry: Registry,
+        run: Run,
+        status: str,
+        started: float,
+        error: str | None,
+        told: str = _EXITED,
     ) -> None:
         seconds = int(self._clock.elapsed() - started)
         if status == "Succeeded":
             line = f"Run ID: {run.run_id} was successful after {seconds}s"
         else:
-            line = (
-                f"Run ID: {run.run_id} failed after {seconds}s."
-                " Error: failed during run, err: exit status 1"
-            )
+            line = f"Run ID: {run.run_id} failed after {seconds}s. Error: {told}"
         with self._state.lock:
             if not run.over:
                 run.log.append(line)

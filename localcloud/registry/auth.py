@@ -1,7 +1,8 @@
 """ACR's tokens: a refresh token for who you are, an access token for what you may do.
 
 Source: Azure/acr, docs/AAD-OAuth.md; the distribution specification's token authentication;
-Azure's built-in roles for containers, for what each role may do.
+Azure's built-in roles for containers, for what each role may do; learn.microsoft.com, "Disable
+authentication as ARM in Azure Container Registry", for whose tokens are taken.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ from localcloud.tokens import InvalidToken, Tokens
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
 """The user name that goes with a refresh token as password."""
 
-_AUDIENCES = (
-    "https://containerregistry.azure.net",
-    "https://management.azure.com",
-    "https://management.core.windows.net",
-)
+_ISSUER = "Azure Container Registry"
+_AUDIENCE = "https://containerregistry.azure.net"
+# Tokens for ARM are good as well, unless the policy azureADAuthenticationAsArmPolicy says not.
+_ARM_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 _ACR = "Microsoft.ContainerRegistry/registries"
 # What a scope of the registry's API needs: an action, or in an ABAC registry a data action.
 _ACTIONS = {
@@ -88,7 +88,7 @@ class Auth:
             everything: Whether all is allowed, whatever the roles say: ACR's own access.
         """
         claims = {"aud": registry.login_server, "grant_type": "refresh_token", "sub": who}
-        return self._tokens.sign({**claims, "everything": everything}, _REFRESH)
+        return self._tokens.sign({**claims, "everything": everything}, _REFRESH, _ISSUER)
 
     def may(self, registry: Registry, principal: Principal, action: str) -> bool:
         """Tell whether a principal may `pull`, `push` or `delete` in a registry."""
@@ -134,7 +134,7 @@ class Auth:
         if kind.lower() != "bearer":
             raise Unauthorized(scope)
         try:
-            claims = self._tokens.claims(credentials)
+            claims = self._tokens.claims(credentials, _ISSUER)
         except InvalidToken as error:
             raise Unauthorized(scope, "invalid_token") from error
         if claims.get("aud") != registry.login_server or claims.get("grant_type") != "access_token":
@@ -157,7 +157,8 @@ class Auth:
         if form.get("service", "").lower() != registry.login_server.lower():
             raise RegistryError(400, "BAD_REQUEST", "service is not this registry")
         try:
-            principal = self._tokens.check(form.get("access_token", ""), _AUDIENCES)
+            audiences = (_AUDIENCE, *(_ARM_AUDIENCES if registry.takes_arm_tokens else ()))
+            principal = self._tokens.check(form.get("access_token", ""), audiences)
         except InvalidToken as error:
             raise RegistryError(401, "UNAUTHORIZED", f"access_token: {error}") from error
         token = self.exchanged(registry, principal)
@@ -191,7 +192,7 @@ class Auth:
             "sub": who.name,
             "access": [self._granted(registry, who, entry) for entry in asked],
         }
-        token = self._tokens.sign(claims, _ACCESS)
+        token = self._tokens.sign(claims, _ACCESS, _ISSUER)
         return JSONResponse({"access_token": token, "token": token, "expires_in": 4500})
 
     def _granted(self, registry: Registry, who: _Who, asked: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +222,7 @@ class Auth:
 
     def _refresh(self, registry: Registry, token: str) -> _Who | None:
         try:
-            claims = self._tokens.claims(token)
+            claims = self._tokens.claims(token, _ISSUER)
         except InvalidToken:
             return None
         mine = claims.get("aud") == registry.login_server

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from azure.core.credentials import TokenCredential
 
+from rebuilder.azure._errors import translated
+
+_PUBLIC_ARM = "https://management.azure.com"
+_PUBLIC_AUDIENCE = "https://containerregistry.azure.net"
+# Microsoft alone answers under these, so a token shown there goes to nobody else.
+_REGISTRIES = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
 _MANAGED = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "AZURE_FEDERATED_TOKEN_FILE")
 
 
@@ -32,3 +38,25 @@ def credential(client_id: str, env: Mapping[str, str] = os.environ) -> TokenCred
         exclude_managed_identity_credential=True,
         exclude_interactive_browser_credential=True,
     )
+
+
+def registry_tokens(identity: TokenCredential, arm_endpoint: str) -> Callable[[str], str | None]:
+    """Return what gives the identity's tokens for Azure container registries, by their hosts.
+
+    Args:
+        identity: The identity.
+        arm_endpoint: ARM's address; other clouds' registries take tokens for their ARM.
+
+    Returns:
+        A function of a host; it gives None for every other host, and raises Denied or
+        TransientError if there is no token.
+    """
+    audience = _PUBLIC_AUDIENCE if arm_endpoint == _PUBLIC_ARM else arm_endpoint
+
+    def token(host: str) -> str | None:
+        if not host.endswith(_REGISTRIES):
+            return None
+        with translated(f"get a token for {host}"):
+            return identity.get_token(f"{audience}/.default").token
+
+    return token

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from azure.containerregistry import ContainerRegistryClient
 from azure.core.credentials import TokenCredential
+from azure.core.pipeline import PipelineResponse
 
 from rebuilder.azure._errors import translated
 from rebuilder.core.evidence import ImageContent
@@ -82,7 +84,8 @@ class AcrImages:
         if key in self._contents:
             return self._contents[key]
         try:
-            with translated(f"read the image {login_server}/{repository} at {reference}"):
+            action = f"read the image {login_server}/{repository} at {reference}"
+            with translated(action):
                 found = self._read_content(self._client(login_server), *key[1:])
         except NotFound:
             return None
@@ -133,9 +136,23 @@ class AcrImages:
     def _client(self, login_server: str) -> ContainerRegistryClient:
         if login_server not in self._clients:
             self._clients[login_server] = ContainerRegistryClient(
-                f"https://{login_server}", self._credential, audience=self._audience, **_TIMEOUTS
+                f"https://{login_server}",
+                self._credential,
+                audience=self._audience,
+                raw_response_hook=_read_refusal,
+                **_TIMEOUTS,
             )
         return self._clients[login_server]
+
+
+def _read_refusal(response: PipelineResponse[Any, Any]) -> None:
+    """Read an answer that is an error at once.
+
+    The SDK streams manifests and blobs, and would leave the connection of every refusal open:
+    of the one too that asks for a token, with which each request begins.
+    """
+    if response.http_response.status_code >= HTTPStatus.BAD_REQUEST:
+        response.http_response.read()
 
 
 def _manifest(

@@ -15,7 +15,8 @@ class ImageUse:
     Attributes:
         reference: The image, normalised; with a digest only if the file names one.
         kind: What the build uses it for.
-        line: The line of the file on which the instruction begins, counted from 1.
+        line: The line of the file on which the instruction begins, counted from 1; 0 if the image
+            is named outside the file.
         way: How the text became the reference, one step each, in words for a person.
     """
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rebuilder.core.registries import RegistryId, canonical_host
-from rebuilder.ports import Access, Clock, DependencyIndex, Images, Ledger, Tasks, WorkQueue
+from rebuilder.ports import (
+    Access,
+    BuildSources,
+    Clock,
+    DependencyIndex,
+    Images,
+    Ledger,
+    Tasks,
+    WorkQueue,
+)
 from rebuilder.settings import Settings
 
 
@@ -19,6 +28,7 @@ class Context:
     tasks: Tasks
     images: Images
     access: Access
+    sources: BuildSources
     index: DependencyIndex
     now: Clock
     _hosts: dict[RegistryId, str] = field(default_factory=dict)
@@ -31,6 +41,7 @@ class Context:
             self.tasks,
             self.images,
             self.access,
+            self.sources,
             self.index,
         ):
             adapter.close()

@@ -192,6 +192,17 @@ def test_of_an_index_the_platforms_image_is_read(
     assert read("windows/amd64") is None
 
 
+def test_an_index_of_indexes_has_no_content(base: Registry, pusher: Pusher, acr: AcrImages) -> None:
+    """Where the platform's entry is no image, nothing is compared."""
+    image = pusher.image("", [pusher.layer("one")])
+    platform = {"os": "linux", "architecture": "amd64"}
+    inner = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry(image, **platform)]}
+    child = {**entry(pusher.manifest("", inner), **platform), "mediaType": INDEX}
+    pusher.manifest("9", {"schemaVersion": 2, "mediaType": INDEX, "manifests": [child]})
+
+    assert acr.content(base.login_server, "images/node", "9", "linux/amd64") is None
+
+
 def test_what_is_no_image_has_no_content(base: Registry, pusher: Pusher, acr: AcrImages) -> None:
     """A missing tag and an artifact with a configuration of another kind prove nothing."""
     pusher.image("chart", [pusher.layer("chart")], config=["no", "image"])

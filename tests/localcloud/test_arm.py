@@ -327,7 +327,7 @@ def test_requests_need_a_token_and_a_version(cloud: LocalCloud, apps: Registry) 
     preview = VERSION["api-version"]
     assert ask("", preview) == "401 AuthenticationFailed"
     assert ask("nonsense", preview) == "401 InvalidAuthenticationToken"
-    assert ask(elsewhere, preview) == "401 InvalidAuthenticationToken"
+    assert ask(elsewhere, preview) == "401 InvalidAuthenticationTokenAudience"
     assert ask(good, "") == "400 MissingApiVersionParameter"
     assert ask(good, "1999-01-01") == "400 InvalidApiVersionParameter"
     assert ask(good, preview) == "200 None"

@@ -55,6 +55,13 @@ def test_a_default_in_braces_is_lost() -> None:
         scan("FROM ${IMAGE:-a.io/one:1}\n", {})
 
 
+@pytest.mark.parametrize("image", ["\\", "`", "$R/base:1", "a.io/b:", "a.io/B:1", "a b", "/a", ""])
+def test_what_is_no_image_fails_the_run(image: str) -> None:
+    """What is left of a FROM that was read wrong must be an image."""
+    with pytest.raises(ScanError, match="invalid reference"):
+        image_of(image)
+
+
 def test_a_platform_fails_the_run() -> None:
     """FROM --platform is not understood."""
     with pytest.raises(ScanError, match="unable to understand line FROM --platform"):

@@ -12,8 +12,8 @@ from rebuilder.core.evidence import ImageContent
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task, TriggerType
-from rebuilder.errors import Denied, NotFound, RebuilderError
-from rebuilder.ports import TaskPage
+from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
+from rebuilder.ports import SourceFile, TaskPage
 from rebuilder.settings import Settings
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
@@ -220,6 +220,25 @@ class FakeAccess:
 
 
 @dataclass
+class FakeSources:
+    """Files by context and path."""
+
+    files: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    failure: RebuilderError | None = None
+
+    def read(self, context: str, path: str) -> SourceFile:
+        """Read a file."""
+        if self.failure:
+            raise self.failure
+        if (context, path) not in self.files:
+            raise SourceUnavailable(f"{path} of {context}")
+        return SourceFile(self.files[context, path], "c0ffee", context)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
 class FakeQueue:
     """What was sent."""
 
@@ -254,6 +273,7 @@ class World:
         self.ledger = SqliteLedger(folder / "ledger.db")
         self.settings = Settings(frozenset({BASE}), (APPS, OTHERS), "sqlite:unused")
         self.access = FakeAccess()
+        self.sources = FakeSources()
         self.index = SqliteIndex(folder / "ledger.db")
         self.context = Context(
             self.settings,
@@ -262,6 +282,7 @@ class World:
             self.tasks,
             self.images,
             self.access,
+            self.sources,
             self.index,
             self.time,
         )

@@ -281,7 +281,9 @@ def test_annotations_name_the_base() -> None:
     where = f"{APP}: its annotation org.opencontainers.image.base.name"
 
     assert base_by_annotation(APP, image, []) == (Said(ref(NODE), Kind.RUNTIME, OLD, where),)
-    assert base_by_annotation(APP, image, [index])[0].built_on == NEW
+    other = Candidate(ref(NODE), Kind.RUNTIME, ImageContent(NEW, NEW))
+    assert base_by_annotation(APP, image, [other])[0].built_on == OLD
+    assert base_by_annotation(APP, image, [other, index])[0].built_on == NEW
     assert base_by_annotation(APP, ImageContent(NEW, NEW, NODE), [])[0].built_on is None
     assert base_by_annotation(APP, ImageContent(NEW, NEW), []) == ()
     with pytest.raises(InvalidReference):

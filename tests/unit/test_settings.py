@@ -10,7 +10,7 @@ from rebuilder import settings
 from rebuilder.core.decisions import RebuildFor
 from rebuilder.core.registries import RegistryId
 from rebuilder.errors import InvalidSettings
-from rebuilder.settings import Settings, refresh_schedule
+from rebuilder.settings import Settings, SourceCredential, refresh_schedule
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY = (
@@ -67,12 +67,24 @@ def test_the_index_and_what_counts_can_be_set() -> None:
         ({"REBUILDER_REFRESH_SCHEDULE": "0 0 * * * ; rm"}, "write six fields"),
         ({"REBUILDER_INDEX_MAX_AGE_HOURS": "0"}, "1 to 8760"),
         ({"REBUILDER_INDEX_MAX_AGE_HOURS": "a day"}, "1 to 8760"),
+        ({"REBUILDER_SOURCE_HOSTS": "https://github.com"}, "write HOST, HOST:PORT or"),
+        ({"REBUILDER_SOURCE_PRIVATE_HOSTS": "a*.b"}, "REBUILDER_SOURCE_PRIVATE_HOSTS: 'a"),
+        ({"REBUILDER_GITHUB_HOSTS": "a/b"}, "REBUILDER_GITHUB_HOSTS: 'a/b'"),
+        ({"REBUILDER_SOURCE_CREDENTIALS": "s3cr3t"}, "write a JSON object"),
+        ({"REBUILDER_SOURCE_CREDENTIALS": '["s3cr3t"]'}, "write a JSON object"),
+        ({"REBUILDER_SOURCE_CREDENTIALS": '{"a": 1}'}, "write a JSON object"),
+        ({"REBUILDER_SOURCE_CREDENTIALS": '{"a": {"password": "s3cr3t"}}'}, "write a JSON object"),
+        (
+            {"REBUILDER_SOURCE_CREDENTIALS": "@Microsoft.KeyVault(SecretUri=https://s3cr3t)"},
+            "a Key Vault reference that was not resolved",
+        ),
     ],
 )
 def test_wrong_settings_are_named(changes: dict[str, str], problem: str) -> None:
     """A wrong setting is named with what it should be."""
-    with pytest.raises(InvalidSettings, match=problem):
+    with pytest.raises(InvalidSettings, match=problem) as raised:
         Settings.from_env({**GOOD, **changes})
+    assert "s3cr3t" not in str(raised.value)
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -104,9 +116,44 @@ def test_an_account_can_be_named_without_a_key(parts: dict[str, str]) -> None:
 
 def test_secrets_are_not_shown() -> None:
     """A connection string holds a key, so the settings do not print it."""
-    assert "AccountKey" not in repr(
-        Settings.from_env({**GOOD, "AzureWebJobsStorage": "AccountKey=secret"})
+    shown = repr(
+        Settings.from_env(
+            {
+                **GOOD,
+                "AzureWebJobsStorage": "AccountKey=secret",
+                "REBUILDER_SOURCE_CREDENTIALS": '{"github.com": "s3cr3t"}',
+            }
+        )
     )
+
+    assert "AccountKey" not in shown
+    assert "s3cr3t" not in shown
+    assert "github.com" in shown
+
+
+def test_where_build_contexts_are_read_from() -> None:
+    """Hosts are lists, credentials are by host; without them, ACR's own kinds of host are known."""
+    read = Settings.from_env(
+        {
+            **GOOD,
+            "REBUILDER_SOURCE_HOSTS": "GitHub.com, *.azurecr.io git.example.com:8443,github.com",
+            "REBUILDER_SOURCE_PRIVATE_HOSTS": "ghe.example.com [fd00::1]:8443",
+            "REBUILDER_GITHUB_HOSTS": "ghe.example.com",
+            "REBUILDER_SOURCE_CREDENTIALS": json.dumps(
+                {"GitHub.com": "t", "git.example.com:8443": {"username": "u", "password": "p"}}
+            ),
+        }
+    )
+
+    assert read.source_hosts == ("github.com", "*.azurecr.io", "git.example.com:8443")
+    assert read.private_source_hosts == ("ghe.example.com", "[fd00::1]:8443")
+    assert read.github_hosts == ("ghe.example.com",)
+    assert read.source_credentials == (
+        SourceCredential("github.com", "t"),
+        SourceCredential("git.example.com:8443", "p", "u"),
+    )
+    assert "dev.azure.com" in Settings.from_env(GOOD).source_hosts
+    assert Settings.from_env(GOOD).source_credentials == ()
 
 
 def test_the_sample_holds_exactly_the_settings() -> None:

@@ -1,0 +1,154 @@
+"""Parser directives: `# syntax=`, `# escape=`, `# check=`.
+
+Source of the rules: BuildKit, `parser/directives.go`, `parser/parser.go`, `linter/linter.go`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from rebuilder.core.dockerfile._text import SPACE, boolean, quoted, short
+from rebuilder.errors import InvalidBuildFile
+
+_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z")
+_NAMES = frozenset({"syntax", "escape", "check"})
+_CHECK_OPTIONS = frozenset({"skip", "error", "experimental"})
+_FIRST = "#", "/", "{", " ", "\t", "\v", "\f", "\r", "\n", "\x85", "\xa0"
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """What names the frontend that reads the file.
+
+    Attributes:
+        image: The image, as written.
+        line: Its line.
+        text: The whole directive.
+    """
+
+    image: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """What the directives of a file say.
+
+    Attributes:
+        escape: The escape character.
+        syntax: What names the frontend, if anything does.
+    """
+
+    escape: str = "\\"
+    syntax: Syntax | None = None
+
+
+_NONE = Directives()
+
+
+def read_directives(text: str, lines: list[str]) -> Directives:
+    """Read the directives at the head of a file.
+
+    A `#!` line is skipped for `syntax` and `check`, but ends the search for `escape`; white space
+    before the `#` is the other way round. That is how it is: BuildKit looks twice.
+
+    Args:
+        text: The file, without its byte order mark.
+        lines: Its lines, without their ends.
+
+    Raises:
+        InvalidBuildFile: For what BuildKit refuses.
+    """
+    if not text.startswith(_FIRST):
+        return _NONE
+    start = 1 if text.startswith("#!") else 0
+    found = _run_of(lines, start, "#")
+    _check_options(found.get("check", (0, "")))
+    syntax = found.get("syntax")
+    if syntax is not None:
+        line, value = syntax
+        return Directives(
+            _escape(lines),
+            Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE))),
+        )
+    return Directives(_escape(lines), _other_syntax(lines, start))
+
+
+def _run_of(lines: list[str], start: int, comment: str) -> dict[str, tuple[int, str]]:
+    """The unbroken run of directives after a comment sign; up to the first that is doubled."""
+    found: dict[str, tuple[int, str]] = {}
+    for number in range(start, len(lines)):
+        name, value = _directive(lines[number].removesuffix("\r"), comment)
+        if name is None or name in found:
+            break
+        found[name] = number + 1, value
+    return found
+
+
+def _directive(line: str, comment: str) -> tuple[str | None, str]:
+    if not line.startswith(comment):
+        return None, ""
+    match = _DIRECTIVE.match(line.removeprefix(comment).lstrip(SPACE))
+    if match is None or match[1].lower() not in _NAMES:
+        return None, ""
+    return match[1].lower(), match[2]
+
+
+def _escape(lines: list[str]) -> str:
+    escape = "\\"
+    seen: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        name, value = _directive(line.rstrip("\r\n").lstrip(SPACE), "#")
+        if name is None:
+            break
+        if name in seen:
+            raise InvalidBuildFile(number, f"only one {name} parser directive can be used")
+        seen.add(name)
+        if name == "escape":
+            if value not in ("\\", "`"):
+                raise InvalidBuildFile(
+                    number, f"invalid escape token '{value}' does not match ` or \\"
+                )
+            escape = value
+    return escape
+
+
+def _check_options(found: tuple[int, str]) -> None:
+    line, value = found
+    options = value.partition(" ")[0].strip(SPACE)
+    for option in options.split(";", 2) if options else ():
+        name, equals, setting = option.partition("=")
+        if not equals or name.strip(SPACE) not in _CHECK_OPTIONS:
+            wrong = name.strip(SPACE) if equals else option
+            problem = f"invalid check option {quoted(wrong)}"
+        elif name.strip(SPACE) == "error" and boolean(setting.strip(SPACE)) is None:
+            problem = f"failed to parse check option {quoted(option)}"
+        else:
+            continue
+        raise InvalidBuildFile(line, f"failed to parse check options: {problem}")
+
+
+def _other_syntax(lines: list[str], start: int) -> Syntax | None:
+    """The frontend of a file in another language: `// syntax=IMAGE` or `{"syntax": "IMAGE"}`."""
+    found = _run_of(lines, start, "//").get("syntax")
+    if found is not None:
+        line, value = found
+        return Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE)))
+    head = next((line for line in lines[start:] if line.strip("\t\r ")), "")
+    if not head.lstrip("\t\r ").startswith("{"):
+        return None
+    try:
+        document = json.loads("\n".join(lines[start:]), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    image = document.get("syntax") if isinstance(document, dict) else None
+    if not isinstance(image, str):
+        return None
+    return Syntax(image, start + 1, short(f'"syntax": {quoted(image)}'))
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(text)

@@ -1,0 +1,39 @@
+"""The instructions of a Dockerfile in order, to compare its lines with another reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rebuilder.core.dockerfile._directives import read_directives
+from rebuilder.core.dockerfile._tree import read_tree
+
+_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """An instruction of a Dockerfile.
+
+    Attributes:
+        line: The line on which it begins, counted from 1.
+        keyword: Its name, in lower case.
+        text: All of it on one line, without the heredocs.
+        heredoc: Whether a heredoc follows it.
+    """
+
+    line: int
+    keyword: str
+    text: str
+    heredoc: bool
+
+
+def outline(content: bytes) -> tuple[Instruction, ...]:
+    """Read where each instruction of a Dockerfile begins.
+
+    Raises:
+        InvalidBuildFile: For what BuildKit's parser refuses.
+    """
+    text = content.removeprefix(_MARK).decode(errors="replace")
+    lines = text.split("\n")
+    nodes = read_tree(lines, read_directives(text, lines).escape)
+    return tuple(Instruction(n.line, n.keyword, n.text, bool(n.heredocs)) for n in nodes)

@@ -1,0 +1,450 @@
+"""The syntax tree: logical lines, heredocs, flags and arguments of each instruction.
+
+Source of the rules: BuildKit, `parser/parser.go`, `parser/line_parsers.go`,
+`parser/split_command.go`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rebuilder.core.dockerfile._harmless import HARMLESS
+from rebuilder.core.dockerfile._text import BLANKS, DEPTH_LIMIT, LINE_LIMIT, SPACE, quoted
+from rebuilder.core.dockerfile._words import WordError, split_raw, unquote_word
+from rebuilder.errors import InvalidBuildFile
+
+_HEREDOC = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)\Z", re.ASCII)
+_MAYBE_HEREDOC = re.compile(rf"(?:\A|[{SPACE}])[0-9]*<<-?[^<]")
+# A flag without quotes, escapes and bytes that Go takes for white space.
+_FLAG = re.compile(r"(--[!#-&(-\[\]-~]+)[\t\v\f\r ]+")
+_ARRAY_NEEDS_STRINGS = "when using JSON array syntax, arrays must be comprised of strings only"
+
+
+COPY_FROM = "copy --from"
+"""The keyword of a COPY of which only the --from matters, its one argument."""
+
+
+# Many of these are made, and tuples are made three times as fast as frozen dataclasses.
+class Heredoc(NamedTuple):
+    """A text inside the file.
+
+    Attributes:
+        name: What ends it.
+        content: Its lines.
+        expands: Whether variables in it are replaced.
+    """
+
+    name: str
+    content: str
+    expands: bool
+
+
+class Node(NamedTuple):
+    """An instruction.
+
+    Attributes:
+        keyword: Its name, in lower case.
+        name: Its name as written.
+        flags: Its flags, without quotes.
+        args: Its arguments, with quotes; one text for those that are not split; names and values
+            in turn for ENV and LABEL.
+        json: Whether they stand as a JSON array.
+        line: The line on which it begins.
+        text: All of it, on one line.
+        heredocs: The texts that follow it.
+    """
+
+    keyword: str
+    name: str
+    flags: tuple[str, ...]
+    args: tuple[str, ...]
+    json: bool
+    line: int
+    text: str
+    heredocs: tuple[Heredoc, ...] = ()
+
+
+def read_tree(lines: list[str], escape: str) -> list[Node]:
+    """Read the instructions of a file, but for those that are plainly right and read no image.
+
+    White space is what Python takes for it: the caller sees to it that there is none that Go does
+    not take for it.
+
+    Args:
+        lines: Its lines, without line feeds.
+        escape: Its escape character.
+
+    Raises:
+        InvalidBuildFile: For what BuildKit's parser refuses.
+    """
+    return _Tree(lines, escape).nodes()
+
+
+class _Tree:
+    __slots__ = ("_at", "_end", "_escape", "_lines", "_too_long")
+
+    def __init__(self, lines: list[str], escape: str) -> None:
+        self._lines = lines
+        self._escape = escape
+        self._at = 0
+        # BuildKit's scanner stops before a line that is too long; what it has read counts first.
+        self._end = len(lines)
+        self._too_long = False
+        if sum(map(len, lines)) > LINE_LIMIT // 4:
+            for number, line in enumerate(lines):
+                if len(line) > LINE_LIMIT // 4 and len(line.encode()) > LINE_LIMIT:
+                    self._end, self._too_long = number, True
+                    break
+
+    def nodes(self) -> list[Node]:
+        nodes: list[Node] = []
+        lines, escape = self._lines, self._escape
+        started = False
+        while self._at < self._end:
+            text = lines[self._at].strip()
+            self._at += 1
+            if not text or text[0] == "#":
+                continue
+            line = self._at
+            # White space may follow the escape only if it is a blank or tab; rare, so tried last.
+            if escape in text and text[-1] == escape:
+                text = self._joined(lines[line - 1])
+            if started:
+                name, _, rest = text.partition(" ")
+                harmless = HARMLESS.get(name)
+                match = harmless(rest) if harmless is not None else None
+                if match is not None and "<<" not in rest:
+                    if match.lastindex:
+                        args = (match[1],)
+                        nodes.append(
+                            Node(COPY_FROM, name, (), args, json=False, line=line, text="")
+                        )
+                    continue
+            node = parse_node(text, line, escape)
+            if "<<" in text and _may_hold_heredoc(node):
+                node = self._with_heredocs(node)
+            started = started or node.keyword == "from"
+            nodes.append(node)
+        if not nodes:
+            raise InvalidBuildFile(0, "file with no instructions")
+        if self._too_long:
+            problem = f"dockerfile line greater than max allowed size of {LINE_LIMIT}"
+            raise InvalidBuildFile(self._end + 1, problem)
+        return nodes
+
+    def _joined(self, first: str) -> str:
+        """An instruction over several lines; without comments and empty lines in it."""
+        text, continues = self._continuation(first.rstrip("\r").lstrip())
+        pieces = [text]
+        while continues and self._at < self._end:
+            line = self._lines[self._at]
+            self._at += 1
+            bare = line.strip()
+            if not bare or bare[0] == "#":
+                continue
+            text, continues = line, False
+            if bare[-1] == self._escape:
+                text, continues = self._continuation(line.rstrip("\r"))
+            pieces.append(text)
+        return "".join(pieces).strip()
+
+    def _continuation(self, line: str) -> tuple[str, bool]:
+        bare = line.rstrip(" \t")
+        if bare.endswith(self._escape) and (len(bare) == 1 or bare[-2] != self._escape):
+            return bare[:-1], True
+        return line, False
+
+    def _with_heredocs(self, node: Node) -> Node:
+        try:
+            openings = heredocs_in(node.text)
+        except WordError as error:
+            raise InvalidBuildFile(node.line, str(error)) from None
+        heredocs = []
+        for name, chomps, expands in openings:
+            start = self._at
+            while self._at < self._end:
+                line = self._lines[self._at].rstrip("\r")
+                self._at += 1
+                if (line.lstrip("\t") if chomps else line) == name:
+                    break
+            else:
+                raise InvalidBuildFile(node.line, "unterminated heredoc")
+            content = "".join(f"{line}\n" for line in self._lines[start : self._at - 1])
+            heredocs.append(Heredoc(name, content, expands))
+        return node._replace(heredocs=tuple(heredocs))
+
+
+def _may_hold_heredoc(node: Node) -> bool:
+    if node.keyword == "onbuild":
+        child = node.args[0].lower() if node.args else ""
+        return child in ("add", "copy", "run") and not node.json
+    return node.keyword in ("add", "copy", "run") and not node.json
+
+
+def heredocs_in(text: str) -> list[tuple[str, bool, bool]]:
+    """The heredocs that a line opens: what ends each, whether tabs go, whether it expands.
+
+    Raises:
+        WordError: If what ends one cannot be read.
+    """
+    if not _MAYBE_HEREDOC.search(text):
+        return []
+    found = (heredoc_word(word) for word in split_raw(text))
+    return [heredoc for heredoc in found if heredoc is not None]
+
+
+def heredoc_word(word: str) -> tuple[str, bool, bool] | None:
+    """A word as the opening of a heredoc; None if it is none.
+
+    Raises:
+        WordError: If what ends it cannot be read.
+    """
+    match = _HEREDOC.match(word)
+    if match is None or not match[3]:
+        return None
+    name = unquote_word(match[3])
+    if name is None:
+        return None
+    raw = split_raw(match[3])
+    quotes = sum(w.count("'") + w.count('"') for w in raw[:1])
+    return name, match[2] == "-", name.count("'") + name.count('"') == quotes
+
+
+def parse_node(text: str, line: int, escape: str, depth: int = 0) -> Node:
+    """Read one instruction.
+
+    Args:
+        text: All of it, on one line, without white space around it.
+        line: The line on which it begins.
+        escape: The escape character.
+        depth: How many ONBUILD it stands behind.
+
+    Raises:
+        InvalidBuildFile: For what BuildKit's parser refuses.
+    """
+    name, _, rest = text.partition(" ")
+    parse = _PARSERS.get(name)
+    if parse is None:
+        name, *more = BLANKS.split(text, 1)
+        rest = more[0] if more else ""
+        parse = _PARSERS.get(name.lower(), _ignored)
+    # Flags are found by bytes, so other white space is none before them.
+    rest = rest.lstrip("\t\v\f\r ")
+    flags: tuple[str, ...] = ()
+    if rest.startswith("--"):
+        flags, rest = split_flags(rest)
+    else:
+        rest = rest.lstrip()
+    keyword = name.lower()
+    if keyword == "onbuild":
+        return _onbuild(
+            Node(keyword, name, flags, (), json=False, line=line, text=text), rest, escape, depth
+        )
+    try:
+        args, is_json = parse(rest, escape)
+    except ValueError as error:
+        raise InvalidBuildFile(line, str(error).format(keyword=keyword.upper())) from None
+    return Node(keyword, name, flags, args, is_json, line, text)
+
+
+def _onbuild(node: Node, rest: str, escape: str, depth: int) -> Node:
+    if not rest:
+        return node
+    if depth > DEPTH_LIMIT:
+        # It is refused for being chained.
+        return node._replace(args=("ONBUILD",))
+    child = parse_node(rest, node.line, escape, depth + 1)
+    return node._replace(args=(child.name, *child.args), json=child.json)
+
+
+def split_flags(rest: str) -> tuple[tuple[str, ...], str]:
+    """Take the flags from the head of an instruction's arguments, without their quotes."""
+    flags: list[str] = []
+    at = 0
+    while match := _FLAG.match(rest, at):
+        flags.append(match[1])
+        at = match.end()
+    if not rest.startswith("--", at):
+        return tuple(flags), rest[at:].lstrip()
+    return _split_odd_flags(flags, rest[at:])
+
+
+def _split_odd_flags(flags: list[str], rest: str) -> tuple[tuple[str, ...], str]:
+    # BuildKit walks over bytes here, each a character of its own.
+    line = rest.encode().decode("latin-1")
+    word: list[str] = []
+    quote = ""
+    was_quoted = False
+    at = 0
+    while at < len(line):
+        character = line[at]
+        at += 1
+        if not quote and character in SPACE:
+            if word == ["-", "-"]:
+                return tuple(flags), _from_bytes(line[at:])
+            if word or was_quoted:
+                flags.append("".join(word))
+            word, was_quoted = [], False
+            while at < len(line) and line[at] in SPACE:
+                at += 1
+            if not line.startswith("--", at):
+                return tuple(flags), _from_bytes(line[at:])
+        elif not quote and character in "'\"":
+            quote, was_quoted = character, True
+        elif character == quote:
+            quote = ""
+        elif character == "\\":
+            if at < len(line):
+                word.append(line[at])
+                at += 1
+            else:
+                quote = ""
+        else:
+            word.append(character)
+    if word != ["-", "-"] and (word or was_quoted):
+        flags.append("".join(word))
+    return tuple(flags), ""
+
+
+def _from_bytes(text: str) -> str:
+    return text.encode("latin-1").decode(errors="replace").strip()
+
+
+type _Parsed = tuple[tuple[str, ...], bool]
+
+
+def _ignored(_rest: str, _escape: str) -> _Parsed:
+    return (), False
+
+
+def _string(rest: str, _escape: str) -> _Parsed:
+    return ((rest,) if rest else ()), False
+
+
+def _blank_separated(rest: str, _escape: str) -> _Parsed:
+    return (tuple(BLANKS.split(rest)) if rest else ()), False
+
+
+def _maybe_json(rest: str, _escape: str) -> _Parsed:
+    if rest[:1] == "[":
+        array = _array(rest)
+        if array is not None:
+            return array, True
+    return ((rest,) if rest else ()), False
+
+
+def _maybe_json_to_list(rest: str, escape: str) -> _Parsed:
+    if rest[:1] == "[":
+        array = _array(rest)
+        if array is not None:
+            return array, True
+    return _blank_separated(rest, escape)
+
+
+def _array(rest: str) -> tuple[str, ...] | None:
+    try:
+        values = _JSON.decode(rest)
+    except (ValueError, RecursionError):
+        return None
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError(_ARRAY_NEEDS_STRINGS)
+    return tuple(values)
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(text)
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _health(rest: str, escape: str) -> _Parsed:
+    if not rest:
+        return (), False
+    kind, *more = rest.split(None, 1)
+    args, is_json = _maybe_json(more[0] if more else "", escape)
+    return (kind, *args), is_json
+
+
+def _words(rest: str, escape: str) -> _Parsed:
+    return tuple(split_words(rest, escape)), False
+
+
+def _pairs(rest: str, escape: str) -> _Parsed:
+    words = split_words(rest, escape)
+    if not words:
+        return (), False
+    if "=" not in words[0]:
+        parts = BLANKS.split(rest, 1)
+        if len(parts) == 1:
+            raise ValueError("{keyword} must have two arguments")
+        return tuple(parts), False
+    pairs: list[str] = []
+    for word in words:
+        if "=" not in word:
+            shown = quoted(word).replace("{", "{{").replace("}", "}}")
+            raise ValueError(
+                f"Syntax error - can't find = in {shown}. Must be of the form: name=value"
+            )
+        pairs += word.split("=", 1)
+    return tuple(pairs), False
+
+
+def split_words(rest: str, escape: str) -> list[str]:
+    """Split at white space that is neither quoted nor escaped; quotes and escapes stay."""
+    if "'" not in rest and '"' not in rest and escape not in rest:
+        return rest.split()
+    words: list[str] = []
+    word: list[str] = []
+    quote = ""
+    at, end = 0, len(rest)
+    while at < end:
+        character = rest[at]
+        at += 1
+        if not quote and character.isspace():
+            if word:
+                words.append("".join(word))
+                word = []
+            continue
+        if character == escape and quote != "'":
+            if at == end:
+                # An escape at the end counts for nothing.
+                quote = ""
+                continue
+            word += (character, rest[at])
+            at += 1
+            continue
+        if not quote and character in "'\"":
+            quote = character
+        elif character == quote:
+            quote = ""
+        word.append(character)
+    if word:
+        words.append("".join(word))
+    return words
+
+
+_BY_KEYWORD: dict[str, Callable[[str, str], _Parsed]] = {
+    "add": _maybe_json_to_list,
+    "arg": _words,
+    "cmd": _maybe_json,
+    "copy": _maybe_json_to_list,
+    "entrypoint": _maybe_json,
+    "env": _pairs,
+    "expose": _blank_separated,
+    "from": _blank_separated,
+    "healthcheck": _health,
+    "label": _pairs,
+    "maintainer": _string,
+    "onbuild": _ignored,
+    "run": _maybe_json,
+    "shell": _maybe_json,
+    "stopsignal": _string,
+    "user": _string,
+    "volume": _maybe_json_to_list,
+    "workdir": _string,
+}
+_PARSERS = _BY_KEYWORD | {name.upper(): parse for name, parse in _BY_KEYWORD.items()}

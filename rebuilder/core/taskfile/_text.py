@@ -1,0 +1,118 @@
+"""Text that remembers its lines, and words for what is not known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rebuilder.core.taskfile._steps import StandIn
+from rebuilder.errors import InvalidBuildFile
+
+_STAND_INS = 250
+
+LIMIT = 1024 * 1024
+"""Characters that a file may become; values and aliases can multiply it."""
+
+
+class Hidden(Exception):
+    """What decides on the shape of the file is not known, or too much of it."""
+
+    def __init__(self, text: str, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.text = text
+        self.line = line
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Text that was made of a file.
+
+    Attributes:
+        text: The text.
+        lines: Of each of its lines, the line of the file, counted from 1.
+    """
+
+    text: str
+    lines: tuple[int, ...]
+
+    def line(self, index: int) -> int:
+        """Return the line of the file, counted from 1, of a line of the text, counted from 0."""
+        return self.lines[min(index, len(self.lines) - 1)]
+
+
+class Writer:
+    """Puts a Mapped together."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._lines: list[int] = [0]
+        self._at_start = True
+        self._size = 0
+
+    def write(self, text: str, line: int) -> None:
+        """Add text.
+
+        Args:
+            text: The text.
+            line: The line of the file that it is of, whatever line breaks it holds itself.
+
+        Raises:
+            InvalidBuildFile: The text grows beyond the limit.
+        """
+        if not text:
+            return
+        self._size += len(text)
+        if self._size > LIMIT:
+            raise InvalidBuildFile(line, f"the file becomes longer than {LIMIT} characters")
+        self._parts.append(text)
+        if self._at_start:
+            self._lines[-1] = line
+        self._at_start = text.endswith("\n")
+        self._lines += [line] * text.count("\n")
+
+    def mapped(self) -> Mapped:
+        """Return what was written."""
+        return Mapped("".join(self._parts), tuple(self._lines))
+
+
+class Unknowns:
+    """Makes the stand-ins of one file.
+
+    A stand-in is a word of lower-case letters and digits, so that it may stand in a tag, in a
+    repository and in a path, and goes through YAML and the shell unchanged.
+
+    Args:
+        *texts: Everything that stand-ins must not appear in.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        longest = max(
+            (len(m) for text in texts for m in re.findall("unknown(q*)", text)), default=0
+        )
+        self._prefix = "unknown" + "q" * (longest + 1)
+        self._made: dict[str, StandIn] = {}
+
+    def word(self, text: str, reason: str, *, may_be_empty: bool = False) -> str:
+        """Return the word for a piece of the file; the same for the same piece.
+
+        Raises:
+            Hidden: There are too many already.
+        """
+        if text not in self._made:
+            if len(self._made) == _STAND_INS:
+                reason = f"more than {_STAND_INS} values of the file are not known"
+                raise Hidden(text, 0, reason)
+            stem = f"{self._prefix}{len(self._made)}"
+            self._made[text] = StandIn(f"{stem}a", f"{stem}b", text, reason, may_be_empty)
+        return self._made[text].word
+
+    def reasons(self, text: str) -> tuple[str, ...]:
+        """Return why a text is not known; empty if it is."""
+        if self._prefix not in text:
+            return ()
+        return tuple(dict.fromkeys(s.reason for s in self._made.values() if s.word in text))
+
+    def all(self) -> tuple[StandIn, ...]:
+        """Return every stand-in that was made."""
+        return tuple(self._made.values())

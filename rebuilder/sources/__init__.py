@@ -1,0 +1,1 @@
+"""The files of build contexts, from git hosts, web servers and registries."""

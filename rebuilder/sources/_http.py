@@ -1,0 +1,383 @@
+"""HTTPS with limits: on hosts, addresses, redirects, sizes and the whole time.
+
+`requests` and `urllib3` do the work; one method of urllib3's connection is replaced, so that it
+connects to an address that was looked at.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import requests.adapters
+import urllib3.exceptions
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+
+from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
+from rebuilder.sources._guard import HTTPS, Guard
+
+log = logging.getLogger(__name__)
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HOPS = 5
+_CONNECT_SECONDS = 10.0
+_CHUNK = 64 * 1024
+_AGENT = "acr-rebuilder"
+
+
+class Deadline:
+    """A time by which everything has ended.
+
+    A timeout of a socket starts anew with every byte, so a server that sends one now and then
+    holds a client as long as it likes. When the time is over, the connections in use are cut.
+
+    Args:
+        seconds: The time.
+        what: What it is for, for the message.
+    """
+
+    def __init__(self, seconds: float, what: str) -> None:
+        self._seconds = seconds
+        self._what = what
+        self._end = time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self._handles: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+        self._token: contextvars.Token[Deadline | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = _deadline.set(self)
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._token is not None:
+            _deadline.reset(self._token)
+        with self._lock:
+            for handle in self._handles:
+                handle.close()
+            self._handles.clear()
+
+    def remaining(self) -> float:
+        """Return the seconds that are left.
+
+        Raises:
+            TransientError: There are none.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TransientError(f"{self._what} took longer than {self._seconds:g} seconds")
+        return left
+
+    def watch(self, connection: socket.socket) -> None:
+        """Cut a connection when the time is over."""
+        # A handle of its own: an answer may outlive the connection object that it came by.
+        handle = connection.dup()
+        with self._lock:
+            self._handles.append(handle)
+
+    def _expire(self) -> None:
+        with self._lock:
+            for handle in self._handles:
+                _cut(handle)
+
+
+_deadline: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar(
+    "deadline", default=None
+)
+
+
+def _cut(handle: socket.socket) -> None:
+    try:
+        handle.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        log.debug("a connection was closed before its time was over")
+
+
+def _pool_class(guard: Guard) -> type[HTTPSConnectionPool]:
+    class Connection(HTTPSConnection):
+        """Connects to addresses that the guard lets pass."""
+
+        # A second handle of the connection: TLS takes the first away from its owner.
+        _handle: socket.socket | None = None
+
+        def _new_conn(self) -> socket.socket:
+            connection = self._connect()
+            self._handle = connection.dup()
+            self._watch()
+            return connection
+
+        def _connect(self) -> socket.socket:
+            if self.proxy is not None:
+                # The operator's own; the proxy decides on addresses.
+                return super()._new_conn()
+            failure: OSError | None = None
+            deadline = _deadline.get()
+            for family, address in guard.addresses(self._dns_host, int(self.port or HTTPS)):
+                connection = socket.socket(family, socket.SOCK_STREAM)
+                try:
+                    for option in self.socket_options or ():
+                        connection.setsockopt(*option)
+                    left = deadline.remaining() if deadline else _CONNECT_SECONDS
+                    connection.settimeout(min(_CONNECT_SECONDS, left))
+                    connection.connect(address)
+                except OSError as error:
+                    connection.close()
+                    failure = error
+                else:
+                    return connection
+            raise urllib3.exceptions.NewConnectionError(self, f"no connection: {failure}")
+
+        def _watch(self) -> None:
+            deadline = _deadline.get()
+            if deadline is not None and self._handle is not None:
+                deadline.watch(self._handle)
+
+        def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as it is
+            # A connection that is used again belongs to another deadline.
+            self._watch()
+            super().putrequest(*args, **kwargs)
+
+        def close(self) -> None:
+            super().close()
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+
+    class Pool(HTTPSConnectionPool):
+        """Makes such connections."""
+
+        ConnectionCls = Connection
+
+    return Pool
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    def __init__(self, guard: Guard) -> None:
+        self._pools = {"https": _pool_class(guard)}
+        super().__init__(max_retries=0)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:  # noqa: ANN401 - as it is
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+class Answer:
+    """An answer whose body is read as far as it is allowed to go.
+
+    Attributes:
+        url: Where it came from, after redirects.
+        status: The HTTP status.
+        headers: The headers, in any case.
+    """
+
+    def __init__(self, response: requests.Response, deadline: Deadline, what: str) -> None:
+        self.url = str(response.url)
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._deadline = deadline
+        self._what = what
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._response.close()
+
+    def chunks(self, limit: int) -> Iterator[bytes]:
+        """Give the body as it is sent, piece by piece.
+
+        Raises:
+            SourceUnavailable: It is longer than `limit` bytes.
+            TransientError: It breaks off, or takes too long.
+        """
+        size = 0
+        while chunk := self.read_some(_CHUNK):
+            size += len(chunk)
+            if size > limit:
+                raise SourceUnavailable(f"{self._what}: longer than {limit} bytes")
+            yield chunk
+
+    def read_some(self, amount: int) -> bytes:
+        """Read up to `amount` bytes; b"" at the end.
+
+        Raises:
+            TransientError: The body breaks off, or takes too long.
+        """
+        self._deadline.remaining()
+        with _translated(self._what, self._deadline):
+            piece = bytes(self._response.raw.read(amount, decode_content=False))
+        # A body without a length ends where its connection is cut.
+        self._deadline.remaining()
+        return piece
+
+    def body(self, limit: int) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            SourceUnavailable: It is longer than `limit` bytes, or compressed: nobody asked for it.
+            TransientError: It breaks off, or takes too long.
+        """
+        if self.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+            raise SourceUnavailable(f"{self._what}: the answer is compressed, unasked")
+        return b"".join(self.chunks(limit))
+
+
+class Http:
+    """Asks hosts that the guard lets pass.
+
+    Args:
+        guard: Decides on hosts and addresses.
+        ca_bundle: The certificates to trust; "" for certifi's.
+    """
+
+    def __init__(self, guard: Guard, ca_bundle: str = "") -> None:
+        self._guard = guard
+        bundle = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE", "")
+        self._session = requests.Session()
+        # Nothing of the machine's own: a .netrc would be sent to whom it names.
+        self._session.trust_env = False
+        self._session.verify = bundle or True
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.adapters.clear()
+        self._session.mount("https://", _Adapter(guard))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def ask(
+        self,
+        url: str,
+        deadline: Deadline,
+        what: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        authorization: str = "",
+        data: bytes | None = None,
+        also: Iterable[str] = (),
+        redirects: bool = True,
+    ) -> Answer:
+        """Send a request and follow its redirects.
+
+        Args:
+            url: The address, without credentials.
+            deadline: When it must have ended.
+            what: What is asked for, for messages.
+            headers: More headers.
+            authorization: The value of that header; sent to the first host alone.
+            data: What to post; nothing is got.
+            also: Hosts that redirects may lead to, besides the list.
+            redirects: Whether to follow them; else a redirect is an answer like others.
+
+        Raises:
+            SourceUnavailable: A host or an address may not be asked, or its certificate is wrong.
+            TransientError: There is no usable answer.
+        """
+        origin = authority(url)
+        for _ in range(_HOPS + 1):
+            self._check(url, also)
+            sent = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **(headers or {})}
+            if authorization and authority(url) == origin:
+                sent["Authorization"] = authorization
+            response = self._send(url, sent, data, deadline, what)
+            target = response.headers.get("Location", "")
+            if not redirects or response.status_code not in _REDIRECTS or not target:
+                return Answer(response, deadline, what)
+            response.close()
+            if data is not None:
+                raise SourceUnavailable(f"{what}: what was posted is sent elsewhere")
+            url = urljoin(url, target)
+        raise SourceUnavailable(f"{what}: more than {_HOPS} redirects")
+
+    def _check(self, url: str, also: Iterable[str]) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https":
+            raise SourceUnavailable(f"a redirect leads to {parts.scheme}; only https is asked")
+        if parts.username is not None or parts.password is not None:
+            raise SourceUnavailable("a redirect holds credentials")
+        self._guard.check_host(authority(url), also)
+
+    def _send(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes | None,
+        deadline: Deadline,
+        what: str,
+    ) -> requests.Response:
+        left = deadline.remaining()
+        with _translated(what, deadline):
+            return self._session.request(
+                "GET" if data is None else "POST",
+                url,
+                headers=dict(headers),
+                data=data,
+                stream=True,
+                allow_redirects=False,
+                timeout=(min(_CONNECT_SECONDS, left), left),
+                proxies=requests.utils.get_environ_proxies(url),
+            )
+
+
+@contextmanager
+def _translated(what: str, deadline: Deadline) -> Iterator[None]:
+    """Turn what requests and urllib3 raise into the product's errors, without their addresses."""
+    try:
+        yield
+    except RebuilderError:
+        raise
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        ssl.SSLError,
+        OSError,
+        ValueError,
+    ) as error:
+        deadline.remaining()
+        if isinstance(error, requests.exceptions.SSLError) and _untrusted(error):
+            raise SourceUnavailable(f"{what}: the host's certificate is not trusted") from None
+        raise TransientError(f"{what}: no usable answer ({type(error).__name__})") from None
+
+
+def _untrusted(error: BaseException) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def authority(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        raise SourceUnavailable("an address has a port that is none") from None
+    host = (parts.hostname or "").lower()
+    if ":" in host:
+        host = f"[{host}]"
+    return host if port in (None, HTTPS) else f"{host}:{port}"

@@ -1,0 +1,78 @@
+"""What every kind of source is given."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rebuilder.settings import SourceCredential
+from rebuilder.sources._http import Http
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be read, and for how long.
+
+    Attributes:
+        file: Bytes of a build file.
+        download: Bytes of an archive, a layer or a git pack, as they are sent.
+        unpacked: Bytes of all of that, unpacked.
+        entries: Files of an archive, objects of a pack.
+        seconds: For everything that reads one file.
+    """
+
+    file: int = 1024 * 1024
+    download: int = 64 * 1024 * 1024
+    unpacked: int = 512 * 1024 * 1024
+    entries: int = 100_000
+    seconds: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file and the state that it was read from."""
+
+    content: bytes
+    revision: str
+
+
+class Credentials:
+    """What hosts are shown.
+
+    Args:
+        given: From the settings.
+    """
+
+    def __init__(self, given: Iterable[SourceCredential]) -> None:
+        self._by_host = {credential.host: credential for credential in given}
+
+    def get(self, host: str) -> SourceCredential | None:
+        """Return the credential of a host."""
+        return self._by_host.get(host)
+
+
+def basic(username: str, secret: str) -> str:
+    """Return the header of a user and a password."""
+    return "Basic " + base64.b64encode(f"{username}:{secret}".encode()).decode("ascii")
+
+
+def bearer(secret: str) -> str:
+    """Return the header of a token."""
+    return f"Bearer {secret}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every kind of source is given."""
+
+    http: Http
+    limits: Limits
+    credentials: Credentials
+
+    def authorization(self, host: str) -> str:
+        """Return the header that shows a host its credential; "" if there is none."""
+        shown = self.credentials.get(host)
+        if shown is None:
+            return ""
+        return basic(shown.username, shown.secret) if shown.username else bearer(shown.secret)
