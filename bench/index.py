@@ -42,7 +42,7 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import Dependency, Kind, Run, Task
 from rebuilder.errors import NotFound, TransientError
-from rebuilder.ports import DependencyIndex, Ledger, TaskPage, WorkQueue
+from rebuilder.ports import DependencyIndex, Ledger, SourceFile, TaskPage, WorkQueue
 from rebuilder.settings import Settings
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
@@ -153,6 +153,17 @@ class Access:
         """Do nothing."""
 
 
+class Sources:
+    """Nothing is read."""
+
+    def read(self, context: str, path: str) -> SourceFile:
+        """Read a file of a context."""
+        raise NotFound(f"{context} {path}: a plan reads no file")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def make_task(number: int) -> Task:
     """Return a task; the first 1,000 are built on the pushed image, the others on 500 others."""
     base = PUSHED if number < DEPENDENTS else replace(PUSHED, path=f"images/other{number % 500}")
@@ -248,6 +259,7 @@ def measure(name: str, size: int) -> dict[str, Any]:
             images=images,
             access=Access(),
             index=index,
+            sources=Sources(),
             now=lambda: now + timedelta(seconds=1),
         )
         context.host(BASE)
