@@ -41,8 +41,8 @@ from rebuilder.core.messages import BUILDS, PlanRebuilds
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import Dependency, Kind, Run, Task
-from rebuilder.errors import NotFound
-from rebuilder.ports import DependencyIndex, Ledger, TaskPage, WorkQueue
+from rebuilder.errors import NotFound, TransientError
+from rebuilder.ports import DependencyIndex, Ledger, SourceFile, TaskPage, WorkQueue
 from rebuilder.settings import Settings
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
@@ -61,6 +61,7 @@ PUSHED = ImageReference.parse(f"{HOST}/images/node:20")
 OLD = "sha256:" + "a" * 64
 DEPENDENTS = 1000
 _BATCH = 5000
+_TRIES = 5
 _REPETITIONS = {"sqlite": 15, "azurite": 3}
 
 
@@ -152,6 +153,17 @@ class Access:
         """Do nothing."""
 
 
+class Sources:
+    """Nothing is read."""
+
+    def read(self, context: str, path: str) -> SourceFile:
+        """Read a file of a context."""
+        raise NotFound(f"{context} {path}: a plan reads no file")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def make_task(number: int) -> Task:
     """Return a task; the first 1,000 are built on the pushed image, the others on 500 others."""
     base = PUSHED if number < DEPENDENTS else replace(PUSHED, path=f"images/other{number % 500}")
@@ -210,7 +222,15 @@ def fill(index: DependencyIndex, size: int, at: datetime) -> float:
     """Put so many tasks into the index; return the seconds it took."""
     began = time.perf_counter()
     for done, some in enumerate(batched(range(size), _BATCH, strict=False), 1):
-        index.replace_many([IndexedTask(make_view(number), at) for number in some])
+        views = [IndexedTask(make_view(number), at) for number in some]
+        for again in range(_TRIES):
+            try:
+                index.replace_many(views)
+                break
+            except TransientError:
+                # Azurite closes connections that were idle for 5 s, sometimes under a request.
+                if again == _TRIES - 1:
+                    raise
         seconds = time.perf_counter() - began
         sys.stderr.write(f"\r  {min(done * _BATCH, size)} of {size} tasks in {seconds:.0f} s ")
         sys.stderr.flush()
@@ -239,6 +259,7 @@ def measure(name: str, size: int) -> dict[str, Any]:
             images=images,
             access=Access(),
             index=index,
+            sources=Sources(),
             now=lambda: now + timedelta(seconds=1),
         )
         context.host(BASE)

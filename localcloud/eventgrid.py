@@ -212,14 +212,14 @@ class EventGrid:
             self._subscriptions = [*others, subscription]
         return subscription
 
-    def subscriptions(self, registry: Registry) -> list[Subscription]:
-        """Return a registry's subscriptions."""
+    def subscriptions(self, topic: Topic) -> list[Subscription]:
+        """Return a topic's subscriptions."""
         with self._changed:
-            return [s for s in self._subscriptions if s.source == registry.id.lower()]
+            return [s for s in self._subscriptions if s.source == topic.id.lower()]
 
-    def unsubscribe(self, registry: Registry, name: str) -> bool:
+    def unsubscribe(self, topic: Topic, name: str) -> bool:
         """End a subscription; tell whether there was one."""
-        gone = {s for s in self.subscriptions(registry) if s.name.lower() == name.lower()}
+        gone = {s for s in self.subscriptions(topic) if s.name.lower() == name.lower()}
         with self._changed:
             self._subscriptions = [s for s in self._subscriptions if s not in gone]
         return bool(gone)

@@ -405,6 +405,14 @@ class Tutorial:
                 "  --endpoint $endpoint"
                 " --included-event-types Microsoft.ContainerRegistry.ImagePushed --output none"
             )
+            self._ask(f"changes='{host.eventgrid_url('task_changed')}'")
+            self._type(
+                "az eventgrid event-subscription create --name rebuilder-tasks"
+                f" --source-resource-id {APP_ID.partition('/providers/')[0]} \\\n"
+                "  --endpoint $changes --included-event-types"
+                " Microsoft.Resources.ResourceWriteSuccess"
+                " Microsoft.Resources.ResourceDeleteSuccess --output none"
+            )
             yield
 
     def show_page(self, repository: str, tag: str, version: str) -> None:

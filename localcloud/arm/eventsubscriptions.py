@@ -13,26 +13,39 @@ from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.registries import REGISTRY
-from localcloud.arm.resources import ANY
-from localcloud.eventgrid import SubscribeError, Subscription
-from localcloud.state import Json, Registry
+from localcloud.arm.resources import ANY, GROUP, SUBSCRIPTION, group_of
+from localcloud.eventgrid import SubscribeError, Subscription, SystemTopic, Topic
+from localcloud.state import Json
 
 if TYPE_CHECKING:
     from localcloud.arm.app import Arm, Handler
 
-_ALL = rf"{REGISTRY}/providers/Microsoft\.EventGrid/eventSubscriptions"
-_ONE = rf"{_ALL}/(?P<e>[^/]+)"
+_EVENTS = r"/providers/Microsoft\.EventGrid/eventSubscriptions"
+_SCOPES = (REGISTRY, GROUP, SUBSCRIPTION)
 
 
-def _wire(registry: Registry, subscription: Subscription) -> Json:
+def _topic(arm: Arm, params: dict[str, str]) -> Topic:
+    """Return what a path's subscriptions are subscribed to.
+
+    Raises:
+        ArmError: It is not there.
+    """
+    if "r" in params:
+        return arm.registry(params)
+    if "g" in params:
+        return SystemTopic(group_of(arm, params).id)
+    return SystemTopic(f"/subscriptions/{params['s']}")
+
+
+def _wire(topic: Topic, subscription: Subscription) -> Json:
     # The address of a webhook holds its key: only its base is ever shown.
     base = subscription.endpoint.partition("?")[0]
     return {
-        "id": f"{registry.id}/providers/Microsoft.EventGrid/eventSubscriptions/{subscription.name}",
+        "id": f"{topic.id}/providers/Microsoft.EventGrid/eventSubscriptions/{subscription.name}",
         "name": subscription.name,
         "type": "Microsoft.EventGrid/eventSubscriptions",
         "properties": {
-            "topic": registry.id,
+            "topic": topic.id,
             "provisioningState": "Succeeded",
             "destination": {
                 "endpointType": "WebHook",
@@ -56,7 +69,7 @@ def _wire(registry: Registry, subscription: Subscription) -> Json:
 
 
 def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
-    registry = arm.registry(params)
+    topic = _topic(arm, params)
     properties = body.get("properties") or {}
     destination = properties.get("destination") or {}
     endpoint = (destination.get("properties") or {}).get("endpointUrl")
@@ -71,7 +84,7 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     chosen, retry = properties.get("filter") or {}, properties.get("retryPolicy") or {}
     try:
         subscription = arm.eventgrid.subscribe(
-            registry,
+            topic,
             params["e"],
             endpoint,
             schema=properties.get("eventDeliverySchema") or "EventGridSchema",
@@ -89,31 +102,35 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             "Webhook validation handshake failed for"
             f" {endpoint.partition('?')[0]}. Http POST request retuned with error: {error}.",
         ) from error
-    return JSONResponse(_wire(registry, subscription), 201)
+    return JSONResponse(_wire(topic, subscription), 201)
 
 
 def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
-    registry = arm.registry(params)
-    for subscription in arm.eventgrid.subscriptions(registry):
+    topic = _topic(arm, params)
+    for subscription in arm.eventgrid.subscriptions(topic):
         if subscription.name.lower() == params["e"].lower():
-            return JSONResponse(_wire(registry, subscription))
+            return JSONResponse(_wire(topic, subscription))
     raise not_found(f"Microsoft.EventGrid/eventSubscriptions/{params['e']}")
 
 
 def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
-    registry = arm.registry(params)
-    found = [_wire(registry, entry) for entry in arm.eventgrid.subscriptions(registry)]
+    topic = _topic(arm, params)
+    found = [_wire(topic, entry) for entry in arm.eventgrid.subscriptions(topic)]
     return JSONResponse({"value": found})
 
 
 def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
-    gone = arm.eventgrid.unsubscribe(arm.registry(params), params["e"])
+    gone = arm.eventgrid.unsubscribe(_topic(arm, params), params["e"])
     return Response(status_code=200 if gone else 204)
 
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("GET", _ALL, ANY, _list),
-    ("GET", _ONE, ANY, _get),
-    ("PUT", _ONE, ANY, _put),
-    ("DELETE", _ONE, ANY, _delete),
+ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = tuple(
+    (method, f"{scope}{path}", ANY, handler)
+    for scope in _SCOPES
+    for method, path, handler in (
+        ("GET", _EVENTS, _list),
+        ("GET", rf"{_EVENTS}/(?P<e>[^/]+)", _get),
+        ("PUT", rf"{_EVENTS}/(?P<e>[^/]+)", _put),
+        ("DELETE", rf"{_EVENTS}/(?P<e>[^/]+)", _delete),
+    )
 )

@@ -341,3 +341,24 @@ def test_subscriptions_and_groups(apps: Registry, http: httpx.Client) -> None:
 
     assert [s["subscriptionId"] for s in listed] == [apps.subscription_id]
     assert made == [201, 200]
+
+
+@pytest.mark.parametrize("depth", [3, 5, 9])
+def test_events_are_subscribed_to_at_every_scope(
+    apps: Registry, http: httpx.Client, webhook: Webhook, depth: int
+) -> None:
+    """A subscription, a group and a registry have event subscriptions of their own."""
+    scope = "/".join(apps.id.split("/")[:depth])
+    url = f"{scope}/providers/Microsoft.EventGrid/eventSubscriptions"
+    destination = {"endpointType": "WebHook", "properties": {"endpointUrl": webhook.url}}
+    made = http.put(f"{url}/changes", json={"properties": {"destination": destination}})
+    assert made.status_code == 201
+    assert made.json()["properties"]["topic"] == scope
+    assert "s3cret" not in made.text
+    assert http.get(f"{url}/Changes").json() == made.json()
+    assert http.get(url).json()["value"] == [made.json()]
+    assert http.delete(f"{url}/changes").status_code == 200
+
+    assert http.delete(f"{url}/changes").status_code == 204
+    assert http.get(f"{url}/changes").status_code == 404
+    assert http.get(url).json()["value"] == []
