@@ -1,0 +1,2 @@
+FROM nginx
+COPY ./public /usr/share/nginx/html

@@ -1,0 +1,2 @@
+ARG REGISTRY=mcr.microsoft.com
+FROM ${REGISTRY}/azuredocs/aci-helloworld

@@ -1,0 +1,2 @@
+FROM ContosoBase.AzureCR.io/baseimages/node:9-alpine
+CMD ["node"]

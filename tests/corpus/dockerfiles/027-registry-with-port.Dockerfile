@@ -1,0 +1,2 @@
+FROM registry.internal.example:5000/platform/jdk:21
+COPY target/app.jar /app.jar

@@ -1,0 +1,2 @@
+FROM localhost:5000/app-base
+RUN /setup.sh

@@ -1,0 +1,2 @@
+FROM ghcr.io/Contoso/api-base:1
+RUN true

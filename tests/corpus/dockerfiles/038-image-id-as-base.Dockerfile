@@ -1,0 +1,2 @@
+FROM 4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e4f5e
+RUN true

@@ -1,0 +1,1 @@
+FROM https://myregistry.azurecr.io/app:1

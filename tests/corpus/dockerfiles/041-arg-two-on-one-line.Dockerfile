@@ -1,0 +1,2 @@
+ARG NODE=20 ALPINE=3.20
+FROM node:${NODE}-alpine${ALPINE}

@@ -1,0 +1,3 @@
+ARG FLAVOR=slim DEBIAN=bookworm
+FROM debian:$DEBIAN
+RUN true

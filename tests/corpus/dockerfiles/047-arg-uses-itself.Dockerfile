@@ -1,0 +1,3 @@
+ARG TAG=3
+ARG TAG=${TAG}.20
+FROM alpine:${TAG}

@@ -1,0 +1,4 @@
+ARG REGISTRY=contoso.azurecr.io
+ARG NAMESPACE=${REGISTRY}/platform
+ARG BASE=${NAMESPACE}/java:${JAVA:-17}
+FROM ${BASE} AS runtime

@@ -1,0 +1,6 @@
+FROM alpine:3.20 AS build
+ARG RUNTIME=debian
+RUN make
+
+FROM ${RUNTIME}
+COPY --from=build /out /out

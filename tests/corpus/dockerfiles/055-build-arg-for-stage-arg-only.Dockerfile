@@ -1,0 +1,5 @@
+ARG BASE_TAG=3.20
+FROM alpine:${BASE_TAG} AS base
+ARG VERSION=1
+RUN echo $VERSION
+FROM base

@@ -1,0 +1,3 @@
+ARG BASE=ubuntu:24.04
+FROM ${BASE}
+RUN apt-get update

@@ -1,0 +1,2 @@
+ARG IMAGE="python:3.11-slim"
+FROM ${IMAGE}

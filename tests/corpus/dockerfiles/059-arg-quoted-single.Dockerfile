@@ -1,0 +1,2 @@
+ARG TAG='3.11-slim'
+FROM python:${TAG}

@@ -1,0 +1,3 @@
+ARG TAG=3.11
+ARG IMAGE='python:${TAG}'
+FROM ${IMAGE}

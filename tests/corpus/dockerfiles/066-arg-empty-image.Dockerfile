@@ -1,0 +1,2 @@
+ARG BASE_IMAGE=debian:12
+FROM ${BASE_IMAGE} AS run

@@ -1,0 +1,3 @@
+ARG SUFFIX
+FROM alpine:3.20${SUFFIX-.1}
+RUN true

@@ -1,0 +1,3 @@
+ARG SLIM=yes
+FROM node:20${SLIM:+-slim}
+RUN true

@@ -1,0 +1,3 @@
+ARG SLIM=
+FROM node:20${SLIM+-slim}
+RUN true

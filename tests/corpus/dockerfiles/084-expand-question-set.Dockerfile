@@ -1,0 +1,3 @@
+ARG VERSION=24.04
+FROM ubuntu:${VERSION:?set-VERSION}
+RUN true

@@ -1,0 +1,3 @@
+ARG TAG
+FROM alpine:${TAG:-${DEFAULT_TAG:-3.18}}
+RUN true

@@ -1,0 +1,3 @@
+ARG TAG
+FROM alpine:${TAG:-"3.16"}
+RUN true

@@ -1,0 +1,3 @@
+ARG VERSION=v1.22.3
+FROM golang:${VERSION#v}
+RUN true

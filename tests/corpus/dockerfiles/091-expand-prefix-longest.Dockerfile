@@ -1,0 +1,3 @@
+ARG REPO=github.com/acme/python
+FROM ${REPO##*/}:3.12
+RUN true

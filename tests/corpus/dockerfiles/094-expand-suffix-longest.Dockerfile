@@ -1,0 +1,3 @@
+ARG VERSION=3.12.4
+FROM python:${VERSION%%.*}
+RUN true

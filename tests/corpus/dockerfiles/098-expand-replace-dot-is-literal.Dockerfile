@@ -1,0 +1,3 @@
+ARG VERSION=3.20.1
+FROM acme/base-${VERSION//./-}
+RUN true

@@ -1,0 +1,3 @@
+ARG VERSION=v3.20
+FROM alpine:${VERSION/v/}
+RUN true

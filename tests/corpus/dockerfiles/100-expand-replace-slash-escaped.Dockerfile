@@ -1,0 +1,3 @@
+ARG BRANCH=release/2024
+FROM acme/app:${BRANCH/\//-}
+RUN true

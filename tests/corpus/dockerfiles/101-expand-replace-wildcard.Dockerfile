@@ -1,0 +1,3 @@
+ARG TAG=1.2.3-rc4
+FROM acme/app:${TAG/-*/-final}
+RUN true

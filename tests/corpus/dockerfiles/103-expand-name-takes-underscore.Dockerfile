@@ -1,0 +1,4 @@
+ARG APP=a
+ARG APP_TAG=2
+FROM acme/web:$APP_TAG
+RUN true

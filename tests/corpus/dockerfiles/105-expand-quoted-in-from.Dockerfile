@@ -1,0 +1,3 @@
+ARG REG=r.azurecr.io
+FROM "${REG}/base/app:1"
+RUN true

@@ -1,0 +1,3 @@
+ARG TAG=1.27
+FROM nginx:"$TAG"-alpine
+RUN true

@@ -1,0 +1,5 @@
+ARG FULL=v20.11.1
+ARG MAJOR=${FULL#v}
+ARG MAJOR=${MAJOR%%.*}
+FROM node:${MAJOR}
+RUN true

@@ -1,0 +1,2 @@
+ARG VERSION
+FROM ubuntu:${VERSION:?VERSION-is-required}

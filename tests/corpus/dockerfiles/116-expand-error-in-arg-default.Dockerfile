@@ -1,0 +1,2 @@
+ARG VERSION=${RELEASE:?set-RELEASE}
+FROM ubuntu:24.04

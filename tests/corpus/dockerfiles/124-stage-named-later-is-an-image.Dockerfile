@@ -1,0 +1,5 @@
+FROM base AS app
+RUN true
+FROM debian:12 AS base
+RUN true
+FROM app

@@ -1,0 +1,4 @@
+FROM alpine:3.20
+RUN true
+FROM 0
+RUN true

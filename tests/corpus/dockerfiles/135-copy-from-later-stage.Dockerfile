@@ -1,0 +1,5 @@
+FROM alpine:3.20 AS first
+COPY --from=second /x /x
+FROM debian:12 AS second
+RUN touch /x
+FROM first

@@ -1,0 +1,4 @@
+ARG DEBUG_BASE
+FROM ${DEBUG_BASE} AS debug
+RUN true
+FROM alpine:3.20

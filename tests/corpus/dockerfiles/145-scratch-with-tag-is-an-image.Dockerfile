@@ -1,0 +1,2 @@
+FROM scratch:latest
+COPY app /app

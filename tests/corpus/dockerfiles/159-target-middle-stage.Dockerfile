@@ -1,0 +1,6 @@
+FROM node:20 AS deps
+RUN npm ci
+FROM deps AS test
+COPY --from=cypress/base:20.14.0 /root/.cache /root/.cache
+FROM deps AS build
+RUN npm run build

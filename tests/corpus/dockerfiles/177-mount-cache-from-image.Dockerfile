@@ -1,0 +1,3 @@
+FROM golang:1.22
+RUN --mount=type=cache,id=gomod,target=/go/pkg/mod,from=contoso.azurecr.io/seeds/gomod:latest,source=/mod \
+    go build ./...

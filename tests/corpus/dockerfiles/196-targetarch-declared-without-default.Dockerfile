@@ -1,0 +1,2 @@
+ARG TARGETARCH
+FROM contoso.azurecr.io/base/runtime:${TARGETARCH}

@@ -1,0 +1,1 @@
+FROM contoso.azurecr.io/base/runtime:2-${TARGETPLATFORM//\//-}

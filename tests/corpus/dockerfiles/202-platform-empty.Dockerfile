@@ -1,0 +1,2 @@
+FROM --platform=$BASE_PLATFORM alpine:3.20
+RUN true

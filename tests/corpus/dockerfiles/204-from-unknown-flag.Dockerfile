@@ -1,0 +1,2 @@
+FROM --pull=always alpine:3.20
+RUN true

@@ -1,0 +1,3 @@
+# syntax=docker/dockerfile
+FROM alpine:3.20
+RUN true

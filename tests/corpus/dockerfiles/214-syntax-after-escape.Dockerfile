@@ -1,0 +1,4 @@
+# escape=`
+# syntax=docker/dockerfile:1
+FROM alpine:3.20
+RUN true

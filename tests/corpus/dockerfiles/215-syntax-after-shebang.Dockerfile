@@ -1,0 +1,4 @@
+#!/usr/bin/env -S docker build . -f
+# syntax=docker/dockerfile:1
+FROM alpine:3.20
+RUN true

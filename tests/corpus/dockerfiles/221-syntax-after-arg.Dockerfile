@@ -1,0 +1,4 @@
+ARG X=1
+# syntax=docker/dockerfile:1
+FROM alpine:3.20
+RUN true

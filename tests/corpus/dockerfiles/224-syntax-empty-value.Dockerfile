@@ -1,0 +1,3 @@
+# syntax=
+FROM alpine:3.20
+RUN true

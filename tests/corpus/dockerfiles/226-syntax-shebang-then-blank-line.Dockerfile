@@ -1,0 +1,5 @@
+#!/bin/sh
+
+# syntax=docker/dockerfile:1
+FROM alpine:3.20
+RUN true

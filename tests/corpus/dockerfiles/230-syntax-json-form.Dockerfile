@@ -1,0 +1,1 @@
+{"syntax": "contoso.azurecr.io/frontends/json:2", "base": "alpine:3.20", "packages": ["curl"]}

@@ -1,0 +1,3 @@
+#Escape = `
+FROM `
+  python:3.12-windowsservercore

@@ -1,0 +1,3 @@
+# escape=`
+ARG TAG=ltsc2022
+FROM mcr.microsoft.com/windows/servercore:${TAG}

@@ -1,0 +1,3 @@
+FROM mcr.microsoft.com/azure-\
+cli:2.62.0
+RUN az version

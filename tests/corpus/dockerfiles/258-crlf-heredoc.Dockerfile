@@ -1,0 +1,6 @@
+FROM alpine:3.20
+RUN <<EOF
+echo one
+FROM evil:1
+EOF
+COPY --from=busybox:1.36 /bin/busybox /bb

@@ -1,0 +1,3 @@
+ARG TAG=3.20
+RUN echo hi
+FROM alpine:${TAG}

@@ -1,0 +1,2 @@
+ENV TAG=3.20
+FROM alpine:${TAG}

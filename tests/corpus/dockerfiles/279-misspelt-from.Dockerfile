@@ -1,0 +1,2 @@
+FORM alpine:3.20
+RUN true

@@ -1,0 +1,6 @@
+FROM alpine:3.20
+<<<<<<< HEAD
+RUN one
+=======
+RUN two
+>>>>>>> main

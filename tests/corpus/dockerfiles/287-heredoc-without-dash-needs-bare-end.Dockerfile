@@ -1,0 +1,6 @@
+FROM alpine:3.20
+RUN <<SCRIPT
+	SCRIPT
+FROM evil:1
+SCRIPT
+CMD ["true"]

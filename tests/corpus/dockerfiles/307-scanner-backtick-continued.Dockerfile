@@ -1,0 +1,6 @@
+# escape=`
+ARG BASE=contoso.azurecr.io/windows/base:1
+FROM `
+    ${BASE} `
+    AS run
+RUN dir

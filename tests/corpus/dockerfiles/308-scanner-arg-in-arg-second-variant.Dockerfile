@@ -1,0 +1,3 @@
+ARG VERSION=2
+ARG BASE="contoso.azurecr.io/base/app:$VERSION"
+FROM $BASE AS prod

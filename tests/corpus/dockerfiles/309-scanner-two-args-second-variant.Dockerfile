@@ -1,0 +1,2 @@
+ARG A=1 B=2
+FROM x:$B

@@ -1,0 +1,3 @@
+ARG T=1
+ARG T=2
+FROM x:$T

@@ -1,0 +1,3 @@
+FROM alpine:3.20 AS unused
+RUN --mount=from=$TOOL,target=/t true
+FROM alpine:3.20

@@ -1,0 +1,3 @@
+FROM debian:12
+MAINTAINER Platform Team <platform@example.org>
+RUN true

@@ -1,0 +1,4 @@
+ARG DISTRO=bookworm
+FROM debian:bookworm AS base-bookworm
+FROM base-${DISTRO}
+RUN apt-get update
