@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rebuilder.core.references import ImageReference
@@ -11,6 +11,8 @@ from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Dependency, Kind, Task
 
 _SCRATCH = "docker.io/library/scratch"
+
+_BEFORE = "as it was when it could last be read"
 
 
 class Source(StrEnum):
@@ -221,6 +223,27 @@ def join(task: TaskId, evidence: Sequence[Evidence]) -> TaskView:
         for (reference, kind), digest in built_on.items()
     )
     return TaskView(task, tuple(evidence), dependencies, tuple(_disagreements(by_source)))
+
+
+def with_earlier(view: TaskView, before: TaskView) -> TaskView:
+    """The view, with what a source said before where it cannot be asked any more.
+
+    A token that has expired must not make a task forgotten that only its build file names.
+
+    Args:
+        view: What is known now.
+        before: What was known when the sources were last read.
+    """
+    earlier = {e.source: e for e in before.evidence if e.images}
+
+    def kept(now: Evidence) -> Evidence:
+        then = earlier.get(now.source)
+        if now.source is Source.ACR_RECORD or now.problem is None or now.images or then is None:
+            return now
+        return replace(then, problem=f"{_BEFORE}: {now.problem.removeprefix(f'{_BEFORE}: ')}")
+
+    evidence = tuple(map(kept, view.evidence))
+    return view if evidence == view.evidence else join(view.task, evidence)
 
 
 def _places(said: Said, file: Evidence) -> list[tuple[ImageReference, Kind]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rebuilder.core.evidence import Source, TaskView, join, recorded
+from rebuilder.core.evidence import Source, TaskView, join, recorded, with_earlier
 from rebuilder.core.index import IndexedTask, Sweep
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.core.registries import RegistryId, TaskId
@@ -102,7 +102,7 @@ def refresh_task(context: Context, task: TaskId) -> Task | None:
         log.info("task %s is gone from the index", task)
         return None
     try:
-        view = gather(context, found)
+        view = _gathered(context, found)
     except TransientError:
         context.index.replace(_known_before(context, found), at)
         raise
@@ -172,12 +172,21 @@ def _store(context: Context, page: TaskPage, at: datetime) -> None:
 def _view(context: Context, task: Task) -> TaskView:
     """Return what is known of a task; a source that is out of order must not stop a sweep."""
     try:
-        return gather(context, task)
+        return _gathered(context, task)
     except TransientError as error:
         log.warning("task %s: going by what was known before: %s", task.id, error)
         again = Refresh.of(task.id, context.now())
         context.queue.send(REFRESH, again.encode(), _LATER)
         return _known_before(context, task)
+
+
+def _gathered(context: Context, task: Task) -> TaskView:
+    """Return what is known of a task, and what a source said that cannot be asked any more."""
+    view = gather(context, task)
+    if all(evidence.problem is None for evidence in view.evidence):
+        return view
+    known = context.index.view(task.id)
+    return view if known is None else with_earlier(view, known.view)
 
 
 def _known_before(context: Context, task: Task) -> TaskView:

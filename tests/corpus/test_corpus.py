@@ -34,7 +34,7 @@ class Case:
     name: str
     content: bytes
     build_args: dict[str, str]
-    target: str | None
+    target: str
     platform: str
     images: list[tuple[int, str, str]] | None
     final: str | None
@@ -50,7 +50,7 @@ def _read(dockerfile: Path) -> Case:
         name=dockerfile.stem,
         content=dockerfile.read_bytes(),
         build_args=answer.get("build_args", {}),
-        target=answer.get("target") or None,
+        target=answer.get("target", ""),
         platform=answer.get("platform", _PLATFORM),
         images=None if images is None else [(i["line"], i["kind"], i["reference"]) for i in images],
         final=answer.get("final"),

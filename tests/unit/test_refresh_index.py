@@ -240,6 +240,43 @@ def test_a_source_that_does_not_answer_loses_nothing(world: World, *, known: boo
     assert {delay for _, delay in again} == {timedelta(minutes=5)}
 
 
+def test_a_source_that_may_not_be_read_any_more_loses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expired token leaves what the build file said, and says that it is old, however often."""
+    world.tasks.add(task())
+    world.index.replace(copying(task()), world.time.now)
+
+    def gather(context: Context, given: Task) -> TaskView:
+        del context
+        denied = Evidence(Source.BUILD_FILE, (), "401: see REBUILDER_SOURCE_CREDENTIALS")
+        return join(given.id, [recorded(given), denied])
+
+    monkeypatch.setattr(usecase, "gather", gather)
+    for _ in range(2):
+        world.time.pass_(60)
+        refresh(world, task())
+
+    assert dependents(world, GO) == ["build-app"]
+    indexed = world.index.view(task().id)
+    assert indexed is not None
+    assert [e.problem for e in indexed.view.evidence] == [
+        None,
+        "as it was when it could last be read: 401: see REBUILDER_SOURCE_CREDENTIALS",
+    ]
+
+
+def test_what_a_source_never_said_is_only_a_problem(world: World) -> None:
+    """A build file that could never be read leaves ACR's record alone."""
+    world.tasks.add(task())
+    refresh(world, task())
+    refresh(world, task())
+
+    indexed = world.index.view(task().id)
+    assert indexed is not None
+    assert dependents(world, GO) == []
+
+
 @pytest.mark.usefixtures("offline")
 def test_a_task_whose_source_does_not_answer_is_tried_again(world: World) -> None:
     """What is known is stored at once; the delivery fails and comes again."""
