@@ -200,6 +200,29 @@ class RebuildFailed(TaskDecision):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnOutput(TaskDecision):
+    """The image was pushed by the task's own last rebuild: to build on it again would never end.
+
+    Attributes:
+        dependency: The image as the task names it.
+        digest: The digest that the task pushed itself.
+        run: The run that pushed it.
+    """
+
+    code: ClassVar[str] = "own-output"
+    dependency: str
+    digest: str
+    run: str | None
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return (
+            f"it pushed {self.dependency} at {self.digest} itself (run {self.run}); rebuilt for"
+            " its own output, it would be rebuilt for ever"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class OtherImages(TaskDecision):
     """The task is built on other images only.
 
@@ -422,6 +445,7 @@ REASONS: Mapping[str, type[Decision]] = {
         AlreadyBuiltOn,
         RebuildUnderWay,
         RebuildFailed,
+        OwnOutput,
         OtherImages,
         OtherTag,
         PinnedByDigest,

@@ -14,6 +14,7 @@ from datetime import timedelta
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     Base,
+    OwnOutput,
     RebuildFailed,
     RebuildUnderWay,
     TagGone,
@@ -102,9 +103,18 @@ def _start(context: Context, message: StartBuild, owner: str) -> TaskDecision | 
         return _same_digests(context, message, head, wanted, base)
     if head is not None and not head.state.over:
         return _other_digests(context, message, head, owner)
+    if head is not None and _pushed(head, base):
+        own = OwnOutput(task.id, str(reference), base.digest, head.run_id)
+        return _decided(context, message, own)
     if not context.ledger.claim(wanted):
         raise Conflict(f"task {task.id}: rebuild {wanted.id} was claimed by another delivery")
     return _schedule(context, message, wanted)
+
+
+def _pushed(rebuild: Rebuild, base: Base) -> bool:
+    """Tell whether a rebuild's run pushed what a tag names now."""
+    pushed = str(base.reference.at(base.digest))
+    return any(image.lower() == pushed.lower() for image in rebuild.output_images)
 
 
 def _decided(context: Context, message: StartBuild, decision: TaskDecision) -> TaskDecision:

@@ -7,6 +7,7 @@ import pytest
 
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
+    OwnOutput,
     RebuildFailed,
     RebuildUnderWay,
     TagGone,
@@ -183,6 +184,20 @@ def test_older_digests_end_first(world: World) -> None:
     assert head(world).sequence == 2
     assert head(world).bases == (f"{NODE}@{NEWER}",)
     assert len(world.tasks.scheduled) == 2
+
+
+def test_a_task_is_not_rebuilt_for_its_own_output(world: World) -> None:
+    """A task that pushes what it is built on is rebuilt once, and not for ever."""
+    start_build(world.context, MESSAGE, "me")
+    finish(world)
+    world.ledger.save(replace(head(world), output_images=(f"{NODE}@{NEWER}",)))
+    world.images.digests[NODE] = NEWER
+
+    own = start_build(world.context, replace(MESSAGE, push=replace(PUSH, digest=NEWER)), "me")
+
+    assert own == OwnOutput(task().id, str(NODE), NEWER, "ca1")
+    assert "run ca1" in own.sentence()
+    assert len(world.tasks.scheduled) == 1
 
 
 def test_throttling_is_waited_for(world: World) -> None:
