@@ -52,6 +52,7 @@ def read_settings(data: Path) -> dict[str, str]:
         "REBUILDER_BASE_REGISTRIES": BASE_ID,
         "REBUILDER_TASK_REGISTRIES": APP_ID,
         "REBUILDER_TRACK_SECONDS": "2",
+        "REBUILDER_SOURCE_CREDENTIALS": json.dumps({"github.com": TOKEN}),
     }
 
 
