@@ -10,7 +10,7 @@ help:
 	@echo "make check         the gate without the tests"
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
-	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo)"
+	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
 	@echo "make requirements  export requirements.txt from uv.lock"
 
 env: .venv/env.done
