@@ -29,6 +29,13 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _NO_WAY = "only https addresses are read"
 
 
+def ref_names(ref: str) -> list[str]:
+    """The full names that a ref of a context may stand for, in the order in which git looks."""
+    if ref.startswith("refs/"):
+        return [ref]
+    return [f"refs/{kind}{ref}" for kind in ("heads/", "tags/", "")]
+
+
 @dataclass(frozen=True, slots=True)
 class GitContext:
     """A git repository.

@@ -9,7 +9,7 @@ import json
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
-from rebuilder.core.contexts import AzureReposContext
+from rebuilder.core.contexts import AzureReposContext, ref_names
 from rebuilder.errors import SourceUnavailable
 from rebuilder.settings import SOURCE_CREDENTIALS
 from rebuilder.sources._answers import problem
@@ -18,7 +18,6 @@ from rebuilder.sources._tools import Found, Tools, basic
 
 _VERSION = "7.1"
 _LIST = 1024 * 1024
-_HEADS = "refs/heads/"
 # The list begins with what is asked for and goes on with every longer name.
 _TOP = "1000"
 
@@ -41,10 +40,8 @@ class AzureRepos:
         """
         if context.commit:
             return context.commit
-        if context.ref.startswith("refs/"):
-            names = [context.ref]
-        elif context.ref:
-            names = [f"{_HEADS}{context.ref}", f"refs/tags/{context.ref}", f"refs/{context.ref}"]
+        if context.ref:
+            names = ref_names(context.ref)
         else:
             found = self._json(context, "", {}, deadline)
             names = [str(found.get("defaultBranch", ""))]

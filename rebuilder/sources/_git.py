@@ -22,7 +22,7 @@ from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
-from rebuilder.core.contexts import GitContext
+from rebuilder.core.contexts import GitContext, ref_names
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
 from rebuilder.sources._answers import problem
 from rebuilder.sources._http import Answer, Deadline, authority
@@ -59,12 +59,7 @@ class GitHosts:
         """
         if context.commit:
             return context.commit
-        if context.ref.startswith("refs/"):
-            names = [context.ref]
-        elif context.ref:
-            names = [f"refs/{kind}{context.ref}" for kind in ("heads/", "tags/", "")]
-        else:
-            names = ["HEAD"]
+        names = ref_names(context.ref) if context.ref else ["HEAD"]
         wanted = [name.encode() for name in names]
         with _translated(context), _Client(self._tools, context, deadline) as client:
             found = client.get_refs(b"", ref_prefix=wanted).refs
