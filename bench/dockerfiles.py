@@ -17,7 +17,7 @@ FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-alpine AS build
 WORKDIR /src
 # Modules first: they change less often.
 COPY go.mod go.sum ./
-RUN --mount=type=cache,target=/root/.cache/go-build \\
+RUN --mount=type=cache,target=/home/app/.cache/go-build \\
     --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 ARG TARGETOS TARGETARCH

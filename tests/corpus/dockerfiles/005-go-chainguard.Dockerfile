@@ -1,8 +1,8 @@
 FROM cgr.dev/chainguard/go:latest-dev AS builder
-WORKDIR /work
+WORKDIR /build
 COPY . .
 RUN go build -o app .
 
 FROM cgr.dev/chainguard/static
-COPY --from=builder /work/app /usr/bin/app
+COPY --from=builder /build/app /usr/bin/app
 CMD ["/usr/bin/app"]

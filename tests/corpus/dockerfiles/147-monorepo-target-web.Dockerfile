@@ -5,7 +5,7 @@ ARG GO_VERSION=1.22
 FROM node:${NODE_VERSION}-alpine AS node-base
 WORKDIR /repo
 COPY package.json pnpm-lock.yaml ./
-RUN --mount=type=cache,target=/root/.pnpm pnpm install
+RUN --mount=type=cache,target=/home/app/.pnpm pnpm install
 
 FROM golang:${GO_VERSION}-alpine AS go-base
 WORKDIR /repo

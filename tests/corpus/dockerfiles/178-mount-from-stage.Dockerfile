@@ -3,4 +3,4 @@ RUN mvn dependency:go-offline
 FROM deps AS unused
 RUN true
 FROM eclipse-temurin:21
-RUN --mount=type=bind,from=deps,source=/root/.m2,target=/root/.m2 ls /root/.m2
+RUN --mount=type=bind,from=deps,source=/home/app/.m2,target=/home/app/.m2 ls /home/app/.m2

@@ -1,3 +1,3 @@
 FROM node:20
-RUN --mount=type=cache,target=/root/.npm --mount=type=tmpfs,target=/tmp --mount=type=ssh --mount=type=secret,id=token npm ci
+RUN --mount=type=cache,target=/home/app/.npm --mount=type=tmpfs,target=/tmp --mount=type=ssh --mount=type=secret,id=token npm ci
 RUN --mount=type=bind,target=/src ls /src

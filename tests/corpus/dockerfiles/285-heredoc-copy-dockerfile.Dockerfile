@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1.4
 FROM docker:27-cli
-COPY <<"EOF" /work/Dockerfile
+COPY <<"EOF" /build/Dockerfile
 FROM evil:1 AS build
 COPY --from=evil:2 /a /a
 EOF

@@ -6,7 +6,7 @@ ARG BASE_REPO=nvidia/cuda
 
 FROM ${BASE_REPO}:${CUDA_VERSION}-${CUDNN}-devel-ubuntu${UBUNTU} AS devel
 ARG MAX_JOBS=8
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/home/app/.cache/pip \
     pip wheel --no-deps -w /wheels flash-attn==2.6.1
 
 FROM ${BASE_REPO}:${CUDA_VERSION}-${CUDNN}-runtime-ubuntu${UBUNTU} AS runtime
