@@ -7,14 +7,14 @@ import os
 import azure.functions as func
 
 from rebuilder.composition import compose
-from rebuilder.settings import refresh_schedule
+from rebuilder.settings import REFRESH_SCHEDULE, schedule
 from rebuilder.usecases.refresh_index import sweep_all
 
 blueprint = func.Blueprint()
 
 
 # The value and not %NAME%, which the host resolves only if the setting is there: it has a default.
-@blueprint.timer_trigger(arg_name="timer", schedule=refresh_schedule(os.environ))
+@blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, REFRESH_SCHEDULE))
 def refresh_index(timer: func.TimerRequest) -> None:
     """Ask for a sweep of every task registry."""
     del timer

@@ -7,11 +7,12 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.rebuilds import Check, Failure, Native, Rebuild, State
 from rebuilder.core.registries import TaskId
 
-_TIMES = ("claimed_at", "lease_until", "finished_at")
-_LISTS = ("bases", "output_images", "dependencies")
+_TIMES = ("claimed_at", "lease_until", "finished_at", "due")
+_LISTS = ("bases", "output_images", "dependencies", "chain")
+_WORDS = {"failure": Failure, "native": Native, "check": Check}
 
 
 def rebuild_to_text(rebuild: Rebuild) -> str:
@@ -28,8 +29,11 @@ def rebuild_from_text(text: str) -> Rebuild:
     values: dict[str, Any] = json.loads(text)
     values["task"] = TaskId.parse(values["task"])
     values["state"] = State(values["state"])
+    # A record of an older version lacks the fields that have defaults.
     for name in _TIMES:
-        values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+        values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
     for name in _LISTS:
-        values[name] = tuple(values[name])
+        values[name] = tuple(values.get(name, ()))
+    for name, words in _WORDS.items():
+        values[name] = words(values[name]) if values.get(name) else None
     return Rebuild(**values)

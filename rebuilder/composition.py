@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from rebuilder.ports import DependencyIndex, Ledger, WorkQueue
+from rebuilder._nowhere import NoDeadEvents
+from rebuilder.ports import Bookmarks, DeadLetters, DependencyIndex, Ledger, WorkQueue
 from rebuilder.settings import SQLITE, Settings
 from rebuilder.usecases.context import Context
 
@@ -41,41 +43,69 @@ def _compose(settings: Settings) -> Context:
     from rebuilder.azure.identity import credential, registry_tokens  # noqa: PLC0415
     from rebuilder.azure.images import AcrImages  # noqa: PLC0415
     from rebuilder.azure.tasks import ArmTasks  # noqa: PLC0415
+    from rebuilder.foreign.registries import OciRegistries  # noqa: PLC0415
     from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
-    ledger, queue, index = _store(settings)
+    store = _store(settings)
     identity = credential(settings.client_id)
     context = Context(
         settings,
-        ledger,
-        queue,
+        store.ledger,
+        store.queue,
         ArmTasks(identity, settings.arm_endpoint),
         AcrImages(identity, settings.arm_endpoint),
         ArmAccess(identity, settings.arm_endpoint),
         HostedSources.from_settings(settings, registry_tokens(identity, settings.arm_endpoint)),
-        index,
+        store.index,
+        store.bookmarks,
+        store.dead_letters,
+        OciRegistries(),
+        NoDeadEvents(),
         _now,
     )
     _made.append(context)
     return context
 
 
-def _store(settings: Settings) -> tuple[Ledger, WorkQueue, DependencyIndex]:
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """What one store keeps."""
+
+    ledger: Ledger
+    queue: WorkQueue
+    index: DependencyIndex
+    bookmarks: Bookmarks
+    dead_letters: DeadLetters
+
+
+def _store(settings: Settings) -> _Store:
     if settings.storage.startswith(SQLITE):
+        from rebuilder.sqlite.bookmarks import SqliteBookmarks  # noqa: PLC0415
+        from rebuilder.sqlite.dead_letters import SqliteDeadLetters  # noqa: PLC0415
         from rebuilder.sqlite.index import SqliteIndex  # noqa: PLC0415
         from rebuilder.sqlite.ledger import SqliteLedger  # noqa: PLC0415
         from rebuilder.sqlite.queues import SqliteQueues  # noqa: PLC0415
 
         path = Path(settings.storage.removeprefix(SQLITE))
-        return SqliteLedger(path), SqliteQueues(path), SqliteIndex(path)
+        return _Store(
+            SqliteLedger(path),
+            SqliteQueues(path),
+            SqliteIndex(path),
+            SqliteBookmarks(path),
+            SqliteDeadLetters(path),
+        )
+    from rebuilder.azure.bookmarks import TableBookmarks  # noqa: PLC0415
+    from rebuilder.azure.dead_letters import TableDeadLetters  # noqa: PLC0415
     from rebuilder.azure.index import TableIndex  # noqa: PLC0415
     from rebuilder.azure.ledger import TableLedger  # noqa: PLC0415
     from rebuilder.azure.queues import StorageQueues  # noqa: PLC0415
 
-    return (
+    return _Store(
         TableLedger.from_settings(settings),
         StorageQueues.from_settings(settings),
         TableIndex.from_settings(settings),
+        TableBookmarks.from_settings(settings),
+        TableDeadLetters.from_settings(settings),
     )
 
 

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from rebuilder.core.access import PullAccess
+from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.dead_letters import DeadLetter
 from rebuilder.core.decisions import Decision
 from rebuilder.core.events import Ignored, Push
 from rebuilder.core.evidence import ImageContent, TaskView
 from rebuilder.core.index import IndexedTask, Sweep
 from rebuilder.core.rebuilds import Rebuild
-from rebuilder.core.registries import Registry, RegistryId, TaskId
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import PushedRegistry, Registry, RegistryId, TaskId
 from rebuilder.core.tasks import Run, Task
 
 type Clock = Callable[[], datetime]
@@ -74,8 +77,11 @@ class Ledger(Protocol):
     def record_decisions(self, push: Push, decisions: Sequence[Decision], at: datetime) -> None:
         """Remember decisions of one push; an equal one is not repeated."""
 
-    def pushes(self, registry: RegistryId, repository: str) -> list[PushRecord]:
+    def pushes(self, registry: PushedRegistry, repository: str) -> list[PushRecord]:
         """Return the pushes to a repository, newest first."""
+
+    def pushes_between(self, since: datetime, until: datetime) -> list[PushRecord]:
+        """Return the pushes first delivered in a time span, oldest first; reads every push."""
 
     def ignored(self, source: str) -> list[IgnoredRecord]:
         """Return the ignored events of a source (topic, resource id; in any case), newest first."""
@@ -116,8 +122,88 @@ class Ledger(Protocol):
     def rebuilds(self, task: TaskId) -> list[Rebuild]:
         """Return the rebuilds of a task, newest first."""
 
+    def unsettled(self) -> list[Rebuild]:
+        """Return every rebuild that something is still to happen to; see `Rebuild.unsettled`.
+
+        Whatever interrupts `claim` and `save`, none is missing.
+        """
+
+    def producer(self, image: str) -> Rebuild | None:
+        """Return the newest rebuild whose run pushed an image, by a reference with tag and digest.
+
+        Known of a rebuild from when it is saved with `output_images`.
+        """
+
     def close(self) -> None:
         """Close the connections."""
+
+
+class Bookmarks(Protocol):
+    """Named places in long work, which instances share.
+
+    Every method raises TransientError if the store cannot be reached.
+    """
+
+    def read(self, name: str) -> Bookmark:
+        """Return a bookmark; one of version 0 if it was never saved."""
+
+    def save(self, bookmark: Bookmark) -> Bookmark:
+        """Store a change of a bookmark.
+
+        Args:
+            bookmark: The changed bookmark, with the version that it was made from.
+
+        Returns:
+            The bookmark as stored, with the next version.
+
+        Raises:
+            Conflict: The stored one has another version.
+        """
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+class DeadLetters(Protocol):
+    """What could not be worked off, and why.
+
+    Every method raises TransientError if the store cannot be reached.
+    """
+
+    def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
+        """Remember why a message could not be worked off; the last reason counts."""
+
+    def failure(self, queue: str, body: str) -> str | None:
+        """Return the last reason why a message could not be worked off."""
+
+    def record(self, letter: DeadLetter) -> None:
+        """Keep a dead letter; one that is known, and was not replayed since, stays as it is."""
+
+    def all(self) -> list[DeadLetter]:
+        """Return every dead letter, oldest first."""
+
+    def mark_replayed(self, letter_id: str, at: datetime) -> None:
+        """Remember that a dead letter was replayed; nothing happens if it is not known."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoisonMessage:
+    """A message that the Functions host gave up, hidden from others for a while.
+
+    Attributes:
+        queue: The queue that it was meant for.
+        body: The message as it was sent.
+        at: When the host gave it up.
+        handle: What `WorkQueue.forget` knows it by.
+    """
+
+    queue: str
+    body: str
+    at: datetime
+    handle: tuple[str, str]
 
 
 class WorkQueue(Protocol):
@@ -135,6 +221,20 @@ class WorkQueue(Protocol):
 
         Raises:
             TransientError: The store cannot be reached; some of them may be in the queue.
+        """
+
+    def poisoned(self, queue: str) -> list[PoisonMessage]:
+        """Return some of the messages that the host gave up, from the queue's poison queue.
+
+        Raises:
+            TransientError: The store cannot be reached.
+        """
+
+    def forget(self, message: PoisonMessage) -> None:
+        """Delete a message from its poison queue; nothing happens if somebody else has it.
+
+        Raises:
+            TransientError: The store cannot be reached.
         """
 
     def close(self) -> None:
@@ -347,6 +447,77 @@ class Images(Protocol):
 
         Returns:
             None if the registry has no such image, or what is there is no image.
+        """
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a foreign registry answered about a tag.
+
+    Attributes:
+        digest: What the tag names; None if there is no such tag.
+        etag: What to show the registry next time, so that it need not answer in full; "" if it
+            gave nothing.
+        wait: How long the registry asks not to be asked again; zero if it does not.
+    """
+
+    digest: str | None
+    etag: str = ""
+    wait: timedelta = timedelta()
+
+
+class ForeignRegistries(Protocol):
+    """Public and other registries that send no events, by the OCI distribution protocol."""
+
+    def look(self, reference: ImageReference, known: Seen | None) -> Seen:
+        """Return what a tag names now, without pulling anything.
+
+        Args:
+            reference: The tag.
+            known: What was seen last, if anything: the answer may be that it is still so.
+
+        Raises:
+            Throttled: The registry asks to wait; with how long.
+            TransientError: It did not answer.
+            Denied: It wants credentials, or refuses those that it was shown.
+            Refused: The host may not be asked, or does not speak the protocol.
+        """
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEvents:
+    """A blob of events that Event Grid could not deliver.
+
+    Attributes:
+        name: The blob's name.
+        content: Its bytes: a JSON array of events, each with why it is there.
+    """
+
+    name: str
+    content: bytes
+
+
+class DeadEventStore(Protocol):
+    """Where Event Grid puts what it could not deliver."""
+
+    def read(self) -> list[DeadEvents]:
+        """Return some of the blobs; none if there is no such place.
+
+        Raises:
+            TransientError, Denied: The store could not be read.
+        """
+
+    def forget(self, name: str) -> None:
+        """Delete a blob; nothing happens if it is gone.
+
+        Raises:
+            TransientError, Denied: The store could not be reached.
         """
 
     def close(self) -> None:

@@ -27,10 +27,51 @@ SOURCE_HOSTS = "REBUILDER_SOURCE_HOSTS"
 PRIVATE_SOURCE_HOSTS = "REBUILDER_SOURCE_PRIVATE_HOSTS"
 GITHUB_HOSTS = "REBUILDER_GITHUB_HOSTS"
 SOURCE_CREDENTIALS = "REBUILDER_SOURCE_CREDENTIALS"
+BUILD_ATTEMPTS = "REBUILDER_BUILD_ATTEMPTS"
+RETRY_SECONDS = "REBUILDER_RETRY_SECONDS"
+RETRY_BUILD_SECONDS = "REBUILDER_RETRY_BUILD_SECONDS"
+QUEUED_MINUTES = "REBUILDER_QUEUED_MINUTES"
+NATIVE_WAIT_SECONDS = "REBUILDER_NATIVE_WAIT_SECONDS"
+LEASE_SECONDS = "REBUILDER_LEASE_SECONDS"
+ARM_WRITES_PER_SECOND = "REBUILDER_ARM_WRITES_PER_SECOND"
+ARM_WRITE_BURST = "REBUILDER_ARM_WRITE_BURST"
+ARM_CONCURRENCY = "REBUILDER_ARM_CONCURRENCY"
+SWEEP_SCHEDULE = "REBUILDER_SWEEP_SCHEDULE"
+SWEEP_READS = "REBUILDER_SWEEP_READS"
+POLL_SCHEDULE = "REBUILDER_POLL_SCHEDULE"
+POLL_HOSTS = "REBUILDER_POLL_HOSTS"
+POLL_MINUTES = "REBUILDER_POLL_MINUTES"
+MESSAGE_HOURS = "REBUILDER_MESSAGE_HOURS"
+DEAD_LETTERS = "REBUILDER_DEAD_LETTERS"
+DEAD_LETTER_SCHEDULE = "REBUILDER_DEAD_LETTER_SCHEDULE"
 
 SQLITE = "sqlite:"
 _PUBLIC_ARM = "https://management.azure.com"
-_TRACK_LIMIT = 3600
+_WHOLE_NUMBERS = {
+    # name: default, least, most, unit
+    TRACK_SECONDS: (15, 1, 3600, " seconds"),
+    INDEX_MAX_AGE: (24, 1, 8760, " hours"),
+    BUILD_ATTEMPTS: (3, 1, 10, ""),
+    RETRY_SECONDS: (60, 1, 86400, " seconds"),
+    RETRY_BUILD_SECONDS: (300, 1, 86400, " seconds"),
+    QUEUED_MINUTES: (30, 1, 1440, " minutes"),
+    NATIVE_WAIT_SECONDS: (120, 0, 3600, " seconds"),
+    # Twice the time that a request to ARM may take fits into no less.
+    LEASE_SECONDS: (90, 75, 3600, " seconds"),
+    ARM_WRITES_PER_SECOND: (10, 1, 1000, ""),
+    ARM_WRITE_BURST: (200, 1, 10000, ""),
+    ARM_CONCURRENCY: (8, 1, 64, ""),
+    SWEEP_READS: (500, 1, 100000, ""),
+    POLL_MINUTES: (30, 5, 1440, " minutes"),
+    MESSAGE_HOURS: (24, 1, 168, " hours"),
+}
+_SCHEDULES = {
+    REFRESH_SCHEDULE: "0 0 */6 * * *",
+    SWEEP_SCHEDULE: "0 */15 * * * *",
+    POLL_SCHEDULE: "0 */5 * * * *",
+    DEAD_LETTER_SCHEDULE: "30 */5 * * * *",
+}
+_POLLED = ("docker.io", "mcr.microsoft.com", "ghcr.io", "quay.io")
 _HOSTS = ("github.com", "dev.azure.com", "*.visualstudio.com", "*.azurecr.io")
 _HOST = re.compile(
     r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-f:]+\](?::[0-9]{1,5})?"
@@ -52,10 +93,9 @@ class SourceCredential:
     username: str = ""
 
 
-_EVERY_SIX_HOURS = "0 0 */6 * * *"
 _CRON_FIELD = re.compile(r"[A-Za-z0-9*,/-]+")
 _CRON_FIELDS = (5, 6)
-_AGE_LIMIT = 8760
+_CONTAINER = 2  # parts of a container's path: the slash and its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +123,25 @@ class Settings:
         rebuild_for: For which of its images a task is rebuilt.
         refresh_schedule: When every task is read again for the index, as NCRONTAB.
         index_max_age: How old the index of a registry may be before decisions say so.
+        build_attempts: How many runs a task gets on the same digests before it is given up.
+        retry_wait: How long after a failure of ACR's own the first next attempt begins; each
+            further wait is twice as long.
+        retry_build_wait: The same after a build that failed itself.
+        queued_limit: After so long in ACR's queue a run is reported: no agent takes it.
+        native_wait: How long the native trigger is waited for where it could see the dependency.
+        lease: How long a claim keeps everybody else off.
+        arm_writes_per_second: How many runs a second are scheduled in a subscription, by all
+            instances together.
+        arm_write_burst: How many more may be scheduled at once after a quiet time.
+        arm_concurrency: How many requests of one instance are under way in a subscription.
+        sweep_schedule: When tags are compared with what was built on them, as NCRONTAB.
+        sweep_reads: How many requests to ARM one sweep may lead to.
+        poll_schedule: When images of foreign registries are looked at, as NCRONTAB.
+        poll_hosts: The foreign registries that are polled: hosts, or `*` for any.
+        poll_interval: How often one image is looked at, at most.
+        message_limit: How long a message is put back while a service is out of order.
+        dead_letters: The blob container of Event Grid's dead letters; "" if there is none.
+        dead_letter_schedule: When dead letters are collected, as NCRONTAB.
     """
 
     base_registries: frozenset[RegistryId]
@@ -100,8 +159,25 @@ class Settings:
     github_hosts: tuple[str, ...] = ()
     source_credentials: tuple[SourceCredential, ...] = ()
     rebuild_for: RebuildFor = RebuildFor.ALL
-    refresh_schedule: str = _EVERY_SIX_HOURS
+    refresh_schedule: str = _SCHEDULES[REFRESH_SCHEDULE]
     index_max_age: timedelta = timedelta(hours=24)
+    build_attempts: int = 3
+    retry_wait: timedelta = timedelta(minutes=1)
+    retry_build_wait: timedelta = timedelta(minutes=5)
+    queued_limit: timedelta = timedelta(minutes=30)
+    native_wait: timedelta = timedelta(minutes=2)
+    lease: timedelta = timedelta(seconds=90)
+    arm_writes_per_second: int = 10
+    arm_write_burst: int = 200
+    arm_concurrency: int = 8
+    sweep_schedule: str = _SCHEDULES[SWEEP_SCHEDULE]
+    sweep_reads: int = 500
+    poll_schedule: str = _SCHEDULES[POLL_SCHEDULE]
+    poll_hosts: tuple[str, ...] = _POLLED
+    poll_interval: timedelta = timedelta(minutes=30)
+    message_limit: timedelta = timedelta(hours=24)
+    dead_letters: str = ""
+    dead_letter_schedule: str = _SCHEDULES[DEAD_LETTER_SCHEDULE]
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -129,9 +205,6 @@ class Settings:
         arm = env.get(ARM_ENDPOINT, "").strip().rstrip("/") or _PUBLIC_ARM
         if urlsplit(arm).scheme != "https" or not urlsplit(arm).hostname:
             problems.append(f"{ARM_ENDPOINT} is {arm!r}: write https://HOST")
-        track = env.get(TRACK_SECONDS, "").strip() or "15"
-        if not track.isdecimal() or not 1 <= int(track) <= _TRACK_LIMIT:
-            problems.append(f"{TRACK_SECONDS} is {track!r}: write 1 to {_TRACK_LIMIT} seconds")
         source_hosts = _hosts(env, SOURCE_HOSTS, problems) or _HOSTS
         private_hosts = _hosts(env, PRIVATE_SOURCE_HOSTS, problems)
         github_hosts = _hosts(env, GITHUB_HOSTS, problems)
@@ -139,14 +212,25 @@ class Settings:
         rebuild_for = env.get(REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
         if rebuild_for not in list(RebuildFor):
             problems.append(f"{REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}")
-        schedule = refresh_schedule(env)
-        if not _is_cron(schedule):
+        schedules = {name: schedule(env, name) for name in _SCHEDULES}
+        problems += [
+            f"{name} is {text!r}: write six fields, as {_SCHEDULES[name]!r}"
+            for name, text in schedules.items()
+            if not _is_cron(text)
+        ]
+        number = {name: _whole_number(env, name, problems) for name in _WHOLE_NUMBERS}
+        polled = tuple(dict.fromkeys(env.get(POLL_HOSTS, "").lower().replace(",", " ").split()))
+        if polled != ("*",):
+            polled = _hosts(env, POLL_HOSTS, problems) or _POLLED
+        dead_letters = env.get(DEAD_LETTERS, "").strip().rstrip("/")
+        place = urlsplit(dead_letters)
+        if dead_letters and (
+            place.scheme != "https" or place.query or len(place.path.split("/")) < _CONTAINER
+        ):
+            # A shared access signature would be a secret in plain sight.
             problems.append(
-                f"{REFRESH_SCHEDULE} is {schedule!r}: write six fields, as {_EVERY_SIX_HOURS!r}"
+                f"{DEAD_LETTERS}: write https://ACCOUNT.blob.core.windows.net/CONTAINER"
             )
-        age = env.get(INDEX_MAX_AGE, "").strip() or "24"
-        if not age.isdecimal() or not 1 <= int(age) <= _AGE_LIMIT:
-            problems.append(f"{INDEX_MAX_AGE} is {age!r}: write 1 to {_AGE_LIMIT} hours")
         if problems:
             raise InvalidSettings(problems)
         return cls(
@@ -159,20 +243,46 @@ class Settings:
             part["clientId"],
             arm,
             env.get(CLIENT_ID, "").strip(),
-            timedelta(seconds=int(track)),
+            timedelta(seconds=number[TRACK_SECONDS]),
             source_hosts,
             private_hosts,
             github_hosts,
             credentials,
             RebuildFor(rebuild_for),
-            schedule,
-            timedelta(hours=int(age)),
+            schedules[REFRESH_SCHEDULE],
+            timedelta(hours=number[INDEX_MAX_AGE]),
+            number[BUILD_ATTEMPTS],
+            timedelta(seconds=number[RETRY_SECONDS]),
+            timedelta(seconds=number[RETRY_BUILD_SECONDS]),
+            timedelta(minutes=number[QUEUED_MINUTES]),
+            timedelta(seconds=number[NATIVE_WAIT_SECONDS]),
+            timedelta(seconds=number[LEASE_SECONDS]),
+            number[ARM_WRITES_PER_SECOND],
+            number[ARM_WRITE_BURST],
+            number[ARM_CONCURRENCY],
+            schedules[SWEEP_SCHEDULE],
+            number[SWEEP_READS],
+            schedules[POLL_SCHEDULE],
+            polled,
+            timedelta(minutes=number[POLL_MINUTES]),
+            timedelta(hours=number[MESSAGE_HOURS]),
+            dead_letters,
+            schedules[DEAD_LETTER_SCHEDULE],
         )
 
 
-def refresh_schedule(env: Mapping[str, str]) -> str:
-    """Return when the index is refreshed; the trigger needs it before all settings are read."""
-    return env.get(REFRESH_SCHEDULE, "").strip() or _EVERY_SIX_HOURS
+def schedule(env: Mapping[str, str], name: str) -> str:
+    """Return a timer's schedule; the trigger needs it before all settings are read."""
+    return env.get(name, "").strip() or _SCHEDULES[name]
+
+
+def _whole_number(env: Mapping[str, str], name: str, problems: list[str]) -> int:
+    default, least, most, unit = _WHOLE_NUMBERS[name]
+    text = env.get(name, "").strip() or str(default)
+    if not text.isdecimal() or not least <= int(text) <= most:
+        problems.append(f"{name} is {text!r}: write {least} to {most}{unit}")
+        return default
+    return int(text)
 
 
 def _is_cron(text: str) -> bool:

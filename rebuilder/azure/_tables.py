@@ -89,9 +89,14 @@ class Tables:
 
         Each has its version in the table as `etag`, too.
         """
-        query = f"PartitionKey eq @key{more and ' and ' + more}"
+        return self.query(
+            name, f"PartitionKey eq @key{more and ' and ' + more}", {"key": partition}
+        )
+
+    def query(self, name: str, query: str, parameters: Mapping[str, str]) -> list[Entity]:
+        """Return the entities that a filter lets through; none if the table was never made."""
         try:
-            found = self.table(name).query_entities(query, parameters={"key": partition})
+            found = self.table(name).query_entities(query, parameters=dict(parameters))
             return [{**entity, "etag": str(entity.metadata["etag"])} for entity in found]
         except HttpResponseError as error:
             if no_table(error):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import batched
 from typing import Self
 
@@ -36,7 +36,7 @@ from rebuilder.azure._tables import (
 from rebuilder.core.decisions import Decision, from_record, to_record
 from rebuilder.core.events import Ignored, Push
 from rebuilder.core.rebuilds import Rebuild
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.registries import PushedRegistry, TaskId
 from rebuilder.errors import Conflict
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
 from rebuilder.settings import Settings
@@ -45,6 +45,10 @@ PUSHES = "rebuilderpushes"
 IGNORED = "rebuilderignored"
 DECISIONS = "rebuilderdecisions"
 REBUILDS = "rebuilderrebuilds"
+UNSETTLED = "rebuilderunsettled"
+OUTPUTS = "rebuilderoutputs"
+
+_UNSETTLED = "unsettled"  # the one partition of its table
 
 _LAST = 10**10  # row keys sort upwards; the newest rebuild is to come first
 
@@ -145,24 +149,20 @@ class TableLedger:
         operations = [("upsert", entity, {"mode": UpdateMode.REPLACE}) for entity in entities]
         self._tables.written(DECISIONS, lambda table: table.submit_transaction(operations))
 
-    def pushes(self, registry: RegistryId, repository: str) -> list[PushRecord]:
+    def pushes(self, registry: PushedRegistry, repository: str) -> list[PushRecord]:
         """Return the pushes to a repository; see Ledger."""
         with translated("read pushes"):
             entities = self._tables.partition(PUSHES, key(str(registry), repository))
-        records = [
-            PushRecord(
-                replace(
-                    Push.from_key(str(entity["push"])),
-                    pushed_at=_time(entity["pushed_at"]) if entity["pushed_at"] else None,
-                    event=str(entity["event"]),
-                ),
-                _time(entity["first_at"]),
-                _time(entity["last_at"]),
-                int(entity["deliveries"]),
-            )
-            for entity in entities
-        ]
+        records = [_push(entity) for entity in entities]
         return sorted(records, key=lambda record: record.last_at, reverse=True)
+
+    def pushes_between(self, since: datetime, until: datetime) -> list[PushRecord]:
+        """Return the pushes of a time span; see Ledger."""
+        # In text, so that it is compared as the column is stored.
+        span = {"since": _text(since), "until": _text(until)}
+        with translated("read pushes"):
+            entities = self._tables.query(PUSHES, "first_at ge @since and first_at lt @until", span)
+        return sorted(map(_push, entities), key=lambda record: record.first_at)
 
     def ignored(self, source: str) -> list[IgnoredRecord]:
         """Return the ignored events of a source; see Ledger."""
@@ -219,6 +219,7 @@ class TableLedger:
 
     def claim(self, rebuild: Rebuild) -> bool:
         """Store a new rebuild; see Ledger."""
+        self._note(rebuild)
         with translated(f"claim rebuild {rebuild.id} of {rebuild.task}"):
             try:
                 self._tables.written(
@@ -234,6 +235,7 @@ class TableLedger:
         entity = _rebuild_entity(saved)
         conflict = Conflict(f"rebuild {rebuild.id} of {rebuild.task} was changed by another")
         table = self._tables.table(REBUILDS)
+        self._note(saved)
         with translated(f"save rebuild {rebuild.id} of {rebuild.task}"):
             try:
                 known = table.get_entity(entity["PartitionKey"], entity["RowKey"])
@@ -247,6 +249,8 @@ class TableLedger:
                 )
             except (ResourceModifiedError, ResourceNotFoundError) as error:
                 raise conflict from error
+        if not saved.unsettled:
+            self._settle(saved)
         return saved
 
     def rebuild(self, task: TaskId, sequence: int) -> Rebuild | None:
@@ -264,6 +268,62 @@ class TableLedger:
             entities = self._tables.partition(REBUILDS, key(str(task)))
         return [rebuild_from_text(joined(entity)) for entity in entities]
 
+    def unsettled(self) -> list[Rebuild]:
+        """Return what something is still to happen to; see Ledger."""
+        with translated("read unsettled rebuilds"):
+            noted = self._tables.partition(UNSETTLED, _UNSETTLED)
+
+        def read(entity: Entity) -> Rebuild | None:
+            task, sequence = TaskId.parse(str(entity["task"])), int(entity["sequence"])
+            found = self.rebuild(task, sequence)
+            if found is not None and not found.unsettled:
+                # Whoever settled it came no further.
+                self._settle(found)
+                return None
+            # A note without its rebuild may belong to a claim that is being made.
+            return found
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            rebuilds = [found for found in pool.map(read, noted) if found is not None]
+        return sorted(rebuilds, key=lambda rebuild: (rebuild.task, rebuild.sequence))
+
+    def producer(self, image: str) -> Rebuild | None:
+        """Return the newest rebuild that pushed an image; see Ledger."""
+        with translated(f"read who pushed {image}"):
+            noted = self._tables.partition(OUTPUTS, key(image.lower()))
+        found = [
+            self.rebuild(TaskId.parse(str(entity["task"])), int(entity["sequence"]))
+            for entity in noted
+        ]
+        # The note is written first: what it says counts once the record says it too.
+        pushed = [
+            rebuild
+            for rebuild in found
+            if rebuild is not None
+            and image.lower() in (output.lower() for output in rebuild.output_images)
+        ]
+        return max(pushed, key=lambda r: r.finished_at or r.claimed_at, default=None)
+
+    def _note(self, rebuild: Rebuild) -> None:
+        """Keep what is looked up of a rebuild otherwise than by its task, before the rebuild."""
+        about = {"task": str(rebuild.task), "sequence": rebuild.sequence}
+        row = key(str(rebuild.task), str(rebuild.sequence))
+        with translated(f"note rebuild {rebuild.id} of {rebuild.task}"):
+            if rebuild.unsettled:
+                entity = {"PartitionKey": _UNSETTLED, "RowKey": row, **about}
+                self._tables.written(UNSETTLED, lambda table: table.upsert_entity(entity))
+            for image in rebuild.output_images:
+                output = {"PartitionKey": key(image.lower()), "RowKey": row, **about}
+                self._put_output(output)
+
+    def _put_output(self, entity: Entity) -> None:
+        self._tables.written(OUTPUTS, lambda table: table.upsert_entity(entity))
+
+    def _settle(self, rebuild: Rebuild) -> None:
+        row = key(str(rebuild.task), str(rebuild.sequence))
+        with translated(f"settle rebuild {rebuild.id} of {rebuild.task}"):
+            self._tables.table(UNSETTLED).delete_entity(_UNSETTLED, row)
+
 
 def _rebuild_entity(rebuild: Rebuild) -> Entity:
     return {
@@ -276,9 +336,26 @@ def _rebuild_entity(rebuild: Rebuild) -> Entity:
     }
 
 
+def _push(entity: Entity) -> PushRecord:
+    return PushRecord(
+        replace(
+            Push.from_key(str(entity["push"])),
+            pushed_at=_time(entity["pushed_at"]) if entity["pushed_at"] else None,
+            event=str(entity["event"]),
+        ),
+        _time(entity["first_at"]),
+        _time(entity["last_at"]),
+        int(entity["deliveries"]),
+    )
+
+
 def _row(sequence: int) -> str:
     return f"{_LAST - sequence:011}"
 
 
 def _time(value: object) -> datetime:
     return datetime.fromisoformat(str(value))
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat()

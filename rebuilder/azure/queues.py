@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-from azure.storage.queue import QueueServiceClient, TextBase64EncodePolicy
+from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64EncodePolicy
 
 from rebuilder.azure._errors import translated
 from rebuilder.azure._storage import connection_string, endpoint
 from rebuilder.azure.identity import credential
+from rebuilder.ports import PoisonMessage
 from rebuilder.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _FOREVER = -1
 _AT_ONCE = 8
+_POISON = "-poison"
+_SOME = 32
+_HIDDEN_SECONDS = 300
 
 
 class StorageQueues:
@@ -51,6 +59,38 @@ class StorageQueues:
         if bodies:
             self._send(queue, bodies, 0)
 
+    def poisoned(self, queue: str) -> list[PoisonMessage]:
+        """Return some of the messages that the host gave up; see WorkQueue."""
+        client = self._poison(queue)
+        with translated(f"read queue {queue}{_POISON}"):
+            try:
+                found = list(
+                    client.receive_messages(max_messages=_SOME, visibility_timeout=_HIDDEN_SECONDS)
+                )
+            except ResourceNotFoundError:
+                return []
+        return [
+            PoisonMessage(
+                queue,
+                _text(message.content),
+                message.inserted_on or datetime.now(UTC),
+                (str(message.id), str(message.pop_receipt)),
+            )
+            for message in found
+        ]
+
+    def forget(self, message: PoisonMessage) -> None:
+        """Delete a message from its poison queue; see WorkQueue."""
+        client = self._poison(message.queue)
+        with translated(f"forget a message of {client.queue_name}"):
+            try:
+                client.delete_message(*message.handle)
+            except ResourceNotFoundError:
+                log.info("queue %s: message %s is gone", client.queue_name, message.handle[0])
+
+    def _poison(self, queue: str) -> QueueClient:
+        return self._service.get_queue_client(f"{queue}{_POISON}")
+
     def _send(self, queue: str, bodies: Sequence[str], seconds: int) -> None:
         # Base64 is what the Functions host expects by default.
         policy = TextBase64EncodePolicy()
@@ -71,3 +111,11 @@ class StorageQueues:
                 # The service takes one message per request.
                 with ThreadPoolExecutor(_AT_ONCE) as pool:
                     list(pool.map(send, others))
+
+
+def _text(content: object) -> str:
+    """Return a message's text: what is not Base64 was put there by somebody else, as it is."""
+    try:
+        return base64.b64decode(str(content), validate=True).decode()
+    except ValueError:
+        return str(content)

@@ -288,6 +288,11 @@ def _run(found: models.Run) -> Run:
         for image in properties.output_images or []
     )
     platform = properties.platform.os if properties.platform else ""
+    update = properties.image_update_trigger
+    moved = tuple(
+        f"{image.registry}/{image.repository}:{image.tag}@{image.digest}"
+        for image in (update.images if update else None) or []
+    )
     return Run(
         str(properties.run_id or found.name),
         properties.task,
@@ -300,6 +305,7 @@ def _run(found: models.Run) -> Run:
         outputs,
         properties.update_trigger_token,
         properties.run_error_message,
+        moved,
     )
 
 

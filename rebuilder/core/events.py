@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Self
 
 from rebuilder.core.references import digest_problem, path_problem, tag_problem
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.registries import ForeignRegistry, PushedRegistry, RegistryId
 from rebuilder.errors import InvalidResourceId
 
 _PREFIX = "microsoft.containerregistry."
@@ -28,10 +28,10 @@ _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}.*")
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A tag was pushed to a base registry.
+    """A tag was pushed to a base registry, or was found to have moved.
 
     Attributes:
-        registry: The registry, known by its resource id.
+        registry: The registry, known by its resource id; a foreign one by its host.
         repository: The repository inside the registry.
         tag: The tag.
         digest: The digest of the manifest that the tag names now.
@@ -39,7 +39,7 @@ class Push:
         event: The event's id, for the log; never used to tell events apart.
     """
 
-    registry: RegistryId
+    registry: PushedRegistry
     repository: str
     tag: str
     digest: str
@@ -55,7 +55,10 @@ class Push:
     def from_key(cls, key: str) -> Self:
         """The push of a key; its time and event are not part of it."""
         registry, repository, tag, digest = key.split("|")
-        return cls(RegistryId.parse(registry), repository, tag, digest, None, "")
+        known: PushedRegistry = (
+            RegistryId.parse(registry) if "/" in registry else ForeignRegistry.parse(registry)
+        )
+        return cls(known, repository, tag, digest, None, "")
 
 
 @dataclass(frozen=True, slots=True)

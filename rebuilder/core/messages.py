@@ -46,14 +46,25 @@ class PlanRebuilds:
 
 @dataclass(frozen=True, slots=True)
 class StartBuild:
-    """A task to rebuild because of a push."""
+    """A task to rebuild because of a push.
+
+    Attributes:
+        push: The push.
+        task: The task.
+        turn: When it is this task's turn at ARM; None if it has not asked for one.
+        anew: Whether it is to be tried although it was given up: somebody asked for it.
+    """
 
     push: Push
     task: TaskId
+    turn: datetime | None = None
+    anew: bool = False
 
     def encode(self) -> str:
         """Write the message as text."""
-        return _encode({**_push(self.push), "task": str(self.task)})
+        turn = self.turn.isoformat() if self.turn else None
+        values = {**_push(self.push), "task": str(self.task), "turn": turn, "anew": self.anew}
+        return _encode(values)
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -62,7 +73,16 @@ class StartBuild:
         Raises:
             InvalidMessage: It is not one.
         """
-        return _decode(body, lambda v: cls(_read_push(v), TaskId.parse(v["task"])))
+        return _decode(
+            body,
+            lambda v: cls(
+                _read_push(v),
+                TaskId.parse(v["task"]),
+                # Messages of the version before had neither.
+                datetime.fromisoformat(v["turn"]) if v.get("turn") else None,
+                bool(v.get("anew")),
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +161,25 @@ class Refresh:
                 int(v["looks"]) if v["looks"] is not None else None,
             ),
         )
+
+
+def tried_since(body: str) -> tuple[int, datetime | None]:
+    """Return how often a message was put back since a service failed, and since when."""
+    try:
+        values = json.loads(body)
+        since = values.get("since")
+        return int(values.get("tries", 0)), datetime.fromisoformat(since) if since else None
+    except (ValueError, TypeError, AttributeError):
+        return 0, None
+
+
+def put_back(body: str, now: datetime) -> str:
+    """Return a message as it is put back because a service failed: it counts that."""
+    tries, since = tried_since(body)
+    return json.dumps(
+        {**json.loads(body), "tries": tries + 1, "since": (since or now).isoformat()},
+        separators=(",", ":"),
+    )
 
 
 def _encode(values: Mapping[str, object]) -> str:

@@ -1,4 +1,7 @@
-"""A rebuild: a task to be built on certain digests, claimed once, from claim to outcome."""
+"""A rebuild: a task to be built on certain digests, from claim to outcome.
+
+Each attempt is a record of its own, so that every run has its own token and its own history.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,54 @@ from rebuilder.core.registries import TaskId
 
 
 class State(StrEnum):
-    """How far a rebuild has come."""
+    """How far a rebuild has come; docs/architecture.md draws it."""
 
+    HELD = "held"  # it waits until it is due; `outcome` tells for what
     CLAIMED = "claimed"  # somebody holds the lease and is about to schedule a run
     SCHEDULED = "scheduled"  # ARM has given a run id
+    RUNNING = "running"  # an agent works on the run
     SUCCEEDED = "succeeded"
-    FAILED = "failed"  # the run ended otherwise, or ARM refused to schedule one
+    FAILED = "failed"  # this attempt did not succeed; the next one is due, if `due` says so
+    GIVEN_UP = "given up"  # no more attempts on these digests: the circuit is open
+    SKIPPED = "skipped"  # there was no more reason to build before a run was scheduled
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen."""
-        return self in (State.SUCCEEDED, State.FAILED)
+        """Whether nothing more will happen to this record's run."""
+        return self in (State.SUCCEEDED, State.FAILED, State.GIVEN_UP, State.SKIPPED)
+
+
+class Failure(StrEnum):
+    """Why a rebuild did not succeed, as far as it tells what to do next."""
+
+    INFRASTRUCTURE = "infrastructure"  # ACR's own: Error, Timeout, no agent
+    BUILD = "build"  # the build itself: Failed
+    CANCELED = "canceled"  # somebody did not want it: not tried again
+    REFUSED = "refused"  # Azure said no: not tried again, the outcome names the fix
+
+
+class Native(StrEnum):
+    """What came of waiting for ACR's own base image trigger."""
+
+    ADOPTED = "adopted"  # its run came, and is this rebuild's run
+    MISSED = "missed"  # it did not come in time
+
+
+class Check(StrEnum):
+    """What the image that a run pushed is found to stand on."""
+
+    NEW = "new"  # the new base
+    STALE = "stale"  # rebuilt, but still on another base; `check_reason` tells the likely cause
+    UNKNOWN = "unknown"  # it could not be told; `check_reason` tells why
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """One rebuild of one task.
+    """One attempt to rebuild one task.
 
     Attributes:
         task: The task.
-        sequence: Counts the rebuilds of the task from 1.
+        sequence: Counts the attempts of the task from 1.
         key: What it is to be built on; see `rebuild_key`.
         bases: The same for a person: references with digests.
         push: The key of the push that caused it.
@@ -44,10 +75,19 @@ class Rebuild:
         version: Counts the changes of the record; a change names the version it was made from.
         run_id: ARM's id of the run.
         finished_at: When it was over.
-        outcome: The run's last status, or why there was no run.
+        outcome: The run's last status, or why there was no run, or what it is held for.
         output_images: What the run pushed, with digests.
         dependencies: What the task is recorded to be built on after the run, with digests.
         advice: What to do about a failure, if it is known.
+        attempt: Which attempt on these digests, from 1.
+        due: When something is to happen next: held, the build; followed, the next look; failed,
+            the next attempt. None if nothing is.
+        failure: Why it did not succeed.
+        native: What came of waiting for the native trigger; None if it was not waited for.
+        check: What the pushed image stands on; None if it was not looked at.
+        check_reason: The evidence or the likely cause, for a person.
+        chain: The tasks whose rebuilds led to the push that caused this one, oldest first: a task
+            that is in its own chain is in a circle.
     """
 
     task: TaskId
@@ -66,6 +106,13 @@ class Rebuild:
     output_images: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
     advice: str | None = None
+    attempt: int = 1
+    due: datetime | None = None
+    failure: Failure | None = None
+    native: Native | None = None
+    check: Check | None = None
+    check_reason: str | None = None
+    chain: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -76,6 +123,11 @@ class Rebuild:
     def token(self) -> str:
         """The update trigger token of its run: ARM wants it in Base64."""
         return base64.b64encode(self.id.encode()).decode()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is still to happen: a run, a look at one, or another attempt."""
+        return not self.state.over or (self.state is State.FAILED and self.due is not None)
 
 
 def rebuild_key(task: TaskId, bases: Iterable[Base]) -> str:

@@ -31,6 +31,9 @@ _ID_FORM = (
     "/providers/Microsoft.ContainerRegistry/registries/NAME"
 )
 
+# As in references: without a dot or a port it would be a part of the path.
+_HOST = re.compile(r"(?=.*[.:])[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
+
 
 def canonical_host(host: str) -> str:
     """The one name under which a registry host is compared.
@@ -95,6 +98,31 @@ class RegistryId:
             f"/subscriptions/{self.subscription}/resourcegroups/{self.resource_group}"
             f"/providers/microsoft.containerregistry/registries/{self.name}"
         )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ForeignRegistry:
+    """A registry that is none of Azure's, known by its host as references name it."""
+
+    host: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a registry's host.
+
+        Raises:
+            InvalidResourceId: It is none that an image reference could name.
+        """
+        if not _HOST.fullmatch(text):
+            raise InvalidResourceId(f"{text!r} is neither a registry's resource id nor a host")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.host
+
+
+type PushedRegistry = RegistryId | ForeignRegistry
+"""Where a push may come from."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -207,6 +207,7 @@ class Run:
         output_images: What it pushed, with digests.
         token: The update trigger token that it carries.
         error: Why it failed, in ACR's words.
+        moved: The base images whose change started it, with tag and digest; see IMAGE_UPDATE.
     """
 
     run_id: str
@@ -220,3 +221,4 @@ class Run:
     output_images: tuple[str, ...]
     token: str | None
     error: str | None
+    moved: tuple[str, ...] = ()

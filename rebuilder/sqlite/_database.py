@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rebuilder.errors import PermanentError, TransientError
 
-VERSION = 1
+VERSION = 2
 _BUSY_SECONDS = 30
 
 _SCHEMA = """
@@ -29,6 +29,20 @@ CREATE TABLE IF NOT EXISTS decisions (
 CREATE TABLE IF NOT EXISTS rebuilds (
     task TEXT NOT NULL, sequence INTEGER NOT NULL, version INTEGER NOT NULL, record TEXT NOT NULL,
     PRIMARY KEY (task, sequence));
+CREATE TABLE IF NOT EXISTS unsettled (
+    task TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (task, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outputs (
+    image TEXT NOT NULL, task TEXT NOT NULL, sequence INTEGER NOT NULL, finished_at TEXT NOT NULL,
+    PRIMARY KEY (image, task, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bookmarks (
+    name TEXT PRIMARY KEY, place TEXT NOT NULL, owner TEXT NOT NULL, lease_until TEXT,
+    version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS failures (
+    queue TEXT NOT NULL, body TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY (queue, body));
+CREATE TABLE IF NOT EXISTS dead_letters (
+    id TEXT PRIMARY KEY, origin TEXT NOT NULL, source TEXT NOT NULL, body TEXT NOT NULL,
+    reason TEXT NOT NULL, at TEXT NOT NULL, replayed_at TEXT);
 CREATE TABLE IF NOT EXISTS messages (
     id TEXT PRIMARY KEY, queue TEXT NOT NULL, body TEXT NOT NULL, receipt TEXT NOT NULL,
     dequeue_count INTEGER NOT NULL, inserted_at REAL NOT NULL, visible_at REAL NOT NULL);
@@ -42,6 +56,12 @@ CREATE TABLE IF NOT EXISTS dependents (
 CREATE INDEX IF NOT EXISTS dependents_by_task ON dependents (task);
 CREATE TABLE IF NOT EXISTS refreshes (
     registry TEXT PRIMARY KEY, refreshed_at TEXT, started TEXT, after TEXT);
+"""
+
+# Version 1 did not keep apart what something is still to happen to.
+_UNSETTLED_OF_VERSION_1 = """
+INSERT OR IGNORE INTO unsettled SELECT task, sequence FROM rebuilds
+    WHERE json_extract(record, '$.state') IN ('claimed', 'scheduled');
 """
 
 
@@ -107,4 +127,6 @@ class Database:
                     f" {VERSION}: use the newer code, or another file"
                 )
             connection.executescript(_SCHEMA)
+            if version == 1:
+                connection.executescript(_UNSETTLED_OF_VERSION_1)
             connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import batched
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rebuilder._records import rebuild_from_text, rebuild_to_text
 from rebuilder.core.decisions import Decision, from_record, to_record
 from rebuilder.core.events import Ignored, Push
 from rebuilder.core.rebuilds import Rebuild
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.registries import PushedRegistry, TaskId
 from rebuilder.errors import Conflict
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
 from rebuilder.sqlite._database import Database
@@ -70,7 +71,7 @@ class SqliteLedger:
                 rows,
             )
 
-    def pushes(self, registry: RegistryId, repository: str) -> list[PushRecord]:
+    def pushes(self, registry: PushedRegistry, repository: str) -> list[PushRecord]:
         """Return the pushes to a repository; see Ledger."""
         with self._database.transaction() as db:
             rows = db.execute(
@@ -78,19 +79,17 @@ class SqliteLedger:
                 " WHERE repository = ? ORDER BY last_at DESC, rowid DESC",
                 (f"{registry}|{repository}",),
             ).fetchall()
-        return [
-            PushRecord(
-                replace(
-                    Push.from_key(key),
-                    pushed_at=datetime.fromisoformat(pushed_at) if pushed_at else None,
-                    event=event,
-                ),
-                datetime.fromisoformat(first_at),
-                datetime.fromisoformat(last_at),
-                deliveries,
-            )
-            for key, pushed_at, event, first_at, last_at, deliveries in rows
-        ]
+        return [_push(row) for row in rows]
+
+    def pushes_between(self, since: datetime, until: datetime) -> list[PushRecord]:
+        """Return the pushes of a time span; see Ledger."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT push, pushed_at, event, first_at, last_at, deliveries FROM pushes"
+                " WHERE first_at >= ? AND first_at < ? ORDER BY first_at, rowid",
+                (since.astimezone(UTC).isoformat(), until.astimezone(UTC).isoformat()),
+            ).fetchall()
+        return [_push(row) for row in rows]
 
     def ignored(self, source: str) -> list[IgnoredRecord]:
         """Return the ignored events of a source; see Ledger."""
@@ -158,6 +157,8 @@ class SqliteLedger:
                 "INSERT OR IGNORE INTO rebuilds VALUES (?, ?, ?, ?)",
                 (str(rebuild.task), rebuild.sequence, rebuild.version, rebuild_to_text(rebuild)),
             ).rowcount
+            if stored:
+                _note(db, rebuild)
         return stored == 1
 
     def save(self, rebuild: Rebuild) -> Rebuild:
@@ -175,6 +176,8 @@ class SqliteLedger:
                     rebuild.version,
                 ),
             ).rowcount
+            if changed:
+                _note(db, saved)
         if not changed:
             raise Conflict(f"rebuild {rebuild.id} of {rebuild.task} was changed by another")
         return saved
@@ -195,3 +198,50 @@ class SqliteLedger:
                 "SELECT record FROM rebuilds WHERE task = ? ORDER BY sequence DESC", (str(task),)
             ).fetchall()
         return [rebuild_from_text(record) for (record,) in rows]
+
+    def unsettled(self) -> list[Rebuild]:
+        """Return what something is still to happen to; see Ledger."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT record FROM unsettled JOIN rebuilds USING (task, sequence)"
+                " ORDER BY task, sequence"
+            ).fetchall()
+        return [rebuild_from_text(record) for (record,) in rows]
+
+    def producer(self, image: str) -> Rebuild | None:
+        """Return the newest rebuild that pushed an image; see Ledger."""
+        with self._database.transaction() as db:
+            row = db.execute(
+                "SELECT record FROM outputs JOIN rebuilds USING (task, sequence)"
+                " WHERE image = ? ORDER BY finished_at DESC LIMIT 1",
+                (image.lower(),),
+            ).fetchone()
+        return rebuild_from_text(row[0]) if row else None
+
+
+def _push(row: tuple[str, str | None, str, str, str, int]) -> PushRecord:
+    key, pushed_at, event, first_at, last_at, deliveries = row
+    return PushRecord(
+        replace(
+            Push.from_key(key),
+            pushed_at=datetime.fromisoformat(pushed_at) if pushed_at else None,
+            event=event,
+        ),
+        datetime.fromisoformat(first_at),
+        datetime.fromisoformat(last_at),
+        deliveries,
+    )
+
+
+def _note(db: sqlite3.Connection, rebuild: Rebuild) -> None:
+    """Keep what is looked up of a rebuild otherwise than by its task."""
+    row = (str(rebuild.task), rebuild.sequence)
+    if rebuild.unsettled:
+        db.execute("INSERT OR IGNORE INTO unsettled VALUES (?, ?)", row)
+    else:
+        db.execute("DELETE FROM unsettled WHERE task = ? AND sequence = ?", row)
+    finished = (rebuild.finished_at or rebuild.claimed_at).astimezone(UTC).isoformat()
+    db.executemany(
+        "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)",
+        [(image.lower(), *row, finished) for image in rebuild.output_images],
+    )

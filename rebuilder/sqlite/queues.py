@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rebuilder.ports import PoisonMessage
 from rebuilder.sqlite._database import Database
 
+POISON = "-poison"
+"""What the Functions host appends to a queue's name for what it gives up."""
+
 _FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+_SOME = 32
+_HIDDEN = timedelta(minutes=5)
 
 
 def _now() -> datetime:
@@ -136,6 +143,21 @@ class SqliteQueues:
             ).rowcount
         if not changed:
             raise MessageGone(message_id)
+
+    def poisoned(self, queue: str) -> list[PoisonMessage]:
+        """Return some of the messages that the host gave up; see WorkQueue."""
+        received = self.receive(f"{queue}{POISON}", _SOME, _HIDDEN)
+        return [
+            PoisonMessage(
+                queue, message.body, message.inserted_at, (message.id, message.pop_receipt)
+            )
+            for message in received
+        ]
+
+    def forget(self, message: PoisonMessage) -> None:
+        """Delete a message from its poison queue; see WorkQueue."""
+        with suppress(MessageGone):
+            self.delete(f"{message.queue}{POISON}", *message.handle)
 
     def close(self) -> None:
         """Nothing is held open between calls."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rebuilder.core.registries import RegistryId, canonical_host
+from rebuilder.core.registries import ForeignRegistry, PushedRegistry, RegistryId, canonical_host
 from rebuilder.ports import (
     Access,
+    Bookmarks,
     BuildSources,
     Clock,
+    DeadEventStore,
+    DeadLetters,
     DependencyIndex,
+    ForeignRegistries,
     Images,
     Ledger,
     Tasks,
@@ -30,6 +34,10 @@ class Context:
     access: Access
     sources: BuildSources
     index: DependencyIndex
+    bookmarks: Bookmarks
+    dead_letters: DeadLetters
+    foreign: ForeignRegistries
+    dead_events: DeadEventStore
     now: Clock
     _hosts: dict[RegistryId, str] = field(default_factory=dict)
 
@@ -43,10 +51,14 @@ class Context:
             self.access,
             self.sources,
             self.index,
+            self.bookmarks,
+            self.dead_letters,
+            self.foreign,
+            self.dead_events,
         ):
             adapter.close()
 
-    def host(self, registry: RegistryId) -> str:
+    def host(self, registry: PushedRegistry) -> str:
         """Return the registry's login server as references are compared; asks ARM once.
 
         A registry keeps its login server for life, so it is remembered.
@@ -54,6 +66,8 @@ class Context:
         Raises:
             TransientError, Denied, NotFound: ARM did not say.
         """
+        if isinstance(registry, ForeignRegistry):
+            return registry.host
         if registry not in self._hosts:
             self._hosts[registry] = canonical_host(self.tasks.registry(registry).login_server)
         return self._hosts[registry]

@@ -13,8 +13,10 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task, TriggerType
 from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
-from rebuilder.ports import SourceFile, TaskPage
+from rebuilder.ports import DeadEvents, PoisonMessage, Seen, SourceFile, TaskPage
 from rebuilder.settings import Settings
+from rebuilder.sqlite.bookmarks import SqliteBookmarks
+from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.usecases.context import Context
@@ -243,6 +245,7 @@ class FakeQueue:
     """What was sent."""
 
     sent: list[tuple[str, str, timedelta]] = field(default_factory=list)
+    poison: list[PoisonMessage] = field(default_factory=list)
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue."""
@@ -252,11 +255,56 @@ class FakeQueue:
         """Put many messages into a queue."""
         self.sent += [(queue, body, timedelta()) for body in bodies]
 
+    def poisoned(self, queue: str) -> list[PoisonMessage]:
+        """Return what the host gave up."""
+        return [message for message in self.poison if message.queue == queue]
+
+    def forget(self, message: PoisonMessage) -> None:
+        """Delete a message that the host gave up."""
+        self.poison.remove(message)
+
     def take(self, queue: str) -> list[tuple[str, timedelta]]:
         """Take every message out of a queue."""
         taken = [(body, delay) for name, body, delay in self.sent if name == queue]
         self.sent = [message for message in self.sent if message[0] != queue]
         return taken
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class FakeForeign:
+    """What tags of foreign registries name; a failure is raised instead of the next answer."""
+
+    seen: dict[str, Seen] = field(default_factory=dict)
+    failures: list[RebuilderError] = field(default_factory=list)
+    asked: list[tuple[str, Seen | None]] = field(default_factory=list)
+
+    def look(self, reference: ImageReference, known: Seen | None) -> Seen:
+        """Return what a tag names."""
+        self.asked.append((str(reference), known))
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.seen.get(str(reference), Seen(None))
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class FakeDeadEvents:
+    """Blobs by name."""
+
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self) -> list[DeadEvents]:
+        """Return the blobs."""
+        return [DeadEvents(name, content) for name, content in self.blobs.items()]
+
+    def forget(self, name: str) -> None:
+        """Delete a blob."""
+        self.blobs.pop(name, None)
 
     def close(self) -> None:
         """Do nothing."""
@@ -275,6 +323,8 @@ class World:
         self.access = FakeAccess()
         self.sources = FakeSources()
         self.index = SqliteIndex(folder / "ledger.db")
+        self.foreign = FakeForeign()
+        self.dead_events = FakeDeadEvents()
         self.context = Context(
             self.settings,
             self.ledger,
@@ -284,5 +334,9 @@ class World:
             self.access,
             self.sources,
             self.index,
+            SqliteBookmarks(folder / "ledger.db"),
+            SqliteDeadLetters(folder / "ledger.db"),
+            self.foreign,
+            self.dead_events,
             self.time,
         )

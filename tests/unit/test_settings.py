@@ -10,7 +10,7 @@ from rebuilder import settings
 from rebuilder.core.decisions import RebuildFor
 from rebuilder.core.registries import RegistryId
 from rebuilder.errors import InvalidSettings
-from rebuilder.settings import Settings, SourceCredential, refresh_schedule
+from rebuilder.settings import REFRESH_SCHEDULE, Settings, SourceCredential, schedule
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY = (
@@ -46,7 +46,7 @@ def test_the_index_and_what_counts_can_be_set() -> None:
     read = Settings.from_env({**GOOD, **chosen})
 
     assert read.rebuild_for is RebuildFor.RUNTIME
-    assert read.refresh_schedule == refresh_schedule(chosen) == "30 */2 * * MON-FRI"
+    assert read.refresh_schedule == schedule(chosen, REFRESH_SCHEDULE) == "30 */2 * * MON-FRI"
     assert read.index_max_age == timedelta(days=2)
 
 
@@ -67,6 +67,12 @@ def test_the_index_and_what_counts_can_be_set() -> None:
         ({"REBUILDER_REFRESH_SCHEDULE": "0 0 * * * ; rm"}, "write six fields"),
         ({"REBUILDER_INDEX_MAX_AGE_HOURS": "0"}, "1 to 8760"),
         ({"REBUILDER_INDEX_MAX_AGE_HOURS": "a day"}, "1 to 8760"),
+        ({"REBUILDER_BUILD_ATTEMPTS": "0"}, "REBUILDER_BUILD_ATTEMPTS is '0': write 1 to 10"),
+        ({"REBUILDER_LEASE_SECONDS": "5"}, "75 to 3600 seconds"),
+        ({"REBUILDER_SWEEP_SCHEDULE": "now"}, "REBUILDER_SWEEP_SCHEDULE is 'now'"),
+        ({"REBUILDER_POLL_HOSTS": "ghcr.io/x"}, "REBUILDER_POLL_HOSTS: 'ghcr.io/x'"),
+        ({"REBUILDER_DEAD_LETTERS": "http://a/b"}, "REBUILDER_DEAD_LETTERS: write https"),
+        ({"REBUILDER_DEAD_LETTERS": "https://a.b/c?sig=s3cr3t"}, "REBUILDER_DEAD_LETTERS: write"),
         ({"REBUILDER_SOURCE_HOSTS": "https://github.com"}, "write HOST, HOST:PORT or"),
         ({"REBUILDER_SOURCE_PRIVATE_HOSTS": "a*.b"}, "REBUILDER_SOURCE_PRIVATE_HOSTS: 'a"),
         ({"REBUILDER_GITHUB_HOSTS": "a/b"}, "REBUILDER_GITHUB_HOSTS: 'a/b'"),
@@ -154,6 +160,29 @@ def test_where_build_contexts_are_read_from() -> None:
     )
     assert "dev.azure.com" in Settings.from_env(GOOD).source_hosts
     assert Settings.from_env(GOOD).source_credentials == ()
+
+
+def test_what_is_asked_of_failures_and_timers_can_be_set() -> None:
+    """Each number and schedule has its setting; `*` polls any foreign registry."""
+    chosen = {
+        "REBUILDER_BUILD_ATTEMPTS": "5",
+        "REBUILDER_RETRY_SECONDS": "7",
+        "REBUILDER_NATIVE_WAIT_SECONDS": "0",
+        "REBUILDER_POLL_HOSTS": "*",
+        "REBUILDER_DEAD_LETTERS": "https://st.blob.core.windows.net/deadletter/",
+        "REBUILDER_DEAD_LETTER_SCHEDULE": "0 0 * * * *",
+    }
+    read = Settings.from_env({**GOOD, **chosen})
+
+    assert (read.build_attempts, read.retry_wait) == (5, timedelta(seconds=7))
+    assert read.native_wait == timedelta()
+    assert read.poll_hosts == ("*",)
+    assert read.dead_letters == "https://st.blob.core.windows.net/deadletter"
+    assert read.dead_letter_schedule == "0 0 * * * *"
+    # What nobody sets has the default of the class.
+    assert Settings.from_env(GOOD) == Settings(
+        read.base_registries, read.task_registries, read.storage
+    )
 
 
 def test_the_sample_holds_exactly_the_settings() -> None:

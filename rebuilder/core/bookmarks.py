@@ -1,0 +1,42 @@
+"""A named place in long work, with a lease: whose turn it is and where to go on.
+
+Sweeps, polls and the shared pace of requests keep theirs here. A change names the version that it
+was made from, so of any number of instances one goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """A place.
+
+    Attributes:
+        name: Which work.
+        place: Where it goes on, in the work's own words; "" for the beginning.
+        owner: Who holds the lease; "" if nobody does.
+        lease_until: Until when; None if nobody holds it.
+        version: Counts the changes; 0 for one that was never saved.
+    """
+
+    name: str
+    place: str = ""
+    owner: str = ""
+    lease_until: datetime | None = None
+    version: int = 0
+
+    def free(self, now: datetime) -> bool:
+        """Tell whether the lease can be taken."""
+        return self.lease_until is None or self.lease_until <= now
+
+    def taken(self, owner: str, until: datetime) -> Self:
+        """Return it with the lease taken, yet to be saved."""
+        return replace(self, owner=owner, lease_until=until)
+
+    def given_back(self, place: str) -> Self:
+        """Return it without a lease and at another place, yet to be saved."""
+        return replace(self, place=place, owner="", lease_until=None)

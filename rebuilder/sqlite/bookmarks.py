@@ -1,0 +1,58 @@
+"""Bookmarks in a SQLite file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from rebuilder.core.bookmarks import Bookmark
+from rebuilder.errors import Conflict
+from rebuilder.sqlite._database import Database
+
+
+class SqliteBookmarks:
+    """A Bookmarks; see rebuilder.ports.
+
+    Args:
+        path: The file; made on first use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
+    def read(self, name: str) -> Bookmark:
+        """Return a bookmark; see Bookmarks."""
+        with self._database.transaction() as db:
+            row = db.execute(
+                "SELECT place, owner, lease_until, version FROM bookmarks WHERE name = ?", (name,)
+            ).fetchone()
+        if row is None:
+            return Bookmark(name)
+        place, owner, until, version = row
+        return Bookmark(name, place, owner, until and datetime.fromisoformat(until), version)
+
+    def save(self, bookmark: Bookmark) -> Bookmark:
+        """Store a change of a bookmark; see Bookmarks."""
+        saved = replace(bookmark, version=bookmark.version + 1)
+        until = saved.lease_until.isoformat() if saved.lease_until else None
+        values = (saved.place, saved.owner, until, saved.version, saved.name)
+        with self._database.transaction() as db:
+            if bookmark.version:
+                changed = db.execute(
+                    "UPDATE bookmarks SET place = ?, owner = ?, lease_until = ?, version = ?"
+                    " WHERE name = ? AND version = ?",
+                    (*values, bookmark.version),
+                ).rowcount
+            else:
+                changed = db.execute(
+                    "INSERT OR IGNORE INTO bookmarks (place, owner, lease_until, version, name)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    values,
+                ).rowcount
+        if not changed:
+            raise Conflict(f"bookmark {bookmark.name} was changed by another")
+        return saved

@@ -1,0 +1,80 @@
+"""Dead letters in a SQLite file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.sqlite._database import Database
+
+
+class SqliteDeadLetters:
+    """A DeadLetters; see rebuilder.ports.
+
+    Args:
+        path: The file; made on first use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
+    def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
+        """Remember why a message could not be worked off; see DeadLetters."""
+        with self._database.transaction() as db:
+            row = (queue, body, reason, at.isoformat())
+            db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", row)
+
+    def failure(self, queue: str, body: str) -> str | None:
+        """Return the last reason; see DeadLetters."""
+        with self._database.transaction() as db:
+            row = db.execute(
+                "SELECT reason FROM failures WHERE queue = ? AND body = ?", (queue, body)
+            ).fetchone()
+        return str(row[0]) if row else None
+
+    def record(self, letter: DeadLetter) -> None:
+        """Keep a dead letter; see DeadLetters."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (id)"
+                " DO UPDATE SET reason = excluded.reason, at = excluded.at, replayed_at = NULL"
+                " WHERE replayed_at IS NOT NULL AND replayed_at < excluded.at",
+                (
+                    letter.id,
+                    letter.origin.value,
+                    letter.source,
+                    letter.body,
+                    letter.reason,
+                    letter.at.isoformat(),
+                ),
+            )
+
+    def all(self) -> list[DeadLetter]:
+        """Return every dead letter; see DeadLetters."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT origin, source, body, reason, at, replayed_at FROM dead_letters"
+                " ORDER BY at, rowid"
+            ).fetchall()
+        return [
+            DeadLetter(
+                Origin(origin),
+                source,
+                body,
+                reason,
+                datetime.fromisoformat(at),
+                datetime.fromisoformat(replayed_at) if replayed_at else None,
+            )
+            for origin, source, body, reason, at, replayed_at in rows
+        ]
+
+    def mark_replayed(self, letter_id: str, at: datetime) -> None:
+        """Remember that a dead letter was replayed; see DeadLetters."""
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE dead_letters SET replayed_at = ? WHERE id = ?", (at.isoformat(), letter_id)
+            )
