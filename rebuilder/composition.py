@@ -42,19 +42,21 @@ def _compose(settings: Settings) -> Context:
     from rebuilder.azure.access import ArmAccess  # noqa: PLC0415
     from rebuilder.azure.identity import credential, registry_tokens  # noqa: PLC0415
     from rebuilder.azure.images import AcrImages  # noqa: PLC0415
+    from rebuilder.azure.manners import Manners  # noqa: PLC0415
     from rebuilder.azure.tasks import ArmTasks  # noqa: PLC0415
     from rebuilder.foreign.registries import OciRegistries  # noqa: PLC0415
     from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
     store = _store(settings)
     identity = credential(settings.client_id)
+    manners = Manners(settings.arm_concurrency)
     context = Context(
         settings,
         store.ledger,
         store.queue,
-        ArmTasks(identity, settings.arm_endpoint),
+        ArmTasks(identity, settings.arm_endpoint, manners),
         AcrImages(identity, settings.arm_endpoint),
-        ArmAccess(identity, settings.arm_endpoint),
+        ArmAccess(identity, settings.arm_endpoint, manners),
         HostedSources.from_settings(settings, registry_tokens(identity, settings.arm_endpoint)),
         store.index,
         store.bookmarks,
