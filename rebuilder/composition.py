@@ -10,7 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from rebuilder._nowhere import NoDeadEvents
-from rebuilder.ports import Bookmarks, DeadLetters, DependencyIndex, Ledger, WorkQueue
+from rebuilder.ports import (
+    Bookmarks,
+    DeadEventStore,
+    DeadLetters,
+    DependencyIndex,
+    Ledger,
+    WorkQueue,
+)
 from rebuilder.settings import SQLITE, Settings
 from rebuilder.usecases.context import Context
 
@@ -60,7 +67,7 @@ def _compose(settings: Settings) -> Context:
         store.bookmarks,
         store.dead_letters,
         OciRegistries(),
-        NoDeadEvents(),
+        _dead_events(settings),
         _now,
     )
     _made.append(context)
@@ -107,6 +114,14 @@ def _store(settings: Settings) -> _Store:
         TableBookmarks.from_settings(settings),
         TableDeadLetters.from_settings(settings),
     )
+
+
+def _dead_events(settings: Settings) -> DeadEventStore:
+    if not settings.dead_letters:
+        return NoDeadEvents()
+    from rebuilder.azure.dead_events import BlobDeadEvents  # noqa: PLC0415
+
+    return BlobDeadEvents.from_settings(settings)
 
 
 def _now() -> datetime:
