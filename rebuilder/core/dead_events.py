@@ -3,7 +3,8 @@
 Source: learn.microsoft.com, Event Grid "delivery and retry" (dead-letter events) and "dead
 lettering for event subscriptions to namespace topics": the event as it was, with fields that tell
 why it is there. Their names are in camel case in Event Grid's schema, in lower case in
-CloudEvents, and inside `brokerProperties` for namespace topics.
+CloudEvents, and inside `brokerProperties` for namespace topics. Of an event's data only what the
+product reads is kept.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _REASON = "deadletterreason"
 _ATTEMPTS = "deliveryattempts"
 _OUTCOMES = ("lastdeliveryoutcome", "deliveryresult", "lasthttpstatuscode")
 _TIMES = ("lastdeliveryattempttime", "publishtime")
+# What the product reads of an event's data; the rest tells who did it, and from where.
+_DATA = frozenset({"action", "operationName", "resourceUri", "status", "target", "timestamp"})
 _ADDED = frozenset({_REASON, _ATTEMPTS, *_OUTCOMES, *_TIMES, "brokerproperties"})
 
 
@@ -64,6 +67,9 @@ def _letter(event: object, now: datetime) -> DeadLetter:
         added |= {str(k).lower(): v for k, v in broker.items()}
     # Without what was added, so that an event which several subscriptions gave up is one.
     kept = {k: v for k, v in event.items() if str(k).lower() not in _ADDED}
+    data = kept.get("data")
+    if isinstance(data, Mapping):
+        kept["data"] = {k: v for k, v in data.items() if k in _DATA}
     source = kept.get("source") if "specversion" in kept else kept.get("topic")
     return DeadLetter(
         Origin.EVENT,

@@ -95,6 +95,14 @@ def test_an_event_that_several_subscriptions_gave_up_is_one() -> None:
     assert second.at == NOW
 
 
+def test_who_did_it_is_not_kept() -> None:
+    """Of the data only what the product reads: no person, no address, no claims."""
+    data = {"resourceUri": "/x", "claims": {"name": "Ada"}, "httpRequest": {"clientIpAddress": "1"}}
+    (letter,) = read_dead_events("B", json.dumps({**EVENT, "data": data}).encode(), NOW)
+
+    assert json.loads(letter.body)["data"] == {"resourceUri": "/x"}
+
+
 @pytest.mark.parametrize(
     ("content", "body", "reason"),
     [
