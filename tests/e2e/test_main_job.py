@@ -234,6 +234,7 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
         "image_pushed": "eventGridTrigger",
         "task_changed": "eventGridTrigger",
         "refresh_index": "timerTrigger",
+        "collect_dead_letters": "timerTrigger",
         "refresh_tasks": "queueTrigger",
         "plan_rebuilds": "queueTrigger",
         "start_build": "queueTrigger",
