@@ -61,7 +61,7 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
         advice=None,
     )
     if run.status is RunStatus.SUCCEEDED:
-        check, reason = check_output(context, rebuild)
+        check, reason = check_output(context, rebuild, task)
         if check is Check.STALE:
             log.error("task %s: rebuilt but still stale: %s", rebuild.task, reason)
         rebuild = replace(rebuild, check=check, check_reason=reason)
