@@ -1,4 +1,4 @@
-"""A local cloud whose runs succeed by themselves: what the measurements of the whole system share."""
+"""A local cloud whose runs succeed by themselves, for measurements of the whole system."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from localcloud.builds.client import CONFIG, MANIFEST
 from localcloud.clock import Clock
@@ -152,7 +153,7 @@ class BenchCloud:
             },
         }
 
-    def __enter__(self) -> BenchCloud:
+    def __enter__(self) -> Self:
         self.cloud.start()
         return self
 
