@@ -84,8 +84,8 @@ def test_a_token_that_is_not_taken_any_more_is_forgotten(
     for _ in range(2):
         with pytest.raises(Denied):
             acr.digest(base.login_server, "images/node", "9")
-    assert asked[1:] == asked[:1] * (len(asked) - 1)
-    assert len(asked) > 1
+    # The first of them was shown what it does not take any more, the second nothing.
+    assert ["invalid_token" in challenge for challenge in asked] == [False, True, False]
 
 
 def test_few_tokens_are_kept(
