@@ -10,6 +10,7 @@ from functions import (
     refresh_index,
     refresh_tasks,
     start_build,
+    sweep,
     task_changed,
     track_build,
 )
@@ -26,5 +27,6 @@ for module in (
     plan_rebuilds,
     start_build,
     track_build,
+    sweep,
 ):
     app.register_functions(module.blueprint)
