@@ -11,6 +11,7 @@ from functions import (
     refresh_index,
     refresh_tasks,
     start_build,
+    sweep,
     task_changed,
     track_build,
 )
@@ -28,5 +29,6 @@ for module in (
     start_build,
     track_build,
     collect_dead_letters,
+    sweep,
 ):
     app.register_functions(module.blueprint)
