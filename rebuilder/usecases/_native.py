@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from rebuilder.core.decisions import Base, RebuildFor, follows, wants
 from rebuilder.core.events import Push
+from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import Run, Task
+from rebuilder.core.tasks import Run, RunStatus, Task
+from rebuilder.errors import InvalidReference
 from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
 
 _RUNS = 20
 
@@ -44,10 +49,29 @@ def wait_until(context: Context, push: Push) -> datetime:
 
 
 def native_run(context: Context, task: Task, base: Base) -> Run | None:
-    """Return the run that the trigger started for a base, if there is one."""
-    moved = str(base.reference.at(base.digest)).lower()
+    """Return the run that the trigger started for a base, if there is one.
+
+    A tag may go back to an older image and come again. The run of the first time is of no use
+    then: one that is over counts only while no later run has succeeded.
+    """
     known = {rebuild.run_id for rebuild in context.ledger.rebuilds(task.id)}
+    overtaken = False
     for run in context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS):
-        if run.run_id not in known and any(image.lower() == moved for image in run.moved):
+        useless = overtaken and run.status.terminal
+        if run.run_id not in known and not useless and _moved(run, base):
             return run
+        overtaken = overtaken or run.status is RunStatus.SUCCEEDED
     return None
+
+
+def _moved(run: Run, base: Base) -> bool:
+    """Tell whether a base is among the images that started a run."""
+    moved = base.reference.at(base.digest)
+    for image in run.moved:
+        try:
+            # ARM's names are not always ours: Docker Hub has several.
+            if ImageReference.parse(image) == moved:
+                return True
+        except InvalidReference as error:
+            log.warning("run %s: what started it is left out: %s", run.run_id, error)
+    return False

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn
+from rebuilder.core.decisions import AlreadyBuiltOn, Base
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, StartBuild
 from rebuilder.core.rebuilds import Native, Rebuild, State
 from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import IMAGE_UPDATE, Kind, Task, TriggerType
-from rebuilder.usecases._native import could_see, wait_until
+from rebuilder.core.tasks import IMAGE_UPDATE, Kind, RunStatus, Task, TriggerType
+from rebuilder.usecases._native import could_see, native_run, wait_until
 from rebuilder.usecases.start_build import start_build
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, World, dependency, run, task
 
@@ -68,6 +68,37 @@ def test_a_native_run_that_is_there_already_is_adopted_at_once(world: World) -> 
 
     assert head(world).native is Native.ADOPTED
     assert world.tasks.scheduled == []
+
+
+def test_a_native_run_that_others_followed_is_not_adopted(world: World) -> None:
+    """A tag that went back and came again: the native run of the first time proves nothing."""
+    native(world)
+    first = world.tasks.found_runs["native"]
+    world.tasks.found_runs["native"] = replace(first, status=RunStatus.SUCCEEDED)
+    world.tasks.found_runs["later"] = run("later", status=RunStatus.SUCCEEDED)
+    held(world)
+
+
+def test_a_run_that_failed_since_does_not_hide_the_native_one(world: World) -> None:
+    """Only a run that succeeded has changed what the image stands on."""
+    native(world)
+    first = world.tasks.found_runs["native"]
+    world.tasks.found_runs["native"] = replace(first, status=RunStatus.SUCCEEDED)
+    world.tasks.found_runs["later"] = run("later", status=RunStatus.FAILED)
+    world.tasks.add(native_task())
+    start_build(world.context, MESSAGE, "me")
+
+    assert (head(world).run_id, head(world).native) == ("native", Native.ADOPTED)
+
+
+def test_a_native_run_that_goes_on_is_adopted_whatever_came_since(world: World) -> None:
+    """It will still push: another run beside it would be one too many."""
+    native(world)
+    world.tasks.found_runs["later"] = run("later", status=RunStatus.SUCCEEDED)
+    world.tasks.add(native_task())
+    start_build(world.context, MESSAGE, "me")
+
+    assert (head(world).run_id, head(world).native) == ("native", Native.ADOPTED)
 
 
 @pytest.mark.parametrize("other", [False, True])
@@ -144,7 +175,17 @@ def test_of_foreign_registries_acr_polls_two(world: World, host: str, *, seen: b
     world.images.digests.clear()
     image = dependency(f"{host}/library/node:9")
     found = replace(task("build-app", image), native_trigger=True)
-    from rebuilder.core.decisions import Base  # noqa: PLC0415 - used here only
 
     assert could_see(found, Base(image.reference, NEW, "event"), push) is seen
     assert wait_until(world.context, push) == world.time.now + timedelta(minutes=62)
+
+
+def test_docker_hub_has_several_names(world: World) -> None:
+    """ACR tells of its images as registry.hub.docker.com; what it cannot name is left out."""
+    base = Base(dependency("docker.io/library/node:9").reference, NEW, "poll")
+    moved = ("Not/An/Image", f"registry.hub.docker.com/library/node:9@{NEW}")
+    world.tasks.found_runs["native"] = run("native", trigger=IMAGE_UPDATE, moved=moved)
+    found = native_run(world.context, task(), base)
+
+    assert found is not None
+    assert found.run_id == "native"
