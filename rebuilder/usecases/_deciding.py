@@ -15,6 +15,7 @@ from rebuilder.core.decisions import (
     NothingRecorded,
     TaskDecision,
     decide,
+    follows,
 )
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild, State
@@ -154,6 +155,29 @@ def _proof(base: Base) -> str:
     return str(base.reference.at(base.digest))
 
 
+def _under_way(task: Task, base: Base, head: Rebuild) -> BaseMoved | None:
+    """Return that a run under way will leave the task on another digest, if there is such a run.
+
+    The tag went back meanwhile: what is recorded is right only until that run ends.
+    """
+    if head.state not in (State.CLAIMED, State.SCHEDULED, State.RUNNING):
+        return None
+    kind = next(d.kind for d in task.dependencies if follows(d, base.reference))
+    for built_on in head.bases:
+        name, _, digest = built_on.rpartition("@")
+        if name == str(base.reference) and digest != base.digest:
+            return BaseMoved(
+                task.id,
+                name,
+                kind.value,
+                digest,
+                base.digest,
+                base.known_from,
+                f"rebuild {head.id}, which is under way",
+            )
+    return None
+
+
 def _proven(
     context: Context,
     task: Task,
@@ -163,6 +187,8 @@ def _proven(
 ) -> TaskDecision:
     """Find a proof that the image is built on what its record names, or decide to rebuild it."""
     base = since.base
+    if head is not None and (moving := _under_way(task, base, head)) is not None:
+        return moving
     if head is not None and head.state is State.SUCCEEDED and _proof(base) in head.bases:
         return replace(decision, known_from=_LEDGER)
     try:

@@ -15,15 +15,18 @@ from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     Base,
     Circle,
+    NoStep,
     OwnOutput,
     RebuildFailed,
     RebuildUnderWay,
     TagGone,
     TaskDecision,
+    TaskDisabled,
     TaskGone,
     TaskUnreadable,
     wants,
 )
+from rebuilder.core.events import Push
 from rebuilder.core.index import with_view
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Failure, Native, Rebuild, State, rebuild_key
@@ -128,10 +131,26 @@ class _Start:
         """Record why nothing is built, and that nothing waits for it any more."""
         context = self._context
         context.ledger.record_decisions(self._message.push, [decision], context.now())
-        if head is not None and head.unsettled and head.state not in _IN_FLIGHT:
+        if (
+            head is not None
+            and head.unsettled
+            and head.state not in _IN_FLIGHT
+            and self._concerns(head, decision)
+        ):
             self._skipped(head, decision.sentence())
         log.info("task %s not rebuilt (%s): %s", decision.task, decision.code, decision.sentence())
         return decision
+
+    def _concerns(self, head: Rebuild, decision: TaskDecision) -> bool:
+        """Tell whether a decision is about the image that a rebuild waits for, or all of them."""
+        if isinstance(decision, TaskGone | TaskUnreadable | TaskDisabled | NoStep):
+            return True
+        push, waits = self._message.push, Push.from_key(head.push)
+        return (push.registry, push.repository, push.tag) == (
+            waits.registry,
+            waits.repository,
+            waits.tag,
+        )
 
     def _skipped(self, head: Rebuild, reason: str) -> Rebuild:
         if head.state is State.FAILED:

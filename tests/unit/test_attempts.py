@@ -13,7 +13,7 @@ from rebuilder.core.tasks import RunStatus
 from rebuilder.errors import Denied, OutcomeUnknown, TransientError
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
-from tests.unit.fakes import BASE, NEW, NEWER, NODE, World, dependency, task
+from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 MESSAGE = StartBuild(PUSH, task().id)
@@ -143,6 +143,35 @@ def test_an_attempt_that_is_not_wanted_any_more(world: World) -> None:
 
     assert isinstance(decision, AlreadyBuiltOn)
     assert world.ledger.unsettled() == []
+
+
+def test_an_older_image_that_comes_back_waits_for_the_run_on_the_newer_one(world: World) -> None:
+    """ACR's record is right until that run ends: then the task is built on the older image."""
+    world.images.digests[NODE] = NEWER
+    start_build(world.context, NEWER_MESSAGE, "me")
+    world.images.digests[NODE] = OLD
+    back = StartBuild(replace(PUSH, digest=OLD), task().id)
+    assert start_build(world.context, back, "you") is None
+    ((body, _),) = world.queue.take(BUILDS)
+    end(world, RunStatus.SUCCEEDED)
+    world.tasks.add(task("build-app", dependency(built_on=NEWER)))
+    start_build(world.context, StartBuild.decode(body), "you")
+
+    assert (head(world).sequence, head(world).bases) == (2, (f"{NODE}@{OLD}",))
+
+
+def test_a_push_of_another_base_leaves_the_next_attempt_alone(world: World) -> None:
+    """That the task needs nothing of one image says nothing about the attempt for another."""
+    go = "mybase.azurecr.io/images/go:1"
+    world.images.digests[go] = NEW
+    start_build(world.context, MESSAGE, "me")
+    end(world, RunStatus.FAILED)
+    world.tasks.add(task("build-app", dependency(), dependency(go, NEW)))
+    other = StartBuild(replace(PUSH, repository="images/go", tag="1"), task().id)
+    decision = start_build(world.context, other, "you")
+
+    assert isinstance(decision, AlreadyBuiltOn)
+    assert head(world).due is not None
 
 
 def test_a_run_that_goes_on_is_running(world: World) -> None:

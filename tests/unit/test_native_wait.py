@@ -182,7 +182,7 @@ def test_of_foreign_registries_acr_polls_two(world: World, host: str, *, seen: b
 
 def test_docker_hub_has_several_names(world: World) -> None:
     """ACR tells of its images as registry.hub.docker.com; what it cannot name is left out."""
-    base = Base(dependency("docker.io/library/node:9").reference, NEW, "poll")
+    base = Base(dependency("docker.io/library/node:9").reference, NEW, "event")
     moved = ("Not/An/Image", f"registry.hub.docker.com/library/node:9@{NEW}")
     world.tasks.found_runs["native"] = run("native", trigger=IMAGE_UPDATE, moved=moved)
     found = native_run(world.context, task(), base)
