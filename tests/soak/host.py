@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import random
 import sqlite3
@@ -64,6 +65,7 @@ def _function(name: str) -> tuple[Any, Callable[..., None]]:
     return module, getattr(module, name)._function.get_user_function()
 
 
+TIMERS = {n: e for n, e in TIMERS.items() if importlib.util.find_spec(f"functions.{n}")}
 _FUNCTIONS = {name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *TIMERS)}
 
 

@@ -84,9 +84,9 @@ class Round:
             azure.push(tag)
         for registry, count in _MAKERS.items():
             for number in range(count):
-                self._create(f"t{number}", registry)
+                self._create(f"{registry.name[0]}{number}", registry)
         # A chain of two, and a circle of two.
-        shared = "myapps.azurecr.io/apps/t0:latest"
+        shared = "myapps.azurecr.io/apps/m0:latest"
         azure.add(SimTask(TaskId(OTHERS, "chained"), (shared, TAGS[0]), native=False))
         for mine, other in (("left", "right"), ("right", "left")):
             bases = (TAGS[2], f"myapps.azurecr.io/apps/{other}:latest")
