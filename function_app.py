@@ -5,6 +5,7 @@ from __future__ import annotations
 import azure.functions as func
 
 from functions import (
+    collect_dead_letters,
     image_pushed,
     plan_rebuilds,
     refresh_index,
@@ -28,5 +29,6 @@ for module in (
     start_build,
     track_build,
     sweep,
+    collect_dead_letters,
 ):
     app.register_functions(module.blueprint)

@@ -14,6 +14,7 @@ from typing import Any
 
 from rebuilder.cli_dependencies import add_dependency_commands, chosen
 from rebuilder.cli_deps import add_deps
+from rebuilder.cli_recovery import add_recovery_commands
 from rebuilder.composition import compose, release
 from rebuilder.core.decisions import to_record
 from rebuilder.core.rebuilds import Rebuild
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_deps(commands)
     add_dependency_commands(commands)
+    add_recovery_commands(commands)
     return parser
 
 
