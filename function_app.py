@@ -8,6 +8,7 @@ from functions import (
     collect_dead_letters,
     image_pushed,
     plan_rebuilds,
+    poll_bases,
     refresh_index,
     refresh_tasks,
     start_build,
@@ -29,6 +30,7 @@ for module in (
     start_build,
     track_build,
     sweep,
+    poll_bases,
     collect_dead_letters,
 ):
     app.register_functions(module.blueprint)

@@ -19,6 +19,7 @@ from rebuilder.core.decisions import (
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Denied, RebuilderError
 from rebuilder.usecases._access import missing_pull
@@ -39,8 +40,18 @@ def pushed_reference(context: Context, push: Push) -> ImageReference:
     return ImageReference.from_parts(context.host(push.registry), push.repository, push.tag, "")
 
 
+def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base | None:
+    """Return what the tag of a push names now; None if it is gone.
+
+    A foreign registry is asked by the poll alone, with manners: the push tells what it said.
+    """
+    if isinstance(push.registry, ForeignRegistry):
+        return Base(reference, push.digest, "poll")
+    return current_base(context, reference, push.digest)
+
+
 def current_base(context: Context, reference: ImageReference, otherwise: str) -> Base | None:
-    """Return what a tag names now; None if the tag is gone.
+    """Return what a tag of a base registry names now; None if the tag is gone.
 
     Args:
         context: Where to look.
@@ -129,6 +140,8 @@ class _Since:
 
     def get(self) -> datetime | None:
         reference = self.base.reference
+        if self.base.known_from == "poll":
+            return None  # a foreign registry does not tell
         with self._lock:
             if not self._asked:
                 self._since = self._context.images.created(

@@ -236,6 +236,8 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
         "task_changed": "eventGridTrigger",
         "refresh_index": "timerTrigger",
         "collect_dead_letters": "timerTrigger",
+        "sweep": "timerTrigger",
+        "poll_bases": "timerTrigger",
         "refresh_tasks": "queueTrigger",
         "plan_rebuilds": "queueTrigger",
         "start_build": "queueTrigger",
