@@ -35,13 +35,11 @@ from rebuilder.ports import Seen
 from rebuilder.settings import POLL_HOSTS, SOURCE_CREDENTIALS, Settings, SourceCredential
 
 # Without the index types a registry answers with the manifest of one platform.
-_ACCEPT = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
+_ACCEPT = (
+    "application/vnd.oci.image.index.v1+json,"
+    " application/vnd.docker.distribution.manifest.list.v2+json,"
+    " application/vnd.oci.image.manifest.v1+json,"
+    " application/vnd.docker.distribution.manifest.v2+json"
 )
 _DOCKER_API = "registry-1.docker.io"
 _DOCKER_TOKENS = "auth.docker.io"

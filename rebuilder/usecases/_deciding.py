@@ -43,10 +43,14 @@ def pushed_reference(context: Context, push: Push) -> ImageReference:
 def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base | None:
     """Return what the tag of a push names now; None if it is gone.
 
-    A foreign registry is asked by the poll alone, with manners: the push tells what it said.
+    A foreign registry is asked by the poll alone, with manners. What it said last is the newest
+    push of the tag, which need not be this one: messages overtake each other.
     """
     if isinstance(push.registry, ForeignRegistry):
-        return Base(reference, push.digest, "poll")
+        records = context.ledger.pushes(push.registry, push.repository)
+        same = [record for record in records if record.push.tag == push.tag]
+        newest = max(same, key=lambda record: record.last_at, default=None)
+        return Base(reference, newest.push.digest if newest else push.digest, "poll")
     return current_base(context, reference, push.digest)
 
 
