@@ -1,4 +1,4 @@
-"""A local cloud whose runs succeed by themselves: what measurements of the whole share."""
+"""A local cloud whose runs succeed by themselves, for measurements of the whole system."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def test_a_registry_that_asks_to_wait(
 
 def plain(status: str, **headers: str) -> hosts.App:
     """Return an app that says the same, with a Date of its own or with today's."""
-    return hosts.answer(status=status, **headers)
+    return hosts.answer(b"", status, **headers)
 
 
 @pytest.mark.parametrize(
