@@ -68,7 +68,7 @@ def _compose(settings: Settings) -> Context:
         store.index,
         store.bookmarks,
         store.dead_letters,
-        OciRegistries(),
+        OciRegistries.from_settings(settings),
         _dead_events(settings),
         _now,
     )

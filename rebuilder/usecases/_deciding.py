@@ -19,6 +19,7 @@ from rebuilder.core.decisions import (
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Denied, RebuilderError
 from rebuilder.usecases._access import missing_pull
@@ -39,8 +40,22 @@ def pushed_reference(context: Context, push: Push) -> ImageReference:
     return ImageReference.from_parts(context.host(push.registry), push.repository, push.tag, "")
 
 
+def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base | None:
+    """Return what the tag of a push names now; None if it is gone.
+
+    A foreign registry is asked by the poll alone, with manners. What it said last is the newest
+    push of the tag, which need not be this one: messages overtake each other.
+    """
+    if isinstance(push.registry, ForeignRegistry):
+        records = context.ledger.pushes(push.registry, push.repository)
+        same = [record for record in records if record.push.tag == push.tag]
+        newest = max(same, key=lambda record: record.last_at, default=None)
+        return Base(reference, newest.push.digest if newest else push.digest, "poll")
+    return current_base(context, reference, push.digest)
+
+
 def current_base(context: Context, reference: ImageReference, otherwise: str) -> Base | None:
-    """Return what a tag names now; None if the tag is gone.
+    """Return what a tag of a base registry names now; None if the tag is gone.
 
     Args:
         context: Where to look.
@@ -129,6 +144,8 @@ class _Since:
 
     def get(self) -> datetime | None:
         reference = self.base.reference
+        if self.base.known_from == "poll":
+            return None  # a foreign registry does not tell
         with self._lock:
             if not self._asked:
                 self._since = self._context.images.created(

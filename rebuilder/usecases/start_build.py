@@ -39,7 +39,7 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.usecases import _pace
-from rebuilder.usecases._deciding import current_base, decide_for, pushed_reference
+from rebuilder.usecases._deciding import current_base, decide_for, pushed_base, pushed_reference
 from rebuilder.usecases._native import could_see, native_run, wait_until
 from rebuilder.usecases.context import Context
 
@@ -106,7 +106,7 @@ class _Start:
         indexed = context.index.view(recorded.id)
         task = with_view(recorded, indexed.view if indexed else None)
         reference = pushed_reference(context, message.push)
-        base = current_base(context, reference, message.push.digest)
+        base = pushed_base(context, reference, message.push)
         if base is None:
             return self._decided(head, TagGone(task.id, str(reference)))
         decision = decide_for(context, task, base)

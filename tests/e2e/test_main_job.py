@@ -237,6 +237,7 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
         "refresh_index": "timerTrigger",
         "collect_dead_letters": "timerTrigger",
         "sweep": "timerTrigger",
+        "poll_bases": "timerTrigger",
         "refresh_tasks": "queueTrigger",
         "plan_rebuilds": "queueTrigger",
         "start_build": "queueTrigger",
