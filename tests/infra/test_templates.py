@@ -35,10 +35,12 @@ STORAGE_PARTS = {"accountName", "queueServiceUri", "tableServiceUri", "clientId"
 
 def _triggers() -> dict[str, dict[str, Any]]:
     """Return the trigger of every function as the host indexes it."""
-    return {
-        found.get_function_name(): found.get_trigger().get_dict_repr()
-        for found in function_app.app.get_functions()
-    }
+    triggers = {}
+    for found in function_app.app.get_functions():
+        trigger = found.get_trigger()
+        assert trigger is not None
+        triggers[str(found.get_function_name())] = trigger.get_dict_repr()
+    return triggers
 
 
 def _settings(form: str) -> dict[str, str]:
