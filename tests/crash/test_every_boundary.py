@@ -98,7 +98,14 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 
+    make = _database.Database._make
+
+    def make_once(self: _database.Database) -> None:
+        if not (self._path.exists() and self._path.stat().st_size):
+            make(self)
+
     monkeypatch.setattr(_database.Database, "_connect", connect)
+    monkeypatch.setattr(_database.Database, "_make", make_once)
     monkeypatch.setattr(_parallel, "AT_ONCE", 1)
     logging.disable(logging.CRITICAL)
     yield

@@ -92,6 +92,7 @@ class Azure:
         self.on_push: Callable[[str, str], None] = lambda _reference, _digest: None
         self.on_task: Callable[[SimTask], None] = lambda _task: None
         self.doubled: list[str] = []
+        self.caller_was_stopped: Callable[[], bool] = lambda: False
         self.shows_tokens = True
         self.native_misses = 0.3
         self.build_fails = 0.0
@@ -234,6 +235,8 @@ class Azure:
             if r.by == "native" and r.in_time and r.moved is not None and self._current(r.moved)
             and self._names_only(task, r.moved)
         ]
+        if self.caller_was_stopped():
+            native = []  # it decided before ACR's own run could be seen
         built = task.built()
         named = set(task.bases) | set(task.record)
         settled = (

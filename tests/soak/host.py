@@ -19,6 +19,7 @@ from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.references import ImageReference
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
 from rebuilder.settings import Settings
+from rebuilder.sqlite._database import Database
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
@@ -40,6 +41,29 @@ from tests.soak.stage import Crash, Invocation
 
 # One request at a time, so that a seed replays exactly.
 _parallel.AT_ONCE = 1
+
+
+class _Shared(sqlite3.Connection):
+    """A connection for all: only one thread runs at a time, and none stops in a transaction."""
+
+    def close(self) -> None:
+        """Stay open."""
+
+
+_connections: dict[Path, _Shared] = {}
+
+
+def _connect(database: Database) -> sqlite3.Connection:
+    path = database._path
+    if path not in _connections:
+        _connections[path] = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, factory=_Shared
+        )
+        _connections[path].execute("PRAGMA synchronous = OFF")
+    return _connections[path]
+
+
+Database._connect = _connect  # type: ignore[method-assign] # opening is most of the time
 
 QUEUES = {PUSHES: "plan_rebuilds", BUILDS: "start_build", RUNS: "track_build"} | {
     REFRESH: "refresh_tasks"
@@ -92,6 +116,7 @@ class Host:
         self.azure = Azure(rng, note)
         self.azure.on_push = self._tell_push
         self.azure.on_task = self._tell_task
+        self.azure.caller_was_stopped = lambda: bool(self.current and self.current.pauses)
         self.settings = Settings(
             frozenset({BASE, APPS}),
             (APPS, OTHERS),
@@ -346,3 +371,4 @@ class Host:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+        sqlite3.Connection.close(_connections.pop(self.file))

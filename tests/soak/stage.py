@@ -17,6 +17,7 @@ class Invocation:
         self.name = name
         self.dead = False
         self.paused_at = ""
+        self.pauses = 0
         self.error: BaseException | None = None
         self._work = work
         self._go = threading.Event()
@@ -52,6 +53,7 @@ class Invocation:
     def pause(self, where: str) -> None:
         """Called from inside: hand control back until somebody resumes it."""
         self.paused_at = where
+        self.pauses += 1
         self._back.set()
         self._wait()
         self.check()
