@@ -57,7 +57,9 @@ def item(value: Value, key: Value) -> Value:
     if isinstance(value, list) and isinstance(key, int):
         if 0 <= key < len(value):
             return value[key]
-        raise TemplateError(f"The language expression property array index '{key}' is out of bounds.")
+        raise TemplateError(
+            f"The language expression property array index '{key}' is out of bounds."
+        )
     raise TemplateError(
         f"The language expression property '{key}' can't be evaluated, the value is"
         f" '{type(value).__name__}'."
@@ -244,7 +246,6 @@ def _parse(text: str) -> Value:
         return json.loads(text)
     except ValueError as error:
         raise TemplateError("json() was given a text that is no JSON.") from error
-
 
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
