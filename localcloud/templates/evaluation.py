@@ -91,7 +91,7 @@ def evaluate(value: Value, scope: Scope) -> Value:
 def turns(loop: Mapping[str, Any], scope: Scope, name: str | None = None) -> list[Value]:
     """Return what a loop of a property, a variable or an output makes."""
     count = evaluate(loop["count"], scope)
-    key = name or loop["name"]
+    key = loop["name"] if name is None else name
     resource = name is not None
     return [
         evaluate(loop["input"], scope.within(key, index, resource=resource))
