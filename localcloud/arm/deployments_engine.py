@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from localcloud.arm.errors import ArmError
@@ -109,8 +109,7 @@ class Skipped(ArmError):
 def wire_error(error: ArmError) -> Json:
     """Return an error as it stands in an answer."""
     wire: Json = {"code": error.code, "message": str(error)}
-    details = getattr(error, "details", None)
-    return {**wire, "details": details} if details else wire
+    return {**wire, "details": error.details} if error.details else wire
 
 
 def invalid(error: TemplateError) -> ArmError:
@@ -475,14 +474,14 @@ class Engine:
             self._wait_for(instance)
             scope = instance.scope
             if self.predicts:
-                scope = Scope(scope.names, scope.own, scope.copies, scope.locals, True)
+                scope = replace(scope, keeps_unknown=True)
             if instance.type.lower() == DEPLOYMENTS.lower():
                 instance.answer = self._deploy_nested(instance)
             else:
                 instance.body = self._body(instance, scope)
                 self._put(instance)
         except ArmError as error:
-            if self.predicts or (isinstance(error, ArmError) and error.code == "InvalidTemplate"):
+            if self.predicts or error.code == "InvalidTemplate":
                 raise
             instance.failure = error
             if not isinstance(error, Skipped):
@@ -577,7 +576,7 @@ class Engine:
 
 def _nested_error(error: Json) -> ArmError:
     made = ArmError(409, error["code"], error["message"])
-    made.details = error.get("details") or []  # type: ignore[attr-defined] - see wire_error
+    made.details = error.get("details") or []
     return made
 
 
