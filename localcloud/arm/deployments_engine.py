@@ -564,6 +564,15 @@ class Engine:
         wire = {"id": f"{self.place.id}/operations/{key}", "operationId": key, "properties": told}
         self.operations.append(wire)
 
+    def secrets(self) -> frozenset[str]:
+        """Every text that secure parameters hold, those of nested templates too."""
+        definitions = self.template.get("definitions") or {}
+        found: set[str] = set()
+        for name, schema in (self.template.get("parameters") or {}).items():
+            if parameters.is_secure(schema, definitions):
+                found |= set(_texts(self.parameters[name.lower()]))
+        return frozenset(found).union(*(inner.secrets() for inner in self.nested))
+
     def predicted(self) -> Iterator[Instance]:
         """Every resource that would be put, those of nested templates too."""
         for instance in self.instances:
@@ -572,6 +581,14 @@ class Engine:
                 yield instance
         for inner in self.nested:
             yield from inner.predicted()
+
+
+def _texts(value: Value) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, dict | list):
+        for held in value.values() if isinstance(value, dict) else value:
+            yield from _texts(held)
 
 
 def _nested_error(error: Json) -> ArmError:

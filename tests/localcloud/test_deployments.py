@@ -61,6 +61,7 @@ def test_a_template_is_deployed_and_deployed_again(still: LocalCloud, arm: httpx
     before = _what_if(arm, _body())
     assert before["crsubbxasfc6lu6"] == before["rg-dev"] == before["id-two"] == "Create"
     assert "Unsupported" in before.values()  # the name holds an id that is not there yet
+    assert "hidden" not in arm.post(f"{_DEPLOYMENT}/whatIf", json=_body()).text
     assert arm.post(f"{_DEPLOYMENT}/validate", json=_body()).status_code == 200
     assert still.state.registries() == []
 
