@@ -50,13 +50,17 @@ def test_guids_are_azures() -> None:
         ),
         ("[filter(createArray(1, 2, 3), lambda('x', greater(lambdaVariables('x'), 1)))]", [2, 3]),
         (
-            "[reduce(createArray(1, 2), 3, lambda('a', 'b', add(lambdaVariables('a'),"
-            " lambdaVariables('b'))))]",
+            (
+                "[reduce(createArray(1, 2), 3, lambda('a', 'b', add(lambdaVariables('a'),"
+                " lambdaVariables('b'))))]"
+            ),
             6,
         ),
         (
-            "[sort(createArray(3, 1, 2), lambda('a', 'b', less(lambdaVariables('a'),"
-            " lambdaVariables('b'))))]",
+            (
+                "[sort(createArray(3, 1, 2), lambda('a', 'b', less(lambdaVariables('a'),"
+                " lambdaVariables('b'))))]"
+            ),
             [1, 2, 3],
         ),
         (
@@ -68,8 +72,10 @@ def test_guids_are_azures() -> None:
             [{"key": "a", "value": 2}, {"key": "b", "value": 1}],
         ),
         (
-            "[union(createObject('a', createObject('x', 1)),"
-            " createObject('a', createObject('y', 2)))]",
+            (
+                "[union(createObject('a', createObject('x', 1)),"
+                " createObject('a', createObject('y', 2)))]"
+            ),
             {"a": {"x": 1, "y": 2}},
         ),
         ("[replace(toUpper('it''s'), 'IT', 'at')]", "at'S"),
