@@ -1,4 +1,4 @@
-"""Expressions of templates: every answer here is one that the Bicep compiler's console gave."""
+"""Expressions of templates; the hashes are those that the Bicep compiler's console gave."""
 
 from __future__ import annotations
 
