@@ -198,6 +198,11 @@ class State:
         with self.lock:
             return [r for r in self._resources.values() if r.type.lower() == kind.lower()]
 
+    def every_resource(self) -> list[Resource]:
+        """Every kept resource, oldest first."""
+        with self.lock:
+            return list(self._resources.values())
+
     def remove(self, resource_id: str) -> bool:
         """Remove a registry or a kept resource; tell whether it was there."""
         key = resource_id.rstrip("/").lower()

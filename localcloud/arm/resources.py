@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import deployments_plain
 from localcloud.arm.access import filtered, require, sees_subscription
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.directory import TENANT_ID
@@ -140,7 +141,8 @@ def _resources(arm: Arm, request: Request, params: dict[str, str], _: Json) -> R
         }
         for registry in arm.state.registries()
     ]
-    for resource in arm.state.resources(IDENTITY_TYPE):
+    plain = [arm.state.resource(key) for key in arm.plain]
+    for resource in (*arm.state.resources(IDENTITY_TYPE), *filter(None, plain)):
         brief = wire(resource)
         del brief["properties"]
         found.append(brief)
@@ -202,6 +204,7 @@ def _delete_group(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
     for identity in arm.state.resources(IDENTITY_TYPE):
         if identity.id.lower().startswith(inside):
             _forget(arm, identity)
+    deployments_plain.forget(arm, group.id)
     arm.state.remove(group.id)
     arm.roles.forget_scope(group.id)
     return Response(status_code=200)
