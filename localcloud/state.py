@@ -150,7 +150,7 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource that is only kept: a resource group, a user-assigned identity.
+    """A resource that is only kept: a resource group, a user-assigned identity, an account.
 
     Attributes:
         id: Its ARM resource id.
@@ -158,6 +158,7 @@ class Resource:
         location: Its region.
         properties: In ARM's wire form.
         tags: Its tags.
+        more: What else stands beside them: sku, kind, identity.
     """
 
     id: str
@@ -165,6 +166,7 @@ class Resource:
     location: str
     properties: Json
     tags: dict[str, str]
+    more: Json = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -197,6 +199,12 @@ class State:
         """Every kept resource of a type, oldest first."""
         with self.lock:
             return [r for r in self._resources.values() if r.type.lower() == kind.lower()]
+
+    def under(self, resource_id: str) -> list[Resource]:
+        """Every kept resource below another, oldest first."""
+        start = f"{resource_id.rstrip('/')}/".lower()
+        with self.lock:
+            return [found for key, found in self._resources.items() if key.startswith(start)]
 
     def remove(self, resource_id: str) -> bool:
         """Remove a registry or a kept resource; tell whether it was there."""

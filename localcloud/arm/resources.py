@@ -38,6 +38,7 @@ def wire(resource: Resource) -> Json:
         "type": resource.type,
         "location": resource.location,
         "tags": resource.tags,
+        **resource.more,
         "properties": resource.properties,
     }
 
@@ -59,7 +60,12 @@ def _group_id(params: dict[str, str]) -> str:
     return f"/subscriptions/{params['s']}/resourceGroups/{params['g']}"
 
 
-def _location(body: Json) -> str:
+def location_of(body: Json) -> str:
+    """Return the region that a body names, as ARM spells it.
+
+    Raises:
+        ArmError: It names none.
+    """
     location = str(body.get("location") or "")
     if not location:
         raise ArmError(
@@ -168,7 +174,7 @@ def _groups(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Resp
 
 
 def _put_group(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
-    location = _location(body)
+    location = location_of(body)
     known = arm.state.resource(_group_id(params))
     if known is not None and known.location != location:
         raise ArmError(
@@ -233,7 +239,7 @@ def _put_identity(arm: Arm, _: Request, params: dict[str, str], body: Json) -> R
             "clientId": principal.client_id,
         }
         kept = Resource(
-            _identity_id(params), IDENTITY_TYPE, _location(body), properties, body.get("tags") or {}
+            _identity_id(params), IDENTITY_TYPE, location_of(body), properties, body.get("tags") or {}
         )
     new = arm.state.put(kept)
     return JSONResponse(wire(kept), 201 if new else 200)
