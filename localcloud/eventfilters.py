@@ -118,7 +118,7 @@ def _parse(entry: Json, *, in_arrays: bool) -> AdvancedFilter:
         raise FilterError(f"advancedFilters: {name} has no key")
     if operator in _PRESENCE:
         return AdvancedFilter(operator, key, (), in_arrays)
-    values = entry["values"] if "values" in entry else [entry.get("value")]
+    values: list[Any] = entry["values"] if "values" in entry else [entry.get("value")]
     ranges = operator.endswith("inrange")
     if not values or None in values or (ranges and any(len(bounds) != 2 for bounds in values)):  # noqa: PLR2004 - from, to
         raise FilterError(f"advancedFilters: {name} of {key} has no values")

@@ -213,7 +213,7 @@ class EventGrid:
         advanced: tuple[AdvancedFilter, ...] = (),
         function: str = "",
     ) -> Subscription:
-        """Subscribe a webhook, or a function, to a topic's events; one of the same name is replaced.
+        """Subscribe a webhook or a function to a topic; one of the same name is replaced.
 
         Raises:
             SubscribeError: The endpoint did not prove that it wants them.
@@ -524,9 +524,7 @@ class EventGrid:
         try:
             # Around the whole request: httpx's own limit is for each step of it.
             async with asyncio.timeout(self._answer_seconds):
-                answer = await self._http.post(
-                    endpoint, content=json.dumps(body), headers=headers
-                )
+                answer = await self._http.post(endpoint, content=json.dumps(body), headers=headers)
         except (TimeoutError, httpx.TimeoutException):
             return 0, "TimedOut"
         except httpx.HTTPError as error:

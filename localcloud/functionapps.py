@@ -211,7 +211,9 @@ class FunctionApps:
         headers = {"Authorization": f"Bearer {token}", "x-ms-version": "2023-11-03"}
         blob = f"{address.rstrip('/')}/{_PACKAGE}"
         with self._network.client(timeout=60) as http:
-            put = http.put(blob, content=package, headers={**headers, "x-ms-blob-type": "BlockBlob"})
+            put = http.put(
+                blob, content=package, headers={**headers, "x-ms-blob-type": "BlockBlob"}
+            )
             answer = http.get(blob, headers=headers) if put.is_success else put
         if not answer.is_success:
             code = answer.headers.get("x-ms-error-code", "")
@@ -314,4 +316,3 @@ def _azure(site: Resource) -> dict[str, str]:
         "FUNCTIONS_WORKER_RUNTIME": str(runtime.get("name") or "python"),
         "FUNCTIONS_WORKER_RUNTIME_VERSION": str(runtime.get("version") or ""),
     }
-

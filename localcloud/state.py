@@ -200,6 +200,11 @@ class State:
         with self.lock:
             return [r for r in self._resources.values() if r.type.lower() == kind.lower()]
 
+    def top_level(self) -> list[Resource]:
+        """Every kept resource that is no group and stands below none but a group, oldest first."""
+        with self.lock:
+            return [r for k, r in self._resources.items() if len(k.split("/")) == 9]  # noqa: PLR2004 - of its id
+
     def under(self, resource_id: str) -> list[Resource]:
         """Every kept resource below another, oldest first."""
         start = f"{resource_id.rstrip('/')}/".lower()

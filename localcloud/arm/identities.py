@@ -66,7 +66,9 @@ def identities_of(arm: Arm, resource: Resource) -> Identities:
     def principal(object_id: object) -> Principal | None:
         return arm.directory.by_object_id(str(object_id))
 
-    others = [principal(o["principalId"]) for o in (told.get("userAssignedIdentities") or {}).values()]
+    others = [
+        principal(o["principalId"]) for o in (told.get("userAssignedIdentities") or {}).values()
+    ]
     own = principal(told["principalId"]) if "principalId" in told else None
     return Identities(own, tuple(other for other in others if other is not None))
 

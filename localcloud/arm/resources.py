@@ -146,7 +146,7 @@ def _resources(arm: Arm, request: Request, params: dict[str, str], _: Json) -> R
         }
         for registry in arm.state.registries()
     ]
-    for resource in arm.state.resources(IDENTITY_TYPE):
+    for resource in arm.state.top_level():
         brief = wire(resource)
         del brief["properties"]
         found.append(brief)
@@ -208,6 +208,11 @@ def _delete_group(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
     for identity in arm.state.resources(IDENTITY_TYPE):
         if identity.id.lower().startswith(inside):
             _forget(arm, identity)
+    for kept in arm.state.under(group.id):
+        arm.apps.delete(kept.id)
+        arm.storage.forget(kept)
+        arm.directory.delete(str((kept.more.get("identity") or {}).get("principalId")))
+        arm.state.remove(kept.id)
     arm.state.remove(group.id)
     arm.roles.forget_scope(group.id)
     return Response(status_code=200)
@@ -239,7 +244,11 @@ def _put_identity(arm: Arm, _: Request, params: dict[str, str], body: Json) -> R
             "clientId": principal.client_id,
         }
         kept = Resource(
-            _identity_id(params), IDENTITY_TYPE, location_of(body), properties, body.get("tags") or {}
+            _identity_id(params),
+            IDENTITY_TYPE,
+            location_of(body),
+            properties,
+            body.get("tags") or {},
         )
     new = arm.state.put(kept)
     return JSONResponse(wire(kept), 201 if new else 200)

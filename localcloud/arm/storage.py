@@ -70,9 +70,7 @@ def _put_account(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Re
     if not sku:
         raise ArmError(400, "InvalidRequestContent", "sku.name is missing: use Standard_LRS.")
     name = params["a"]
-    endpoints = {
-        service: f"https://{name}.{service}.core.windows.net/" for service in _KINDS
-    }
+    endpoints = {service: f"https://{name}.{service}.core.windows.net/" for service in _KINDS}
     account = Resource(
         known.id if known else _id(params),
         ACCOUNT_TYPE,
@@ -162,12 +160,12 @@ def _child_id(account: Resource, params: dict[str, str]) -> tuple[str, str]:
     return f"{place}/{kind}/{params['c']}", f"{type_}/{kind}"
 
 
-def _target(params: dict[str, str]) -> tuple[str, str, str]:
+def _target(params: dict[str, str]) -> tuple[str, str]:
     service, name = params["service"].lower(), quote(params["c"])
     if service == "table":
-        return service, f"/Tables('{name}')", f"/Tables('{name}')"
+        return service, f"/Tables('{name}')"
     kind = "?restype=container" if service == "blob" else ""
-    return service, f"/{name}{kind}", f"/{name}{kind}"
+    return service, f"/{name}{kind}"
 
 
 _DONE = frozenset({200, 201, 202, 204, 409})  # 409: it was there before
@@ -176,7 +174,7 @@ _DONE = frozenset({200, 201, 202, 204, 409})  # 409: it was there before
 def _put_child(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     account = _account(arm, params)
     place, kind = _child_id(account, params)
-    service, target, _ = _target(params)
+    service, target = _target(params)
     status = arm.storage.manage(account, service, "PUT", target)
     if status not in _DONE:
         raise ArmError(
@@ -198,17 +196,18 @@ def _get_child(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Respon
 
 
 def _list_children(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
-    _, kind = _child_id(account := _account(arm, params), {**params, "c": "x"})
+    account = _account(arm, params)
+    kind = _child_id(account, {**params, "c": "any"})[1]
     seen = [_brief(c) for c in arm.state.under(account.id) if c.type.lower() == kind.lower()]
     return JSONResponse({"value": seen})
 
 
 def _delete_child(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     account = _account(arm, params)
-    place, _ = _child_id(account, params)
+    place = _child_id(account, params)[0]
     if not arm.state.remove(place):
         return Response(status_code=204)
-    service, _, target = _target(params)
+    service, target = _target(params)
     arm.storage.manage(account, service, "DELETE", target)
     arm.roles.forget_scope(place)
     return Response(status_code=200)

@@ -73,7 +73,7 @@ def operations(
         UnknownOperation: It is none of those that the local cloud knows.
     """
     if service == "table":
-        found = list(_table(method, path, headers, body))
+        found = [each for each in _table(method, path, headers, body) if each]
     else:
         make = _blob if service == "blob" else _queue
         operation = make(method, path, query, headers)
@@ -183,9 +183,9 @@ def _table(
         ends = [head.start() for head in heads[1:]] + [len(body)]
         for head, end in zip(heads, ends, strict=True):
             matched = b"if-match:" in body[head.end() : end].partition(b"\r\n\r\n")[0].lower()
-            place = _PLACE.match(unquote(head[2].decode()))
+            inside = _PLACE.match(unquote(head[2].decode()))
             inner = {"if-match": "*"} if matched else {}
-            yield _entity(head[1].decode(), place[1] if place else "", inner)
+            yield _entity(head[1].decode(), inside[1] if inside else "", inner)
         return
     if path == "/Tables":
         if method == "GET":
@@ -208,7 +208,9 @@ def _entity(method: str, path: str, headers: Mapping[str, str]) -> Operation:
     if match is None:
         raise UnknownOperation(f"{method} {path} of the table service")
     place = f"tableServices/default/tables/{match['table']}"
-    write, add, update = (f"{_ENTITIES}/{verb}" for verb in ("write", "add/action", "update/action"))
+    write, add, update = (
+        f"{_ENTITIES}/{verb}" for verb in ("write", "add/action", "update/action")
+    )
     known: dict[str, tuple[str, Needs]] = {
         "GET": ("Query Entities", ((f"{_ENTITIES}/read",),)),
         "POST": ("Insert Entity", ((write,), (add,))),

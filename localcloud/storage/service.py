@@ -179,9 +179,7 @@ class Storage:
         headers = {key.lower(): value for key, value in request.headers.items()}
         query = dict(request.query_params)
         try:
-            found = operations(
-                service, request.method, request.url.path, query, headers, body
-            )
+            found = operations(service, request.method, request.url.path, query, headers, body)
         except UnknownOperation as error:
             raise _Refused(400, "InvalidUri", f"The local cloud does not know {error}.") from error
         for operation in found:
