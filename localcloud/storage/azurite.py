@@ -120,6 +120,11 @@ class Azurite:
         token = jwt.encode(claims, "localcloud" * 4, algorithm="HS256")
         # The host names the account, as in Azure.
         host = f"{account}.{service}.core.windows.net".encode()
+        if target.startswith(b"/$batch"):
+            # The requests inside a batch it only understands with the account in the path.
+            local = f"127.0.0.1:{self._ports[service]}".encode()
+            body = body.replace(host, local + b"/" + account.encode())
+            host, target = local, b"/" + account.encode() + target
         sent = [(b"Host", host), (b"Authorization", b"Bearer " + token.encode()), *headers]
         url = httpx.URL(
             scheme="https", host="127.0.0.1", port=self._ports[service], raw_path=target

@@ -93,7 +93,8 @@ def test_messages_need_the_queue_s_role(arm: Arm, cloud: LocalCloud, somebody: P
     assert done == [(name, somebody.object_id) for name in names]
 
 
-def test_entities_go_through_batches(arm: Arm, cloud: LocalCloud, somebody: Principal) -> None:
+@pytest.mark.usefixtures("arm")
+def test_entities_go_through_batches(cloud: LocalCloud, somebody: Principal) -> None:
     """A transaction reaches the account's own table, and each of its requests is recorded."""
     cloud.roles.assign("Storage Table Data Contributor", somebody.object_id, ACCOUNT)
     url = "https://strebuilder.table.core.windows.net"
