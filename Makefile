@@ -47,7 +47,7 @@ check: env
 	@.venv/bin/lint-imports
 
 test: check .tools/azurite/done .tools/azure-cli/done
-	@$(PYTHON) -m pytest --cov --cov-report=term
+	@$(PYTHON) -m pytest -n 4 --dist loadfile --cov --cov-report=term
 
 requirements: env
 	@$(UV) export --frozen --quiet --no-dev --no-hashes --no-emit-project --output-file requirements.txt

@@ -30,6 +30,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
+from rebuilder._nowhere import NoDeadEvents
 from rebuilder.azure.index import TableIndex
 from rebuilder.azure.ledger import TableLedger
 from rebuilder.azure.queues import StorageQueues
@@ -43,8 +44,11 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
 from rebuilder.core.tasks import Dependency, Kind, Run, Task
 from rebuilder.errors import NotFound, TransientError
+from rebuilder.foreign.registries import OciRegistries
 from rebuilder.ports import DependencyIndex, Ledger, SourceFile, TaskPage, WorkQueue
 from rebuilder.settings import Settings
+from rebuilder.sqlite.bookmarks import SqliteBookmarks
+from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import SqliteQueues
@@ -262,6 +266,10 @@ def measure(name: str, size: int) -> dict[str, Any]:
             access=Access(),
             index=index,
             sources=Sources(),
+            bookmarks=SqliteBookmarks(Path(folder) / "rest.db"),
+            dead_letters=SqliteDeadLetters(Path(folder) / "rest.db"),
+            foreign=OciRegistries(),
+            dead_events=NoDeadEvents(),
             now=lambda: now + timedelta(seconds=1),
         )
         context.host(BASE)
