@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 UV := .tools/uv/bin/uv
 
-.PHONY: help env tools demo cloud tutorial check test requirements clean
+.PHONY: help env tools demo cloud tutorial check test infra requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
@@ -11,6 +11,7 @@ help:
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
+	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
 	@echo "make requirements  export requirements.txt from uv.lock"
 
 env: .venv/env.done
@@ -30,6 +31,10 @@ tools:
 	@echo "Installing the Azure CLI ..."
 	@python3 tools/azure_cli.py
 
+.tools/checkov/done: .venv/env.done tools/checkov.py tools/checkov/requirements.txt
+	@echo "Installing Checkov ..."
+	@python3 tools/checkov.py
+
 demo: env
 	@$(PYTHON) -m localcloud.demo
 
@@ -46,8 +51,11 @@ check: env
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-test: check .tools/azurite/done .tools/azure-cli/done
+test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --cov --cov-report=term
+
+infra: env
+	@$(PYTHON) tools/infra.py
 
 requirements: env
 	@$(UV) export --frozen --quiet --no-dev --no-hashes --no-emit-project --output-file requirements.txt

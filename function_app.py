@@ -5,11 +5,13 @@ from __future__ import annotations
 import azure.functions as func
 
 from functions import (
+    collect_dead_letters,
     image_pushed,
     plan_rebuilds,
     refresh_index,
     refresh_tasks,
     start_build,
+    sweep,
     task_changed,
     track_build,
 )
@@ -26,5 +28,7 @@ for module in (
     plan_rebuilds,
     start_build,
     track_build,
+    collect_dead_letters,
+    sweep,
 ):
     app.register_functions(module.blueprint)

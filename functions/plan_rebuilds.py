@@ -8,6 +8,8 @@ from rebuilder.composition import compose
 from rebuilder.core.messages import PUSHES, PlanRebuilds
 from rebuilder.settings import STORAGE
 from rebuilder.usecases import plan_rebuilds as usecase
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.delivery import deliver
 
 blueprint = func.Blueprint()
 
@@ -15,4 +17,8 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=PUSHES, connection=STORAGE)
 def plan_rebuilds(message: func.QueueMessage) -> None:
     """Plan for one push."""
-    usecase.plan_rebuilds(compose(), PlanRebuilds.decode(message.get_body().decode()))
+    deliver(compose(), PUSHES, message.get_body().decode(), _work)
+
+
+def _work(context: Context, body: str) -> None:
+    usecase.plan_rebuilds(context, PlanRebuilds.decode(body))

@@ -8,6 +8,8 @@ from rebuilder.composition import compose
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.settings import STORAGE
 from rebuilder.usecases import refresh_index as usecase
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.delivery import deliver
 
 blueprint = func.Blueprint()
 
@@ -15,4 +17,8 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=REFRESH, connection=STORAGE)
 def refresh_tasks(message: func.QueueMessage) -> None:
     """Read one task, or some of the tasks of a registry, again."""
-    usecase.refresh_index(compose(), Refresh.decode(message.get_body().decode()))
+    deliver(compose(), REFRESH, message.get_body().decode(), _work)
+
+
+def _work(context: Context, body: str) -> None:
+    usecase.refresh_index(context, Refresh.decode(body))

@@ -10,6 +10,8 @@ from rebuilder.composition import compose
 from rebuilder.core.messages import BUILDS, StartBuild
 from rebuilder.settings import STORAGE
 from rebuilder.usecases import start_build as usecase
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.delivery import deliver
 
 blueprint = func.Blueprint()
 
@@ -17,6 +19,10 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=BUILDS, connection=STORAGE)
 def start_build(message: func.QueueMessage) -> None:
     """Start one build."""
+    deliver(compose(), BUILDS, message.get_body().decode(), _work)
+
+
+def _work(context: Context, body: str) -> None:
     # Unique per delivery: the same message delivered twice is two who must not share a lease.
     owner = uuid.uuid4().hex
-    usecase.start_build(compose(), StartBuild.decode(message.get_body().decode()), owner)
+    usecase.start_build(context, StartBuild.decode(body), owner)

@@ -8,6 +8,8 @@ from rebuilder.composition import compose
 from rebuilder.core.messages import RUNS, TrackBuild
 from rebuilder.settings import STORAGE
 from rebuilder.usecases import track_build as usecase
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.delivery import deliver
 
 blueprint = func.Blueprint()
 
@@ -15,4 +17,8 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=RUNS, connection=STORAGE)
 def track_build(message: func.QueueMessage) -> None:
     """Look at one run."""
-    usecase.track_build(compose(), TrackBuild.decode(message.get_body().decode()))
+    deliver(compose(), RUNS, message.get_body().decode(), _work)
+
+
+def _work(context: Context, body: str) -> None:
+    usecase.track_build(context, TrackBuild.decode(body))

@@ -8,6 +8,7 @@ Nothing leaves the machine: a host without an app is refused.
 from __future__ import annotations
 
 import asyncio
+import asyncio.trsock
 import contextlib
 import logging
 import socket
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 type ASGIApp = Callable[..., Awaitable[None]]
 
 _START_SECONDS = 15
+_QUICKACK = getattr(socket, "TCP_QUICKACK", 0)  # Linux has it
 
 
 class Loop:
@@ -259,7 +261,8 @@ class Network:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._tls.port)
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 self._writers.add(writer)
-                await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+                client = writer.get_extra_info("socket") if _QUICKACK else None
+                await asyncio.gather(_pipe(reader, far_writer, client), _pipe(far_reader, writer))
                 self._writers.discard(writer)
         writer.close()
         with contextlib.suppress(OSError):
@@ -270,9 +273,20 @@ async def _stop_all(servers: list[Server]) -> None:
     await asyncio.gather(*(server.stop() for server in servers))
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pipe(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    client: asyncio.trsock.TransportSocket | None = None,
+) -> None:
     try:
-        while chunk := await reader.read(65536):
+        while True:
+            if client is not None:
+                # urllib3 sends a POST through a proxy in two pieces, the second when the first
+                # was acknowledged (Nagle's algorithm): by default that is 40 ms later.
+                client.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            chunk = await reader.read(65536)
+            if not chunk:
+                break
             writer.write(chunk)
             await writer.drain()
     except OSError:

@@ -7,16 +7,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from rebuilder.cli_dependencies import add_dependency_commands, chosen
 from rebuilder.cli_deps import add_deps
+from rebuilder.cli_recovery import add_recovery_commands
 from rebuilder.composition import compose, release
 from rebuilder.core.decisions import to_record
-from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.rebuilds import Check, Native, Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.usecases.context import Context
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_deps(commands)
     add_dependency_commands(commands)
+    add_recovery_commands(commands)
     return parser
 
 
@@ -178,6 +180,13 @@ def _rebuild_record(rebuild: Rebuild | None) -> dict[str, Any] | None:
         "outputImages": list(rebuild.output_images),
         "dependencies": list(rebuild.dependencies),
         "advice": rebuild.advice,
+        "attempt": rebuild.attempt,
+        "due": _json_time(rebuild.due) if rebuild.unsettled else None,
+        "failure": rebuild.failure,
+        "native": rebuild.native,
+        "check": rebuild.check,
+        "checkReason": rebuild.check_reason,
+        "chain": list(rebuild.chain),
     }
 
 
@@ -243,10 +252,33 @@ def _decision_lines(explained: Explained) -> list[str]:
     ]
     if rebuild is not None:
         run = f"run {rebuild.run_id}" if rebuild.run_id else "no run yet"
-        lines.append(f"          {run}: {rebuild.outcome or rebuild.state.value}")
+        attempt = f", attempt {rebuild.attempt}" if rebuild.attempt > 1 else ""
+        state = rebuild.state.value
+        outcome = f"{rebuild.outcome} ({state})" if rebuild.outcome else state
+        if rebuild.state is State.SUCCEEDED:
+            outcome = rebuild.outcome or state
+        lines.append(f"          {run}{attempt}: {outcome}")
+        lines += [f"          {line}" for line in _circumstances(rebuild)]
         lines += [f"          pushed {image}" for image in rebuild.output_images]
         lines += [f"          {rebuild.advice}"] if rebuild.advice else []
     return lines
+
+
+def _circumstances(rebuild: Rebuild) -> Iterator[str]:
+    """Tell what a person wants to know of a rebuild besides its outcome."""
+    if rebuild.unsettled and rebuild.due is not None:
+        what = {State.HELD: "build", State.FAILED: "next attempt"}.get(rebuild.state, "next look")
+        yield f"{what} due at {_time(rebuild.due)}"
+    if rebuild.native is Native.ADOPTED:
+        yield "ACR's own base image trigger started it"
+    elif rebuild.native is Native.MISSED:
+        yield "ACR's own base image trigger was waited for and did not come"
+    if rebuild.check is Check.NEW:
+        yield f"stands on the new base: {rebuild.check_reason}"
+    elif rebuild.check is Check.STALE:
+        yield f"REBUILT BUT STILL STALE: {rebuild.check_reason}"
+    elif rebuild.check is Check.UNKNOWN:
+        yield f"what it stands on is not known: {rebuild.check_reason}"
 
 
 def _explanation_record(explanation: Explanation) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def chosen(context: Context, wanted: str) -> list[RegistryId]:
 
 def print_task(context: Context, options: argparse.Namespace) -> int:
     """Print what is known of a task's dependencies, and each source's say."""
-    view = look(context, _task(context, options.task)).view
+    view = look(context, find_task(context, options.task)).view
     if options.json:
         _print(json.dumps(_view_record(view), indent=2))
     else:
@@ -82,8 +82,12 @@ def print_task(context: Context, options: argparse.Namespace) -> int:
     return 0
 
 
-def _task(context: Context, wanted: str) -> Task:
-    """Return the task that a person means: NAME, REGISTRY/NAME or a resource id."""
+def find_task(context: Context, wanted: str) -> Task:
+    """Return the task that a person means: NAME, REGISTRY/NAME or a resource id.
+
+    Raises:
+        NotFound: None is meant, or several are.
+    """
     if wanted.startswith("/"):
         return context.tasks.task(TaskId.parse(wanted))
     registry, _, name = wanted.rpartition("/")

@@ -10,7 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from rebuilder._nowhere import NoDeadEvents
-from rebuilder.ports import Bookmarks, DeadLetters, DependencyIndex, Ledger, WorkQueue
+from rebuilder.ports import (
+    Bookmarks,
+    DeadEventStore,
+    DeadLetters,
+    DependencyIndex,
+    Ledger,
+    WorkQueue,
+)
 from rebuilder.settings import SQLITE, Settings
 from rebuilder.usecases.context import Context
 
@@ -42,25 +49,27 @@ def _compose(settings: Settings) -> Context:
     from rebuilder.azure.access import ArmAccess  # noqa: PLC0415
     from rebuilder.azure.identity import credential, registry_tokens  # noqa: PLC0415
     from rebuilder.azure.images import AcrImages  # noqa: PLC0415
+    from rebuilder.azure.manners import Manners  # noqa: PLC0415
     from rebuilder.azure.tasks import ArmTasks  # noqa: PLC0415
     from rebuilder.foreign.registries import OciRegistries  # noqa: PLC0415
     from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
     store = _store(settings)
     identity = credential(settings.client_id)
+    manners = Manners(settings.arm_concurrency)
     context = Context(
         settings,
         store.ledger,
         store.queue,
-        ArmTasks(identity, settings.arm_endpoint),
+        ArmTasks(identity, settings.arm_endpoint, manners),
         AcrImages(identity, settings.arm_endpoint),
-        ArmAccess(identity, settings.arm_endpoint),
+        ArmAccess(identity, settings.arm_endpoint, manners),
         HostedSources.from_settings(settings, registry_tokens(identity, settings.arm_endpoint)),
         store.index,
         store.bookmarks,
         store.dead_letters,
         OciRegistries(),
-        NoDeadEvents(),
+        _dead_events(settings),
         _now,
     )
     _made.append(context)
@@ -107,6 +116,14 @@ def _store(settings: Settings) -> _Store:
         TableBookmarks.from_settings(settings),
         TableDeadLetters.from_settings(settings),
     )
+
+
+def _dead_events(settings: Settings) -> DeadEventStore:
+    if not settings.dead_letters:
+        return NoDeadEvents()
+    from rebuilder.azure.dead_events import BlobDeadEvents  # noqa: PLC0415
+
+    return BlobDeadEvents.from_settings(settings)
 
 
 def _now() -> datetime:

@@ -19,6 +19,7 @@ INFRA = ROOT / "infra"
 HASHES = INFRA / "sources.json"
 TEMPLATES = ("main", "event-subscriptions")
 PARAMETERS = ("minimal", "typical", "locked-down")
+LOADED = ("abbreviations", "bicepconfig", "built-in-roles", "rebuilder-role", "workbook")
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 LOCATION = "westeurope"
 
@@ -41,12 +42,11 @@ def run(bicep: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def sources() -> dict[str, str]:
     """Return the SHA-256 of every file that the templates and snapshots are made of."""
-    files = [*INFRA.rglob("*.bicep"), *INFRA.rglob("*.bicepparam"), *INFRA.rglob("*.json")]
-    made = {HASHES, *(INFRA / f"{name}.json" for name in TEMPLATES)}
-    made |= {INFRA / f"{name}.snapshot.json" for name in PARAMETERS}
+    files = [*INFRA.rglob("*.bicep"), *(INFRA / f"{name}.bicepparam" for name in PARAMETERS)]
+    files += [INFRA / f"{name}.json" for name in LOADED]
     return {
-        str(file.relative_to(INFRA)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(set(files) - made)
+        file.relative_to(INFRA).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(files)
     }
 
 
@@ -59,9 +59,8 @@ def outputs() -> dict[str, str]:
 
 def problems(bicep: Path) -> list[str]:
     """Return what the compiler has to say about every source file."""
-    names = [*INFRA.rglob("*.bicep")]
-    said = [run(bicep, "lint", str(name)) for name in names]
-    return [line for done in said for line in (done.stdout + done.stderr).splitlines() if line]
+    done = run(bicep, "lint", "--pattern", "**/*.bicep")
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
 
 
 def snapshot(bicep: Path, name: str, mode: str) -> subprocess.CompletedProcess[str]:

@@ -68,6 +68,9 @@ class QueueService(Protocol):
     def send(self, queue: str, body: str) -> None:
         """Send a message; the queue is created if it is absent."""
 
+    def watch(self, queue: str, told: Callable[[], None]) -> None:
+        """Tell, from now on, when there is a message to receive, if the service can."""
+
     def close(self) -> None:
         """Close the connections."""
 
@@ -171,6 +174,9 @@ class StorageQueueService:
                     raise
             client.send_message(body)
 
+    def watch(self, queue: str, told: Callable[[], None]) -> None:
+        """Do nothing: Azure's queues tell nobody, they are polled."""
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -197,6 +203,9 @@ class SqliteQueueService:
 
         self._queues = queues.SqliteQueues(path)
         self._gone = queues.MessageGone
+        self._told: dict[str, list[Callable[[], None]]] = {}
+        self._stopped = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     def receive(self, queue: str, limit: int, hide: timedelta) -> list[Message]:
         """Receive messages; see QueueService."""
@@ -231,8 +240,25 @@ class SqliteQueueService:
         """Send a message; see QueueService."""
         self._queues.send(queue, body)
 
+    def watch(self, queue: str, told: Callable[[], None]) -> None:
+        """Tell when there is a message to receive; see QueueService."""
+        self._told.setdefault(queue, []).append(told)
+        if self._watcher is None:
+            arguments = (self._told, self._tell, self._stopped)
+            self._watcher = threading.Thread(
+                target=self._queues.watch, args=arguments, name="queue-watch", daemon=True
+            )
+            self._watcher.start()
+
+    def _tell(self, queue: str) -> None:
+        for told in self._told[queue]:
+            told()
+
     def close(self) -> None:
         """Close the connections."""
+        self._stopped.set()
+        if self._watcher is not None:
+            self._watcher.join()
         self._queues.close()
 
 
@@ -364,7 +390,14 @@ class QueuePump:
 
     def start(self) -> None:
         """Begin to poll."""
+        self._service.watch(self._queue, self._poll_now)
         self._thread.start()
+
+    def _poll_now(self) -> None:
+        with self._changed:
+            if not self._hurry:
+                self._hurry = True
+                self._changed.notify_all()
 
     def halt(self) -> None:
         """Poll no more; running functions go on."""

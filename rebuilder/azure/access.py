@@ -15,6 +15,7 @@ from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
 from rebuilder.azure._errors import translated
+from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
 from rebuilder.core.access import PullAccess
 from rebuilder.core.registries import RegistryId
 
@@ -30,15 +31,19 @@ class ArmAccess:
     Args:
         credential: The identity.
         arm_endpoint: ARM's address, without a slash at the end.
+        manners: Bounds the requests under way.
     """
 
-    def __init__(self, credential: TokenCredential, arm_endpoint: str) -> None:
+    def __init__(
+        self, credential: TokenCredential, arm_endpoint: str, manners: Manners | None = None
+    ) -> None:
         self._credential = credential
+        self._manners = manners or Manners()
         self._options: dict[str, Any] = {
             "base_url": arm_endpoint,
             "credential_scopes": [f"{arm_endpoint}/.default"],
-            "connection_timeout": 10,
-            "read_timeout": 60,
+            "retry_policy": Patience(),
+            **TIMEOUTS,
         }
 
     def close(self) -> None:
@@ -47,6 +52,7 @@ class ArmAccess:
     def pull(self, registry: RegistryId, principal: str) -> PullAccess:
         """Tell whether an identity may pull; see Access."""
         with (
+            self._manners.request(registry),
             translated(f"read the roles of {principal} on {registry}"),
             ContainerRegistryManagementClient(
                 self._credential, registry.subscription, **self._options

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.containerregistry import ContainerRegistryClient
 from azure.core.credentials import TokenCredential
-from azure.core.pipeline import PipelineResponse
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from rebuilder.azure._errors import translated
 from rebuilder.core.evidence import ImageContent
@@ -25,6 +28,8 @@ _BASE_NAME = "org.opencontainers.image.base.name"
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
 _CONFIG_LIMIT = 4 << 20
 _CONTENTS = 500
+_TOKENS = 500
+_TOKEN_SECONDS = 60.0  # a registry's own lifetime is over an hour; what is taken away ends soon
 
 
 class AcrImages:
@@ -140,9 +145,45 @@ class AcrImages:
                 self._credential,
                 audience=self._audience,
                 raw_response_hook=_read_refusal,
+                per_retry_policies=[_Remembered()],
                 **_TIMEOUTS,
             )
         return self._clients[login_server]
+
+
+class _Remembered(SansIOHTTPPolicy[Any, Any]):
+    """Shows a repository the token that it took a moment ago.
+
+    The SDK lets each request be refused, and gets two tokens before it sends it again: four round
+    trips for one. A token that is not taken any more is refused, and then the SDK does the same.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, tuple[float, str]] = {}
+
+    def on_request(self, request: PipelineRequest[Any]) -> None:
+        """Add the token, if there is one."""
+        until, token = self._tokens.get(_place(request), (0.0, ""))
+        if time.monotonic() < until:
+            request.http_request.headers["Authorization"] = token
+
+    def on_response(
+        self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]
+    ) -> None:
+        """Remember the token, if it was taken."""
+        place, token = _place(request), request.http_request.headers.get("Authorization")
+        if response.http_response.status_code >= HTTPStatus.BAD_REQUEST or not token:
+            self._tokens.pop(place, None)
+        elif self._tokens.get(place, (0.0, ""))[0] <= time.monotonic():
+            if len(self._tokens) >= _TOKENS:
+                self._tokens.clear()
+            self._tokens[place] = (time.monotonic() + _TOKEN_SECONDS, token)
+
+
+def _place(request: PipelineRequest[Any]) -> str:
+    """Return what a token is for: a kind of thing of one repository, at one host."""
+    url = urlsplit(str(request.http_request.url))
+    return f"{url.netloc}{url.path.rpartition('/')[0]}"
 
 
 def _read_refusal(response: PipelineResponse[Any, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,9 @@ from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, models
 
 from rebuilder.azure._errors import translated
+from rebuilder.azure._looks import Looks
+from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
+from rebuilder.azure.manners import Kind as Counted
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId, canonical_host
 from rebuilder.core.tasks import (
@@ -29,15 +33,13 @@ from rebuilder.core.tasks import (
     TaskStep,
     TriggerType,
 )
-from rebuilder.errors import InvalidReference, Refused
+from rebuilder.errors import InvalidReference, Refused, TransientError
 from rebuilder.ports import TaskPage
 
 log = logging.getLogger(__name__)
 
-# Well below the lease of a claim, so that whoever waits for an answer still holds it.
-_TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
-
 _NEWEST = 100
+_HURRY_SECONDS = 10.0
 
 
 class ArmTasks:
@@ -46,14 +48,26 @@ class ArmTasks:
     Args:
         credential: The identity.
         arm_endpoint: ARM's address, without a slash at the end.
+        manners: Bounds the requests under way.
+        clock: Seconds that only grow, by which answers about runs get old.
     """
 
-    def __init__(self, credential: TokenCredential, arm_endpoint: str) -> None:
+    def __init__(
+        self,
+        credential: TokenCredential,
+        arm_endpoint: str,
+        manners: Manners | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._credential = credential
+        self._manners = manners or Manners()
+        self._clock = clock
+        self._looks: dict[RegistryId, Looks] = {}
         self._options: dict[str, Any] = {
             "base_url": arm_endpoint,
             "credential_scopes": [f"{arm_endpoint}/.default"],
-            **_TIMEOUTS,
+            "retry_policy": Patience(),
+            **TIMEOUTS,
         }
         self._registries: dict[str, ContainerRegistryManagementClient] = {}
         self._tasks: dict[str, ContainerRegistryTasksMgmtClient] = {}
@@ -73,7 +87,7 @@ class ArmTasks:
                 self._credential, subscription, **self._options
             )
         operations = self._registries[subscription].registries
-        with translated(f"read {registry}"):
+        with self._manners.request(registry), translated(f"read {registry}"):
             found = operations.get(registry.resource_group, registry.name)
             properties = found.properties
             return Registry(registry, str(properties.login_server if properties else ""))
@@ -96,7 +110,7 @@ class ArmTasks:
             raise Refused("InvalidPlace", f"{registry}: {place.hostname} is not ARM")
         found: list[models.Task] = []
         operations = self._client(registry).tasks
-        with translated(f"list the tasks of {registry}"):
+        with self._manners.request(registry), translated(f"list the tasks of {registry}"):
             pages = operations.list(registry.resource_group, registry.name).by_page(after or None)
             found += next(pages, ())
         tasks, brief = [], []
@@ -114,7 +128,7 @@ class ArmTasks:
     def task(self, task: TaskId) -> Task:
         """Read one task; see Tasks."""
         group, registry = task.registry.resource_group, task.registry.name
-        with translated(f"read {task}"):
+        with self._manners.request(task.registry), translated(f"read {task}"):
             return _task(task, self._client(task.registry).tasks.get(group, registry, task.name))
 
     def schedule(self, task: TaskId, token: str) -> str:
@@ -125,7 +139,19 @@ class ArmTasks:
                 update_trigger_token=token
             ),
         )
-        with translated(f"schedule {task}", once=True):
+        began = time.monotonic()
+
+        def in_time(_: object) -> None:
+            # Called when the request is about to be sent. What comes before, a place and a token,
+            # may take longer than the caller's lease.
+            late = time.monotonic() - began
+            if late > _HURRY_SECONDS:
+                raise TransientError(f"schedule {task}: not sent, for it took {late:.0f} s so far")
+
+        with (
+            self._manners.request(task.registry, Counted.WRITE, _HURRY_SECONDS),
+            translated(f"schedule {task}", once=True),
+        ):
             # azure-core sends a POST again after 500, 503, 504 and any Retry-After; each time
             # would be another run.
             run = self._client(task.registry).registries.schedule_run(
@@ -134,14 +160,31 @@ class ArmTasks:
                 request,
                 retry_total=0,
                 permit_redirects=False,
+                raw_request_hook=in_time,
             )
             return str(run.properties.run_id if run.properties else run.name)
 
     def run(self, registry: RegistryId, run_id: str) -> Run:
         """Read one run; see Tasks."""
-        with translated(f"read run {run_id} of {registry}"):
+        looks = self._looks.get(registry)
+        if looks is None:
+            looks = Looks(lambda: self._run_pages(registry), self._clock)
+            looks = self._looks.setdefault(registry, looks)
+        if found := looks.find(run_id):
+            return found
+        with self._manners.request(registry), translated(f"read run {run_id} of {registry}"):
             runs = self._client(registry).runs
             return _run(runs.get(registry.resource_group, registry.name, run_id))
+
+    def _run_pages(self, registry: RegistryId) -> Iterator[list[Run]]:
+        pages = self._client(registry).runs.list(registry.resource_group, registry.name).by_page()
+        while True:
+            with self._manners.request(registry), translated(f"list the runs of {registry}"):
+                page = next(pages, None)
+                found = None if page is None else [_run(run) for run in page]
+            if found is None:
+                return
+            yield found
 
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs; see Tasks."""
@@ -154,7 +197,7 @@ class ArmTasks:
 
     def _runs(self, registry: RegistryId, wanted: str | None, top: int) -> list[Run]:
         found: list[Run] = []
-        with translated(f"list the runs of {registry}"):
+        with self._manners.request(registry), translated(f"list the runs of {registry}"):
             pages = self._client(registry).runs.list(
                 registry.resource_group, registry.name, filter=wanted, top=top
             )

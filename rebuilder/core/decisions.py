@@ -180,23 +180,72 @@ class RebuildUnderWay(TaskDecision):
 
 @dataclass(frozen=True, slots=True)
 class RebuildFailed(TaskDecision):
-    """A rebuild on the same digests was tried and did not succeed; it is not tried again by itself.
+    """Rebuilds on the same digests were tried and given up; a newer digest is tried again.
 
     Attributes:
-        rebuild_id: The rebuild.
+        rebuild_id: The last one.
         run: Its run, if it had one.
         outcome: How it ended.
+        attempts: How many there were.
+        advice: What to do about it, if it is known.
     """
 
     code: ClassVar[str] = "rebuild-failed"
     rebuild_id: str
     run: str | None
     outcome: str
+    attempts: int = 1
+    advice: str | None = None
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
         run = f"run {self.run}" if self.run else "it was not scheduled"
-        return f"a rebuild on these digests failed already ({run}): {self.outcome}"
+        advice = f"; {self.advice}" if self.advice else ""
+        return (
+            f"a rebuild on these digests was given up after {self.attempts} attempt"
+            f"{'s' * (self.attempts > 1)} ({run}): {self.outcome}{advice}; a newer digest is tried"
+            " again, and `rebuilder retry` tries this one"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Circle(TaskDecision):
+    """The image was pushed because of a rebuild of the task itself: it would go on for ever.
+
+    Attributes:
+        dependency: The image as the task names it.
+        digest: The digest that came around.
+        chain: The tasks whose rebuilds led to it, oldest first.
+    """
+
+    code: ClassVar[str] = "circle"
+    dependency: str
+    digest: str
+    chain: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        names = " -> ".join(task.rpartition("/tasks/")[2] for task in (*self.chain, str(self.task)))
+        return (
+            f"{self.dependency} at {self.digest} was built because this task was: {names} is a"
+            " circle, and is gone through once"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUnreadable(TaskDecision):
+    """The task may not be read, so nothing can be decided.
+
+    Attributes:
+        problem: Why, and what would help.
+    """
+
+    code: ClassVar[str] = "task-unreadable"
+    problem: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return f"the task could not be read: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,6 +494,8 @@ REASONS: Mapping[str, type[Decision]] = {
         AlreadyBuiltOn,
         RebuildUnderWay,
         RebuildFailed,
+        Circle,
+        TaskUnreadable,
         OwnOutput,
         OtherImages,
         OtherTag,
@@ -485,6 +536,7 @@ def from_record(record: Mapping[str, Any]) -> Decision:
         "task": TaskId.parse,
         "dependencies": tuple,
         "principals": tuple,
+        "chain": tuple,
         "started": datetime.fromisoformat,
         "since": datetime.fromisoformat,
         "refreshed": datetime.fromisoformat,

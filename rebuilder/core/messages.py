@@ -167,10 +167,13 @@ def tried_since(body: str) -> tuple[int, datetime | None]:
     """Return how often a message was put back since a service failed, and since when."""
     try:
         values = json.loads(body)
-        since = values.get("since")
-        return int(values.get("tries", 0)), datetime.fromisoformat(since) if since else None
-    except (ValueError, TypeError, AttributeError):
+        text = values.get("since")
+        since = datetime.fromisoformat(text) if text else None
+        tries = int(values.get("tries", 0))
+    except (ValueError, TypeError, AttributeError, OverflowError):
         return 0, None
+    # A time without a zone is not one of ours, and cannot be compared.
+    return tries, since if since and since.tzinfo else None
 
 
 def put_back(body: str, now: datetime) -> str:
@@ -180,6 +183,16 @@ def put_back(body: str, now: datetime) -> str:
         {**json.loads(body), "tries": tries + 1, "since": (since or now).isoformat()},
         separators=(",", ":"),
     )
+
+
+def afresh(body: str) -> str:
+    """Return a message as it was before it was ever put back; one that never was stays as it is."""
+    tries, since = tried_since(body)
+    if not tries and since is None:
+        return body
+    values = json.loads(body)
+    kept = {key: value for key, value in values.items() if key not in ("tries", "since")}
+    return json.dumps(kept, separators=(",", ":"))
 
 
 def _encode(values: Mapping[str, object]) -> str:

@@ -95,6 +95,16 @@ class Database:
         except sqlite3.OperationalError as error:
             raise TransientError(f"{self._path.name}: {error}") from error
 
+    def reader(self) -> sqlite3.Connection:
+        """Return a connection for reading, which the calling thread keeps and closes.
+
+        Raises:
+            sqlite3.OperationalError: The file cannot be opened now.
+            PermanentError: The file is of a newer version of this code.
+        """
+        self._make()
+        return self._connect()
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
         connection.execute("PRAGMA synchronous = NORMAL")

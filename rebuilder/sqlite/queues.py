@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
+import threading
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +15,17 @@ from pathlib import Path
 from rebuilder.ports import PoisonMessage
 from rebuilder.sqlite._database import Database
 
+log = logging.getLogger(__name__)
+
 POISON = "-poison"
 """What the Functions host appends to a queue's name for what it gives up."""
 
 _FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _SOME = 32
 _HIDDEN = timedelta(minutes=5)
+_LOOK_SECONDS = 0.005
+_AGAIN_SECONDS = 1.0
+_WAITING = "SELECT 1 FROM messages WHERE queue = ? AND visible_at <= ? LIMIT 1"
 
 
 def _now() -> datetime:
@@ -84,6 +92,32 @@ class SqliteQueues:
         with self._database.transaction() as db:
             db.execute("INSERT OR IGNORE INTO queues VALUES (?)", (queue,))
             db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def watch(
+        self, queues: Collection[str], told: Callable[[str], None], stopped: threading.Event
+    ) -> None:
+        """Tell, until `stopped` is set, of each queue that holds a message to be received.
+
+        A look takes microseconds and no lock, so it is taken often; a queue that nobody receives
+        from is told of at each look. Azure's queues have nothing like it: see localcloud.
+
+        Args:
+            queues: Which queues; may grow.
+            told: Called with a queue's name.
+            stopped: Ends the watch.
+        """
+        while not stopped.is_set():
+            try:
+                with closing(self._database.reader()) as reader:
+                    while not stopped.wait(_LOOK_SECONDS):
+                        now = self._now().timestamp()
+                        for queue in tuple(queues):
+                            if reader.execute(_WAITING, (queue, now)).fetchone():
+                                told(queue)
+            except sqlite3.OperationalError as error:
+                # Whoever receives finds out more, and says so.
+                log.debug("queues cannot be watched: %s", error)
+                stopped.wait(_AGAIN_SECONDS)
 
     def receive(self, queue: str, limit: int, hide: timedelta) -> list[ReceivedMessage]:
         """Receive up to `limit` messages, oldest first, and hide them for `hide`."""

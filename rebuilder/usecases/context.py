@@ -75,3 +75,7 @@ class Context:
     def base_hosts(self) -> frozenset[str]:
         """Return the login servers of every base registry."""
         return frozenset(self.host(registry) for registry in self.settings.base_registries)
+
+    def task_hosts(self) -> frozenset[str]:
+        """Return the login servers of every task registry: what tasks push may be a base, too."""
+        return frozenset(self.host(registry) for registry in self.settings.task_registries)

@@ -119,8 +119,8 @@ def explain(context: Context, image: ImageReference) -> Explanation:
     if not pushes:
         return Explanation(image, None, 0, (), ignored, indexes)
     decisions = context.ledger.decisions(pushes[0].push)
-    explained = tuple(
-        Explained(record, _rebuild(context, record.decision, pushes[0])) for record in decisions
+    explained = _current(
+        [Explained(record, _rebuild(context, record.decision, pushes[0])) for record in decisions]
     )
     now = context.now()
     left = tuple(
@@ -128,6 +128,24 @@ def explain(context: Context, image: ImageReference) -> Explanation:
         for decision in _left_alone(context, pushes[0].push, decisions)
     )
     return Explanation(image, pushes[0], len(pushes) - 1, (*explained, *left), ignored, indexes)
+
+
+def _current(decisions: Sequence[Explained]) -> tuple[Explained, ...]:
+    """Leave out what was decided by the index and turned out otherwise when the task was read."""
+    newest: dict[TaskId, Explained] = {}
+    for explained in decisions:
+        decision = explained.record.decision
+        if isinstance(decision, TaskDecision) and explained.rebuild is None:
+            known = newest.get(decision.task)
+            if known is None or explained.record.last_at >= known.record.last_at:
+                newest[decision.task] = explained
+    return tuple(
+        explained
+        for explained in decisions
+        if explained.rebuild is not None
+        or not isinstance(explained.record.decision, TaskDecision)
+        or newest[explained.record.decision.task] is explained
+    )
 
 
 def _ages(context: Context) -> tuple[IndexAge, ...]:

@@ -1,7 +1,8 @@
 """Plan: which tasks must be rebuilt after a push, and why the others that use the image need not.
 
-The index tells who uses the pushed repository; only tasks that follow the pushed tag are then
-read from ARM. What is in no relation to the repository is not looked at.
+The index tells who uses the pushed repository and what each was built on: ARM is asked only where
+that leaves a doubt. Whoever starts a build reads the task and decides exactly. What is in no
+relation to the repository is not looked at.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import batched
 
 from rebuilder.core.decisions import (
     Base,
@@ -17,16 +19,16 @@ from rebuilder.core.decisions import (
     RegistryUnreadable,
     TagGone,
     TaskDecision,
-    TaskGone,
     decide,
     follows,
 )
-from rebuilder.core.index import IndexedTask, unread, with_view
+from rebuilder.core.events import Push
+from rebuilder.core.index import IndexedTask, unread
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, PlanRebuilds, Refresh, StartBuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
 from rebuilder.core.tasks import Task
-from rebuilder.errors import NotFound, RebuilderError, TransientError
+from rebuilder.errors import RebuilderError, TransientError
 from rebuilder.usecases._deciding import current_base, decide_all, pushed_reference
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
@@ -35,6 +37,7 @@ from rebuilder.usecases.refresh_index import sweep_registry
 log = logging.getLogger(__name__)
 
 _HOUR = timedelta(hours=1)
+_SOME = 100
 
 
 def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
@@ -59,10 +62,15 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
     problems: dict[RegistryId, RebuilderError] = {}
     aged, complete = _ages(context, problems)
     following, others = _indexed(context, reference)
-    gone, tasks = _read(context, following, problems)
-    decisions: list[Decision] = [*aged, *gone]
+    decisions: list[Decision] = [*aged]
     decisions += [decide(unread(indexed.view), base or told) for indexed in others]
-    decisions += _decided(context, tasks, base, told, problems)
+    stale = _recorded(context, push, decisions)
+    # In some at a time, so that builds begin while others are still being decided on.
+    for some in batched(following, _SOME, strict=False):
+        tasks = [unread(indexed.view) for indexed in some]
+        decided = _decided(context, tasks, base, told, problems)
+        stale += _recorded(context, push, decided)
+        decisions += decided
     transient = [error for error in problems.values() if isinstance(error, TransientError)]
     for registry, error in problems.items():
         if error in transient:
@@ -70,16 +78,15 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
         else:
             # One registry that may not be read must not keep the others from being rebuilt.
             log.error("push %s: %s cannot be planned: %s", push.key, registry, error)
-            decisions.append(RegistryUnreadable(str(registry), str(error)))
-    context.ledger.record_decisions(push, decisions, context.now())
-    stale = [d.task for d in decisions if isinstance(d, TaskDecision) and d.rebuild]
-    context.queue.send_many(BUILDS, [StartBuild(push, task).encode() for task in stale])
+            unreadable = RegistryUnreadable(str(registry), str(error))
+            _recorded(context, push, [unreadable])
+            decisions.append(unreadable)
     log.info(
         "push %s planned: %d tasks use %s, %d to rebuild",
         push.key,
         len(following) + len(others),
         reference.repository,
-        len(stale),
+        stale,
     )
     if transient:
         raise transient[0]
@@ -127,28 +134,14 @@ def _indexed(
     return following, others
 
 
-def _read(
-    context: Context,
-    indexed: Sequence[IndexedTask],
-    problems: dict[RegistryId, RebuilderError],
-) -> tuple[list[TaskGone], list[Task]]:
-    """Read tasks from ARM, and add what the index knows of them."""
-
-    def read(task: IndexedTask) -> Task:
-        return with_view(context.tasks.task(task.view.task), task.view)
-
-    gone: list[TaskGone] = []
-    tasks: list[Task] = []
-    for known, found in zip(indexed, attempts(read, indexed), strict=True):
-        task = known.view.task
-        if isinstance(found, Task):
-            tasks.append(found)
-        elif isinstance(found, NotFound):
-            context.index.remove(task, context.now())
-            gone.append(TaskGone(task))
-        else:
-            problems.setdefault(task.registry, found)
-    return gone, tasks
+def _recorded(context: Context, push: Push, decisions: Sequence[Decision]) -> int:
+    """Record decisions and ask for the builds; return how many there are."""
+    if not decisions:
+        return 0
+    context.ledger.record_decisions(push, decisions, context.now())
+    stale = [d.task for d in decisions if isinstance(d, TaskDecision) and d.rebuild]
+    context.queue.send_many(BUILDS, [StartBuild(push, task).encode() for task in stale])
+    return len(stale)
 
 
 def _decided(

@@ -2,47 +2,53 @@
 
 The claim is written before the effect and the result after it. Whatever dies in between leaves a
 claim whose lease runs out; then the next delivery looks into ARM for the run before it schedules
-one.
+one. Every change is a compare-and-swap: of any number of deliveries one goes on.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     Base,
+    Circle,
     OwnOutput,
     RebuildFailed,
     RebuildUnderWay,
     TagGone,
     TaskDecision,
     TaskGone,
+    TaskUnreadable,
     wants,
 )
 from rebuilder.core.index import with_view
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Rebuild, State, rebuild_key
+from rebuilder.core.rebuilds import Failure, Native, Rebuild, State, rebuild_key
 from rebuilder.core.tasks import MANUAL, Task
 from rebuilder.errors import (
     Conflict,
+    Denied,
     NotFound,
     OutcomeUnknown,
     PermanentError,
+    Refused,
     Throttled,
     TransientError,
 )
+from rebuilder.usecases import _pace
 from rebuilder.usecases._deciding import current_base, decide_for, pushed_reference
+from rebuilder.usecases._native import could_see, native_run, wait_until
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=90)
-"""Longer than a request to ARM may take, so that a live holder is not overtaken."""
+_REQUEST = timedelta(seconds=70)
+"""Longer than a request to ARM may take; see `azure.tasks`. So much of a lease must be left."""
 
-_THROTTLED = timedelta(seconds=30)
+_SOON = timedelta(seconds=1)
 _CLOCKS_DIFFER = timedelta(seconds=5)
 _RUNS = 20
 
@@ -63,64 +69,293 @@ def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecisi
         TransientError: Nothing was started, or the claim's lease still protects what was.
     """
     try:
-        return _start(context, message, owner)
+        return _Start(context, message, owner).go()
     except Conflict as error:
         # Another delivery was quicker. What it does is seen when this one comes back.
         _later(context, message, context.settings.track_interval, str(error))
         return None
 
 
-def _start(context: Context, message: StartBuild, owner: str) -> TaskDecision | Rebuild | None:
-    try:
-        task = context.tasks.task(message.task)
-    except NotFound:
-        return _decided(context, message, TaskGone(message.task))
-    # What only other sources than ACR's record know is in the index.
-    indexed = context.index.view(task.id)
-    task = with_view(task, indexed.view if indexed else None)
-    reference = pushed_reference(context, message.push)
-    base = current_base(context, reference, message.push.digest)
-    if base is None:
-        return _decided(context, message, TagGone(task.id, str(reference)))
-    decision = decide_for(context, task, base)
-    if not decision.rebuild:
-        return _decided(context, message, decision)
-    bases = [base, *_other_bases(context, task, base)]
-    now = context.now()
-    head = context.ledger.head(task.id)
-    wanted = Rebuild(
-        task=task.id,
-        sequence=1 if head is None else head.sequence + 1,
-        key=rebuild_key(task.id, bases),
-        bases=tuple(sorted(str(b.reference.at(b.digest)) for b in bases)),
-        push=message.push.key,
-        state=State.CLAIMED,
-        claimed_at=now,
-        owner=owner,
-        lease_until=now + LEASE,
-    )
-    if head is not None and head.key == wanted.key:
-        return _same_digests(context, message, head, wanted, base)
-    if head is not None and not head.state.over:
-        return _other_digests(context, message, head, owner)
-    if head is not None and _pushed(head, base):
-        own = OwnOutput(task.id, str(reference), base.digest, head.run_id)
-        return _decided(context, message, own)
-    if not context.ledger.claim(wanted):
-        raise Conflict(f"task {task.id}: rebuild {wanted.id} was claimed by another delivery")
-    return _schedule(context, message, wanted)
+class _Start:
+    """One delivery of one message."""
+
+    def __init__(self, context: Context, message: StartBuild, owner: str) -> None:
+        self._context = context
+        self._message = message
+        self._owner = owner
+        self._ledger = context.ledger
+
+    def go(self) -> TaskDecision | Rebuild | None:
+        context, message = self._context, self._message
+        head = self._ledger.head(message.task)
+        if head is not None and head.state is State.CLAIMED:
+            if context.now() < head.lease_until:
+                # Its holder may have died; soon the claim is a run, or the lease is over.
+                wait = min(head.lease_until - context.now(), context.settings.track_interval)
+                self._later(wait, f"lease of {head.id}")
+                return None
+            head = self._taken_over(head)
+        try:
+            recorded = context.tasks.task(message.task)
+        except NotFound:
+            context.index.remove(message.task, context.now())
+            return self._decided(head, TaskGone(message.task))
+        except Denied as error:
+            return self._decided(head, TaskUnreadable(message.task, str(error)))
+        # What only other sources than ACR's record know is in the index.
+        indexed = context.index.view(recorded.id)
+        task = with_view(recorded, indexed.view if indexed else None)
+        reference = pushed_reference(context, message.push)
+        base = current_base(context, reference, message.push.digest)
+        if base is None:
+            return self._decided(head, TagGone(task.id, str(reference)))
+        decision = decide_for(context, task, base)
+        if not decision.rebuild:
+            return self._decided(head, decision)
+        return self._rebuild(head, task, recorded, base)
+
+    def _taken_over(self, head: Rebuild) -> Rebuild:
+        """Go on with a claim whose holder is gone: with its run, if it came so far."""
+        held = self._ledger.save(self._leased(head))
+        run = _find_run(self._context, held)
+        return held if run is None else _scheduled(self._context, held, run)
+
+    def _leased(self, rebuild: Rebuild) -> Rebuild:
+        until = self._context.now() + self._context.settings.lease
+        return replace(rebuild, owner=self._owner, lease_until=until)
+
+    def _decided(self, head: Rebuild | None, decision: TaskDecision) -> TaskDecision:
+        """Record why nothing is built, and that nothing waits for it any more."""
+        context = self._context
+        context.ledger.record_decisions(self._message.push, [decision], context.now())
+        if head is not None and head.unsettled and head.state not in _IN_FLIGHT:
+            self._skipped(head, decision.sentence())
+        log.info("task %s not rebuilt (%s): %s", decision.task, decision.code, decision.sentence())
+        return decision
+
+    def _skipped(self, head: Rebuild, reason: str) -> Rebuild:
+        if head.state is State.FAILED:
+            return self._ledger.save(replace(head, due=None))
+        now = self._context.now()
+        return self._ledger.save(
+            replace(head, state=State.SKIPPED, due=None, finished_at=now, outcome=reason)
+        )
+
+    def _rebuild(
+        self, head: Rebuild | None, task: Task, recorded: Task, base: Base
+    ) -> TaskDecision | Rebuild | None:
+        context = self._context
+        bases = [base, *_other_bases(context, task, base)]
+        now = context.now()
+        wanted = Rebuild(
+            task=task.id,
+            sequence=1 if head is None else head.sequence + 1,
+            key=rebuild_key(task.id, bases),
+            bases=tuple(sorted(str(b.reference.at(b.digest)) for b in bases)),
+            push=self._message.push.key,
+            state=State.CLAIMED,
+            claimed_at=now,
+            owner=self._owner,
+            lease_until=now + context.settings.lease,
+        )
+        if head is None:
+            return self._attempt(wanted, None, recorded, base)
+        if head.key == wanted.key:
+            return self._same_digests(head, wanted, recorded, base)
+        if head.state in _IN_FLIGHT:
+            # Two runs at once may finish in any order: the one on older digests ends first.
+            _track(context, head)
+            self._later(context.settings.track_interval, f"end of {head.id}")
+            return None
+        if _pushed(head, base):
+            own = OwnOutput(task.id, str(base.reference), base.digest, head.run_id)
+            return self._decided(head, own)
+        if head.unsettled:
+            self._skipped(head, "the base moved on before a run was scheduled")
+        return self._attempt(wanted, None, recorded, base)
+
+    def _same_digests(
+        self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
+    ) -> TaskDecision | Rebuild | None:
+        context = self._context
+        match head.state:
+            case State.SUCCEEDED:
+                name = str(base.reference)
+                done = AlreadyBuiltOn(head.task, name, base.digest, "ledger of rebuilds")
+                return self._decided(head, done)
+            case State.SCHEDULED | State.RUNNING:
+                _track(context, head)
+                return self._decided(head, RebuildUnderWay(head.task, head.id, head.run_id))
+            case State.GIVEN_UP if not self._message.anew:
+                return self._decided(head, given_up(head))
+            case State.FAILED:
+                now = context.now()
+                if head.due is not None and now < head.due:
+                    self._later(head.due - now, f"attempt {head.attempt + 1} of {head.id}")
+                    return None
+                again = replace(wanted, attempt=head.attempt + 1, chain=head.chain)
+                return self._attempt(again, head, recorded, base)
+            case State.HELD | State.CLAIMED:
+                return self._attempt(head, head, recorded, base)
+        return self._attempt(wanted, None, recorded, base)
+
+    def _attempt(
+        self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base
+    ) -> TaskDecision | Rebuild | None:
+        """Claim a rebuild and schedule its run, unless it has to wait for something.
+
+        Args:
+            rebuild: The rebuild: a new one, or one that was held or taken over.
+            before: The task's newest rebuild, if it is on the same digests.
+            recorded: The task as ARM tells of it.
+            base: The tag that moved.
+        """
+        context = self._context
+        if before is None:
+            found = self._chain(rebuild, base)
+            if not isinstance(found, Rebuild):
+                return found
+            rebuild = found
+        now = context.now()
+        if could_see(recorded, base, self._message.push):
+            if (run := native_run(context, recorded, base)) is not None:
+                adopted = replace(self._claimed(rebuild), native=Native.ADOPTED)
+                log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
+                return _scheduled(context, adopted, run.run_id)
+            if rebuild.state is State.HELD and rebuild.due is not None and now < rebuild.due:
+                self._later(rebuild.due - now, "the native trigger")
+                return None
+            if before is None:
+                due = wait_until(context, self._message.push)
+                if now < due:
+                    self._hold(rebuild, due)
+                    self._later(due - now, "the native trigger")
+                    return None
+            if before is None or rebuild.state is State.HELD:
+                rebuild = replace(rebuild, native=Native.MISSED)
+        if self._message.turn is None:
+            turn = _pace.turn(context, rebuild.task.registry.subscription)
+            if turn > now + _SOON:
+                self._message = replace(self._message, turn=turn)
+                self._later(turn - now, f"its turn at {turn:%T}")
+                return None
+        return self._schedule(self._claimed(rebuild))
+
+    def _chain(self, rebuild: Rebuild, base: Base) -> Rebuild | TaskDecision | None:
+        """Find out which rebuilds led to the push; a task in its own chain is not rebuilt."""
+        context = self._context
+        image = str(base.reference.at(base.digest))
+        producer = self._ledger.producer(image)
+        if producer is None:
+            if base.reference.domain in context.task_hosts():
+                # Its run may have pushed the image and not be recorded yet.
+                for other in self._ledger.unsettled():
+                    if other.state in _IN_FLIGHT and str(rebuild.task) in other.chain:
+                        _track(context, other)
+                        self._later(context.settings.track_interval, f"end of {other.id}")
+                        return None
+                producer = self._ledger.producer(image)
+            if producer is None:
+                return rebuild
+        chain = (*producer.chain, str(producer.task))
+        if str(rebuild.task) in chain:
+            name = str(base.reference)
+            return self._decided(None, Circle(rebuild.task, name, base.digest, chain))
+        return replace(rebuild, chain=chain)
+
+    def _hold(self, rebuild: Rebuild, due: datetime) -> None:
+        held = replace(
+            rebuild, state=State.HELD, due=due, outcome="waiting for ACR's own base image trigger"
+        )
+        if not self._ledger.claim(held):
+            raise Conflict(f"task {rebuild.task}: {rebuild.id} was claimed by another delivery")
+
+    def _claimed(self, rebuild: Rebuild) -> Rebuild:
+        """Make a rebuild ours: a new one, one that was held, or one that is taken over."""
+        now = self._context.now()
+        if rebuild.state is State.HELD:
+            claim = replace(rebuild, state=State.CLAIMED, claimed_at=now, due=None, outcome=None)
+            return self._ledger.save(self._leased(claim))
+        if rebuild.version > 1:
+            return rebuild  # taken over by this delivery
+        if not self._ledger.claim(rebuild):
+            raise Conflict(f"task {rebuild.task}: {rebuild.id} was claimed by another delivery")
+        return rebuild
+
+    def _schedule(self, rebuild: Rebuild) -> Rebuild | None:
+        context, message = self._context, self._message
+        if context.now() + _REQUEST > rebuild.lease_until:
+            # This process was slow. Whoever took the claim over meanwhile has changed it.
+            rebuild = self._ledger.save(self._leased(rebuild))
+            if context.now() + _REQUEST > rebuild.lease_until:
+                raise TransientError(f"rebuild {rebuild.id}: no time left of its lease")
+        subscription = rebuild.task.registry.subscription
+        try:
+            run_id = context.tasks.schedule(rebuild.task, rebuild.token)
+        except OutcomeUnknown as error:
+            # The lease keeps everybody off until a run that was started can be seen in ARM.
+            log.warning("rebuild %s of %s: %s", rebuild.id, rebuild.task, error)
+            self._later(context.settings.lease, "whether a run was started")
+            return None
+        except TransientError as error:
+            # Nothing was started, so nobody need wait for the lease.
+            self._ledger.save(replace(rebuild, lease_until=context.now()))
+            if not isinstance(error, Throttled):
+                raise
+            _pace.slow_down(context, subscription, error.retry_after)
+            turn = _pace.turn(context, subscription)
+            self._message = replace(message, turn=turn)
+            self._later(max(turn - context.now(), _SOON), str(error))
+            return None
+        except PermanentError as error:
+            return self._refused(rebuild, error)
+        return _scheduled(context, rebuild, run_id)
+
+    def _refused(self, rebuild: Rebuild, error: PermanentError) -> Rebuild:
+        log.error("task %s: rebuild %s was not scheduled: %s", rebuild.task, rebuild.id, error)
+        return self._ledger.save(
+            replace(
+                rebuild,
+                state=State.GIVEN_UP,
+                finished_at=self._context.now(),
+                outcome=str(error),
+                failure=Failure.REFUSED,
+                advice=_advice(rebuild, error),
+            )
+        )
+
+    def _later(self, delay: timedelta, reason: str) -> None:
+        _later(self._context, self._message, delay, reason)
+
+
+_IN_FLIGHT = (State.SCHEDULED, State.RUNNING)
+
+
+def given_up(head: Rebuild) -> RebuildFailed:
+    """Return why a task is not tried again on the same digests."""
+    outcome = head.outcome or ""
+    return RebuildFailed(head.task, head.id, head.run_id, outcome, head.attempt, head.advice)
+
+
+def _advice(rebuild: Rebuild, error: PermanentError) -> str | None:
+    match error:
+        case Refused(code="TasksOperationsNotAllowed"):
+            return (
+                "Azure does not let this subscription run ACR Tasks, as on free credits: ask"
+                f" Azure support, then `rebuilder retry {rebuild.task}`"
+            )
+        case Denied():
+            return (
+                "give the function app's identity the role of infra/rebuilder-role.json on"
+                f" {rebuild.task.registry}, then `rebuilder retry {rebuild.task}`"
+            )
+    return None
 
 
 def _pushed(rebuild: Rebuild, base: Base) -> bool:
     """Tell whether a rebuild's run pushed what a tag names now."""
     pushed = str(base.reference.at(base.digest))
     return any(image.lower() == pushed.lower() for image in rebuild.output_images)
-
-
-def _decided(context: Context, message: StartBuild, decision: TaskDecision) -> TaskDecision:
-    context.ledger.record_decisions(message.push, [decision], context.now())
-    log.info("task %s not rebuilt (%s): %s", decision.task, decision.code, decision.sentence())
-    return decision
 
 
 def _other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
@@ -138,87 +373,19 @@ def _other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
     return [base for base in found if base is not None and base.digest]
 
 
-def _same_digests(
-    context: Context, message: StartBuild, head: Rebuild, wanted: Rebuild, base: Base
-) -> TaskDecision | Rebuild | None:
-    """Leave the rebuild that exists alone, unless its claim was abandoned."""
-    if head.state is State.SUCCEEDED:
-        known_from = "ledger of rebuilds"
-        done = AlreadyBuiltOn(head.task, str(base.reference), base.digest, known_from)
-        return _decided(context, message, done)
-    if head.state is State.FAILED:
-        failed = RebuildFailed(head.task, head.id, head.run_id, head.outcome or "")
-        return _decided(context, message, failed)
-    if head.state is State.SCHEDULED:
-        _track(context, head)
-        return _decided(context, message, RebuildUnderWay(head.task, head.id, head.run_id))
-    now = context.now()
-    if now < head.lease_until:
-        # Its holder may have died; soon the claim is a run, or the lease is over.
-        delay = min(head.lease_until - now, context.settings.track_interval)
-        _later(context, message, delay, f"lease of {head.id}")
-        return None
-    held = context.ledger.save(replace(head, owner=wanted.owner, lease_until=wanted.lease_until))
-    run = _find_run(context, held)
-    return _schedule(context, message, held) if run is None else _scheduled(context, held, run)
-
-
-def _other_digests(
-    context: Context, message: StartBuild, head: Rebuild, owner: str
-) -> TaskDecision | Rebuild | None:
-    """Let the rebuild on older digests end first: two runs at once may finish in any order."""
-    now = context.now()
-    if head.state is State.SCHEDULED:
-        _track(context, head)
-    elif head.lease_until <= now:
-        held = context.ledger.save(replace(head, owner=owner, lease_until=now + LEASE))
-        run = _find_run(context, held)
-        if run is None:
-            _failed(context, held, "the base moved on before a run was scheduled")
-        else:
-            _scheduled(context, held, run)
-    _later(context, message, context.settings.track_interval, f"end of {head.id}")
-    return None
-
-
-def _schedule(context: Context, message: StartBuild, rebuild: Rebuild) -> Rebuild | None:
-    try:
-        run_id = context.tasks.schedule(rebuild.task, rebuild.token)
-    except OutcomeUnknown as error:
-        # The lease keeps everybody off until a run that was started can be seen in ARM.
-        log.warning("rebuild %s of %s: %s", rebuild.id, rebuild.task, error)
-        _later(context, message, LEASE, "whether a run was started")
-        return None
-    except TransientError as error:
-        # Nothing was started, so nobody need wait for the lease.
-        context.ledger.save(replace(rebuild, lease_until=context.now()))
-        if isinstance(error, Throttled):
-            _later(context, message, error.retry_after or _THROTTLED, str(error))
-            return None
-        raise
-    except PermanentError as error:
-        return _failed(context, rebuild, str(error))
-    return _scheduled(context, rebuild, run_id)
-
-
 def _scheduled(context: Context, rebuild: Rebuild, run_id: str) -> Rebuild:
     # The message goes first: a record without a message would never be followed, a message
     # without its record is dropped.
-    done = replace(rebuild, state=State.SCHEDULED, run_id=run_id)
+    interval = context.settings.track_interval
+    due = context.now() + interval
+    done = replace(rebuild, state=State.SCHEDULED, run_id=run_id, due=due)
     track = TrackBuild(done.task, done.sequence, done.version + 1)
-    context.queue.send(RUNS, track.encode(), context.settings.track_interval)
+    context.queue.send(RUNS, track.encode(), interval)
     saved = context.ledger.save(done)
     log.info(
         "task %s: run %s is rebuild %s on %s", done.task, run_id, done.id, ", ".join(done.bases)
     )
     return saved
-
-
-def _failed(context: Context, rebuild: Rebuild, outcome: str) -> Rebuild:
-    log.error("task %s: rebuild %s was not scheduled: %s", rebuild.task, rebuild.id, outcome)
-    return context.ledger.save(
-        replace(rebuild, state=State.FAILED, finished_at=context.now(), outcome=outcome)
-    )
 
 
 def _track(context: Context, head: Rebuild) -> None:

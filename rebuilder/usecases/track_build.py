@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
 
-from rebuilder.core.messages import REFRESH, RUNS, Refresh, TrackBuild
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.tasks import RunStatus, Task
-from rebuilder.errors import Conflict, NotFound, Throttled
+from rebuilder.core.events import Push
+from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
+from rebuilder.core.rebuilds import Check, Failure, Rebuild, State
+from rebuilder.core.tasks import Run, RunStatus, Task
+from rebuilder.errors import Conflict, NotFound
 from rebuilder.usecases._access import pull_advice
+from rebuilder.usecases._output import check_output
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
-
-_THROTTLED = timedelta(seconds=30)
 
 
 def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
@@ -41,51 +40,94 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
     if (
         rebuild is None
         or rebuild.run_id is None
-        or rebuild.state is not State.SCHEDULED
+        or rebuild.state.over
         or rebuild.version != message.record
     ):
         log.info("task %s: another message follows rebuild %s", message.task, message.sequence)
         return None
-    interval = context.settings.track_interval
     try:
         run = context.tasks.run(rebuild.task.registry, rebuild.run_id)
-    except Throttled as error:
-        context.queue.send(RUNS, message.encode(), error.retry_after or _THROTTLED)
-        return None
     except NotFound as error:
-        return _over(context, rebuild, State.FAILED, str(error))
+        return _failed(context, rebuild, Failure.INFRASTRUCTURE, str(error))
     if not run.status.terminal:
-        # As in start_build, the message goes before the record.
-        again = replace(message, record=rebuild.version + 1)
-        context.queue.send(RUNS, again.encode(), interval)
-        context.ledger.save(rebuild)
-        log.info("task %s: run %s is %s", rebuild.task, run.run_id, run.status)
+        _goes_on(context, message, rebuild, run)
         return None
-    succeeded = run.status is RunStatus.SUCCEEDED
     task = _task(context, rebuild)
+    outcome = f"{run.status}: {run.error}" if run.error else run.status.value
     rebuild = replace(
         rebuild,
         output_images=run.output_images,
         dependencies=_dependencies(task) if task else (),
-        advice=pull_advice(context, task, rebuild.bases) if task and not succeeded else None,
+        advice=None,
     )
-    outcome = f"{run.status}: {run.error}" if run.error else run.status.value
-    return _over(context, rebuild, State.SUCCEEDED if succeeded else State.FAILED, outcome)
+    if run.status is RunStatus.SUCCEEDED:
+        check, reason = check_output(context, rebuild, task)
+        if check is Check.STALE:
+            log.error("task %s: rebuilt but still stale: %s", rebuild.task, reason)
+        rebuild = replace(rebuild, check=check, check_reason=reason)
+        return _over(context, replace(rebuild, state=State.SUCCEEDED, outcome=outcome, due=None))
+    rebuild = replace(rebuild, advice=pull_advice(context, task, rebuild.bases) if task else None)
+    return _failed(context, rebuild, _FAILURES[run.status], outcome)
 
 
-def _over(context: Context, rebuild: Rebuild, state: State, outcome: str) -> Rebuild:
-    done = replace(rebuild, state=state, outcome=outcome, finished_at=context.now())
+_FAILURES = {
+    RunStatus.FAILED: Failure.BUILD,
+    RunStatus.CANCELED: Failure.CANCELED,
+    RunStatus.ERROR: Failure.INFRASTRUCTURE,
+    RunStatus.TIMEOUT: Failure.INFRASTRUCTURE,
+}
+
+
+def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) -> None:
+    settings, now = context.settings, context.now()
+    # As in start_build, the message goes before the record.
+    again = replace(message, record=rebuild.version + 1)
+    context.queue.send(RUNS, again.encode(), settings.track_interval)
+    queued = run.status is RunStatus.QUEUED
+    waited = now - (run.created or rebuild.claimed_at)
+    advice = None
+    if queued and waited > settings.queued_limit:
+        advice = (
+            f"no agent has taken run {run.run_id} since {run.created or rebuild.claimed_at:%F %T}:"
+            " look at the agent pool, or at Azure's status; another run is not started beside it"
+        )
+        log.warning("task %s: %s", rebuild.task, advice)
+    state = State.SCHEDULED if queued else State.RUNNING
+    due = now + settings.track_interval
+    context.ledger.save(replace(rebuild, state=state, due=due, advice=advice))
+    log.info("task %s: run %s is %s", rebuild.task, run.run_id, run.status)
+
+
+def _failed(context: Context, rebuild: Rebuild, failure: Failure, outcome: str) -> Rebuild:
+    """Have it tried again later, or give it up: then the circuit is open for these digests."""
+    settings = context.settings
+    first = {
+        Failure.INFRASTRUCTURE: settings.retry_wait,
+        Failure.BUILD: settings.retry_build_wait,
+    }.get(failure)
+    rebuild = replace(rebuild, failure=failure, outcome=outcome)
+    if first is None or rebuild.attempt >= settings.build_attempts:
+        return _over(context, replace(rebuild, state=State.GIVEN_UP, due=None))
+    wait = first * 2 ** (rebuild.attempt - 1)
+    again = StartBuild(Push.from_key(rebuild.push), rebuild.task)
+    context.queue.send(BUILDS, again.encode(), wait)
+    return _over(context, replace(rebuild, state=State.FAILED, due=context.now() + wait))
+
+
+def _over(context: Context, rebuild: Rebuild) -> Rebuild:
+    done = replace(rebuild, finished_at=context.now())
     # The run may have changed what is known of the task. The message goes before the record, for
     # a record that is over is not looked at again.
     context.queue.send(REFRESH, Refresh.of(done.task, context.now()).encode())
     saved = context.ledger.save(done)
     log.log(
-        logging.INFO if state is State.SUCCEEDED else logging.ERROR,
-        "task %s: run %s, rebuild %s: %s",
+        logging.INFO if done.state is State.SUCCEEDED else logging.ERROR,
+        "task %s: run %s, rebuild %s is %s: %s",
         done.task,
         done.run_id,
         done.id,
-        outcome,
+        done.state,
+        done.outcome,
     )
     return saved
 

@@ -124,6 +124,7 @@ def example(reason: type[Decision], task: TaskId) -> Decision:
         "task": task,
         "dependencies": ("a:1", "b:2"),
         "principals": ("one", "two"),
+        "chain": ("three", "four"),
         "started": NOW,
         "since": LATER,
         "refreshed": NOW,

@@ -6,8 +6,10 @@ Messages are read back as the Functions host reads them.
 from __future__ import annotations
 
 import base64
+import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -176,3 +178,47 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
             list(pool.map(lambda n, path=path: SqliteQueues(path).send("q", str(n)), range(8)))
 
         assert len(SqliteQueues(path).receive("q", 32, timedelta())) == 8
+
+
+def test_who_watches_embedded_queues_is_told_of_messages(tmp_path: Path) -> None:
+    """Of those that can be received now, not of other queues', and not after the end."""
+    queues = SqliteQueues(tmp_path / "queues.db")
+    told, stopped, watched = Counter[str](), threading.Event(), ["q-1", "q-2"]
+    watcher = threading.Thread(
+        target=queues.watch, args=(watched, lambda name: told.update([name]), stopped)
+    )
+    watcher.start()
+    queues.send("q-2", "later", timedelta(minutes=1))
+    queues.send("q-3", "not watched")
+    queues.send("q-1", "now")
+    assert until(lambda: told["q-1"] > 2)
+    watched.append("q-3")
+    assert until(lambda: told["q-3"] > 0)
+    stopped.set()
+    watcher.join(20)
+
+    assert not watcher.is_alive()
+    assert set(told) == {"q-1", "q-3"}
+
+
+def test_a_file_that_cannot_be_read_is_watched_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever receives sees the error; the watch goes on when it is over."""
+    monkeypatch.setattr("rebuilder.sqlite.queues._AGAIN_SECONDS", 0.01)
+    folder = tmp_path / "queues.db"
+    folder.mkdir()
+    queues, told, stopped = SqliteQueues(folder), Counter[str](), threading.Event()
+    watcher = threading.Thread(
+        target=queues.watch, args=(["q-1"], lambda name: told.update([name]), stopped)
+    )
+    watcher.start()
+    with pytest.raises(TransientError):
+        queues.send("q-1", "not kept")
+    folder.rmdir()
+    queues.send("q-1", "kept")
+    assert until(lambda: told["q-1"] > 0)
+    stopped.set()
+    watcher.join(20)
+
+    assert not watcher.is_alive()

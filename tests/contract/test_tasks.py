@@ -257,6 +257,68 @@ def test_a_run_is_asked_for_once_whatever_happens(
         assert raised.value.code == "TasksOperationsNotAllowed"
 
 
+def test_a_run_is_not_asked_for_too_late(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a token or a place took so long that the lease may be over, nothing is sent."""
+    images.task(apps, "builder", [])
+    monkeypatch.setattr("rebuilder.azure.tasks._HURRY_SECONDS", -1.0)
+    with pytest.raises(TransientError, match=r"builder: not sent") as raised:
+        tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
+
+    assert not isinstance(raised.value, OutcomeUnknown)
+    assert not [path for method, path in cloud.arm.requests if method == "POST"]
+
+
+def test_a_throttled_read_is_not_repeated(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """ARM's time to wait is the caller's; until it is over, no other read of it is sent."""
+    images.task(apps, "builder", [])
+    cloud.arm.faults.append(Fault("GET", "tasks/builder", 429, headers={"Retry-After": "7"}))
+    with pytest.raises(Throttled) as raised:
+        tasks.task(ids(apps, "builder"))
+    assert raised.value.retry_after == timedelta(seconds=7)
+    with pytest.raises(Throttled, match="ARM asked to wait"):
+        tasks.runs(RegistryId.parse(apps.id), top=1)
+
+    assert len([path for method, path in cloud.arm.requests if method == "GET"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "requests"), [({}, 3), ({"Retry-After": "0"}, 1), ({"Retry-After": "60"}, 1)]
+)
+def test_a_read_that_fails_is_repeated_twice_and_soon(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, headers: dict[str, str], requests: int
+) -> None:
+    """Longer waits are not slept through with a thread: the message waits in its queue."""
+    images.task(apps, "builder", [])
+    cloud.arm.faults.append(Fault("GET", "tasks/builder", 503, headers=headers, times=9))
+    with pytest.raises(TransientError):
+        tasks.task(ids(apps, "builder"))
+
+    assert len([path for method, path in cloud.arm.requests if method == "GET"]) == requests
+
+
+def test_many_looks_at_runs_are_few_requests(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """The list of runs answers for all that it holds, as reading each would."""
+    images.task(apps, "builder", [])
+    started = [tasks.schedule(ids(apps, "builder"), "dG9rZW4=") for _ in range(40)]
+    assert cloud.wait_idle(30)
+    cloud.arm.behaviour.page_size = 20
+    registry = RegistryId.parse(apps.id)
+    cloud.arm.requests.clear()
+
+    looked = [tasks.run(registry, run_id) for run_id in started]
+    assert [run.run_id for run in looked] == started
+    assert {run.status for run in looked} == {RunStatus.FAILED}
+    assert len(cloud.arm.requests) <= 6
+    with pytest.raises(NotFound):
+        tasks.run(registry, "nothere")
+
+
 def test_without_a_connection_nothing_was_started(
     apps: Registry, tasks: ArmTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,8 @@ class World:
             "REBUILDER_BASE_REGISTRIES": self.base.id,
             "REBUILDER_TASK_REGISTRIES": f"{self.apps.id}, {self.others.id}",
             "REBUILDER_TRACK_SECONDS": "1",
+            "REBUILDER_BUILD_ATTEMPTS": "2",
+            "REBUILDER_RETRY_BUILD_SECONDS": "1",
             "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.1",
         }
         self.host = FunctionsHost(

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from bench import index
+from bench import fanout, index, latency
 
 
 def test_planning_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line of JSON per run; a plan reads the 1,000 tasks that follow the tag, and no more."""
+    """One line of JSON per run; a plan of 1,000 builds asks ARM for nothing."""
     assert index.main(["--stores", "sqlite", "--sizes", "1000,1200"]) == 0
 
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -18,7 +18,7 @@ def test_planning_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
         ("sqlite", 1000),
         ("sqlite", 1200),
     ]
-    assert {json.dumps(r["armCalls"]) for r in told["results"]} == {'{"read task": 1000}'}
+    assert {json.dumps(r["armCalls"]) for r in told["results"]} == {"{}"}
     assert set(told["ratioLargestToSmallest"]) == {"sqlite"}
 
 
@@ -28,3 +28,41 @@ def test_fewer_tasks_than_dependents_are_refused(capsys: pytest.CaptureFixture[s
         index.main(["--sizes", "10"])
 
     assert "at least 1000" in capsys.readouterr().err
+
+
+def test_a_fan_out_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each dependent of the pushed image gets one run, and the last line says at what price."""
+    assert fanout.main(["--dependents", "14", "--burst", "4", "--speed", "10"]) == 0
+
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["dependents"], told["lost"], told["doubled"]) == (14, 0, 0)
+    assert told["arm_writes"] >= 14
+    assert told["arm_reads"] > 0
+    assert told["ratio"] > 0
+    assert told["seconds"] > 0
+
+
+def test_a_burst_alone_is_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """ARM allows it at once, so there is nothing to compare with."""
+    with pytest.raises(SystemExit, match="2"):
+        fanout.main(["--dependents", "200"])
+
+    assert "more than the 200" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("store", ["sqlite", "azurite"])
+def test_latency_is_measured(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each push has one run, and the last line tells the spread of the times."""
+    assert latency.main(["--stores", store, "--pushes", "2", "--pause", "0"]) == 0
+
+    [result] = json.loads(capsys.readouterr().out.splitlines()[-1])["results"]
+    assert (result["store"], result["pushes"], result["doubled"]) == (store, 2, 0)
+    assert 0 <= result["p50Ms"] <= result["p95Ms"] <= result["p99Ms"] <= result["worstMs"]
+
+
+def test_one_push_is_no_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    """The measurement says what it needs."""
+    with pytest.raises(SystemExit, match="2"):
+        latency.main(["--pushes", "1"])
+
+    assert "at least 2" in capsys.readouterr().err

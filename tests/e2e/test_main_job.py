@@ -195,8 +195,8 @@ def test_each_new_digest_is_one_more_run(world: World) -> None:
     assert len(world.apps.runs) == 3
 
 
-def test_a_failing_build_is_recorded_and_not_repeated(world: World) -> None:
-    """A run that fails is an outcome; the same push again does not start another."""
+def test_a_failing_build_is_recorded_and_given_up(world: World) -> None:
+    """A run that fails is tried again, then given up; the same push does not start another."""
     old = world.push("one")
     task = world.task(world.apps, "build-app", old, credentials=None)
     world.subscribe()
@@ -205,11 +205,12 @@ def test_a_failing_build_is_recorded_and_not_repeated(world: World) -> None:
     world.push("two")
     world.settle()
 
-    (rebuild,) = world.context.ledger.rebuilds(task)
-    assert rebuild.state is State.FAILED
-    assert rebuild.outcome is not None
-    assert "unauthorized" in rebuild.outcome
-    assert len(world.apps.runs) == 1
+    last, first = world.context.ledger.rebuilds(task)
+    assert (first.state, first.attempt) == (State.FAILED, 1)
+    assert (last.state, last.attempt) == (State.GIVEN_UP, 2)
+    assert last.outcome is not None
+    assert "unauthorized" in last.outcome
+    assert len(world.apps.runs) == 2
     assert reasons(world) == ["base-moved", "rebuild-failed"]
 
 
@@ -234,6 +235,8 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
         "image_pushed": "eventGridTrigger",
         "task_changed": "eventGridTrigger",
         "refresh_index": "timerTrigger",
+        "collect_dead_letters": "timerTrigger",
+        "sweep": "timerTrigger",
         "refresh_tasks": "queueTrigger",
         "plan_rebuilds": "queueTrigger",
         "start_build": "queueTrigger",

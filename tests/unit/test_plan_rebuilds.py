@@ -11,8 +11,6 @@ from rebuilder.core.decisions import (
     RegistryUnreadable,
     TagGone,
     TaskDecision,
-    TaskDisabled,
-    TaskGone,
 )
 from rebuilder.core.events import Ignored, Push
 from rebuilder.core.evidence import Evidence, Said, Source, join, recorded
@@ -109,7 +107,7 @@ def test_a_tag_that_is_gone_starts_nothing(world: World) -> None:
     decisions = plan_rebuilds(world.context, MESSAGE)
 
     assert enqueued(world) == []
-    assert [type(decision) for decision in decisions] == [TaskDisabled, TagGone]
+    assert [type(decision) for decision in decisions] == [TagGone, TagGone]
     assert told(world)["other"] == ("other-images", True)
 
 
@@ -181,8 +179,8 @@ def copied(image: str = NODE) -> Said:
     return Said(reference, Kind.BUILD_TIME, None, "Dockerfile, line 7: COPY --from")
 
 
-def test_arm_is_asked_for_what_follows_the_tag_only(world: World) -> None:
-    """Planning reads no list, and no task that a push of this tag cannot concern."""
+def test_arm_is_not_asked_for_what_the_index_knows(world: World) -> None:
+    """Planning reads no list and no task: whoever starts a build reads it."""
     world.tasks.add(
         task("follows"),
         task("pinned", dependency(f"mybase.azurecr.io/images/node@{OLD}", None)),
@@ -195,7 +193,7 @@ def test_arm_is_asked_for_what_follows_the_tag_only(world: World) -> None:
     world.tasks.failures["tasks of myapps"] = [Denied("must not be listed")]
     decisions = plan_rebuilds(world.context, MESSAGE)
 
-    assert [task.name for task in world.tasks.read] == ["follows"]
+    assert world.tasks.read == []
     assert {type(decision) for decision in decisions} == {PinnedByDigest, OtherTag, BaseMoved}
     assert enqueued(world) == ["follows"]
 
@@ -253,49 +251,6 @@ def test_a_rebuild_on_another_digest_proves_nothing(world: World) -> None:
         world.ledger.claim(made)
         (decision,) = plan_rebuilds(world.context, MESSAGE)
         assert isinstance(decision, BaseMoved)
-
-
-def test_the_record_counts_as_it_is_now(world: World) -> None:
-    """What ARM tells now comes before what the index knows from it; the rest is kept."""
-    index(world, task("both"), copied("mybase.azurecr.io/images/go:1"))
-    world.tasks.add(task("both", dependency(built_on=NEW)))
-    (decision,) = plan_rebuilds(world.context, MESSAGE)
-
-    assert isinstance(decision, AlreadyBuiltOn)
-
-
-def test_a_task_that_is_gone_is_told_and_forgotten(world: World) -> None:
-    """A task that was deleted since it was indexed is a decision, and leaves the index."""
-    index(world, task("gone"))
-    world.tasks.known.clear()
-    world.time.pass_(1)
-    (decision,) = plan_rebuilds(world.context, MESSAGE)
-
-    assert decision == TaskGone(task("gone").id)
-    assert plan_rebuilds(world.context, MESSAGE) == []
-
-
-def test_a_task_that_may_not_be_read_any_more_is_its_registry(world: World) -> None:
-    """A role that was taken away since the sweep is a decision about the registry, once."""
-    for name in ("one", "two"):
-        index(world, task(name))
-    world.tasks.failures["task"] = [Denied("tasks/read is missing")] * 2
-    decisions = plan_rebuilds(world.context, MESSAGE)
-
-    assert decisions == [RegistryUnreadable(str(APPS), "tasks/read is missing")]
-
-
-def test_a_task_that_cannot_be_read_now_is_planned_again(world: World) -> None:
-    """The others of its registry are enqueued meanwhile."""
-    for name in ("one", "two"):
-        index(world, task(name))
-    world.tasks.failures["task"] = [TransientError("503")]
-    with pytest.raises(TransientError):
-        plan_rebuilds(world.context, MESSAGE)
-    assert len(enqueued(world)) == 1
-    plan_rebuilds(world.context, MESSAGE)
-
-    assert enqueued(world) == ["one", "two"]
 
 
 def test_a_proof_that_cannot_be_had_now_is_asked_for_again(world: World) -> None:

@@ -14,11 +14,12 @@ from rebuilder.core.decisions import (
     TaskGone,
 )
 from rebuilder.core.events import Push
+from rebuilder.core.evidence import join, recorded
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.rebuilds import Failure, Rebuild, State
 from rebuilder.core.tasks import MANUAL, RunStatus
 from rebuilder.errors import Denied, OutcomeUnknown, Refused, Throttled, TransientError
-from rebuilder.usecases.start_build import LEASE, start_build
+from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, World, dependency, run, task
 
@@ -78,11 +79,15 @@ def test_without_the_role_the_event_counts(world: World, caplog: pytest.LogCaptu
 
 
 def test_the_task_is_gone(world: World) -> None:
-    """A task that was deleted since the plan is a decision, not an error."""
+    """A task that was deleted since it was indexed is a decision, and leaves the index."""
     world.tasks.known.clear()
+
+    world.index.replace(join(task().id, [recorded(task())]), world.time.now)
+    world.time.pass_(1)
 
     assert start_build(world.context, MESSAGE, "me") == TaskGone(task().id)
     assert decided(world) == ["task-gone"]
+    assert world.index.view(task().id) is None
 
 
 def test_the_tag_is_gone(world: World) -> None:
@@ -144,7 +149,7 @@ def finish(world: World, status: RunStatus = RunStatus.SUCCEEDED) -> None:
 
 @pytest.mark.parametrize(
     ("status", "decision"),
-    [(RunStatus.SUCCEEDED, AlreadyBuiltOn), (RunStatus.TIMEOUT, RebuildFailed)],
+    [(RunStatus.SUCCEEDED, AlreadyBuiltOn), (RunStatus.CANCELED, RebuildFailed)],
 )
 def test_the_ledger_knows_even_if_arm_does_not(
     world: World, status: RunStatus, decision: type
@@ -204,9 +209,10 @@ def test_throttling_is_waited_for(world: World) -> None:
     """A refusal for now puts the message back for as long as ARM asked; then it is scheduled."""
     world.tasks.failures["schedule"] = [Throttled("slow down", timedelta(seconds=17))]
     assert start_build(world.context, MESSAGE, "me") is None
-    ((_, delay),) = world.queue.take(BUILDS)
-    assert delay == timedelta(seconds=17)
-    start_build(world.context, MESSAGE, "you")
+    ((body, delay),) = world.queue.take(BUILDS)
+    assert delay >= timedelta(seconds=17)
+    world.time.pass_(delay.total_seconds())
+    start_build(world.context, StartBuild.decode(body), "you")
 
     assert (head(world).sequence, head(world).state) == (1, State.SCHEDULED)
     assert len(world.tasks.scheduled) == 1
@@ -235,7 +241,7 @@ def test_a_lost_answer_is_looked_up(world: World, *, effect: bool, token_shown: 
         made = world.tasks.found_runs["ca1"]
         created = world.time.now + timedelta(seconds=1)
         world.tasks.found_runs["ca1"] = replace(made, token=None, created=created)
-    world.time.pass_(LEASE.total_seconds() + 1)
+    world.time.pass_(91)
     start_build(world.context, MESSAGE, "you")
 
     assert (head(world).state, head(world).run_id) == (State.SCHEDULED, "ca1")
@@ -254,7 +260,7 @@ def test_foreign_runs_are_not_adopted(world: World) -> None:
         "cb3": run("cb3", created=late, trigger="Commit"),
         "cb4": run("cb4", created=None),
     }
-    world.time.pass_(LEASE.total_seconds() + 1)
+    world.time.pass_(91)
     start_build(world.context, MESSAGE, "you")
 
     assert head(world).run_id == "ca1"
@@ -269,8 +275,9 @@ def test_a_refusal_is_an_outcome(world: World, refusal: Exception) -> None:
     world.tasks.failures["schedule"] = [refusal]  # type: ignore[list-item] # both are errors of ours
     start_build(world.context, MESSAGE, "me")
 
-    assert head(world).state is State.FAILED
+    assert (head(world).state, head(world).failure) == (State.GIVEN_UP, Failure.REFUSED)
     assert head(world).outcome == str(refusal)
+    assert "rebuilder retry" in str(head(world).advice)
     assert isinstance(start_build(world.context, MESSAGE, "me"), RebuildFailed)
     assert world.tasks.scheduled == []
 
@@ -284,16 +291,16 @@ def test_an_abandoned_older_claim_does_not_block(world: World, *, effect: bool) 
     world.images.digests[NODE] = NEWER
     newer = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
     assert start_build(world.context, newer, "you") is None
-    world.time.pass_(LEASE.total_seconds() + 1)
-    assert start_build(world.context, newer, "you") is None
+    world.time.pass_(91)
     if effect:
+        assert start_build(world.context, newer, "you") is None
         assert head(world).run_id == "ca1"
         finish(world)
     start_build(world.context, newer, "you")
 
     first = world.ledger.rebuild(task().id, 1)
     assert first is not None
-    assert first.state is (State.SUCCEEDED if effect else State.FAILED)
+    assert first.state is (State.SUCCEEDED if effect else State.SKIPPED)
     assert (head(world).sequence, head(world).bases) == (2, (f"{NODE}@{NEWER}",))
 
 

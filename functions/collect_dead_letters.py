@@ -1,0 +1,20 @@
+"""It is time: keep what was given up where `rebuilder dead-letters` shows it."""
+
+from __future__ import annotations
+
+import os
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.settings import DEAD_LETTER_SCHEDULE, schedule
+from rebuilder.usecases import collect_dead_letters as usecase
+
+blueprint = func.Blueprint()
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, DEAD_LETTER_SCHEDULE))
+def collect_dead_letters(timer: func.TimerRequest) -> None:
+    """Collect the dead letters of every queue and of Event Grid."""
+    del timer
+    usecase.collect_dead_letters(compose())

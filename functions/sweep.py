@@ -1,0 +1,22 @@
+"""It is time: find what events missed, and go on with what nobody goes on with."""
+
+from __future__ import annotations
+
+import os
+from uuid import uuid4
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.settings import SWEEP_SCHEDULE, schedule
+from rebuilder.usecases import sweep as usecase
+
+blueprint = func.Blueprint()
+
+
+# As in refresh_index: the value and not %NAME%.
+@blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, SWEEP_SCHEDULE))
+def sweep(timer: func.TimerRequest) -> None:
+    """Sweep, unless another instance is at it."""
+    del timer
+    usecase.sweep(compose(), uuid4().hex)

@@ -1,0 +1,221 @@
+"""The commands for what went wrong: `dead-letters`, `replay`, `retry`, `audit`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rebuilder.cli_dependencies import find_task
+from rebuilder.core.books import Audit, Finding, Verdict
+from rebuilder.core.dead_letters import DeadLetter
+from rebuilder.usecases.audit import PATIENCE, audit
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.replay import chosen_letters, replay, retry
+
+_SHOWN = 300  # characters of a dead letter's body
+_MINUTE = timedelta(minutes=1)
+_HOURS = 24
+
+
+def add_recovery_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is private
+    """Add the commands to the subparsers of `rebuilder`."""
+    letters = commands.add_parser(
+        "dead-letters", help="list messages and events that were given up, and why"
+    )
+    letters.add_argument("--all", action="store_true", help="those that were replayed, too")
+    letters.add_argument("--json", action="store_true", help="print JSON, with the bodies whole")
+    letters.set_defaults(command=_letters)
+
+    again = commands.add_parser(
+        "replay", help="do again what was given up; nothing is built twice by it"
+    )
+    which = again.add_mutually_exclusive_group(required=True)
+    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="of `dead-letters`")
+    which.add_argument("--all", action="store_true", help="everything that waits")
+    again.set_defaults(command=_replay)
+
+    anew = commands.add_parser("retry", help="rebuild a task although its rebuild was given up")
+    anew.add_argument("task", metavar="TASK", help="NAME, REGISTRY/NAME or a resource id")
+    anew.set_defaults(command=_retry)
+
+    proof = commands.add_parser(
+        "audit",
+        help="prove that each push had one effect on each task, or name the exception",
+        description="The exit code is 0 if each push of the time span had its effect or has an"
+        " accepted reason, 1 if something is lost, doubled, stale, given up or waits as a dead"
+        " letter, or after an error.",
+    )
+    begin = proof.add_mutually_exclusive_group()
+    begin.add_argument("--since", type=_time, metavar="ISO", help="pushes first told from then on")
+    begin.add_argument(
+        "--hours", type=_number, default=_HOURS, help=f"or in so many hours till now ({_HOURS})"
+    )
+    proof.add_argument(
+        "--until", type=_time, metavar="ISO", help="and before that; now if left out"
+    )
+    proof.add_argument(
+        "--patience",
+        type=_number,
+        default=PATIENCE // _MINUTE,
+        metavar="MINUTES",
+        help=f"how long something may take before it counts as lost ({PATIENCE // _MINUTE})",
+    )
+    proof.add_argument("--no-arm", action="store_true", help="do not ask ARM for the runs")
+    proof.add_argument("--all", action="store_true", help="list what had its effect, too")
+    proof.add_argument("--json", action="store_true", help="print JSON, with everything")
+    proof.set_defaults(command=_audit)
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 2026-01-31T12:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > len("100000"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number up to 999999")
+    return int(text)
+
+
+# dead-letters
+
+
+def _letters(context: Context, options: argparse.Namespace) -> int:
+    letters = [
+        letter for letter in context.dead_letters.all() if options.all or letter.replayed_at is None
+    ]
+    if options.json:
+        _print(json.dumps([_letter_record(letter) for letter in letters], indent=2))
+        return 0
+    for letter in letters:
+        replayed = f"  replayed {_iso(letter.replayed_at)}" if letter.replayed_at else ""
+        _print(f"{letter.id}  {_iso(letter.at)}  {letter.source}{replayed}")
+        _print(f"    {letter.reason}")
+        more = "..." if len(letter.body) > _SHOWN else ""
+        _print(f"    {letter.body[:_SHOWN]}{more}")
+    waiting = sum(1 for letter in letters if letter.replayed_at is None)
+    _print(f"{waiting} dead letter(s) waiting.")
+    return 0
+
+
+def _letter_record(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "origin": letter.origin.value,
+        "source": letter.source,
+        "at": letter.at.isoformat(),
+        "reason": letter.reason,
+        "body": letter.body,
+        "replayed": letter.replayed_at.isoformat() if letter.replayed_at else None,
+    }
+
+
+# replay, retry
+
+
+def _replay(context: Context, options: argparse.Namespace) -> int:
+    # Printed one by one: if the store fails, it is seen how far it came.
+    letters = chosen_letters(context, options.ids, everything=options.all)
+    for letter in letters:
+        _print(f"{letter.id}  {replay(context, letter)}")
+    _print(f"{len(letters)} dead letter(s) replayed.")
+    return 0
+
+
+def _retry(context: Context, options: argparse.Namespace) -> int:
+    task = find_task(context, options.task).id
+    push = retry(context, task)
+    _print(f"{task.registry.name}/{task.name} is rebuilt if it still is to be, for {push.key}")
+    return 0
+
+
+# audit
+
+
+def _audit(context: Context, options: argparse.Namespace) -> int:
+    until = options.until or context.now()
+    since = options.since or until - timedelta(hours=options.hours)
+    patience = timedelta(minutes=options.patience)
+    found = audit(context, since, until, ask_arm=not options.no_arm, patience=patience)
+    if options.json:
+        _print(json.dumps(_audit_record(found, since, until), indent=2))
+    else:
+        _print("\n".join(_audit_lines(found, since, until, everything=options.all)))
+    return 0 if found.clean else 1
+
+
+def _audit_lines(
+    found: Audit, since: datetime, until: datetime, *, everything: bool
+) -> Iterator[str]:
+    for finding in found.findings:
+        if everything or not finding.verdict.effect:
+            yield f"{finding.verdict}: {_task(finding)} for {_image(finding)}"
+            yield f"    {finding.sentence}"
+    yield from (f"not looked at: {remark}" for remark in found.remarks)
+    yield f"{found.pushes} push(es) from {_iso(since)} to {_iso(until)}, {found.effects} effect(s):"
+    counted = [(verdict, number) for verdict, number in found.counts.items() if number]
+    yield "  " + (
+        ", ".join(f"{number} {verdict}" for verdict, number in counted) or "nothing to do"
+    )
+    yield (
+        f"ACR's own trigger: {found.native_adopted} in time, {found.native_missed} missed,"
+        f" {found.native_late} late and so built twice."
+    )
+    yield f"{found.unchecked} rebuilt of which nobody can tell what it stands on."
+    yield f"{len(found.waiting)} dead letter(s) waiting."
+    yield "Clean." if found.clean else "NOT clean: the lines above name what to look at."
+
+
+def _task(finding: Finding) -> str:
+    task = finding.task
+    return f"{task.registry.name}/{task.name}" if task else "every task"
+
+
+def _image(finding: Finding) -> str:
+    push = finding.push
+    return f"{push.repository}:{push.tag}@{push.digest}, told {_iso(finding.at)}"
+
+
+def _audit_record(found: Audit, since: datetime, until: datetime) -> dict[str, Any]:
+    return {
+        "since": since.isoformat(),
+        "until": until.isoformat(),
+        "clean": found.clean,
+        "pushes": found.pushes,
+        "effects": found.effects,
+        "counts": {verdict.value: found.counts[verdict] for verdict in Verdict},
+        "native": {
+            "adopted": found.native_adopted,
+            "missed": found.native_missed,
+            "late": found.native_late,
+        },
+        "unchecked": found.unchecked,
+        "deadLetters": [waiting.letter.id for waiting in found.waiting],
+        "notLookedAt": list(found.remarks),
+        "findings": [
+            {
+                "push": finding.push.key,
+                "told": finding.at.isoformat(),
+                "task": str(finding.task) if finding.task else None,
+                "verdict": finding.verdict.value,
+                "sentence": finding.sentence,
+                "rebuild": finding.rebuild.id if finding.rebuild else None,
+                "runId": finding.rebuild.run_id if finding.rebuild else None,
+            }
+            for finding in found.findings
+        ],
+    }
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201 - a command's answer

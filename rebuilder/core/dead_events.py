@@ -1,0 +1,100 @@
+"""Events that Event Grid could not deliver, as it writes them into a blob.
+
+Source: learn.microsoft.com, Event Grid "delivery and retry" (dead-letter events) and "dead
+lettering for event subscriptions to namespace topics": the event as it was, with fields that tell
+why it is there. Their names are in camel case in Event Grid's schema, in lower case in
+CloudEvents, and inside `brokerProperties` for namespace topics. Of an event's data only what the
+product reads is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from rebuilder.core.dead_letters import DeadLetter, Origin
+
+# Not `topic` or `source`: a blob may hold neither.
+_UNKNOWN_SOURCE = "event grid"
+
+_TEXT_LIMIT = 8192
+_REASON = "deadletterreason"
+_ATTEMPTS = "deliveryattempts"
+_OUTCOMES = ("lastdeliveryoutcome", "deliveryresult", "lasthttpstatuscode")
+_TIMES = ("lastdeliveryattempttime", "publishtime")
+# What the product reads of an event's data; the rest tells who did it, and from where.
+_DATA = frozenset({"action", "operationName", "resourceUri", "status", "target", "timestamp"})
+_ADDED = frozenset({_REASON, _ATTEMPTS, *_OUTCOMES, *_TIMES, "brokerproperties"})
+
+
+def read_dead_events(name: str, content: bytes, now: datetime) -> list[DeadLetter]:
+    """Read a blob.
+
+    Args:
+        name: The blob's name, for a person.
+        content: The blob: a JSON array of events, or one event.
+        now: When the events were given up if they do not tell.
+
+    Returns:
+        One dead letter per event; one with the beginning of the text, if it is no JSON. Never
+        raises.
+    """
+    try:
+        text = content.decode()
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        text = content[:_TEXT_LIMIT].decode(errors="replace")
+        reason = f"blob {name} is not JSON ({type(error).__name__}); its text is kept"
+        if len(content) > _TEXT_LIMIT:
+            reason += f" up to byte {_TEXT_LIMIT} of {len(content)}"
+        return [DeadLetter(Origin.EVENT, _UNKNOWN_SOURCE, text, reason, now)]
+    return [_letter(event, now) for event in (found if isinstance(found, list) else [found])]
+
+
+def _letter(event: object, now: datetime) -> DeadLetter:
+    if not isinstance(event, Mapping):
+        return DeadLetter(
+            Origin.EVENT,
+            _UNKNOWN_SOURCE,
+            json.dumps(event),
+            f"Event Grid put {type(event).__name__} where an event should be",
+            now,
+        )
+    added = {str(k).lower(): v for k, v in event.items() if str(k).lower() in _ADDED}
+    broker = added.pop("brokerproperties", None)
+    if isinstance(broker, Mapping):
+        added |= {str(k).lower(): v for k, v in broker.items()}
+    # Without what was added, so that an event which several subscriptions gave up is one.
+    kept = {k: v for k, v in event.items() if str(k).lower() not in _ADDED}
+    data = kept.get("data")
+    if isinstance(data, Mapping):
+        kept["data"] = {k: v for k, v in data.items() if k in _DATA}
+    source = kept.get("source") if "specversion" in kept else kept.get("topic")
+    return DeadLetter(
+        Origin.EVENT,
+        source if isinstance(source, str) and source else _UNKNOWN_SOURCE,
+        json.dumps(kept, separators=(",", ":")),
+        _reason(added),
+        _time(added, now),
+    )
+
+
+def _reason(added: Mapping[str, object]) -> str:
+    attempts = added.get(_ATTEMPTS)
+    words = "Event Grid could not deliver it"
+    if attempts is not None:
+        words += f" ({attempts} attempts)"
+    words += f": {added.get(_REASON) or 'no reason given'!s:.500}"
+    outcome = next((str(added[name]) for name in _OUTCOMES if added.get(name)), "")
+    return f"{words}; the last attempt ended in {outcome:.500}" if outcome else words
+
+
+def _time(added: Mapping[str, object], now: datetime) -> datetime:
+    for name in _TIMES:
+        try:
+            time = datetime.fromisoformat(str(added.get(name)))
+        except ValueError:
+            continue
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return now

@@ -1,0 +1,75 @@
+"""A pace that many share: when whose turn is, so that a service's token bucket never runs dry.
+
+The generic cell rate algorithm: one time, the line's end, is all that there is to remember.
+Source: ITU-T I.371, annex A; ARM's bucket is in learn.microsoft.com, "Understand how Azure
+Resource Manager throttles requests".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a token bucket allows.
+
+    Attributes:
+        per_second: How many tokens come back each second.
+        burst: How many a full bucket holds.
+    """
+
+    per_second: int
+    burst: int
+
+    @property
+    def interval(self) -> timedelta:
+        """How long one token takes to come back."""
+        return timedelta(seconds=1) / self.per_second
+
+    @property
+    def tolerance(self) -> timedelta:
+        """How far ahead of an even pace a full bucket lets somebody be."""
+        return self.interval * (self.burst - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far turns are given out.
+
+    Attributes:
+        end: When the bucket would be full again; None if nobody ever asked.
+        rest: Nobody is to come before; None if the service never asked for that.
+    """
+
+    end: datetime | None = None
+    rest: datetime | None = None
+
+    def turn(self, rate: Rate, now: datetime) -> tuple[datetime, Self]:
+        """Return the next turn, not before `now`, and the pace once it is taken."""
+        end = max(self.end or now, now)
+        turn = max(now, end - rate.tolerance)
+        return turn, type(self)(end + rate.interval, self.rest)
+
+    def slowed(self, rate: Rate, now: datetime, wait: timedelta) -> Self:
+        """Return the pace after the service asked to wait: its bucket is empty until then."""
+        until = now + wait
+        end = until + rate.tolerance
+        return type(self)(max(self.end or end, end), max(self.rest or until, until))
+
+    def write(self) -> str:
+        """Write it as text."""
+        return " ".join(time.isoformat() if time else "-" for time in (self.end, self.rest))
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what `write` wrote; a text of anybody else is a pace that was never asked for."""
+        try:
+            end, rest = (
+                None if word == "-" else datetime.fromisoformat(word) for word in text.split(" ")
+            )
+        except ValueError:
+            return cls()
+        return cls(end, rest)

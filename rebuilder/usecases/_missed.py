@@ -1,0 +1,137 @@
+"""Find out whether anybody still has to be told that a tag names a digest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rebuilder.core.decisions import TaskDecision
+from rebuilder.core.events import Push
+from rebuilder.core.messages import PUSHES, PlanRebuilds
+from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import TaskId
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+PATIENCE = timedelta(minutes=15)
+"""A message that was sent so long ago should have been worked off."""
+
+_STANDS = timedelta(hours=1)
+"""After so long it is asked anew whether a task that was left alone is still to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A task whose image moves with a tag.
+
+    Attributes:
+        task: The task.
+        built_on: The digest that it is recorded to be built on, if known.
+    """
+
+    task: TaskId
+    built_on: str | None
+
+
+type Followers = Mapping[ImageReference, tuple[Follower, ...]]
+"""The tags that tasks are built on, each with those tasks."""
+
+
+def followers(context: Context) -> Followers:
+    """Return what the index knows of every tag that a task registry's tasks follow.
+
+    Raises:
+        TransientError: The index cannot be read.
+    """
+    found: dict[ImageReference, dict[Follower, None]] = {}
+    for registry in context.settings.task_registries:
+        for indexed in context.index.views(registry):
+            for dependency in indexed.view.dependencies:
+                reference = dependency.reference
+                if reference.tag is not None and reference.digest is None:
+                    follower = Follower(indexed.view.task, dependency.built_on)
+                    found.setdefault(reference, {})[follower] = None
+    return {reference: tuple(found[reference]) for reference in sorted(found, key=str)}
+
+
+def missed(
+    context: Context, reference: ImageReference, push: Push, tasks: Iterable[Follower]
+) -> bool:
+    """Tell whether some task is not built on a digest, and nothing is under way to change that.
+
+    Args:
+        context: The ledger.
+        reference: The tag.
+        push: The push of the digest that it names now.
+        tasks: The tag's followers.
+    """
+    stale = {follower.task for follower in tasks if follower.built_on != push.digest}
+    if not stale:
+        return False
+    now = context.now()
+    on = str(reference.at(push.digest))
+    records = context.ledger.pushes(push.registry, push.repository)
+    if any(r.push.key == push.key and now - r.last_at < PATIENCE for r in records):
+        return False  # its plan is on its way
+    heads = context.ledger.heads(stale)
+    uncovered = {
+        task
+        for task in stale
+        if task not in heads or not _covered(context, heads[task], str(reference), on)
+    }
+    return bool(uncovered) and bool(uncovered - _left_alone(context, push, now))
+
+
+def tell(context: Context, push: Push) -> None:
+    """Record a push that no event told of, and have it planned.
+
+    Raises:
+        TransientError: It was not taken over; it is to be found again.
+    """
+    context.ledger.record_push(push, context.now())
+    context.queue.send(PUSHES, PlanRebuilds(push).encode())
+    log.info("push %s found by the %s: enqueued", push.key, push.event)
+
+
+def _covered(context: Context, head: Rebuild, reference: str, on: str) -> bool:
+    """Tell whether the newest rebuild for a tag is for the digest, and did not end for nothing."""
+    prefix = f"{reference}@"
+    newest = (
+        head
+        if any(base.startswith(prefix) for base in head.bases)
+        else next(
+            (
+                rebuild
+                for rebuild in context.ledger.rebuilds(head.task)
+                if any(base.startswith(prefix) for base in rebuild.bases)
+            ),
+            None,
+        )
+    )
+    if newest is None or on not in newest.bases:
+        return False
+    return newest.unsettled or newest.state in (State.SUCCEEDED, State.GIVEN_UP)
+
+
+def _left_alone(context: Context, push: Push, now: datetime) -> set[TaskId]:
+    """Return the tasks that lately were decided about after a push, one way or the other.
+
+    One that is to be rebuilt gets the time that its message needs; one that is not (it is
+    disabled, say) is decided anew after a while, for what kept it may be over.
+    """
+    newest: dict[TaskId, tuple[datetime, bool]] = {}
+    for record in context.ledger.decisions(push):
+        decision = record.decision
+        if isinstance(decision, TaskDecision):
+            known = newest.get(decision.task)
+            if known is None or known[0] <= record.last_at:
+                newest[decision.task] = (record.last_at, decision.rebuild)
+    return {
+        task
+        for task, (at, rebuild) in newest.items()
+        if now - at < (PATIENCE if rebuild else _STANDS)
+    }

@@ -1,0 +1,190 @@
+"""After a run succeeded: does what it pushed stand on the new base?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from rebuilder.core.decisions import BaseMoved
+from rebuilder.core.events import Push
+from rebuilder.core.evidence import ImageContent
+from rebuilder.core.index import with_view
+from rebuilder.core.outputs import NewBase, Verdict, judge, together
+from rebuilder.core.rebuilds import Check, Rebuild
+from rebuilder.core.references import ImageReference
+from rebuilder.core.tasks import Task
+from rebuilder.errors import Denied, InvalidReference, NotFound, PermanentError, RebuilderError
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+_PLATFORM = "linux/amd64"
+_OTHERS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64")
+_BEFORE = 3  # former digests of a tag that are compared with, newest first
+
+
+def check_output(context: Context, rebuild: Rebuild, task: Task | None = None) -> tuple[Check, str]:
+    """Look whether each image that a rebuild pushed stands on the base it was rebuilt for.
+
+    Args:
+        context: The ports.
+        rebuild: The rebuild, with its `output_images`.
+        task: The task as ARM tells of it now, if that is at hand; else it is read.
+
+    Returns:
+        What was found, and the evidence or the likely cause. Never raises an error of the
+        product: what cannot be read now is unknown.
+    """
+    try:
+        verdict = _checked(context, rebuild, task)
+    except Denied as error:
+        role = "AcrPull on its registry (ABAC: Container Registry Repository Reader)"
+        verdict = Verdict(Check.UNKNOWN, f"{error}; {role} would let it be read")
+    except RebuilderError as error:
+        verdict = Verdict(Check.UNKNOWN, f"it could not be read: {error}")
+    log.log(
+        logging.ERROR if verdict.check is Check.STALE else logging.INFO,
+        "task %s: rebuild %s pushed what stands on %s base: %s",
+        rebuild.task,
+        rebuild.id,
+        {Check.NEW: "the new", Check.STALE: "an old", Check.UNKNOWN: "an unknown"}[verdict.check],
+        verdict.reason,
+    )
+    return verdict.check, verdict.reason
+
+
+def _checked(context: Context, rebuild: Rebuild, task: Task | None) -> Verdict:
+    images = list(_images(rebuild.output_images))
+    if not images:
+        return together([])
+    task = task or _task(context, rebuild)
+    platform = task.platform if task else _PLATFORM
+    found: list[tuple[str, ImageContent]] = []
+    verdicts: list[Verdict] = []
+    for image in images:
+        content = context.images.content(image.domain, image.path, image.digest or "", platform)
+        name = str(image.at(None))
+        if content is None:
+            reason = f"{name} at {image.digest}: it is gone, or no image for {platform}"
+            verdicts.append(Verdict(Check.UNKNOWN, reason))
+        else:
+            found.append((name, content))
+    bases = _bases(context, rebuild, task, platform)
+    first = [judge(name, content, bases) for name, content in found]
+    if any(verdict.check is not Check.NEW for verdict in first):
+        # More is asked only if it is needed: usually the image is as it should be.
+        bases = [_looked_at_again(context, base, platform) for base in bases]
+        first = [judge(name, content, bases) for name, content in found]
+    return together([*first, *verdicts])
+
+
+def _images(texts: Iterable[str]) -> Iterator[ImageReference]:
+    """Return what a run pushed, each digest once, whatever number of tags it has."""
+    seen: set[str] = set()
+    for text in texts:
+        try:
+            image = ImageReference.parse(text)
+        except InvalidReference as error:
+            log.warning("an output is left out: %s", error)
+            continue
+        if image.digest is not None and image.digest not in seen:
+            seen.add(image.digest)
+            yield image
+
+
+def _task(context: Context, rebuild: Rebuild) -> Task | None:
+    try:
+        return context.tasks.task(rebuild.task)
+    except NotFound:
+        return None
+
+
+def _bases(context: Context, rebuild: Rebuild, task: Task | None, platform: str) -> list[NewBase]:
+    indexed = context.index.view(rebuild.task)
+    view = indexed.view if indexed else None
+    known = with_view(task, view).dependencies if task else view.dependencies if view else ()
+    hosts = context.base_hosts()
+    bases = []
+    for text in rebuild.bases:
+        base = ImageReference.parse(text)
+        tag = base.at(None)
+        same = [d for d in known if d.reference.repository == tag.repository]
+        made = NewBase(
+            tag,
+            base.digest or "",
+            frozenset(d.kind for d in same if d.reference == tag),
+            tuple(str(d.reference) for d in same if d.reference.digest is not None),
+        )
+        if tag.domain not in hosts:
+            reason = f"{tag} is of a registry whose layers are not read, and no annotation tells"
+            bases.append(replace(made, problem=reason))
+        else:
+            used = [d.built_on for d in same if d.reference == tag]
+            bases.append(_read(context, rebuild, made, platform, used))
+    return bases
+
+
+def _read(
+    context: Context,
+    rebuild: Rebuild,
+    base: NewBase,
+    platform: str,
+    used: Iterable[str | None],
+) -> NewBase:
+    reference = base.reference
+    try:
+        new = context.images.content(reference.domain, reference.path, base.digest, platform)
+    except PermanentError as error:
+        return replace(base, problem=f"{base.at} cannot be read: {error}")
+    if new is None:
+        reason = f"{base.at} is gone from its registry, or is no image for {platform}"
+        return replace(base, problem=reason)
+    former = dict.fromkeys((*_former(context, rebuild, reference), *filter(None, used)))
+    former.pop(base.digest, None)
+    before = [
+        context.images.content(reference.domain, reference.path, digest, platform)
+        for digest in list(former)[:_BEFORE]
+    ]
+    return replace(base, contents=(new,), before=tuple(c for c in before if c is not None))
+
+
+def _former(context: Context, rebuild: Rebuild, tag: ImageReference) -> Iterator[str]:
+    """Return what a tag is known to have named before the rebuild, newest first."""
+    for record in context.ledger.decisions(Push.from_key(rebuild.push)):
+        decision = record.decision
+        if (
+            isinstance(decision, BaseMoved)
+            and decision.task == rebuild.task
+            and decision.dependency == str(tag)
+            and decision.old is not None
+        ):
+            yield decision.old
+    for earlier in context.ledger.rebuilds(rebuild.task):
+        if earlier.sequence < rebuild.sequence:
+            for text in earlier.bases:
+                base = ImageReference.parse(text)
+                if base.at(None) == tag and base.digest is not None:
+                    yield base.digest
+
+
+def _looked_at_again(context: Context, base: NewBase, platform: str) -> NewBase:
+    """Return a base with what else may tell why an image does not stand on it."""
+    if base.problem:
+        return base
+    reference = base.reference
+    others = [other for other in _OTHERS if other != platform]
+
+    def elsewhere(digest: str) -> Iterator[ImageContent]:
+        for other in others:
+            content = context.images.content(reference.domain, reference.path, digest, other)
+            # What is no index answers the same for every platform.
+            if content is not None and content.digest != content.manifest:
+                yield content
+
+    return replace(
+        base,
+        contents=(*base.contents, *elsewhere(base.digest)),
+        before=(*base.before, *(c for old in base.before[:1] for c in elsewhere(old.digest))),
+        now=context.images.digest(reference.domain, reference.path, reference.tag or ""),
+    )

@@ -1,0 +1,90 @@
+"""The pace of writes to ARM, which every instance keeps together: one bookmark per subscription."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rebuilder.core.pace import Pace, Rate
+from rebuilder.errors import Conflict
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+_TRIES = 50
+_WAIT = timedelta(seconds=30)
+_locks: dict[str, threading.Lock] = {}
+
+
+def turn(context: Context, subscription: str) -> datetime:
+    """Return when a run may be scheduled in a subscription: nobody else is given that turn.
+
+    Raises:
+        TransientError: The store cannot be reached, or everybody asks at once.
+    """
+    rate, now = _rate(context), context.now()
+    given: list[datetime] = []
+
+    def take(pace: Pace) -> Pace:
+        when, taken = pace.turn(rate, now)
+        given.append(when)
+        return taken
+
+    _change(context, subscription, take)
+    return given[-1]
+
+
+def slow_down(context: Context, subscription: str, retry_after: timedelta | None) -> None:
+    """Remember that ARM asked to wait: turns that are given out from now on come later.
+
+    Args:
+        context: The ports.
+        subscription: Where.
+        retry_after: How long ARM asked to wait; None if it did not say.
+
+    Raises:
+        TransientError: The store cannot be reached, or everybody asks at once.
+    """
+    rate, now = _rate(context), context.now()
+    wait = _WAIT if retry_after is None else retry_after
+    _change(context, subscription, lambda pace: pace.slowed(rate, now, wait))
+    log.warning("subscription %s: ARM asks to wait %s", subscription, wait)
+
+
+def resting(context: Context, subscription: str) -> datetime | None:
+    """Return until when ARM asked everybody to wait; None if that is over.
+
+    Raises:
+        TransientError: The store cannot be reached.
+    """
+    rest = Pace.read(context.bookmarks.read(_name(subscription)).place).rest
+    return rest if rest is not None and rest > context.now() else None
+
+
+def _rate(context: Context) -> Rate:
+    settings = context.settings
+    return Rate(settings.arm_writes_per_second, settings.arm_write_burst)
+
+
+def _name(subscription: str) -> str:
+    return f"pace/{subscription}"
+
+
+def _change(context: Context, subscription: str, change: Callable[[Pace], Pace]) -> None:
+    name = _name(subscription)
+    # The threads of one instance queue up here, so that conflicts are with other instances only.
+    with _locks.setdefault(name, threading.Lock()):
+        for last in range(_TRIES):
+            bookmark = context.bookmarks.read(name)
+            changed = change(Pace.read(bookmark.place)).write()
+            try:
+                context.bookmarks.save(replace(bookmark, place=changed))
+            except Conflict:
+                # Somebody got a turn in between: each conflict is another's progress.
+                if last == _TRIES - 1:
+                    raise
+            else:
+                return

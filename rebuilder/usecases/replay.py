@@ -1,0 +1,162 @@
+"""Do again what was given up: replay dead letters, try a task's rebuild anew."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.core.events import Ignored, Push
+from rebuilder.core.messages import BUILDS, StartBuild
+from rebuilder.core.rebuilds import State
+from rebuilder.core.registries import ForeignRegistry, PushedRegistry, TaskId
+from rebuilder.errors import NotFound
+from rebuilder.ports import PushRecord
+from rebuilder.usecases.accept_event import accept_event
+from rebuilder.usecases.accept_task_event import accept_task_event
+from rebuilder.usecases.collect_dead_letters import QUEUES
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+_RESOURCES = "microsoft.resources."
+
+# What a message collects on its way: counted anew, and it asks for its turn again.
+_COLLECTED = ("tries", "since", "turn")
+
+
+def chosen_letters(
+    context: Context, ids: Collection[str], *, everything: bool = False
+) -> list[DeadLetter]:
+    """Return the dead letters that a person means, oldest first.
+
+    Args:
+        context: The ports.
+        ids: Their ids; one that was replayed already may be replayed again.
+        everything: Whether all that nobody has replayed are meant, too.
+
+    Raises:
+        NotFound: There is none of one of the ids.
+    """
+    known = context.dead_letters.all()
+    if missing := sorted(set(ids) - {letter.id for letter in known}):
+        raise NotFound(
+            f"there is no dead letter {', '.join(missing)}; see `rebuilder dead-letters`"
+        )
+    return [
+        letter
+        for letter in known
+        if letter.id in ids or (everything and letter.replayed_at is None)
+    ]
+
+
+def replay(context: Context, letter: DeadLetter) -> str:
+    """Do with a dead letter what was to be done with it; safe to repeat.
+
+    It counts as replayed once it was taken over: what dies before that leaves it waiting.
+
+    Returns:
+        What came of it, for a person.
+
+    Raises:
+        TransientError: It was not taken over.
+        NotFound: It is of a queue that there is not any more.
+    """
+    outcome = (
+        _event(context, letter) if letter.origin is Origin.EVENT else _message(context, letter)
+    )
+    context.dead_letters.mark_replayed(letter.id, context.now())
+    log.info("dead letter %s replayed: %s", letter.id, outcome)
+    return outcome
+
+
+def _message(context: Context, letter: DeadLetter) -> str:
+    if letter.source not in QUEUES:
+        raise NotFound(f"dead letter {letter.id}: there is no queue {letter.source}")
+    context.queue.send(letter.source, _fresh(letter.body))
+    return f"back in {letter.source}"
+
+
+def _fresh(body: str) -> str:
+    """Return a message as it was first sent; what is none of ours, as it is."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    if not isinstance(values, dict):
+        return body
+    kept = {name: value for name, value in values.items() if name not in _COLLECTED}
+    return json.dumps(kept, separators=(",", ":"))
+
+
+def _event(context: Context, letter: DeadLetter) -> str:
+    try:
+        raw: Any = json.loads(letter.body)
+    except (ValueError, RecursionError):
+        raw = letter.body
+    accepted = accept_task_event(context, raw) if _of_resource(raw) else accept_event(context, raw)
+    if isinstance(accepted, Ignored):
+        return f"nothing comes of it: {accepted.sentence()}"
+    if isinstance(accepted, Push):
+        return f"push {accepted.key} is planned"
+    return f"{accepted.task} is read again"
+
+
+def _of_resource(raw: object) -> bool:
+    names = ("type", "eventType")
+    return isinstance(raw, dict) and any(
+        str(raw.get(name) or "").lower().startswith(_RESOURCES) for name in names
+    )
+
+
+def retry(context: Context, task: TaskId) -> Push:
+    """Have a task rebuilt although its rebuild was given up.
+
+    Returns:
+        The push that it is rebuilt for: that of its newest rebuild unless that succeeded, else
+        the newest push of an image that it is built on.
+
+    Raises:
+        NotFound: No such push is known.
+        TransientError: It was not asked for.
+    """
+    head = context.ledger.head(task)
+    if head is not None and head.state is not State.SUCCEEDED:
+        push = Push.from_key(head.push)
+    elif newest := _newest_push(context, task):
+        push = newest.push
+    elif head is not None:
+        push = Push.from_key(head.push)
+    else:
+        raise NotFound(
+            f"no push of an image that {task} is built on is known: nothing to rebuild for"
+        )
+    message = StartBuild(replace(push, event="retry"), task, anew=True)
+    context.queue.send(BUILDS, message.encode())
+    log.info("task %s: asked for anew, for push %s", task, push.key)
+    return push
+
+
+def _newest_push(context: Context, task: TaskId) -> PushRecord | None:
+    """Return the newest push of a tag that a task follows, as far as the index knows."""
+    indexed = context.index.view(task)
+    tags = {
+        dependency.reference
+        for dependency in (indexed.view.dependencies if indexed else ())
+        if dependency.reference.digest is None
+    }
+    registries: dict[str, PushedRegistry] = {
+        context.host(registry): registry for registry in context.settings.base_registries
+    }
+    found = [
+        record
+        for tag in tags
+        for record in context.ledger.pushes(
+            registries.get(tag.domain, ForeignRegistry(tag.domain)), tag.path
+        )
+        if record.push.tag == tag.tag
+    ]
+    return max(found, key=lambda record: record.first_at, default=None)

@@ -1,0 +1,300 @@
+"""Sweep: find what an event missed, and go on with what nobody goes on with.
+
+One sweeper at a time, by a lease that a dead one cannot keep. What a sweep has no time or no
+requests left for, the next one begins with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.events import Push
+from rebuilder.core.messages import (
+    BUILDS,
+    PUSHES,
+    REFRESH,
+    RUNS,
+    PlanRebuilds,
+    Refresh,
+    StartBuild,
+    TrackBuild,
+)
+from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import ForeignRegistry, RegistryId
+from rebuilder.errors import Conflict, PermanentError, RebuilderError
+from rebuilder.usecases._missed import PATIENCE, Followers, followers, missed, tell
+from rebuilder.usecases._parallel import attempts
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+BOOKMARK = "sweep"
+
+SLICE = timedelta(minutes=2)
+"""After so long the next sweep goes on: less than a function may take, and than the lease."""
+
+_LEASE = timedelta(minutes=8)
+_LATE = timedelta(minutes=2)
+_AT_ONCE = 32
+_SWEEPING = timedelta(hours=1)
+_SWEEP = "sweep"
+
+
+@dataclass(slots=True)
+class SweepReport:
+    """What a sweep did.
+
+    Attributes:
+        swept: False if another sweeper was at it.
+        tags: How many tags were looked at.
+        missed: The keys of the pushes that no event told of.
+        planned_again: The keys of the pushes whose plan was lost.
+        resumed: How many rebuilds were taken up again.
+        closed: How many failed attempts were closed, because a newer one exists.
+        refreshed: The registries whose index was too old.
+        problems: What could not be looked at, and why.
+        reads: How many requests to ARM it made or asked for.
+        complete: Whether every tag was looked at; else the next sweep goes on.
+    """
+
+    swept: bool = True
+    tags: int = 0
+    missed: list[str] = field(default_factory=list)
+    planned_again: list[str] = field(default_factory=list)
+    resumed: int = 0
+    closed: int = 0
+    refreshed: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    reads: int = 0
+    complete: bool = True
+
+
+def take_lease(context: Context, name: str, owner: str) -> Bookmark | None:
+    """Return a bookmark whose lease is ours now; None if it is somebody else's."""
+    mark, now = context.bookmarks.read(name), context.now()
+    if not mark.free(now):
+        return None
+    try:
+        return context.bookmarks.save(mark.taken(owner, now + _LEASE))
+    except Conflict:
+        return None
+
+
+def give_back(context: Context, mark: Bookmark, place: str) -> None:
+    """Give a lease back; nothing happens if it ran out and somebody else has it."""
+    try:
+        context.bookmarks.save(mark.given_back(place))
+    except Conflict:
+        log.warning("%s: took longer than its lease; somebody else goes on", mark.name)
+
+
+def sweep(context: Context, owner: str) -> SweepReport:
+    """Compare tags with what is built on them, and settle what is unsettled.
+
+    Args:
+        context: The ports.
+        owner: A name for this sweep, unique among all, to hold the lease with.
+
+    Raises:
+        TransientError: The store cannot be reached; the lease runs out by itself.
+    """
+    mark = take_lease(context, BOOKMARK, owner)
+    if mark is None:
+        log.info("another sweep is under way")
+        return SweepReport(swept=False)
+    report = SweepReport()
+    _settle(context, report)
+    _refresh(context, report)
+    hosts = _hosts(context, report)
+    following = {ref: tasks for ref, tasks in followers(context).items() if ref.domain in hosts}
+    _plan_again(context, report, following)
+    place = _compare(context, report, mark.place, hosts, following)
+    give_back(context, mark, place)
+    for problem in report.problems:
+        log.warning("sweep: %s", problem)
+    log.info(
+        "sweep: %d tags, %d missed, %d planned again, %d resumed, %d closed, %d reads, %s",
+        report.tags,
+        len(report.missed),
+        len(report.planned_again),
+        report.resumed,
+        report.closed,
+        report.reads,
+        "complete" if report.complete else f"goes on after {place}",
+    )
+    return report
+
+
+def _settle(context: Context, report: SweepReport) -> None:
+    """Send again the messages of rebuilds that nobody has gone on with."""
+    now = context.now()
+    registries = set(context.settings.task_registries)
+    unsettled = [r for r in context.ledger.unsettled() if r.task.registry in registries]
+    heads = context.ledger.heads({rebuild.task for rebuild in unsettled})
+    builds, runs = [], []
+    late = max(_LATE, 4 * context.settings.track_interval)
+    for rebuild in unsettled:
+        head = heads.get(rebuild.task, rebuild)
+        if rebuild.state is State.FAILED and head.sequence > rebuild.sequence:
+            report.closed += _close(context, rebuild)
+        elif rebuild.state in (State.SCHEDULED, State.RUNNING):
+            if (rebuild.due or rebuild.lease_until) + late <= now:
+                runs.append(TrackBuild(rebuild.task, rebuild.sequence, rebuild.version).encode())
+        elif _abandoned(rebuild, now, late):
+            push = replace(Push.from_key(rebuild.push), event=_SWEEP)
+            builds.append(StartBuild(push, rebuild.task).encode())
+    if builds:
+        context.queue.send_many(BUILDS, builds)
+    if runs:
+        context.queue.send_many(RUNS, runs)
+    report.resumed = len(builds) + len(runs)
+
+
+def _abandoned(rebuild: Rebuild, now: datetime, late: timedelta) -> bool:
+    if rebuild.state is State.CLAIMED:
+        return rebuild.lease_until <= now
+    return (rebuild.due or rebuild.lease_until) + late <= now
+
+
+def _close(context: Context, rebuild: Rebuild) -> bool:
+    try:
+        context.ledger.save(replace(rebuild, due=None))
+    except Conflict:
+        return False  # whoever changed it knows better
+    return True
+
+
+def _refresh(context: Context, report: SweepReport) -> None:
+    """Have a registry read for the index, if that is long ago and nobody is at it."""
+    now = context.now()
+    known = context.index.refreshes()
+    for registry in context.settings.task_registries:
+        refreshed = known.get(registry)
+        if refreshed is not None and now - refreshed <= context.settings.index_max_age:
+            continue
+        going = context.index.sweep(registry)
+        if going is None or now - going.started > _SWEEPING:
+            context.queue.send(REFRESH, Refresh(registry, None, now).encode())
+            report.refreshed.append(str(registry))
+
+
+def _hosts(context: Context, report: SweepReport) -> dict[str, RegistryId]:
+    """Return the base registries by login server; one that cannot be read is a problem."""
+    found = {}
+    registries = sorted(context.settings.base_registries)
+    for registry, host in zip(registries, attempts(context.host, registries), strict=True):
+        report.reads += 1
+        if isinstance(host, RebuilderError):
+            report.problems.append(f"registry {registry}: {host}")
+        else:
+            found[host] = registry
+    return found
+
+
+def _plan_again(context: Context, report: SweepReport, following: Followers) -> None:
+    """Plan pushes that were recorded and never decided about: their message was lost."""
+    now = context.now()
+    since = now - context.settings.message_limit
+    for record in context.ledger.pushes_between(since, now - PATIENCE):
+        push = record.push
+        if isinstance(push.registry, ForeignRegistry) or now - record.last_at < PATIENCE:
+            continue
+        if push.registry not in context.settings.base_registries:
+            continue
+        try:
+            host = context.host(push.registry)
+        except RebuilderError:
+            continue  # told as a problem already
+        reference = ImageReference.from_parts(host, push.repository, push.tag, "")
+        tasks = following.get(reference, ())
+        if not tasks or context.ledger.decisions(push):
+            continue
+        if not _affordable(context, report, len(tasks)):
+            report.complete = False
+            return
+        context.queue.send(PUSHES, PlanRebuilds(push).encode())
+        report.planned_again.append(push.key)
+        log.info("push %s was never planned: enqueued again", push.key)
+
+
+def _affordable(context: Context, report: SweepReport, reads: int) -> bool:
+    """Count the requests of a plan, if there are enough left; the first plan always is made."""
+    planned = report.missed or report.planned_again
+    if planned and report.reads + reads > context.settings.sweep_reads:
+        return False
+    report.reads += reads
+    return True
+
+
+def _compare(
+    context: Context,
+    report: SweepReport,
+    place: str,
+    hosts: dict[str, RegistryId],
+    following: Followers,
+) -> str:
+    """Compare what tags name with what tasks are built on.
+
+    Returns:
+        Where the next sweep goes on: the last tag that is done with; "" if all are.
+    """
+    began = context.now()
+    left = [reference for reference in following if str(reference) > place]
+    unreachable: set[str] = set()
+    while left:
+        batch, left = left[:_AT_ONCE], left[_AT_ONCE:]
+        asked = [reference for reference in batch if reference.domain not in unreachable]
+        for reference, digest in zip(asked, _digests(context, asked), strict=True):
+            if isinstance(digest, RebuilderError):
+                report.problems.append(f"{reference}: {digest}")
+                if not isinstance(digest, PermanentError):
+                    unreachable.add(reference.domain)
+            elif digest is not None and not _look(
+                context, report, hosts, following, reference, digest
+            ):
+                report.complete = False
+                return place
+            report.tags += 1
+            place = str(reference)
+        place = str(batch[-1])
+        if left and context.now() - began > SLICE:
+            report.complete = False
+            return place
+    return ""
+
+
+def _digests(
+    context: Context, references: Sequence[ImageReference]
+) -> list[str | RebuilderError | None]:
+    return attempts(lambda r: context.images.digest(r.domain, r.path, r.tag or ""), references)
+
+
+def _look(
+    context: Context,
+    report: SweepReport,
+    hosts: dict[str, RegistryId],
+    following: Followers,
+    reference: ImageReference,
+    digest: str,
+) -> bool:
+    """Enqueue a push that was missed; False if no requests are left for its plan."""
+    push = Push(
+        hosts[reference.domain],
+        reference.path,
+        reference.tag or "",
+        digest,
+        None,
+        _SWEEP,
+    )
+    tasks = following[reference]
+    if missed(context, reference, push, tasks):
+        if not _affordable(context, report, len({follower.task for follower in tasks})):
+            return False
+        tell(context, push)
+        report.missed.append(push.key)
+    return True

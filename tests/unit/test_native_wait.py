@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from rebuilder.core.decisions import AlreadyBuiltOn
+from rebuilder.core.events import Push
+from rebuilder.core.messages import BUILDS, StartBuild
+from rebuilder.core.rebuilds import Native, Rebuild, State
+from rebuilder.core.registries import ForeignRegistry
+from rebuilder.core.tasks import IMAGE_UPDATE, Kind, Task, TriggerType
+from rebuilder.usecases._native import could_see, wait_until
+from rebuilder.usecases.start_build import start_build
+from tests.unit.fakes import BASE, NEW, NEWER, NODE, World, dependency, run, task
+
+PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
+MESSAGE = StartBuild(PUSH, task().id)
+
+
+def native_task(kind: Kind = Kind.RUNTIME) -> Task:
+    """Return a task whose own trigger is on."""
+    found = task("build-app", dependency(kind=kind), trigger=TriggerType.RUNTIME)
+    return replace(found, native_trigger=True)
+
+
+def head(world: World) -> Rebuild:
+    """Return the newest rebuild of the task."""
+    found = world.ledger.head(task().id)
+    assert found is not None
+    return found
+
+
+def native(world: World, digest: str = NEW) -> None:
+    """Let ACR's own trigger start a run."""
+    moved = (f"{NODE}@{digest}",)
+    world.tasks.found_runs["native"] = run("native", trigger=IMAGE_UPDATE, moved=moved)
+
+
+def held(world: World) -> StartBuild:
+    """Start a build that waits for the native trigger; return the message that comes back."""
+    world.tasks.add(native_task())
+    assert start_build(world.context, MESSAGE, "me") is None
+    ((body, delay),) = world.queue.take(BUILDS)
+    assert delay == timedelta(minutes=2)
+    assert (head(world).state, head(world).due) == (State.HELD, world.time.now + delay)
+    return StartBuild.decode(body)
+
+
+def test_the_native_run_is_adopted(world: World) -> None:
+    """It is followed as if it were ours, and nothing is scheduled beside it."""
+    message = held(world)
+    native(world)
+    world.time.pass_(120)
+    start_build(world.context, message, "me")
+
+    assert (head(world).state, head(world).run_id) == (State.SCHEDULED, "native")
+    assert head(world).native is Native.ADOPTED
+    assert world.tasks.scheduled == []
+
+
+def test_a_native_run_that_is_there_already_is_adopted_at_once(world: World) -> None:
+    """Nobody needs to wait for what has come."""
+    world.tasks.add(native_task())
+    native(world)
+    start_build(world.context, MESSAGE, "me")
+
+    assert head(world).native is Native.ADOPTED
+    assert world.tasks.scheduled == []
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_we_are_the_net_under_it(world: World, *, other: bool) -> None:
+    """If it does not come, or for another digest, the task is built, and that is counted."""
+    message = held(world)
+    if other:
+        native(world, NEWER)
+    world.time.pass_(119)
+    assert start_build(world.context, message, "you") is None
+    world.time.pass_(1)
+    start_build(world.context, message, "me")
+
+    assert (head(world).state, head(world).native) == (State.SCHEDULED, Native.MISSED)
+    assert head(world).claimed_at == world.time.now
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_a_late_event_has_waited_already(world: World) -> None:
+    """The wait counts from the push, not from when we hear of it."""
+    world.tasks.add(native_task())
+    pushed = world.time.now - timedelta(minutes=3)
+    start_build(world.context, StartBuild(replace(PUSH, pushed_at=pushed), task().id), "me")
+
+    assert (head(world).state, head(world).native) == (State.SCHEDULED, Native.MISSED)
+
+
+def test_what_it_cannot_see_is_ours_at_once(world: World) -> None:
+    """A Runtime trigger does not follow build-time images."""
+    world.tasks.add(native_task(Kind.BUILD_TIME))
+    start_build(world.context, MESSAGE, "me")
+
+    assert (head(world).state, head(world).native) == (State.SCHEDULED, None)
+
+
+def test_a_trigger_that_was_switched_off_is_not_waited_for(world: World) -> None:
+    """What was held for it is built when somebody looks."""
+    message = held(world)
+    world.tasks.add(task())
+    start_build(world.context, message, "me")
+
+    assert (head(world).state, head(world).native) == (State.SCHEDULED, None)
+
+
+def test_a_newer_digest_replaces_what_is_held(world: World) -> None:
+    """The older digests are not waited for any more."""
+    message = held(world)
+    world.images.digests[NODE] = NEWER
+    start_build(world.context, message, "me")
+
+    first = world.ledger.rebuild(task().id, 1)
+    assert first is not None
+    assert (first.state, first.outcome) == (
+        State.SKIPPED,
+        "the base moved on before a run was scheduled",
+    )
+    assert (head(world).sequence, head(world).state) == (2, State.HELD)
+
+
+def test_what_is_held_may_not_be_wanted_any_more(world: World) -> None:
+    """The native run has come and gone, and ACR's record says so: the wait is over."""
+    message = held(world)
+    world.tasks.add(replace(native_task(), dependencies=(dependency(built_on=NEW),)))
+    assert isinstance(start_build(world.context, message, "me"), AlreadyBuiltOn)
+
+    assert head(world).state is State.SKIPPED
+    assert world.ledger.unsettled() == []
+
+
+@pytest.mark.parametrize(("host", "seen"), [("docker.io", True), ("ghcr.io", False)])
+def test_of_foreign_registries_acr_polls_two(world: World, host: str, *, seen: bool) -> None:
+    """Docker Hub and MCR only, and within an hour, which is waited for."""
+    push = Push(ForeignRegistry(host), "library/node", "9", NEW, None, "poll")
+    world.images.digests.clear()
+    image = dependency(f"{host}/library/node:9")
+    found = replace(task("build-app", image), native_trigger=True)
+    from rebuilder.core.decisions import Base  # noqa: PLC0415 - used here only
+
+    assert could_see(found, Base(image.reference, NEW, "event"), push) is seen
+    assert wait_until(world.context, push) == world.time.now + timedelta(minutes=62)
