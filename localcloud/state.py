@@ -211,6 +211,11 @@ class State:
         with self.lock:
             return [found for key, found in self._resources.items() if key.startswith(start)]
 
+    def every_resource(self) -> list[Resource]:
+        """Every kept resource, oldest first."""
+        with self.lock:
+            return list(self._resources.values())
+
     def remove(self, resource_id: str) -> bool:
         """Remove a registry or a kept resource; tell whether it was there."""
         key = resource_id.rstrip("/").lower()

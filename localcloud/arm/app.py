@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +17,8 @@ from starlette.routing import Route
 
 from localcloud.arm import (
     authorization,
+    deployments,
+    deployments_plain,
     eventsubscriptions,
     imports,
     registries,
@@ -37,6 +40,7 @@ from localcloud.arm.access import (
     require,
     require_linked,
 )
+from localcloud.arm.deployments_engine import wire_error
 from localcloud.arm.errors import ArmError
 from localcloud.arm.imports import ImportBehaviour
 from localcloud.arm.limits import Throttle
@@ -180,6 +184,11 @@ class Arm:
         self.requests: list[tuple[str, str]] = []
         self.actions: list[Action] = []
         self.operations: set[str] = set()
+        # By resource id in lower case: what was deployed, and resources that are only kept.
+        self.deployments: dict[str, Json] = {}
+        self.deployment_operations: dict[str, list[Json]] = {}
+        self.deployment_templates: dict[str, Json] = {}
+        self.plain: dict[str, Json] = {}
         self._drop = drop
         table = (
             *authorization.ROUTES,
@@ -194,6 +203,8 @@ class Arm:
             *storage.ROUTES,
             *websites.ROUTES,
             *systemtopics.ROUTES,
+            *deployments.ROUTES,
+            *deployments_plain.ROUTES,
         )
         self._routes = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), versions, handler)
@@ -241,6 +252,55 @@ class Arm:
     def may(self, request: Request, action: str, scope: str) -> bool:
         """Tell whether who sent a request may do something."""
         return self.roles.allows(self.principal(request).object_id, action, scope)
+
+    def preflight(self, principal: Principal, resource_id: str, api_version: str) -> bool:
+        """Check that somebody may put a resource; tell whether the local cloud has its type.
+
+        Raises:
+            ArmError: No role allows it, or the type has no such version.
+        """
+        require(self.roles, principal, *action_of("PUT", resource_id))
+        for method, pattern, versions, _ in self._routes:
+            if method == "PUT" and pattern.fullmatch(resource_id):
+                _check_version(_inner(principal, method, resource_id, api_version), versions)
+                return True
+        return False
+
+    def call(
+        self, principal: Principal, method: str, path: str, api_version: str, body: Json
+    ) -> tuple[int, Json]:
+        """Ask this ARM something as somebody; return the status and the answer.
+
+        For what ARM does itself for a client, as in deployments; only for a thread of its own.
+
+        Raises:
+            ArmError: As a client would be answered.
+        """
+        request = _inner(principal, method, path, api_version)
+        for verb, pattern, versions, handler in self._routes:
+            match = pattern.fullmatch(path)
+            if match is None or verb != method:
+                continue
+            if handler not in deployments_plain.HANDLERS:
+                _check_version(request, versions)
+            self._check_subscription(match.groupdict())
+            needed = action_of(method, path)
+            require(self.roles, principal, *needed)
+            for linked in linked_to(body):
+                require_linked(self.roles, principal, needed, linked)
+            response = handler(self, request, match.groupdict(), body)
+            answer = json.loads(bytes(response.body)) if response.body else {}
+            if response.status_code >= 400:  # noqa: PLR2004 - HTTP
+                error = answer.get("error") or {}
+                code, message = str(error.get("code")), str(error.get("message"))
+                raise ArmError(response.status_code, code, message)
+            return response.status_code, answer
+        if method == "PUT":
+            require(self.roles, principal, *action_of(method, path))
+            for linked in linked_to(body):
+                require_linked(self.roles, principal, action_of(method, path), linked)
+            return deployments_plain.keep(self, path, body)
+        raise ArmError(404, "InvalidResourceType", f"No {method} at {path} here.")
 
     def delete_registry(self, registry: Registry) -> None:
         """Delete a registry with its tasks, their identities, and its role assignments."""
@@ -362,10 +422,29 @@ def _check_version(request: Request, versions: frozenset[str]) -> None:
         )
 
 
+def _inner(principal: Principal, method: str, path: str, api_version: str) -> Request:
+    return Request(
+        {
+            "type": "http",
+            "method": method,
+            "scheme": "https",
+            "server": ("management.azure.com", 443),
+            "path": path,
+            "query_string": f"api-version={api_version}".encode(),
+            "headers": [],
+            "state": {"principal": principal},
+        }
+    )
+
+
 async def _body(request: Request) -> Json:
     data = await request.body()
     if not data:
         return {}
+    if "/microsoft.resources/deployments/" in request.url.path.lower():
+        spliced = deployments.body_of(data.decode("utf-8-sig", "replace"))
+        if spliced is not None:
+            return spliced
     try:
         body: Any = await request.json()
     except ValueError as error:
@@ -376,7 +455,7 @@ async def _body(request: Request) -> Json:
 
 
 def _error(error: ArmError) -> Response:
-    body = {"error": {"code": error.code, "message": str(error)}}
+    body = {"error": wire_error(error)}
     headers = {}
     if error.status == 401:  # noqa: PLR2004 - HTTP
         given = 'error="invalid_token", error_description="Could not verify the access token."'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import deployments_plain
 from localcloud.arm.access import filtered, require, sees_subscription
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.directory import TENANT_ID
@@ -208,6 +209,7 @@ def _delete_group(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
     for identity in arm.state.resources(IDENTITY_TYPE):
         if identity.id.lower().startswith(inside):
             _forget(arm, identity)
+    deployments_plain.forget(arm, group.id)
     for kept in arm.state.under(group.id):
         arm.apps.delete(kept.id)
         arm.storage.forget(kept)

@@ -415,6 +415,7 @@ ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
     ("PATCH", _SITE, ANY, _put_site),
     ("DELETE", _SITE, ANY, _delete_site),
     ("PUT", rf"{_SITE}/config/appsettings", ANY, _put_settings),
+    ("GET", rf"{_SITE}/config/appsettings", ANY, _list_settings),
     ("POST", rf"{_SITE}/config/appsettings/list", ANY, _list_settings),
     ("GET", rf"{_SITE}/config/web", ANY, _get_web),
     ("GET", rf"{_SITE}/config/slotConfigNames", ANY, _slot_names),
