@@ -1,19 +1,20 @@
 """The product, deployed on the local cloud with the real Azure CLI: `make deploy-local`.
 
-What the template predicts (`infra/minimal.snapshot.json`) is created as the developer; everything
-else is typed into bash as a person would: publish the code, subscribe its functions, push a base
-image. The application image must be rebuilt by the app so deployed.
+The order of docs/deploy.md, command for command: the template, the code, the event subscriptions.
+Then a base image is pushed, and the application image must be rebuilt by the app so deployed, with
+no setting and no role but the template's.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from localcloud.cloud import BuilderName, LocalCloud
 from localcloud.sample import (
@@ -21,18 +22,31 @@ from localcloud.sample import (
     REPOSITORY,
     ROOT,
     SAMPLE,
-    TOKEN,
+    SUBSCRIPTION,
     cli_environment,
     fork,
     path,
 )
 from localcloud.screen import Failed, Screen, perform
 from localcloud.shell import Shell
-from localcloud.snapshot import Deployer, SnapshotError
 
-SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"  # the snapshot's
 GROUP = "registries"
-_SNAPSHOT = ROOT / "infra" / "minimal.snapshot.json"
+PARAMETERS = {
+    "environmentName": "local",
+    "location": "westeurope",
+    "registries": [
+        {"name": NAMES["BASE_ACR"], "use": "base", "resourceGroupName": GROUP},
+        {"name": NAMES["ACR_NAME"], "use": "tasks", "resourceGroupName": GROUP},
+    ],
+    "sampleTask": {
+        "registryName": NAMES["ACR_NAME"],
+        "baseRegistryName": NAMES["BASE_ACR"],
+        "contextPath": f"{REPOSITORY}#master",
+    },
+}
+"""The template's parameters: two registries that are there, and the sample task."""
+
+_INFRA = shlex.quote(str(ROOT / "infra"))
 _WAIT_SECONDS = 180
 _CODE = "function_app.py functions rebuilder host.json requirements.txt"
 
@@ -52,17 +66,9 @@ class Deployment:
             raise Failed(f"this command ended with {code}:\n{command}\n{output}")
         return output.strip()
 
-    def _place(self, kind: str, start: str = "") -> str:
-        """Return the resource of a type that the template made, by how its name begins."""
-        for place in self._places:
-            parent, _, name = place.rpartition("/")
-            if parent.lower().endswith(f"/{kind.lower()}") and name.startswith(start):
-                return place
-        raise Failed(f"the template made no {kind} {start}")
-
     def registries(self) -> None:
-        """Two registries, a base image, and a task that was run once."""
-        self._screen.step("Two registries, a base image and a task: what was there before")
+        """Two registries and a base image: what was there before."""
+        self._screen.step("Two registries and a base image: what was there before")
         self._type("az login --identity --output none")
         self._type(f"az group create --name {GROUP} --location westeurope --output none")
         for name in ("$BASE_ACR", "$ACR_NAME"):
@@ -70,25 +76,6 @@ class Deployment:
                 f"az acr create --resource-group {GROUP} --name {name} --sku Basic --output none"
             )
         self.build_base()
-        self._type(
-            "az acr task create --registry $ACR_NAME --name taskhelloworld"
-            " --image helloworld:{{.Run.ID}} \\\n"
-            "  --context https://github.com/$GIT_USER/acr-build-helloworld-node.git"
-            " --file Dockerfile-app --git-access-token $GIT_PAT \\\n"
-            "  --arg REGISTRY_NAME=$BASE_ACR.azurecr.io --assign-identity"
-            " --commit-trigger-enabled false --base-image-trigger-enabled false --output none"
-        )
-        self._type(
-            "az role assignment create --role AcrPull --output none"
-            " --scope $(az acr show --name $BASE_ACR --query id --output tsv) \\\n"
-            "  --assignee $(az acr task show --name taskhelloworld --registry $ACR_NAME"
-            " --query identity.principalId --output tsv)"
-        )
-        self._type(
-            "az acr task credential add --name taskhelloworld --registry $ACR_NAME"
-            " --login-server $BASE_ACR.azurecr.io --use-identity [system] --output none"
-        )
-        self._type("az acr task run --registry $ACR_NAME --name taskhelloworld")
 
     def build_base(self) -> None:
         """Build and push the base image."""
@@ -98,73 +85,81 @@ class Deployment:
         )
 
     def resources(self) -> None:
-        """Create what the template predicts; the second time nothing may change."""
-        self._screen.step("infra/minimal.bicepparam: everything that the template predicts")
-        deployer = Deployer(self._cloud, self._cloud.developer)
-        try:
-            self._places = deployer.deploy(_SNAPSHOT)
-            before = self._state()
-            deployer.deploy(_SNAPSHOT)
-        except SnapshotError as error:
-            raise Failed(str(error)) from error
-        finally:
-            deployer.close()
-        self._screen.detail("\n".join(place.partition("/providers/")[2] for place in self._places))
-        if self._state() != before:
-            raise Failed("the template changed something when it was deployed again")
-        self._screen.good(f"{len(self._places)} resources; a second time changed nothing")
-
-    def _state(self) -> dict[str, Any]:
-        kept = {place: self._cloud.state.resource(place) for place in self._places}
-        return {**kept, "assignments": self._cloud.roles.assignments()}
+        """Deploy the template, and learn what the next steps need from its outputs."""
+        self._screen.step("az deployment sub create: everything but the event subscriptions")
+        self._type(
+            f"cat > main.parameters.json <<'END'\n{_parameters(PARAMETERS)}\nEND", quiet=True
+        )
+        self._type(
+            f"az deployment sub create --name rebuilder --location westeurope \\\n"
+            f"  --template-file {_INFRA}/main.json --parameters @main.parameters.json"
+            " --query properties.provisioningState --output tsv"
+        )
+        for variable, output in (
+            ("APP_GROUP", "AZURE_RESOURCE_GROUP"),
+            ("APP", "FUNCTION_APP_NAME"),
+            ("SITE", "FUNCTION_APP_RESOURCE_ID"),
+            ("STORAGE", "STORAGE_ACCOUNT_RESOURCE_ID"),
+        ):
+            self._type(
+                f"{variable}=$(az deployment sub show --name rebuilder"
+                f" --query properties.outputs.{output}.value --output tsv)"
+            )
+        self._screen.step("The sample task runs once: now ACR knows its base image")
+        self._type("az acr task run --registry $ACR_NAME --name taskhelloworld")
 
     def publish(self) -> None:
         """Publish the code as a zip archive, and wait for the functions."""
-        self._screen.step("Publish the code; its functions appear")
-        site = self._place("sites")
-        group, name = site.split("/")[4], site.rpartition("/")[2]
+        self._screen.step("Publish the code; its functions appear (the CLI itself waits a minute)")
         self._type(
             f"(cd {shlex.quote(str(ROOT))} && {shlex.quote(sys.executable)} -m zipfile"
             f" -c $HOME/app.zip {_CODE})"
         )
         self._type(
-            f"az functionapp deployment source config-zip --resource-group {group} --name {name}"
+            "az functionapp deployment source config-zip --resource-group $APP_GROUP --name $APP"
             " --src $HOME/app.zip"
         )
         listed = self._type(
-            f"az functionapp function list --resource-group {group} --name {name}"
+            "az functionapp function list --resource-group $APP_GROUP --name $APP"
             " --query '[].name' --output tsv"
         )
         for function in ("image_pushed", "task_changed"):
-            if f"{name}/{function}" not in listed:
+            if f"/{function}" not in listed:
                 raise Failed(f"the app has no function {function}")
 
     def subscribe(self) -> None:
-        """Subscribe the functions to the topics that the template made."""
+        """Deploy the event subscriptions."""
         self._screen.step("Event subscriptions, now that the functions are there")
-        account, site = self._place("storageAccounts"), self._place("sites")
-        container = f"{account}/blobServices/default/containers/dead-letters"
-        for function, topic, types, more in (
-            ("image_pushed", "egst-my", "Microsoft.ContainerRegistry.ImagePushed", ""),
-            (
-                "task_changed",
-                "egst-tasks",
-                "Microsoft.Resources.ResourceWriteSuccess"
-                " Microsoft.Resources.ResourceDeleteSuccess",
-                " --advanced-filter data.operationName StringBeginsWith"
-                " Microsoft.ContainerRegistry/registries/tasks/",
-            ),
+        self._type(
+            "az deployment sub show --name rebuilder"
+            " --query properties.outputs.EVENT_SUBSCRIPTION_PARAMETERS.value \\\n"
+            "  > events.parameters.json"
+        )
+        self._type(
+            "az deployment sub create --name rebuilder-events --location westeurope \\\n"
+            f"  --template-file {_INFRA}/event-subscriptions.json"
+            " --parameters @events.parameters.json"
+            " --query properties.provisioningState --output tsv"
+        )
+
+    def nothing_changes(self) -> None:
+        """Ask what the templates would change now, and deploy them again."""
+        self._screen.step("A second time: nothing changes")
+        for name, template, parameters in (
+            ("rebuilder", "main", "main"),
+            ("rebuilder-events", "event-subscriptions", "events"),
         ):
-            place = self._place("systemTopics", topic)
+            what = (
+                f"--name {name} --location westeurope --template-file {_INFRA}/{template}.json"
+                f" --parameters @{parameters}.parameters.json"
+            )
+            told = self._type(f"az deployment sub what-if {what}", quiet=True)
+            summary = told.splitlines()[-1]
+            self._screen.detail(f"$ az deployment sub what-if {what}\n{summary}")
+            if not re.fullmatch(r"Resource changes: \d+ no change\.", summary):
+                raise Failed(f"the second time is not without change:\n{told}")
             self._type(
-                "az eventgrid system-topic event-subscription create"
-                f" --resource-group {place.split('/')[4]}"
-                f" --system-topic-name {place.rpartition('/')[2]} \\\n"
-                f"  --name rebuilder-{function.replace('_', '-')} --endpoint-type azurefunction"
-                f" --endpoint {site}/functions/{function} \\\n"
-                f"  --included-event-types {types}{more} \\\n"
-                "  --deadletter-identity systemassigned"
-                f" --deadletter-identity-endpoint {container} --output none"
+                f"az deployment sub create {what} --query properties.provisioningState --output tsv"
             )
 
     def rebuild(self) -> None:
@@ -172,21 +167,25 @@ class Deployment:
         self._screen.step("The base image changes and is pushed")
         self._type("sed -i 's/9.11.2$/9.11.2a/' Dockerfile-base")
         self.build_base()
-        account = self._place("storageAccounts")
         self._screen.step("rebuilder runs: who looks needs to read the ledger")
         self._type(
             'az role assignment create --role "Storage Table Data Reader" --output none'
-            f" --assignee {self._cloud.developer.object_id} --scope {account}"
+            f" --assignee {self._cloud.developer.object_id} --scope $STORAGE"
         )
         registries = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers"
         registries += "/Microsoft.ContainerRegistry/registries"
         for name, value in (
-            ("AzureWebJobsStorage__accountName", account.rpartition("/")[2]),
+            ("AzureWebJobsStorage__accountName", "${STORAGE##*/}"),
             ("REBUILDER_BASE_REGISTRIES", f"{registries}/{NAMES['BASE_ACR']}"),
             ("REBUILDER_TASK_REGISTRIES", f"{registries}/{NAMES['ACR_NAME']}"),
         ):
             self._type(f"export {name}={value}")
         self._await()
+        self.show_runs()
+
+    def show_runs(self) -> None:
+        """Show the table of runs, in which one rebuild succeeded."""
+        self._screen.step("rebuilder runs")
         table = self._type("rebuilder runs")
         rebuilt = [row for row in table.splitlines() if "Image Update" in row]
         if len(rebuilt) != 1 or "Succeeded" not in rebuilt[0]:
@@ -200,7 +199,21 @@ class Deployment:
             if any(run["rebuild"] and run["rebuild"]["finished"] for run in runs):
                 return
             time.sleep(1)
-        raise Failed(f"nothing was rebuilt:\n{self._cloud.apps.log(self._place('sites'))[-6000:]}")
+        site = self._type("echo $SITE", quiet=True)
+        raise Failed(f"nothing was rebuilt:\n{self._cloud.apps.log(site)[-6000:]}")
+
+
+def _parameters(values: Mapping[str, object]) -> str:
+    """Return a file of parameters for `az deployment`."""
+    return json.dumps(
+        {
+            "$schema": "https://schema.management.azure.com/schemas/2019-04-01"
+            "/deploymentParameters.json#",
+            "contentVersion": "1.0.0.0",
+            "parameters": {name: {"value": value} for name, value in values.items()},
+        },
+        indent=2,
+    )
 
 
 def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
@@ -214,7 +227,7 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
     screen.step("A cloud on this machine, with the Azure CLI in front of it")
     with LocalCloud(folder / "cloud", builder=builder) as cloud:
         cloud.create_subscription(SUBSCRIPTION, "Contoso")
-        cloud.map_context(REPOSITORY, fork(folder / "fork"), TOKEN)
+        cloud.map_context(REPOSITORY, fork(folder / "fork"))
         environment = {
             "PATH": path(),
             "HOME": str(folder),
@@ -231,6 +244,8 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
             deployment.publish()
             deployment.subscribe()
             deployment.rebuild()
+            deployment.nothing_changes()
+            deployment.show_runs()
 
 
 def main() -> int:

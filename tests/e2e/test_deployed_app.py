@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from localcloud.cloud import LocalCloud
-from localcloud.roles import Assignment
-from localcloud.snapshot import Deployer
-from localcloud.state import Registry
-from localcloud.storage import Operation
-from localcloud.storage.operations import is_data
+from localcloud.deploy import PARAMETERS
+from localcloud.roles import Assignment, covers
+from localcloud.sample import NAMES
+from localcloud.state import Json, Registry
 from tests import images
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
-SNAPSHOT = ROOT / "infra" / "minimal.snapshot.json"
-STORAGE = "Microsoft.Storage/storageAccounts"
+SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
+HOST = f"{NAMES['BASE_ACR']}.azurecr.io"
 _SECONDS = 90
+PUBLISHED = ("function_app.py", "host.json", "requirements.txt", "functions", "rebuilder")
+_ROLES = ("roleAssignments/read", "roleDefinitions/read")
 
 
 def package() -> bytes:
     """Return what is published: the app, and nothing of this cloud or the tests."""
     tracked = subprocess.run(
-        ["git", "ls-files", "function_app.py", "host.json", "requirements.txt"]
-        + ["functions", "rebuilder"],
+        ["git", "ls-files", *PUBLISHED],
         cwd=ROOT,
         check=True,
         capture_output=True,
@@ -55,30 +55,23 @@ def until(look: Callable[[], Any], seconds: float = _SECONDS) -> Any:  # noqa: A
 
 
 class Deployed:
-    """A cloud with two registries, a task, and the product deployed by the snapshot."""
+    """A cloud with two registries, a task, and the product deployed by the templates of infra/."""
 
     def __init__(self, cloud: LocalCloud, folder: Path) -> None:
         self.cloud = cloud
-        cloud.create_group(SUBSCRIPTION, "registries", "westeurope")
-        self.base, self.apps = self._registry("mybaseregistry"), self._registry("myappregistry")
-        deployer = Deployer(cloud, cloud.developer)
-        self.first = deployer.deploy(SNAPSHOT)
-        self.deployer = deployer
-        self.site = next(place for place in self.first if "/sites/" in place).partition("/config")[
-            0
-        ]
-        identity = cloud.state.resource(next(p for p in self.first if "/userAssigned" in p))
-        assert identity is not None
-        self.principal_id = str(identity.properties["principalId"])
+        self.base, self.apps = (self._registry(NAMES[n]) for n in ("BASE_ACR", "ACR_NAME"))
+        values = {name: value for name, value in PARAMETERS.items() if name != "sampleTask"}
+        self.outputs = self.deploy("main", values)
+        self.site = self.outputs["FUNCTION_APP_RESOURCE_ID"]
+        self.principal_id = self.outputs["IDENTITY_PRINCIPAL_ID"]
         digest = self.push("first")
-        (folder / "Dockerfile").write_text("FROM mybaseregistry.azurecr.io/images/node:9\n")
+        (folder / "Dockerfile").write_text(f"FROM {HOST}/images/node:9\n")
         cloud.map_context("https://github.com/contoso/app.git", folder)
-        host = "mybaseregistry.azurecr.io"
         task = images.task(
             self.apps,
             "app",
-            [images.dependency(f"{host}/images/node:9", digest)],
-            credentials={"customRegistries": {host: {"identity": "[system]"}}},
+            [images.dependency(f"{HOST}/images/node:9", digest)],
+            credentials={"customRegistries": {HOST: {"identity": "[system]"}}},
         )
         self.task_principal = images.identify(cloud, self.apps, task, ("AcrPull", self.base))
 
@@ -89,6 +82,26 @@ class Deployed:
             name=name,
             location="westeurope",
         )
+
+    def deploy(self, template: str, values: Json) -> Json:
+        """Deploy a template of infra/ at the subscription; return its outputs' values."""
+        token = self.cloud.tokens.issue(self.cloud.developer, "https://management.azure.com/")
+        text = (ROOT / "infra" / f"{template}.json").read_text("utf-8")
+        body = {
+            "location": "westeurope",
+            "properties": {
+                "mode": "Incremental",
+                "template": json.loads(text),
+                "parameters": {name: {"value": value} for name, value in values.items()},
+            },
+        }
+        url = f"https://management.azure.com/subscriptions/{SUBSCRIPTION}"
+        url += f"/providers/Microsoft.Resources/deployments/{template}?api-version=2024-11-01"
+        with self.cloud.network.client(timeout=100) as http:
+            answer = http.put(url, json=body, headers={"Authorization": f"Bearer {token}"}).json()
+        assert answer["properties"]["provisioningState"] == "Succeeded", answer
+        outputs: Json = answer["properties"].get("outputs") or {}
+        return {name: output["value"] for name, output in outputs.items()}
 
     def push(self, text: str) -> str:
         """Push a base image."""
@@ -106,101 +119,102 @@ class Deployed:
         assert until(lambda: deployment.status != 2)
         assert deployment.status == 4, deployment.text
 
-    def subscribe(self, function: str, topic: str, *types: str) -> None:
-        """Subscribe a function to a system topic, as event-subscriptions.bicep does."""
-        place = next(p for p in self.first if p.rpartition("/")[2].startswith(topic))
-        account = next(p for p in self.first if p.rpartition("/")[0].endswith("storageAccounts"))
-        body = {
-            "properties": {
-                "destination": {
-                    "endpointType": "AzureFunction",
-                    "properties": {"resourceId": f"{self.site}/functions/{function}"},
-                },
-                "filter": {"includedEventTypes": list(types)},
-                "deadLetterWithResourceIdentity": {
-                    "identity": {"type": "SystemAssigned"},
-                    "deadLetterDestination": {
-                        "endpointType": "StorageBlob",
-                        "properties": {
-                            "resourceId": account,
-                            "blobContainerName": "dead-letters",
-                        },
-                    },
-                },
-            }
-        }
-        answer = self.deployer._ask(
-            "PUT", f"{place}/eventSubscriptions/{function}", "2025-02-15", body
-        )
-        assert answer["properties"]["provisioningState"] == "Succeeded"
-
     def rebuilt(self, runs: int, seconds: float = _SECONDS) -> bool:
-        """Tell whether the task has so many successful runs in time."""
+        """Tell whether the product saw so many successful rebuilds end in time."""
+        return bool(until(lambda: self.log().count(": Succeeded") >= runs, seconds))
 
-        def enough() -> bool:
-            over = [r for r in self.apps.runs.values() if r.properties["status"] == "Succeeded"]
-            return len(over) >= runs
-
-        return bool(until(enough, seconds))
+    def used(self, registry: Registry) -> set[str]:
+        """Return the actions that the product asked of ARM on a registry."""
+        return {
+            action.action
+            for action in self.cloud.arm.actions
+            if action.principal_id == self.principal_id and covers(registry.id, action.scope)
+        }
 
     def log(self) -> str:
         """Return what the app has logged."""
         return self.cloud.apps.log(self.site)
 
-    def assignments(self, provider: str) -> list[Assignment]:
-        """Return the app's role assignments on resources of a provider."""
-        return [
+    def assignments(self, registry: Registry) -> list[Assignment]:
+        """Return the product's role assignments on a registry."""
+        found = self.cloud.roles.assignments()
+        mine = [a for a in found if a.principal_id == self.principal_id]
+        return [a for a in mine if covers(registry.id, a.scope)]
+
+    def custom(self, registry: Registry) -> Assignment:
+        """Return the assignment of the template's own role on a registry."""
+        roles = self.cloud.roles
+        (found,) = [
             a
-            for a in self.cloud.roles.assignments()
-            if a.principal_id == self.principal_id and f"/providers/{provider}/" in a.scope
+            for a in self.assignments(registry)
+            if (role := roles.role(a.role)) is not None and not role.built_in
         ]
+        return found
+
+    def granted(self, registry: Registry) -> set[str]:
+        """Return the actions that the template's own role gives on a registry."""
+        role = self.cloud.roles.role(self.custom(registry).role)
+        assert role is not None
+        return {action for permission in role.permissions for action in permission.actions}
 
 
 @pytest.fixture(name="deployed")
-def _deployed(cloud: LocalCloud, tmp_path: Path) -> Iterator[Deployed]:
+def _deployed(cloud: LocalCloud, tmp_path: Path) -> Deployed:
     folder = tmp_path / "context"
     folder.mkdir()
     deployed = Deployed(cloud, folder)
     deployed.publish()
-    deployed.subscribe("image_pushed", "egst-mybase", "Microsoft.ContainerRegistry.ImagePushed")
-    deployed.subscribe(
-        "task_changed",
-        "egst-tasks",
-        "Microsoft.Resources.ResourceWriteSuccess",
-        "Microsoft.Resources.ResourceDeleteSuccess",
-    )
-    yield deployed
-    deployed.deployer.close()
+    values = deployed.outputs["EVENT_SUBSCRIPTION_PARAMETERS"]
+    deployed.deploy("event-subscriptions", {name: v["value"] for name, v in values.items()})
+    return deployed
 
 
-def _granted(deployed: Deployed, provider: str) -> set[str]:
-    """Return every permission that the app's roles on a provider's resources give."""
-    granted: set[str] = set()
-    for assignment in deployed.assignments(provider):
-        role = deployed.cloud.roles.role(assignment.role)
-        assert role is not None
-        for permission in role.permissions:
-            granted |= {*permission.actions, *permission.data_actions}
-    return granted
-
-
-@pytest.mark.timeout(600)
-def test_the_template_s_roles_are_enough_and_needed(deployed: Deployed) -> None:
-    """A push rebuilds the image with the template's roles, and not without any one on a registry."""
+@pytest.mark.timeout(300)
+def test_the_template_grants_what_is_used(deployed: Deployed) -> None:
+    """A push rebuilds the image; no action is granted on a registry that was not used there."""
     cloud = deployed.cloud
     deployed.push("second")
     assert deployed.rebuilt(1), deployed.log()[-6000:]
+    # A run that may not pull has the product look which role is missing.
+    (pull,) = [a for a in cloud.roles.assignments() if a.principal_id == deployed.task_principal]
+    cloud.roles.revoke(pull.id)
+    cloud.roles.assign("Reader", deployed.task_principal, deployed.base.id)
+    deployed.push("third")
+    looked = {f"Microsoft.Authorization/{action}" for action in _ROLES}
+    until(lambda: looked <= deployed.used(deployed.base))
+    for registry in (deployed.base, deployed.apps):
+        assert deployed.granted(registry) == deployed.used(registry), registry.name
 
-    # What the template grants is what the flow was seen to ask of ARM.
-    used = {a.action for a in cloud.arm.actions if a.principal_id == deployed.principal_id}
-    granted = {a for a in _granted(deployed, "Microsoft.ContainerRegistry") if "pull/" not in a}
-    print("granted minus used:", granted - used, "used minus granted:", used - granted)  # noqa: T201
-
-    # Storage: nothing was done that a role did not give, which this cloud enforces.
+    # This cloud gives the product's identity nothing in storage that no role of it gives.
     done = {
         (o.service, o.operation.name)
         for o in cloud.storage_operations()
         if o.principal_id == deployed.principal_id
     }
-    print(sorted(done))  # noqa: T201
     assert {("queue", "Put Message"), ("queue", "Get Messages"), ("blob", "Put Blob")} <= done
+    assert {("table", "Query Entities"), ("table", "Insert Entity")} <= done
+
+
+@pytest.mark.timeout(300)
+def test_without_a_role_there_is_no_rebuild(deployed: Deployed) -> None:
+    """Without the role on the task registry nothing is rebuilt, and the log says why."""
+    role = deployed.custom(deployed.apps)
+    deployed.cloud.roles.revoke(role.id)
+    deployed.push("second")
+    denied = "does not have authorization to perform action 'Microsoft.ContainerRegistry/registries"
+    assert until(lambda: denied in deployed.log()), deployed.log()[-6000:]
+    assert deployed.apps.runs == {}
+    deployed.cloud.roles.put(role)
+    deployed.push("third")
+    assert deployed.rebuilt(1), deployed.log()[-6000:]
+
+
+@pytest.mark.timeout(300)
+def test_without_pull_the_event_s_digest_is_taken(deployed: Deployed) -> None:
+    """Without AcrPull on the base registry the tag is not read, which the log says."""
+    role = deployed.custom(deployed.base)
+    for assignment in deployed.assignments(deployed.base):
+        if assignment.id != role.id:
+            deployed.cloud.roles.revoke(assignment.id)
+    deployed.push("second")
+    assert until(lambda: "HTTP 401: Unauthorized" in deployed.log()), deployed.log()[-6000:]
