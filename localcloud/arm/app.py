@@ -25,8 +25,11 @@ from localcloud.arm import (
     replications,
     resources,
     runs,
+    storage,
+    systemtopics,
     taskruns,
     tasks,
+    websites,
 )
 from localcloud.arm.access import (
     AUDIENCES,
@@ -46,10 +49,12 @@ from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.directory import TENANT_ID, Directory, Principal
 from localcloud.eventgrid import EventGrid
+from localcloud.functionapps import FunctionApps
 from localcloud.network import ASGIApp
 from localcloud.registry import RegistryService
 from localcloud.roles import Roles
-from localcloud.state import Json, Registry, State
+from localcloud.state import Json, Registry, State, azure_time
+from localcloud.storage import Storage
 from localcloud.switches import AtLeast
 from localcloud.tokens import InvalidToken, Tokens
 
@@ -111,6 +116,23 @@ class Fault:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A request that ARM let in.
+
+    Attributes:
+        method: Its method.
+        action: What it was allowed as: Microsoft.ContainerRegistry/registries/read.
+        scope: On what.
+        principal_id: Who sent it, by object id.
+    """
+
+    method: str
+    action: str
+    scope: str
+    principal_id: str
+
+
 class Arm:
     """Azure Resource Manager.
 
@@ -125,9 +147,11 @@ class Arm:
         eventgrid: Who delivers events.
         service: The registries' content, for imports.
         drop: Cuts the connections of the network, for faults.
+        store: What storage accounts hold.
+        apps: What runs in function apps.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - everything that ARM manages
         self,
         state: State,
         clock: Clock,
@@ -139,6 +163,8 @@ class Arm:
         eventgrid: EventGrid,
         service: RegistryService,
         drop: Callable[[], None],
+        store: Storage,
+        apps: FunctionApps,
     ) -> None:
         self.state = state
         self.clock = clock
@@ -149,11 +175,14 @@ class Arm:
         self.blobs = blobs
         self.eventgrid = eventgrid
         self.service = service
+        self.storage = store
+        self.apps = apps
         self.behaviour = Behaviour()
         self.imports = ImportBehaviour()
         self.throttle = Throttle(clock)
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
+        self.actions: list[Action] = []
         self.operations: set[str] = set()
         # By resource id in lower case: what was deployed, and resources that are only kept.
         self.deployments: dict[str, Json] = {}
@@ -171,6 +200,9 @@ class Arm:
             *tasks.ROUTES,
             *runs.ROUTES,
             *taskruns.ROUTES,
+            *storage.ROUTES,
+            *websites.ROUTES,
+            *systemtopics.ROUTES,
             *deployments.ROUTES,
             *deployments_plain.ROUTES,
         )
@@ -208,6 +240,14 @@ class Arm:
         """Return who sent a request; only for requests that were let in."""
         principal: Principal = request.state.principal
         return principal
+
+    def now(self) -> str:
+        """Return cloud time in ARM's form."""
+        return azure_time(self.clock.now())
+
+    def new_id(self) -> str:
+        """Return an id for something new."""
+        return str(uuid.uuid4())
 
     def may(self, request: Request, action: str, scope: str) -> bool:
         """Tell whether who sent a request may do something."""
@@ -320,6 +360,7 @@ class Arm:
             needed = action_of(request.method, path)
             if handler not in FILTERED:
                 require(self.roles, principal, *needed)
+            self.actions.append(Action(request.method, *needed, principal.object_id))
             body = await _body(request)
             for linked in linked_to(body):
                 require_linked(self.roles, principal, needed, linked)
