@@ -145,7 +145,7 @@ class _Since:
     def get(self) -> datetime | None:
         reference = self.base.reference
         if self.base.known_from == "poll":
-            return None  # a foreign registry does not tell
+            return self._polled()
         with self._lock:
             if not self._asked:
                 self._since = self._context.images.created(
@@ -153,6 +153,19 @@ class _Since:
                 )
                 self._asked = True
             return self._since
+
+    def _polled(self) -> datetime | None:
+        """Return when a foreign tag was found to have moved: its registry does not tell.
+
+        It moved some time before that, so a run that began in between is not believed either.
+        """
+        reference = self.base.reference
+        registry = ForeignRegistry(reference.domain)
+        for record in self._context.ledger.pushes(registry, reference.path):
+            push = record.push
+            if (push.tag, push.digest) == (reference.tag, self.base.digest):
+                return push.pushed_at
+        return None
 
 
 def _succeeded_on(context: Context, task: Task, base: Base, head: Rebuild | None) -> bool:

@@ -191,7 +191,7 @@ def _look(context: Context, report: PollReport, known: _Known, following: Follow
     if seen.digest is None:
         report.problems.append(f"{reference}: {host} has no such tag")
     elif _is_news(context, known, seen.digest, following):
-        push = _push(context, reference, seen.digest)
+        push = _push(context, known, seen.digest)
         # Told before it is remembered: whatever dies in between, it is told.
         tell(context, push)
         report.pushes.append(push.key)
@@ -204,16 +204,23 @@ def _look(context: Context, report: PollReport, known: _Known, following: Follow
 
 
 def _is_news(context: Context, known: _Known, digest: str, following: Followers) -> bool:
+    push = _push(context, known, digest)
+    return _moved(known, digest) or missed(
+        context, known.reference, push, following[known.reference]
+    )
+
+
+def _moved(known: _Known, digest: str) -> bool:
+    """Tell whether the tag was seen to name something else."""
+    return known.seen is not None and known.seen.digest not in (None, digest)
+
+
+def _push(context: Context, known: _Known, digest: str) -> Push:
     reference = known.reference
-    if known.seen is not None and known.seen.digest not in (None, digest):
-        return True
-    push = _push(context, reference, digest)
-    return missed(context, reference, push, following[reference])
-
-
-def _push(context: Context, reference: ImageReference, digest: str) -> Push:
+    # Of a tag that was never seen before nobody knows since when it names the digest.
+    at = context.now() if _moved(known, digest) else None
     registry = ForeignRegistry(reference.domain)
-    return Push(registry, reference.path, reference.tag or "", digest, context.now(), _POLL)
+    return Push(registry, reference.path, reference.tag or "", digest, at, _POLL)
 
 
 def _remember(context: Context, known: _Known, seen: Seen | None) -> None:

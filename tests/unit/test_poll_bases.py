@@ -6,21 +6,23 @@ from datetime import timedelta
 import pytest
 
 from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.decisions import AlreadyBuiltOn, Base, BuiltWhileMoving
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import Task
+from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Conflict, Denied, RebuilderError, Throttled, TransientError
 from rebuilder.ports import Seen
 from rebuilder.usecases import poll_bases as usecase
+from rebuilder.usecases._deciding import decide_all
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.poll_bases import BOOKMARK, PollReport, foreign_bookmark, poll_bases
 from rebuilder.usecases.refresh_index import sweep_registry
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.sweep import take_lease
-from tests.unit.fakes import APPS, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, task
+from tests.unit.fakes import APPS, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
 
 ALPINE = "docker.io/library/alpine:3"
 DEBIAN = "docker.io/library/debian:13"
@@ -49,7 +51,7 @@ def test_a_tag_that_moved_is_a_push_like_any_other(world: World) -> None:
     assert poll_bases(world.context, "me").pushes == [KEY]
     ((body, _),) = world.queue.take(PUSHES)
     message = PlanRebuilds.decode(body)
-    assert message.push == Push(HUB, "library/alpine", "3", NEW, world.time.now, "poll")
+    assert message.push == Push(HUB, "library/alpine", "3", NEW, None, "poll")
     plan_rebuilds(world.context, message)
     ((body, _),) = world.queue.take(BUILDS)
     started = start_build(world.context, StartBuild.decode(body), "o")
@@ -70,6 +72,36 @@ def test_a_change_is_told_even_if_nobody_seems_stale(world: World) -> None:
 
     assert later(world).pushes == [KEY]
     assert later(world).pushes == []
+
+
+def test_a_run_that_began_before_the_tag_was_seen_to_move_is_no_proof(world: World) -> None:
+    """ACR's record names what the tag named when the run ended, not what it pulled."""
+    known(world, task("on-alpine", dependency(ALPINE, OLD)))
+    world.foreign.seen[ALPINE] = Seen(OLD)
+    poll_bases(world.context, "me")
+    world.tasks.found_runs["ca0"] = run(
+        "ca0", task="on-alpine", status=RunStatus.SUCCEEDED, started=world.time.now
+    )
+    world.foreign.seen[ALPINE] = Seen(NEW)
+    known(world, task("on-alpine", dependency(ALPINE, NEW)))
+    later(world)
+    ((body, _),) = world.queue.take(PUSHES)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds.decode(body))
+
+    assert isinstance(decision, BuiltWhileMoving)
+    assert decision.since == world.time.now
+
+
+def test_a_proof_needs_no_push_that_was_seen(world: World) -> None:
+    """Without it, the record is believed."""
+    world.tasks.add(task("on-alpine", dependency(ALPINE, NEW)))
+    (decision,) = decide_all(
+        world.context,
+        [task("on-alpine", dependency(ALPINE, NEW))],
+        Base(dependency(ALPINE).reference, NEW, "poll"),
+    )
+
+    assert isinstance(decision, AlreadyBuiltOn)
 
 
 def test_an_old_message_goes_by_what_was_seen_last(world: World) -> None:

@@ -83,6 +83,7 @@ def test_what_an_event_missed_is_found_once(world: World) -> None:
 
 def test_what_is_built_on_the_digest_needs_nothing(world: World) -> None:
     """A tag that everybody is built on, one that is gone and a foreign one start nothing."""
+    world.ledger.record_push(PUSH, world.time.now)
     known(
         world,
         task("fresh", dependency(built_on=NEW)),
@@ -93,6 +94,14 @@ def test_what_is_built_on_the_digest_needs_nothing(world: World) -> None:
     report = sweep(world.context, "me")
 
     assert (report.missed, report.tags, world.queue.sent) == ([], 2, [])
+
+
+def test_a_digest_that_no_event_told_of_is_planned_once(world: World) -> None:
+    """The record may be that of a run which pulled the digest before: the plan looks closer."""
+    known(world, task("fresh", dependency(built_on=NEW)))
+
+    assert sweep(world.context, "me").missed == [PUSH.key]
+    assert later(world, 20).missed == []
 
 
 @pytest.mark.parametrize(
