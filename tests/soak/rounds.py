@@ -23,6 +23,7 @@ TAGS = (
     "docker.io/library/alpine:3",
 )
 _ATTEMPTS = 3
+_QUIET_HOURS = 4
 _MAKERS = {APPS: 5, OTHERS: 4}
 
 
@@ -185,9 +186,11 @@ class Round:
             # What is to be up to date must be enabled.
             if task.exists and not task.enabled and self.rng.random() < 0.5:
                 task.enabled = True
-        for _ in range(16):
+        # A task that was left alone is decided about anew after an hour, a foreign image is looked
+        # at every half hour, and what is built then may be the base of others.
+        for hour in range(16):
             self.host.advance(timedelta(hours=1))
-            if not self._unrest():
+            if hour >= _QUIET_HOURS and not self._unrest():
                 break
 
     def _unrest(self) -> list[str]:
@@ -244,4 +247,7 @@ class Round:
 
     def _audit(self) -> list[str]:
         """What the product's own audit says of the whole time."""
-        return []
+        azure = self.host.azure
+        found = audit(self.host.context(plain=True), START, azure.now, ask_arm=False)
+        bad = {Verdict.LOST, Verdict.DOUBLED}
+        return [f"audit: {f.verdict} {f}" for f in found.findings if f.verdict in bad]
