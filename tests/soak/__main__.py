@@ -30,7 +30,11 @@ def main() -> int:
     began = time.monotonic()
     if options.events or options.outages:
         told = many_events(options.events, options.seed) if options.events else outages()
-        wrong = [name for name in ("not_once", "stale", "not_succeeded", "unrest", "problems") if told.get(name)]
+        wrong = [
+            name
+            for name in ("not_once", "stale", "not_succeeded", "unrest", "problems")
+            if told.get(name)
+        ]
         print(json.dumps({**told, "seconds": round(time.monotonic() - began, 1)}))
         return 1 if wrong else 0
     numbers = range(options.rounds) if options.round is None else [options.round]

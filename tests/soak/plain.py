@@ -49,7 +49,11 @@ def many_events(count: int, seed: int) -> dict[str, object]:
         ledger = host.context(plain=True).ledger
         tasks = host.azure.tasks
         runs = [sum(run.by == "product" for run in task.runs) for task in tasks.values()]
-        stale = [t.id.name for t in tasks.values() if (b := t.built()) and b.pulled != host.azure.names_now(t)]
+        stale = [
+            t.id.name
+            for t in tasks.values()
+            if (b := t.built()) and b.pulled != host.azure.names_now(t)
+        ]
         heads = ledger.heads(list(tasks))
         found = {
             "events": 3 * count,
@@ -87,4 +91,3 @@ def outages() -> dict[str, object]:
                 problems.append(f"{service}: something is left over")
             host.close()
     return {"rebuilt": rebuilt, "problems": problems}
-

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from rebuilder.core.books import Verdict
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import RunStatus
-from tests.soak.azure import APPS, OTHERS, SimTask, seconds
+from rebuilder.usecases.audit import audit
+from tests.soak.azure import APPS, OTHERS, START, SimTask, seconds
 from tests.soak.host import Host
 
 TAGS = (
@@ -127,7 +129,8 @@ class Round:
 
     def _some_task(self) -> SimTask:
         names = [
-            t for t in self.host.azure.tasks.values()
+            t
+            for t in self.host.azure.tasks.values()
             if t.exists and t.id.name not in ("chained", "left", "right")
         ]
         return self.rng.choice(names)
@@ -196,8 +199,12 @@ class Round:
     def _unrest(self) -> list[str]:
         found = [f"{self.host.waiting()} messages wait"] if self.host.waiting() else []
         context = self.host.context(plain=True)
-        found += [f"unsettled: {r.id} of {r.task.name}: {r.state}" for r in context.ledger.unsettled()]
-        found += [f"run {r.run_id} goes on" for r in self.host.azure.runs.values() if not r.finished]
+        found += [
+            f"unsettled: {r.id} of {r.task.name}: {r.state}" for r in context.ledger.unsettled()
+        ]
+        found += [
+            f"run {r.run_id} goes on" for r in self.host.azure.runs.values() if not r.finished
+        ]
         return found
 
     def _judge(self) -> None:
@@ -214,7 +221,8 @@ class Round:
             built = task.built()
             pulled = built.pulled if built else {}
             stale = {
-                base for base, digest in self.host.azure.names_now(task).items()
+                base
+                for base, digest in self.host.azure.names_now(task).items()
                 if pulled.get(base) != digest
             }
             if task.id.name in ("left", "right"):

@@ -33,7 +33,20 @@ _FUNCTIONS = {
     RUNS: "track_build",
     REFRESH: "refresh_tasks",
 }
-_JUNK: tuple[object, ...] = (None, 0, -1, 1e308, True, "", "x" * 300, "\ud800", "\x00", [], {}, [[]])
+_JUNK: tuple[object, ...] = (
+    None,
+    0,
+    -1,
+    1e308,
+    True,
+    "",
+    "x" * 300,
+    "\ud800",
+    "\x00",
+    [],
+    {},
+    [[]],
+)
 
 
 def _mutated(rng: random.Random, value: object) -> object:
@@ -47,7 +60,9 @@ def _mutated(rng: random.Random, value: object) -> object:
         return {**value, name: changed}
     if isinstance(value, str) and value and rng.random() < 0.7:
         at = rng.randrange(len(value))
-        return value[:at] + rng.choice(["", "|", "/", "\n", "é", "sha256:", "%00"]) + value[at + 1 :]
+        return (
+            value[:at] + rng.choice(["", "|", "/", "\n", "é", "sha256:", "%00"]) + value[at + 1 :]
+        )
     return rng.choice(_JUNK)
 
 
