@@ -2,12 +2,13 @@
 PYTHON := .venv/bin/python
 UV := .tools/uv/bin/uv
 
-.PHONY: help env tools demo cloud tutorial check test infra requirements clean
+.PHONY: help env tools demo cloud tutorial deploy-local check test soak infra requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
 	@echo "make test          the whole gate: lint, types, architecture, every test"
 	@echo "make check         the gate without the tests"
+	@echo "make soak          100 rounds of 250 random steps and 10,000 events, with everything failing"
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
@@ -56,6 +57,12 @@ test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done
 
 infra: env
 	@$(PYTHON) tools/infra.py
+
+# Seeded: a round that fails tells how to play it again.
+soak: env
+	@$(PYTHON) -m tests.soak --rounds 100 --steps 250
+	@$(PYTHON) -m tests.soak --events 10000
+	@$(PYTHON) -m tests.soak --outages
 
 requirements: env
 	@$(UV) export --frozen --quiet --no-dev --no-hashes --no-emit-project --output-file requirements.txt

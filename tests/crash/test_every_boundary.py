@@ -236,13 +236,22 @@ def _events() -> list[tuple[str, object]]:
     kind = "Microsoft.ContainerRegistry.ImagePushed"
     return [
         ("image_pushed", _event(str(BASE), "images/node:9", kind, pushed)),
-        ("task_changed", _event("/subscriptions/s1", task, "Microsoft.Resources.ResourceWriteSuccess", told)),
+        (
+            "task_changed",
+            _event("/subscriptions/s1", task, "Microsoft.Resources.ResourceWriteSuccess", told),
+        ),
     ]
 
 
 def _event(topic: str, subject: str, kind: str, data: dict[str, object]) -> func.EventGridEvent:
     return func.EventGridEvent(
-        id="e1", data=data, topic=topic, subject=subject, event_type=kind, event_time=None, data_version="1"
+        id="e1",
+        data=data,
+        topic=topic,
+        subject=subject,
+        event_type=kind,
+        event_time=None,
+        data_version="1",
     )
 
 
@@ -250,7 +259,9 @@ def _prepare(folder: Path) -> Host:
     host = Host(folder)
     host.queues.send(f"{BUILDS}-poison", '{"schema":1,"old":true}')
     dead = {"id": "e9", "topic": str(BASE), "subject": "s", "eventType": "x", "data": {}}
-    (folder / "1.blob").write_text(json.dumps([{**dead, "deadLetterReason": "MaxDeliveryAttempts"}]))
+    (folder / "1.blob").write_text(
+        json.dumps([{**dead, "deadLetterReason": "MaxDeliveryAttempts"}])
+    )
     return host
 
 

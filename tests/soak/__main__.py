@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+from tests.soak.plain import many_events, outages
 from tests.soak.rounds import Round
 
 
@@ -19,12 +20,23 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--round", type=int, help="play this one only")
+    parser.add_argument("--events", type=int, help="instead, so many pushes, each told three times")
+    parser.add_argument("--outages", action="store_true", help="instead, services out of order")
     parser.add_argument("-v", action="store_true", help="print the history")
     options = parser.parse_args()
     logging.disable(logging.NOTSET if os.environ.get("SOAK_LOG") else logging.CRITICAL)
     if os.environ.get("SOAK_LOG"):
         logging.basicConfig(level=logging.INFO, format="    %(message)s", stream=sys.stdout)
     began = time.monotonic()
+    if options.events or options.outages:
+        told = many_events(options.events, options.seed) if options.events else outages()
+        wrong = [
+            name
+            for name in ("not_once", "stale", "not_succeeded", "unrest", "problems")
+            if told.get(name)
+        ]
+        print(json.dumps({**told, "seconds": round(time.monotonic() - began, 1)}))
+        return 1 if wrong else 0
     numbers = range(options.rounds) if options.round is None else [options.round]
     total = dict.fromkeys(("pushes", "runs", "calls", "crashes", "lost_events"), 0)
     failed = []

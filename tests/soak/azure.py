@@ -232,7 +232,10 @@ class Azure:
         native = [
             r
             for r in flying
-            if r.by == "native" and r.in_time and r.moved is not None and self._current(r.moved)
+            if r.by == "native"
+            and r.in_time
+            and r.moved is not None
+            and self._current(r.moved)
             and self._names_only(task, r.moved)
         ]
         if self.caller_was_stopped():

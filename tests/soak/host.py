@@ -214,7 +214,9 @@ class Host:
 
     # Invocations
 
-    def invoke(self, name: str, argument: object, end: Callable[[BaseException | None], None]) -> None:
+    def invoke(
+        self, name: str, argument: object, end: Callable[[BaseException | None], None]
+    ) -> None:
         """Call a function; `end` hears how it ended, which may be much later."""
         instance = self.rng.randrange(2)
         module, work = _FUNCTIONS[name]
@@ -267,9 +269,17 @@ class Host:
     def _tell_task(self, task: SimTask) -> None:
         kind = "Write" if task.exists else "Delete"
         data = {"resourceUri": str(task.id), "operationName": "write"}
-        self._tell("task_changed", "/subscriptions/s1", f"Microsoft.Resources.Resource{kind}Success", data, str(task.id))
+        self._tell(
+            "task_changed",
+            "/subscriptions/s1",
+            f"Microsoft.Resources.Resource{kind}Success",
+            data,
+            str(task.id),
+        )
 
-    def _tell(self, function: str, topic: str, kind: str, data: dict[str, object], subject: str = "image") -> None:
+    def _tell(
+        self, function: str, topic: str, kind: str, data: dict[str, object], subject: str = "image"
+    ) -> None:
         if self.rng.random() < self.weather.lost:
             self.events_lost += 1
             self.note(f"event of {subject} is lost")
@@ -283,7 +293,9 @@ class Host:
             event_time=self.azure.now,
             data_version="1",
         )
-        times = 1 + (self.rng.random() < self.weather.twice) + (self.rng.random() < self.weather.twice)
+        times = (
+            1 + (self.rng.random() < self.weather.twice) + (self.rng.random() < self.weather.twice)
+        )
         for _ in range(times):
             self._deliver(function, event, self.rng.uniform(0.1, 8) ** 2, 0)
 
@@ -292,8 +304,16 @@ class Host:
             if error is None:
                 return
             if tries == len(_EVENT_WAITS):
-                body = {"id": event.id, "topic": event.topic, "subject": event.subject, "data": event.get_json()}
-                body |= {"eventType": event.event_type, "deadLetterReason": "MaxDeliveryAttemptsExceeded"}
+                body = {
+                    "id": event.id,
+                    "topic": event.topic,
+                    "subject": event.subject,
+                    "data": event.get_json(),
+                }
+                body |= {
+                    "eventType": event.event_type,
+                    "deadLetterReason": "MaxDeliveryAttemptsExceeded",
+                }
                 self.dead_events.blobs[f"{event.id}.json"] = json.dumps([body]).encode()
                 return
             self._deliver(function, event, _EVENT_WAITS[tries], tries + 1)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from rebuilder.core.books import Verdict
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import RunStatus
-from tests.soak.azure import APPS, OTHERS, SimTask, seconds
+from rebuilder.usecases.audit import audit
+from tests.soak.azure import APPS, OTHERS, START, SimTask, seconds
 from tests.soak.host import Host
 
 TAGS = (
@@ -23,6 +25,7 @@ TAGS = (
     "docker.io/library/alpine:3",
 )
 _ATTEMPTS = 3
+_QUIET_HOURS = 4
 _MAKERS = {APPS: 5, OTHERS: 4}
 
 
@@ -126,7 +129,8 @@ class Round:
 
     def _some_task(self) -> SimTask:
         names = [
-            t for t in self.host.azure.tasks.values()
+            t
+            for t in self.host.azure.tasks.values()
             if t.exists and t.id.name not in ("chained", "left", "right")
         ]
         return self.rng.choice(names)
@@ -185,16 +189,22 @@ class Round:
             # What is to be up to date must be enabled.
             if task.exists and not task.enabled and self.rng.random() < 0.5:
                 task.enabled = True
-        for _ in range(16):
+        # A task that was left alone is decided about anew after an hour, a foreign image is looked
+        # at every half hour, and what is built then may be the base of others.
+        for hour in range(16):
             self.host.advance(timedelta(hours=1))
-            if not self._unrest():
+            if hour >= _QUIET_HOURS and not self._unrest():
                 break
 
     def _unrest(self) -> list[str]:
         found = [f"{self.host.waiting()} messages wait"] if self.host.waiting() else []
         context = self.host.context(plain=True)
-        found += [f"unsettled: {r.id} of {r.task.name}: {r.state}" for r in context.ledger.unsettled()]
-        found += [f"run {r.run_id} goes on" for r in self.host.azure.runs.values() if not r.finished]
+        found += [
+            f"unsettled: {r.id} of {r.task.name}: {r.state}" for r in context.ledger.unsettled()
+        ]
+        found += [
+            f"run {r.run_id} goes on" for r in self.host.azure.runs.values() if not r.finished
+        ]
         return found
 
     def _judge(self) -> None:
@@ -211,7 +221,8 @@ class Round:
             built = task.built()
             pulled = built.pulled if built else {}
             stale = {
-                base for base, digest in self.host.azure.names_now(task).items()
+                base
+                for base, digest in self.host.azure.names_now(task).items()
                 if pulled.get(base) != digest
             }
             if task.id.name in ("left", "right"):
@@ -244,4 +255,7 @@ class Round:
 
     def _audit(self) -> list[str]:
         """What the product's own audit says of the whole time."""
-        return []
+        azure = self.host.azure
+        found = audit(self.host.context(plain=True), START, azure.now, ask_arm=False)
+        bad = {Verdict.LOST, Verdict.DOUBLED}
+        return [f"audit: {f.verdict} {f}" for f in found.findings if f.verdict in bad]
