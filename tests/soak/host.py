@@ -1,9 +1,8 @@
-"""The Functions host and Event Grid around the functions' real entry points, with a virtual clock."""
+"""The Functions host and Event Grid around the functions' entry points, with a virtual clock."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import random
 import sqlite3
@@ -89,7 +88,6 @@ def _function(name: str) -> tuple[Any, Callable[..., None]]:
     return module, getattr(module, name)._function.get_user_function()
 
 
-TIMERS = {n: e for n, e in TIMERS.items() if importlib.util.find_spec(f"functions.{n}")}
 _FUNCTIONS = {name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *TIMERS)}
 
 

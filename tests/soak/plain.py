@@ -7,8 +7,8 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from rebuilder.core.registries import TaskId
 from rebuilder.core.rebuilds import State
+from rebuilder.core.registries import TaskId
 from tests.soak.azure import APPS, SimRun, SimTask, seconds
 from tests.soak.host import Host
 
