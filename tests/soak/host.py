@@ -8,6 +8,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,8 +53,8 @@ class _Shared(sqlite3.Connection):
 _connections: dict[Path, _Shared] = {}
 
 
-def _connect(database: Database) -> sqlite3.Connection:
-    path = database._path
+def _connect(self: Database) -> sqlite3.Connection:
+    path = self._path
     if path not in _connections:
         _connections[path] = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, factory=_Shared
@@ -140,7 +141,7 @@ class Host:
         self.queues.exists(PUSHES)  # makes the tables
         self._db = sqlite3.connect(self.file)
         for name, every in TIMERS.items():
-            self.azure.at(self.azure.now + seconds(30), lambda n=name, e=every: self._timer(n, e))
+            self.azure.at(self.azure.now + seconds(30), partial(self._timer, name, every))
 
     # What the product sees
 
@@ -257,7 +258,7 @@ class Host:
         registry = HOSTS[parsed.domain]
         if registry not in self.settings.base_registries:
             return
-        data = {
+        data: dict[str, object] = {
             "timestamp": self.azure.now.isoformat(),
             "action": "push",
             "target": {"repository": parsed.path, "tag": parsed.tag, "digest": digest},
@@ -266,7 +267,7 @@ class Host:
 
     def _tell_task(self, task: SimTask) -> None:
         kind = "Write" if task.exists else "Delete"
-        data = {"resourceUri": str(task.id), "operationName": "write"}
+        data: dict[str, object] = {"resourceUri": str(task.id), "operationName": "write"}
         self._tell(
             "task_changed",
             "/subscriptions/s1",
