@@ -112,7 +112,8 @@ class TrackBuild:
             InvalidMessage: It is not one.
         """
         return _decode(
-            body, lambda v: cls(TaskId.parse(v["task"]), _number(v["sequence"]), _number(v["record"]))
+            body,
+            lambda v: cls(TaskId.parse(v["task"]), _number(v["sequence"]), _number(v["record"])),
         )
 
 

@@ -66,8 +66,22 @@ def current_base(context: Context, reference: ImageReference, otherwise: str) ->
         digest = context.images.digest(reference.domain, reference.path, reference.tag or "")
     except Denied as error:
         log.warning("%s: going by the event's digest %s: %s", reference, otherwise, error)
-        return Base(reference, otherwise, "event")
+        return Base(reference, _foreign(context, reference) or otherwise, "event")
     return None if digest is None else Base(reference, digest, "registry")
+
+
+def _foreign(context: Context, reference: ImageReference) -> str | None:
+    """Return what a tag of a foreign registry names: newer than the poll's event, perhaps.
+
+    A run may have pulled, and ACR recorded, what no poll has seen yet.
+    """
+    if reference.domain in context.base_hosts():
+        return None
+    try:
+        return context.foreign.look(reference, None).digest
+    except RebuilderError as error:
+        log.warning("%s: could not be looked at: %s", reference, error)
+        return None
 
 
 def decide_for(context: Context, task: Task, base: Base) -> TaskDecision:

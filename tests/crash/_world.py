@@ -128,6 +128,7 @@ class Azure:
     ) -> ImageContent | None:
         """No image is known."""
         del login_server, repository, reference, platform
+        return None
 
     def pull(self, registry: RegistryId, principal: str) -> PullAccess:
         """Everybody may pull."""

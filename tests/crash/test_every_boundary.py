@@ -226,13 +226,13 @@ class Host:
 
 
 def _events() -> list[tuple[str, object]]:
-    pushed = {
+    pushed: dict[str, object] = {
         "timestamp": "2026-03-01T00:00:00Z",
         "action": "push",
         "target": {"repository": "images/node", "tag": "9", "digest": NEW},
     }
     task = str(next(iter(TASKS)))
-    told = {"resourceUri": task, "operationName": "write"}
+    told: dict[str, object] = {"resourceUri": task, "operationName": "write"}
     kind = "Microsoft.ContainerRegistry.ImagePushed"
     return [
         ("image_pushed", _event(str(BASE), "images/node:9", kind, pushed)),

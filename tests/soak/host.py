@@ -1,14 +1,14 @@
-"""The Functions host and Event Grid around the functions' real entry points, with a virtual clock."""
+"""The Functions host and Event Grid around the functions' entry points, with a virtual clock."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import random
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,8 +53,8 @@ class _Shared(sqlite3.Connection):
 _connections: dict[Path, _Shared] = {}
 
 
-def _connect(database: Database) -> sqlite3.Connection:
-    path = database._path
+def _connect(self: Database) -> sqlite3.Connection:
+    path = self._path
     if path not in _connections:
         _connections[path] = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, factory=_Shared
@@ -89,7 +89,6 @@ def _function(name: str) -> tuple[Any, Callable[..., None]]:
     return module, getattr(module, name)._function.get_user_function()
 
 
-TIMERS = {n: e for n, e in TIMERS.items() if importlib.util.find_spec(f"functions.{n}")}
 _FUNCTIONS = {name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *TIMERS)}
 
 
@@ -142,7 +141,7 @@ class Host:
         self.queues.exists(PUSHES)  # makes the tables
         self._db = sqlite3.connect(self.file)
         for name, every in TIMERS.items():
-            self.azure.at(self.azure.now + seconds(30), lambda n=name, e=every: self._timer(n, e))
+            self.azure.at(self.azure.now + seconds(30), partial(self._timer, name, every))
 
     # What the product sees
 
@@ -259,7 +258,7 @@ class Host:
         registry = HOSTS[parsed.domain]
         if registry not in self.settings.base_registries:
             return
-        data = {
+        data: dict[str, object] = {
             "timestamp": self.azure.now.isoformat(),
             "action": "push",
             "target": {"repository": parsed.path, "tag": parsed.tag, "digest": digest},
@@ -268,7 +267,7 @@ class Host:
 
     def _tell_task(self, task: SimTask) -> None:
         kind = "Write" if task.exists else "Delete"
-        data = {"resourceUri": str(task.id), "operationName": "write"}
+        data: dict[str, object] = {"resourceUri": str(task.id), "operationName": "write"}
         self._tell(
             "task_changed",
             "/subscriptions/s1",

@@ -7,8 +7,8 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from rebuilder.core.registries import TaskId
 from rebuilder.core.rebuilds import State
+from rebuilder.core.registries import TaskId
 from tests.soak.azure import APPS, SimRun, SimTask, seconds
 from tests.soak.host import Host
 
@@ -55,7 +55,7 @@ def many_events(count: int, seed: int) -> dict[str, object]:
             if (b := t.built()) and b.pulled != host.azure.names_now(t)
         ]
         heads = ledger.heads(list(tasks))
-        found = {
+        found: dict[str, object] = {
             "events": 3 * count,
             "runs": sum(runs),
             "not_once": sum(run != 1 for run in runs),

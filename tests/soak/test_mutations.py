@@ -12,6 +12,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from rebuilder.core.events import Push
 from rebuilder.core.messages import (
     BUILDS,
     PUSHES,
@@ -22,7 +23,6 @@ from rebuilder.core.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.events import Push
 from rebuilder.core.registries import RegistryId
 from tests.unit.fakes import NEW, World, task
 
