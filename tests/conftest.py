@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from localcloud.cloud import LocalCloud
 from rebuilder.composition import release
 from tests.azurite import Azurite
+
+# Timing belongs in bench/: how long an example takes says nothing here, least of all beside others.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Set in continuous integration, where nothing may be skipped.
 SKIP_NOTHING = "REBUILDER_TESTS_SKIP_NOTHING"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from rebuilder import cli
 from rebuilder.composition import compose, release
 from rebuilder.core.events import NoTag, Push
 from rebuilder.core.messages import PlanRebuilds, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.rebuilds import Check, Native, Rebuild, State
 from rebuilder.core.tasks import RunStatus
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.start_build import start_build
@@ -99,6 +100,34 @@ def test_explain_tells_what_was_rebuilt_and_what_not(
     assert "(known from ACR's record)" in text
     assert text.count("(told by the index, now)") == 1
     assert "What is known of myapps was read at 2026-01-02T03:04:05Z." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"state": State.HELD, "run_id": None}, "no run yet: waiting (held)"),
+        ({"state": State.HELD}, "build due at 2026-01-02T03:04:05Z"),
+        ({"state": State.FAILED}, "next attempt due at 2026-01-02"),
+        ({"state": State.RUNNING}, "next look due at 2026-01-02"),
+        ({"state": State.GIVEN_UP, "attempt": 3}, "run ca1, attempt 3: waiting (given up)"),
+        ({"native": Native.ADOPTED}, "ACR's own base image trigger started it"),
+        ({"native": Native.MISSED}, "was waited for and did not come"),
+        ({"check": Check.NEW}, "stands on the new base: the layers"),
+        ({"check": Check.STALE}, "REBUILT BUT STILL STALE: the layers"),
+        ({"check": Check.UNKNOWN}, "what it stands on is not known: the layers"),
+    ],
+)
+def test_explain_tells_the_circumstances(
+    known: World, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], told: str
+) -> None:
+    """How far a rebuild is, what is due, and what the pushed image stands on."""
+    (task,) = known.tasks.scheduled[0][:1]
+    rebuild = known.ledger.head(task)
+    assert rebuild is not None
+    common = {"outcome": "waiting", "due": known.time.now, "check_reason": "the layers"}
+    known.ledger.save(replace(rebuild, **{**common, **changes}))
+    assert cli.main(["explain", NODE]) == 0
+    assert told in capsys.readouterr().out
 
 
 def test_explain_tells_how_old_the_index_is(
