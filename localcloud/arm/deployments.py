@@ -76,7 +76,7 @@ def deploy(arm: Arm, principal: Principal, place: Place, properties: Json, tags:
         ArmError: The template is refused before anything is put.
     """
     engine = Engine(arm, principal, place, properties, predicts=False)
-    told = {
+    told: Json = {
         "mode": "Incremental",
         "provisioningState": "Succeeded",
         "correlationId": str(uuid.uuid4()),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from localcloud.arm.errors import ArmError
@@ -109,8 +109,7 @@ class Skipped(ArmError):
 def wire_error(error: ArmError) -> Json:
     """Return an error as it stands in an answer."""
     wire: Json = {"code": error.code, "message": str(error)}
-    details = getattr(error, "details", None)
-    return {**wire, "details": details} if details else wire
+    return {**wire, "details": error.details} if error.details else wire
 
 
 def invalid(error: TemplateError) -> ArmError:
@@ -475,14 +474,14 @@ class Engine:
             self._wait_for(instance)
             scope = instance.scope
             if self.predicts:
-                scope = Scope(scope.names, scope.own, scope.copies, scope.locals, True)
+                scope = replace(scope, keeps_unknown=True)
             if instance.type.lower() == DEPLOYMENTS.lower():
                 instance.answer = self._deploy_nested(instance)
             else:
                 instance.body = self._body(instance, scope)
                 self._put(instance)
         except ArmError as error:
-            if self.predicts or (isinstance(error, ArmError) and error.code == "InvalidTemplate"):
+            if self.predicts or error.code == "InvalidTemplate":
                 raise
             instance.failure = error
             if not isinstance(error, Skipped):
@@ -565,6 +564,15 @@ class Engine:
         wire = {"id": f"{self.place.id}/operations/{key}", "operationId": key, "properties": told}
         self.operations.append(wire)
 
+    def secrets(self) -> frozenset[str]:
+        """Every text that secure parameters hold, those of nested templates too."""
+        definitions = self.template.get("definitions") or {}
+        found: set[str] = set()
+        for name, schema in (self.template.get("parameters") or {}).items():
+            if parameters.is_secure(schema, definitions):
+                found |= set(_texts(self.parameters[name.lower()]))
+        return frozenset(found).union(*(inner.secrets() for inner in self.nested))
+
     def predicted(self) -> Iterator[Instance]:
         """Every resource that would be put, those of nested templates too."""
         for instance in self.instances:
@@ -575,9 +583,17 @@ class Engine:
             yield from inner.predicted()
 
 
+def _texts(value: Value) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, dict | list):
+        for held in value.values() if isinstance(value, dict) else value:
+            yield from _texts(held)
+
+
 def _nested_error(error: Json) -> ArmError:
     made = ArmError(409, error["code"], error["message"])
-    made.details = error.get("details") or []  # type: ignore[attr-defined] - see wire_error
+    made.details = error.get("details") or []
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import uuid
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -29,11 +30,11 @@ def keep(arm: Arm, resource_id: str, body: Json) -> tuple[int, Json]:
         known = ((held or {}).get("identity") or {}).get("principalId")
         made = known or arm.directory.create(provider[-1], resource_id).object_id
         kept["identity"] = {**identity, "principalId": made, "tenantId": TENANT_ID}
-    kept["properties"] = {**(kept.get("properties") or {}), "provisioningState": "Succeeded"}
-    if kind.lower() == "microsoft.insights/components":
-        # A template reads it; there is no telemetry here, so it leads nowhere.
-        nowhere = "InstrumentationKey=00000000-0000-0000-0000-000000000000"
-        kept["properties"]["ConnectionString"] = nowhere
+    kept["properties"] = {
+        **(kept.get("properties") or {}),
+        **_provided(kind, resource_id),
+        "provisioningState": "Succeeded",
+    }
     kept |= {"id": resource_id, "name": provider[-1], "type": kind}
     arm.plain[resource_id.lower()] = kept
     arm.state.put(
@@ -46,6 +47,17 @@ def keep(arm: Arm, resource_id: str, body: Json) -> tuple[int, Json]:
         )
     )
     return (200 if held else 201), kept
+
+
+def _provided(kind: str, resource_id: str) -> Json:
+    """Return what a provider itself says of a resource, and templates refer to."""
+    key = str(uuid.uuid5(uuid.NAMESPACE_URL, resource_id.lower()))
+    if kind.lower() == "microsoft.insights/components":
+        connection = f"InstrumentationKey={key};ApplicationId={key}"
+        return {"InstrumentationKey": key, "AppId": key, "ConnectionString": connection}
+    if kind.lower() == "microsoft.operationalinsights/workspaces":
+        return {"customerId": key}
+    return {}
 
 
 def forget(arm: Arm, scope: str) -> None:

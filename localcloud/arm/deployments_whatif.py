@@ -36,7 +36,19 @@ def changes(arm: Arm, principal: Principal, engine: Engine) -> list[Json]:
             below = resource_id.lower().startswith(inside)
             if below and resource_id.lower() not in seen:
                 found.append({"resourceId": resource_id, "changeType": "Ignore"})
-    return found
+    return [_hidden(change, engine.secrets()) for change in found]
+
+
+def _hidden(value: Value, secrets: frozenset[str]) -> Value:
+    """Return a value without what secure parameters hold."""
+    if isinstance(value, dict):
+        return {name: _hidden(held, secrets) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_hidden(entry, secrets) for entry in value]
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "*" * 7)
+    return value
 
 
 def _change(arm: Arm, principal: Principal, instance: Instance) -> Json:

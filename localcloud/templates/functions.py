@@ -1,6 +1,7 @@
 """The functions of ARM's expressions that need nothing but their arguments: one table.
 
-Source: learn.microsoft.com, "ARM template functions". A function that is not here is refused by name.
+Source: learn.microsoft.com, "ARM template functions". One that is not here is refused by
+name.
 """
 
 from __future__ import annotations
@@ -114,8 +115,9 @@ def _merged(held: dict[str, Value], given: dict[str, Value]) -> dict[str, Value]
     result = dict(held)
     for key, value in given.items():
         before = result.get(key)
-        both = isinstance(before, dict) and isinstance(value, dict)
-        result[key] = _merged(before, value) if both else value  # type: ignore[arg-type] - `both`
+        if isinstance(before, dict) and isinstance(value, dict):
+            value = _merged(before, value)  # noqa: PLW2901 - what is laid over what is held
+        result[key] = value
     return result
 
 
