@@ -84,6 +84,9 @@ param network networkType = {}
 @description('Optional. Whether the storage account, which holds the ledger, cannot be deleted.')
 param lock bool = false
 
+@description('Optional. Whether the product may pull from task registries. With it, output images tell what they were built on, and build files in OCI artifacts are read; nothing else needs it.')
+param readOutputImages bool = false
+
 @description('Optional. A sample task. By default none.')
 param sampleTask sampleTaskType?
 
@@ -220,7 +223,7 @@ module access 'modules/registry-access.bicep' = [
         place.isBase ? [guid(subscription().id, 'ACR Rebuilder, base registries (${resourceToken})')] : [],
         place.hasTasks ? [guid(subscription().id, 'ACR Rebuilder, task registries (${resourceToken})')] : []
       )
-      pull: true
+      pull: place.isBase || readOutputImages
       abac: place.abac
     }
     dependsOn: [

@@ -19,6 +19,7 @@ param registries = [
     abac: true
   }
 ]
+param readOutputImages = true
 param alertEmails = [
   'platform@example.com'
 ]

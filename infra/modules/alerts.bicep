@@ -44,6 +44,12 @@ var rules = [
     severity: 1
   }
   {
+    name: 'dead-letters'
+    description: 'An event could not be delivered and was collected from the dead letters, or these cannot be read.'
+    query: 'AppTraces | where SeverityLevel >= 3 | where Message has "dead letter" or Message has "dead letters of"'
+    severity: 1
+  }
+  {
     name: 'oldest-staleness'
     description: 'A task is stale and still waits for its rebuild.'
     query: 'AppTraces | where Message has "waiting for:" | extend Task = extract("task ([^:]+): back in", 1, Message) | where isnotempty(Task) | summarize First = min(TimeGenerated), Last = max(TimeGenerated) by Task | where Last > ago(20m) and First < ago(${staleMinutes}m)'
