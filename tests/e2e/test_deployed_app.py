@@ -23,7 +23,7 @@ from tests import images
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
 HOST = f"{NAMES['BASE_ACR']}.azurecr.io"
-_SECONDS = 90
+_SECONDS = 60
 PUBLISHED = ("function_app.py", "host.json", "requirements.txt", "functions", "rebuilder")
 _ROLES = ("roleAssignments/read", "roleDefinitions/read")
 
@@ -178,7 +178,7 @@ def test_the_template_grants_what_is_used(deployed: Deployed) -> None:
     # A run that may not pull has the product look which role is missing.
     (pull,) = [a for a in cloud.roles.assignments() if a.principal_id == deployed.task_principal]
     cloud.roles.revoke(pull.id)
-    cloud.roles.assign("Reader", deployed.task_principal, deployed.base.id)
+    cloud.roles.assign("AcrDelete", deployed.task_principal, deployed.base.id)
     deployed.push("third")
     looked = {f"Microsoft.Authorization/{action}" for action in _ROLES}
     until(lambda: looked <= deployed.used(deployed.base))
