@@ -207,9 +207,10 @@ def _check_storage(deployed: Deployed) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_without_a_role_there_is_no_rebuild(deployed: Deployed) -> None:
-    """Without the role on the task registry nothing is rebuilt, and the log says why."""
-    role = deployed.custom(deployed.apps)
+@pytest.mark.parametrize("use", ["base", "tasks"])
+def test_without_a_role_there_is_no_rebuild(deployed: Deployed, use: str) -> None:
+    """Without one of the template's own roles nothing is rebuilt, and the log says why."""
+    role = deployed.custom(deployed.base if use == "base" else deployed.apps)
     deployed.cloud.roles.revoke(role.id)
     deployed.push("second")
     denied = "does not have authorization to perform action 'Microsoft.ContainerRegistry/registries"
