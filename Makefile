@@ -11,6 +11,7 @@ help:
 	@echo "make soak          100 rounds of 250 random steps and 10,000 events, with everything failing"
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
+	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
 	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
 	@echo "make requirements  export requirements.txt from uv.lock"
@@ -45,6 +46,9 @@ cloud: env $(if $(shell command -v az),,.tools/azure-cli/done)
 
 tutorial: env .tools/azure-cli/done
 	@$(PYTHON) -m localcloud.tutorial
+
+deploy-local: env .tools/azurite/done .tools/azure-cli/done
+	@$(PYTHON) -m localcloud.deploy
 
 check: env
 	@$(PYTHON) -m ruff check .

@@ -183,7 +183,7 @@ class Storage:
         except UnknownOperation as error:
             raise _Refused(400, "InvalidUri", f"The local cloud does not know {error}.") from error
         for operation in found:
-            if not self._may(principal, account, operation):
+            if not self.may(principal.object_id, account, operation):
                 raise _Refused(
                     403,
                     "AuthorizationPermissionMismatch",
@@ -238,12 +238,13 @@ class Storage:
                 " www-authenticate header.",
             ) from error
 
-    def _may(self, principal: Principal, account: Resource, operation: Operation) -> bool:
+    def may(self, principal_id: str, account: Resource, operation: Operation) -> bool:
+        """Tell whether somebody's roles allow an operation in an account."""
         place = f"{account.id}/{operation.resource}".rstrip("/")
 
         def allowed(action: str) -> bool:
             return self._roles.allows(
-                principal.object_id, f"{ACCOUNT_TYPE}/{action}", place, data=is_data(action)
+                principal_id, f"{ACCOUNT_TYPE}/{action}", place, data=is_data(action)
             )
 
         return any(all(map(allowed, needed)) for needed in operation.needs)

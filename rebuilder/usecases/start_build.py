@@ -26,7 +26,7 @@ from rebuilder.core.decisions import (
 )
 from rebuilder.core.index import with_view
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Failure, Native, Rebuild, State, rebuild_key
+from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
 from rebuilder.core.tasks import MANUAL, Task
 from rebuilder.errors import (
     Conflict,
@@ -49,7 +49,6 @@ _REQUEST = timedelta(seconds=70)
 """Longer than a request to ARM may take; see `azure.tasks`. So much of a lease must be left."""
 
 _SOON = timedelta(seconds=1)
-_CLOCKS_DIFFER = timedelta(seconds=5)
 _RUNS = 20
 
 
@@ -406,7 +405,7 @@ def _find_run(context: Context, rebuild: Rebuild) -> str | None:
     is taken for ours: any run that began after the claim builds on the digests of the claim.
     """
     known = {r.run_id for r in context.ledger.rebuilds(rebuild.task)}
-    earliest = rebuild.claimed_at - _CLOCKS_DIFFER
+    earliest = rebuild.claimed_at - CLOCKS_DIFFER
     runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
     for run in runs:
         unmarked = run.token is None and run.trigger == MANUAL and run.run_id not in known
