@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -44,6 +45,8 @@ _ACCEPT = (
 _DOCKER_API = "registry-1.docker.io"
 _DOCKER_TOKENS = "auth.docker.io"
 _SECONDS = 30.0
+_FRESH_SECONDS = 30.0
+_SEEN = 10_000  # answers that are remembered at most
 _MANIFEST = 4 * 1024 * 1024
 _TOKEN = 256 * 1024
 _PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
@@ -59,6 +62,8 @@ class OciRegistries:
         private_hosts: More hosts, whose addresses may be private.
         credentials: What registries are shown, by their names in references.
         seconds: For everything that one look asks.
+        fresh: For how many seconds an answer is given again to who knows nothing yet: the builds
+            that follow a push all want to know the same.
         ca_bundle: The certificates to trust; "" for those of REQUESTS_CA_BUNDLE, else certifi's.
         resolve: Resolves names.
     """
@@ -70,6 +75,7 @@ class OciRegistries:
         private_hosts: Iterable[str] = (),
         credentials: Iterable[SourceCredential] = (),
         seconds: float = _SECONDS,
+        fresh: float = _FRESH_SECONDS,
         ca_bundle: str = "",
         resolve: Resolver = socket.getaddrinfo,
     ) -> None:
@@ -77,6 +83,8 @@ class OciRegistries:
         self._http = Http(Guard(self._hosts, private_hosts, resolve, POLL_HOSTS), ca_bundle)
         self._credentials = {credential.host: credential for credential in credentials}
         self._seconds = seconds
+        self._fresh = fresh
+        self._seen: dict[ImageReference, tuple[Seen, float]] = {}
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -96,11 +104,18 @@ class OciRegistries:
         what = f"look at {reference}"
         if not any(host_matches(reference.domain, pattern) for pattern in self._hosts):
             raise Refused("NotPolled", f"{what}: {reference.domain} is not in {POLL_HOSTS}")
+        seen, until = self._seen.get(reference, (None, 0.0))
+        if known is None and seen is not None and time.monotonic() < until:
+            return seen
         try:
             with Deadline(self._seconds, what) as deadline:
-                return self._look(reference, known, what, deadline)
+                found = self._look(reference, known, what, deadline)
         except SourceUnavailable as error:
             raise Refused("NotAsked", str(error)) from error
+        if len(self._seen) >= _SEEN:
+            self._seen.clear()
+        self._seen[reference] = (found, time.monotonic() + self._fresh)
+        return found
 
     def _look(
         self, reference: ImageReference, known: Seen | None, what: str, deadline: Deadline

@@ -43,15 +43,18 @@ def pushed_reference(context: Context, push: Push) -> ImageReference:
 def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base | None:
     """Return what the tag of a push names now; None if it is gone.
 
-    A foreign registry is asked by the poll alone, with manners. What it said last is the newest
-    push of the tag, which need not be this one: messages overtake each other.
+    If a foreign registry cannot be asked now, what the poll saw last counts: the newest push of
+    the tag, which need not be this one, for messages overtake each other.
     """
-    if isinstance(push.registry, ForeignRegistry):
-        records = context.ledger.pushes(push.registry, push.repository)
-        same = [record for record in records if record.push.tag == push.tag]
-        newest = max(same, key=lambda record: record.last_at, default=None)
-        return Base(reference, newest.push.digest if newest else push.digest, "poll")
-    return current_base(context, reference, push.digest)
+    if not isinstance(push.registry, ForeignRegistry):
+        return current_base(context, reference, push.digest)
+    seen = foreign_base(context, reference)
+    if seen is not None:
+        return seen
+    records = context.ledger.pushes(push.registry, push.repository)
+    same = [record for record in records if record.push.tag == push.tag]
+    newest = max(same, key=lambda record: record.last_at, default=None)
+    return Base(reference, newest.push.digest if newest else push.digest, "poll")
 
 
 def current_base(context: Context, reference: ImageReference, otherwise: str) -> Base | None:
@@ -66,22 +69,21 @@ def current_base(context: Context, reference: ImageReference, otherwise: str) ->
         digest = context.images.digest(reference.domain, reference.path, reference.tag or "")
     except Denied as error:
         log.warning("%s: going by the event's digest %s: %s", reference, otherwise, error)
-        return Base(reference, _foreign(context, reference) or otherwise, "event")
+        return Base(reference, otherwise, "event")
     return None if digest is None else Base(reference, digest, "registry")
 
 
-def _foreign(context: Context, reference: ImageReference) -> str | None:
-    """Return what a tag of a foreign registry names: newer than the poll's event, perhaps.
+def foreign_base(context: Context, reference: ImageReference) -> Base | None:
+    """Return what a tag of a foreign registry names now; None if that cannot be told.
 
-    A run may have pulled, and ACR recorded, what no poll has seen yet.
+    A build uses what the tag names when it runs, which may be newer than what any poll has seen.
     """
-    if reference.domain in context.base_hosts():
-        return None
     try:
-        return context.foreign.look(reference, None).digest
+        seen = context.foreign.look(reference, None)
     except RebuilderError as error:
-        log.warning("%s: could not be looked at: %s", reference, error)
+        log.info("%s: not looked at: %s", reference, error)
         return None
+    return None if seen.digest is None else Base(reference, seen.digest, "poll")
 
 
 def decide_for(context: Context, task: Task, base: Base) -> TaskDecision:
@@ -213,11 +215,12 @@ def _proven(
         came = since.get()
     except Denied:
         return decision
-    started = [
-        run.started
+    # Runs may overtake each other: the one that ended last made the image, and the record.
+    ends = [
+        (run.finished or run.started, run.started)
         for run in context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
         if run.status is RunStatus.SUCCEEDED and run.started is not None
     ]
-    last = max(started, default=None)
+    last = max(ends)[1] if ends else None
     rebuild_for = context.settings.rebuild_for
     return decide(task, replace(base, since=came), last, rebuild_for)

@@ -131,7 +131,21 @@ def test_what_was_seen_need_not_be_told_again(net: Hosts, registries: Made) -> N
     assert made.look(STATIC, seen) == seen
     net.mount(GHCR, hosts.answer(status="304 Not Modified"))
     with pytest.raises(Refused, match="HTTP 304"):
-        made.look(STATIC, None)
+        registries().look(STATIC, None)
+
+
+def test_many_who_want_to_know_the_same_ask_once(net: Hosts, registries: Made) -> None:
+    """The builds after a push are given one answer, for a while; the poll always asks."""
+    other = f"sha256:{'a' * 64}"
+    net.mount(GHCR, registry(Docker_Content_Digest=NEW))
+    made = registries()
+    hasty = registries(fresh=0.0)
+    assert made.look(STATIC, None).digest == hasty.look(STATIC, None).digest == NEW
+    net.mount(GHCR, registry(Docker_Content_Digest=other))
+
+    assert made.look(STATIC, None).digest == NEW
+    assert hasty.look(STATIC, None).digest == other
+    assert made.look(STATIC, Seen(NEW)).digest == other
 
 
 def test_a_registry_that_tells_no_digest(net: Hosts, registries: Made) -> None:

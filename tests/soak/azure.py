@@ -242,10 +242,16 @@ class Azure:
             native = []  # it decided before ACR's own run could be seen
         built = task.built()
         named = set(task.bases) | set(task.record)
+        # Foreign registries do not tell since when a tag names a digest. Of a run of somebody
+        # else's that began before the poll saw it move, only we know what it pulled.
+        foreign = any(name.startswith("docker.io/") for name in named)
         settled = (
             built is not None
             and built.pulled == {name: self.tags.get(name) for name in named}
-            and (built.by == "product" or self.now - (built.finished or START) > seconds(600))
+            and (
+                built.by == "product"
+                or (not foreign and self.now - (built.finished or START) > seconds(600))
+            )
         )
         for found, why in ((ours, "beside"), (native, "beside ACR's own"), (settled, "on top of")):
             if found:
