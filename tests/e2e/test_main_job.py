@@ -63,7 +63,6 @@ def test_a_pushed_base_image_rebuilds_what_is_built_on_it(
         "plan_rebuilds",
         "start_build",
         "track_build",
-        "refresh_tasks",
     }
     assert not world.failed()
     logged = [*caplog.get_records("setup"), *caplog.records]
