@@ -30,6 +30,10 @@ from rebuilder.core.tasks import Task
 SITE = "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Web/sites/FUNCTION_APP"
 """Stands for the function app's resource id where that is not known."""
 
+_ACCOUNT = (
+    "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage"
+    "/storageAccounts/ACCOUNT"
+)
 _FEW_ATTEMPTS = 2
 _FEW_MINUTES = 60
 
@@ -86,6 +90,10 @@ def _assign(principal: str, role: str, scope: str) -> str:
         *("role", "assignment", "create", "--assignee-object-id", principal),
         *("--assignee-principal-type", "ServicePrincipal", "--role", role, "--scope", scope),
     )
+
+
+def _container_id(account: str, container: str) -> str:
+    return f"{account}/blobServices/default/containers/{container}"
 
 
 def _short(resource_id: str) -> str:
@@ -446,7 +454,7 @@ class NotSubscribed(Finding):
         letters: tuple[str, ...] = ()
         if self.dead_letters is not None:
             account, container = self.dead_letters
-            place = f"{account}/blobServices/default/containers/{container}"
+            place = _container_id(account, container)
             letters = ("--deadletter-identity", "systemassigned")
             letters += ("--deadletter-identity-endpoint", place)
         return (
@@ -554,10 +562,15 @@ class SubscriptionNotReady(EventFinding):
 
 @dataclass(frozen=True, slots=True)
 class NoDeadLetters(EventFinding):
-    """A subscription loses what it cannot deliver."""
+    """A subscription loses what it cannot deliver.
+
+    Attributes:
+        place: The account's resource id and the container of dead letters, if known.
+    """
 
     code: ClassVar[str] = "no-dead-letters"
     severity: ClassVar[Severity] = Severity.WARNING
+    place: tuple[str, str] | None = None
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -569,13 +582,10 @@ class NoDeadLetters(EventFinding):
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
-        container = (
-            "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage"
-            "/storageAccounts/ACCOUNT/blobServices/default/containers/CONTAINER"
-        )
+        account, container = self.place or (_ACCOUNT, "CONTAINER")
         return self._update(
             *("--deadletter-identity", "systemassigned"),
-            *("--deadletter-identity-endpoint", container),
+            *("--deadletter-identity-endpoint", _container_id(account, container)),
         )
 
 
@@ -623,7 +633,7 @@ class DeadLettersNotWritable(EventFinding):
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
         account, container = self.subscription.dead_letters or ("", "")
-        scope = f"{account}/blobServices/default/containers/{container}"
+        scope = _container_id(account, container)
         principals = self.subscription.topic.principals if self.subscription.topic else ()
         return tuple(
             _assign(principal, "Storage Blob Data Contributor", scope) for principal in principals
@@ -1015,6 +1025,7 @@ def judge_subscriptions(
     found: Sequence[EventSubscription],
     site: str,
     dead_letters: str,
+    place: tuple[str, str] | None = None,
 ) -> Iterator[Finding]:
     """Tell what is wrong with the subscriptions to a base registry's events.
 
@@ -1024,6 +1035,7 @@ def judge_subscriptions(
         found: Its subscriptions.
         site: The function app's resource id; "" if it is not known, then any app will do.
         dead_letters: Where the app looks for dead letters; "" for nowhere.
+        place: The same as the account's resource id and the container, if they are known.
     """
     ours = [
         entry
@@ -1032,7 +1044,7 @@ def judge_subscriptions(
     ]
     if not ours:
         app = site or next((entry.site for entry in found if entry.site), "")
-        yield NotSubscribed(registry, topics[0] if topics else None, app)
+        yield NotSubscribed(registry, topics[0] if topics else None, app, place)
         return
     for entry in ours:
         if not entry.ready:
@@ -1046,7 +1058,7 @@ def judge_subscriptions(
         if entry.attempts < _FEW_ATTEMPTS or entry.minutes < _FEW_MINUTES:
             yield FewAttempts(registry, entry)
         if entry.dead_letters is None:
-            yield NoDeadLetters(registry, entry)
+            yield NoDeadLetters(registry, entry, place)
         elif not _same_place(entry.dead_letters, dead_letters):
             yield DeadLettersUnread(registry, entry, dead_letters)
 

@@ -235,10 +235,8 @@ class _Examination:
             return "", []
         app = self._sites.get(self._named.lower())
         held = dict(app.principals) if app else {}
-        principal = held.get(self._context.settings.client_id)
-        if principal is None and len(held) == 1:
-            principal = next(iter(held.values()))
-        if principal is not None:
+        fallback = next(iter(held.values())) if len(held) == 1 else ""
+        if principal := held.get(self._context.settings.client_id, fallback):
             return principal, []
         reason = "the function app could not be asked for its identity"
         return "", [Unchecked("the function app's roles", reason, "give --identity")]
@@ -293,17 +291,27 @@ class _Examination:
     def _delivery(
         self, registry: RegistryId, topics: list[Topic], found: list[EventSubscription]
     ) -> Iterator[_Check]:
-        settings = self._context.settings
-        yield _Check(
-            f"subscriptions of {registry.name}",
-            "",
-            lambda: doctor.judge_subscriptions(
-                registry, topics, found, self._named, settings.dead_letters
-            ),
-        )
+        letters = self._context.settings.dead_letters
+
+        def look() -> Iterator[Result]:
+            place = self._letters_place(letters)
+            yield from doctor.judge_subscriptions(
+                registry, topics, found, self._named, letters, place
+            )
+
+        yield _Check(f"subscriptions of {registry.name}", f"{_STORAGE}/read (Reader)", look)
         for entry in found:
             if entry.ours and entry.dead_letters is not None:
                 yield self._dead_letters(registry, entry, entry.dead_letters)
+
+    def _letters_place(self, address: str) -> tuple[str, str] | None:
+        """Return the account's resource id and the container of an address, as far as known."""
+        subscription = part(self._named, "subscriptions")
+        host, _, container = address.removeprefix("https://").partition("/")
+        if not (host and subscription):
+            return None
+        account = self._preflight.storage_account(subscription, host.partition(".")[0])
+        return (account, container) if account else None
 
     def _dead_letters(
         self, registry: RegistryId, entry: EventSubscription, place: tuple[str, str]
