@@ -6,6 +6,7 @@ word in capital letters in it is one that Azure could not be asked for.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -94,6 +95,35 @@ def _assign(principal: str, role: str, scope: str) -> str:
 
 def _container_id(account: str, container: str) -> str:
     return f"{account}/blobServices/default/containers/{container}"
+
+
+def _rest(method: str, place: str, body: object) -> str:
+    text = json.dumps(body)
+    return _az(
+        "rest", "--method", method, "--url", f"{place}?api-version=2025-02-15", "--body", text
+    )
+
+
+def _filter() -> dict[str, object]:
+    return {
+        "includedEventTypes": [IMAGE_PUSHED],
+        "subjectBeginsWith": "",
+        "subjectEndsWith": "",
+        "advancedFilters": [],
+    }
+
+
+def _dead_letter_place(account: str, container: str) -> dict[str, object]:
+    return {
+        "identity": {"type": "SystemAssigned"},
+        "deadLetterDestination": {
+            "endpointType": "StorageBlob",
+            "properties": {"resourceId": account, "blobContainerName": container},
+        },
+    }
+
+
+_RETRIES = {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440}
 
 
 def _short(resource_id: str) -> str:
@@ -330,7 +360,9 @@ class AppShutOut(Finding):
         """What mends it, to be typed in this order."""
         return (
             _az(
-                *("functionapp", "vnet-integration", "add", "--ids", self.site),
+                *("functionapp", "vnet-integration", "add", "--name", _short(self.site)),
+                *("--resource-group", part(self.site, "resourcegroups")),
+                *("--subscription", part(self.site, "subscriptions")),
                 *("--vnet", "VNET", "--subnet", "SUBNET"),
             ),
         )
@@ -382,22 +414,12 @@ class EventFinding(Finding):
     registry: RegistryId
     subscription: EventSubscription
 
-    def _update(self, *words: str) -> tuple[str, ...]:
+    def _patch(self, **changes: object) -> tuple[str, ...]:
+        # `az eventgrid system-topic event-subscription update` takes neither retries nor dead
+        # letters by an identity.
         topic = self.subscription.topic
-        if topic is None:
-            return (
-                _az(
-                    *("eventgrid", "event-subscription", "update", "--name"),
-                    *(self.subscription.name, "--source-resource-id", str(self.registry), *words),
-                ),
-            )
-        return (
-            _az(
-                *("eventgrid", "system-topic", "event-subscription", "update"),
-                *("--subscription", topic.subscription, "--resource-group", topic.group),
-                *("--system-topic-name", topic.name, "--name", self.subscription.name, *words),
-            ),
-        )
+        place = f"{self.registry}/providers/Microsoft.EventGrid" if topic is None else topic.id
+        return (_rest("patch", f"{place}/eventSubscriptions/{self.subscription.name}", changes),)
 
     def _named(self) -> str:
         return f"event subscription {self.subscription.name} of {self.registry.name}"
@@ -451,24 +473,19 @@ class NotSubscribed(Finding):
                     *("--identity", "systemassigned"),
                 ),
             )
-        letters: tuple[str, ...] = ()
+        properties: dict[str, object] = {
+            "destination": {
+                "endpointType": "AzureFunction",
+                "properties": {"resourceId": f"{self.site or SITE}/functions/{PUSH_FUNCTION}"},
+            },
+            "filter": _filter(),
+            "eventDeliverySchema": "CloudEventSchemaV1_0",
+            "retryPolicy": _RETRIES,
+        }
         if self.dead_letters is not None:
-            account, container = self.dead_letters
-            place = _container_id(account, container)
-            letters = ("--deadletter-identity", "systemassigned")
-            letters += ("--deadletter-identity-endpoint", place)
-        return (
-            *first,
-            _az(
-                *("eventgrid", "system-topic", "event-subscription", "create"),
-                *("--name", "rebuilder-pushes", "--system-topic-name", topic.name),
-                *("--subscription", topic.subscription, "--resource-group", topic.group),
-                *("--endpoint-type", "azurefunction"),
-                *("--endpoint", f"{self.site or SITE}/functions/{PUSH_FUNCTION}"),
-                *("--included-event-types", IMAGE_PUSHED),
-                *("--event-delivery-schema", "cloudeventschemav1_0", *letters),
-            ),
-        )
+            properties["deadLetterWithResourceIdentity"] = _dead_letter_place(*self.dead_letters)
+        place = f"{topic.id}/eventSubscriptions/rebuilder-pushes"
+        return (*first, _rest("put", place, {"properties": properties}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,7 +505,7 @@ class PushesFiltered(EventFinding):
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
-        return self._update("--included-event-types", IMAGE_PUSHED)
+        return self._patch(filter=_filter())
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,10 +531,7 @@ class PushesNarrowed(EventFinding):
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
-        words = ["--subject-begins-with", "", "--subject-ends-with", ""]
-        if self.subscription.advanced:
-            words = ["--set", "filter.advancedFilters=[]", *words]
-        return self._update(*words)
+        return self._patch(filter=_filter())
 
 
 @dataclass(frozen=True, slots=True)
@@ -538,7 +552,7 @@ class FewAttempts(EventFinding):
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
-        return self._update("--max-delivery-attempts", "30", "--event-ttl", "1440")
+        return self._patch(retryPolicy=_RETRIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,7 +571,7 @@ class SubscriptionNotReady(EventFinding):
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
-        return self._update("--included-event-types", IMAGE_PUSHED)
+        return self._patch(filter=_filter())
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,10 +597,7 @@ class NoDeadLetters(EventFinding):
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
         account, container = self.place or (_ACCOUNT, "CONTAINER")
-        return self._update(
-            *("--deadletter-identity", "systemassigned"),
-            *("--deadletter-identity-endpoint", _container_id(account, container)),
-        )
+        return self._patch(deadLetterWithResourceIdentity=_dead_letter_place(account, container))
 
 
 @dataclass(frozen=True, slots=True)

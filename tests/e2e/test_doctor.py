@@ -366,13 +366,15 @@ def test_a_planted_mistake_is_found_and_mended(
     """Exactly it is found, and after its own command, typed as it stands, nothing is."""
     mistake = MISTAKES[name]
     mistake.plant(patient)
-    found = examine()
-    assert [finding["code"] for finding in found] == [mistake.code], found
-    assert mistake.names in found[0]["what"]
-    assert found[0]["commands"]
-    if mistake.mended:
-        for command in found[0]["commands"]:
-            patient.mend(command)
-        assert mistake.code not in {finding["code"] for finding in examine()}
-    mistake.undo(patient)
+    try:
+        found = examine()
+        assert [finding["code"] for finding in found] == [mistake.code], found
+        assert mistake.names in found[0]["what"]
+        assert found[0]["commands"]
+        if mistake.mended:
+            for command in found[0]["commands"]:
+                patient.mend(command)
+            assert mistake.code not in {finding["code"] for finding in examine()}
+    finally:
+        mistake.undo(patient)
     assert examine() == []
