@@ -58,61 +58,75 @@ class FakePreflight:
     denied: str = ""
 
     def tokens(self) -> list[tuple[str, RebuilderError]]:
+        """Return the services without a token."""
         return self.refused
 
     def caller(self) -> str:
+        """Return who asks."""
         return "caller-id"
 
     def principal(self, name: str) -> str:
+        """Name an identity."""
         return f"object of {name}"
 
     def registry(self, registry: RegistryId) -> RegistrySetup:
+        """Read a registry."""
         if registry not in self.setups:
             raise NotFound(f"no {registry}")
         return self.setups[registry]
 
     def permissions(self, scope: str, principal: str) -> list[Permission]:
+        """Return what an identity holds."""
         self.asked.append((scope, principal))
         if self.denied and self.denied in scope:
             raise Denied(f"may not read the roles on {scope}")
         return self.held.get(f"{principal}@{scope}", self.held.get(scope, [EVERYTHING]))
 
     def permissions_below(self, scope: str, principal: str) -> list[Permission]:
+        """Return the same."""
         return self.permissions(scope, principal)
 
     def roles(self, scope: str) -> list[RoleDefinition]:
+        """Return roles."""
         assert scope
         return self.custom
 
     def topics(self, registry: RegistryId) -> list[Topic]:
+        """Return topics."""
         assert registry == BASE
         return self.topic
 
     def subscriptions(
         self, registry: RegistryId, topics: Sequence[Topic]
     ) -> list[EventSubscription]:
+        """Return subscriptions."""
         assert registry == BASE
         assert topics == self.topic
         return self.subscribed
 
     def site(self, resource_id: str) -> Site:
+        """Read the app."""
         if self.app is None or self.app.id.lower() != resource_id.lower():
             raise NotFound(resource_id)
         return self.app
 
     def functions(self, site: str) -> list[str]:
+        """Return the app's functions."""
         assert site
         return self.names
 
     def storage_account(self, subscription: str, name: str) -> str | None:
+        """Return the account."""
         assert (subscription, name) == ("s1", "kept")
         return self.account
 
     def has_container(self, account: str, container: str) -> bool:
+        """Tell whether the container is there."""
         assert (account, container) == LETTERS
         return self.container
 
     def peek(self) -> None:
+        """Refuse to look into the queues."""
         raise Denied("no right to look into the queues")
 
     def close(self) -> None:
@@ -195,7 +209,7 @@ def test_an_app_that_cannot_be_asked_for_its_identity(good: World, asked: FakePr
     assert one(report).commands() == ("azd up",)
 
 
-def test_a_registry_that_is_not_there(good: World, asked: FakePreflight) -> None:
+def test_a_registry_that_is_not_there(good: World) -> None:
     """The setting that names it is told."""
     for registry, setting in (
         (BASE, "REBUILDER_BASE_REGISTRIES"),
@@ -213,10 +227,14 @@ def test_roles_that_are_missing(good: World, asked: FakePreflight) -> None:
     """One finding for each role, with the custom role that gives the least besides."""
     asked.held = {str(BASE): [Permission((PULL,))], str(APPS): [Permission((READ_REGISTRY,))]}
     asked.custom = [
-        RoleDefinition("All of it", True, (Permission(("*",)),)),
-        RoleDefinition("Base", True, (Permission((READ_REGISTRY, *BASE_ADVICE)),)),
-        RoleDefinition("Tasks", True, (Permission((*TASK_ACTIONS, *BASE_ADVICE)),)),
-        RoleDefinition("Contributor", False, (Permission(("*",)),)),
+        RoleDefinition("All of it", custom=True, permissions=(Permission(("*",)),)),
+        RoleDefinition(
+            "Base", custom=True, permissions=(Permission((READ_REGISTRY, *BASE_ADVICE)),)
+        ),
+        RoleDefinition(
+            "Tasks", custom=True, permissions=(Permission((*TASK_ACTIONS, *BASE_ADVICE)),)
+        ),
+        RoleDefinition("Contributor", custom=False, permissions=(Permission(("*",)),)),
     ]
     report = examine(good.context, asked)
 
@@ -224,9 +242,10 @@ def test_roles_that_are_missing(good: World, asked: FakePreflight) -> None:
     assert "no registries/tasks/read, registries/scheduleRun/action, registries/runs/read" in (
         report.findings[1].what()
     )
-    assert report.findings[0].commands() == (
+    (command,) = report.findings[0].commands()
+    assert command == (
         "az role assignment create --assignee-object-id caller-id"
-        f" --assignee-principal-type ServicePrincipal --role 'All of it' --scope {BASE}",
+        f" --assignee-principal-type ServicePrincipal --role 'All of it' --scope {BASE}"
     )
     asked.custom = []
     assert report.errors
