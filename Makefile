@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 UV := .tools/uv/bin/uv
 
-.PHONY: help env tools demo cloud tutorial check test infra requirements clean
+.PHONY: help env tools demo cloud tutorial check test infra requirements live clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
@@ -12,6 +12,7 @@ help:
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
 	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
+	@echo "make live          ask Azure what its documentation leaves open (tests/live/README.md)"
 	@echo "make requirements  export requirements.txt from uv.lock"
 
 env: .venv/env.done
@@ -53,6 +54,9 @@ check: env
 
 test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --cov --cov-report=term
+
+live: env
+	@$(PYTHON) -m pytest tests/live
 
 infra: env
 	@$(PYTHON) tools/infra.py
