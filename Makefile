@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 UV := .tools/uv/bin/uv
 
-.PHONY: help env tools demo cloud tutorial deploy-local check test soak infra requirements clean
+.PHONY: help env tools demo cloud tutorial deploy-local check test live soak infra requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
@@ -14,6 +14,7 @@ help:
 	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
 	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
+	@echo "make live          ask Azure what its documentation leaves open (tests/live/README.md)"
 	@echo "make requirements  export requirements.txt from uv.lock"
 
 env: .venv/env.done
@@ -58,6 +59,9 @@ check: env
 
 test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --cov --cov-report=term
+
+live: env
+	@$(PYTHON) -m pytest tests/live
 
 infra: env
 	@$(PYTHON) tools/infra.py

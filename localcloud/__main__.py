@@ -52,7 +52,7 @@ def read_settings(data: Path) -> dict[str, str]:
         "REBUILDER_BASE_REGISTRIES": BASE_ID,
         "REBUILDER_TASK_REGISTRIES": APP_ID,
         "REBUILDER_TRACK_SECONDS": "2",
-        # The local cloud's own trigger is off; nothing is to be waited for in front of a person.
+        # The native trigger is off here: nobody is to wait for it.
         "REBUILDER_NATIVE_WAIT_SECONDS": "2",
         "REBUILDER_SOURCE_CREDENTIALS": json.dumps({"github.com": TOKEN}),
     }

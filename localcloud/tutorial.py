@@ -393,7 +393,7 @@ class Tutorial:
             "REBUILDER_BASE_REGISTRIES": BASE_ID,
             "REBUILDER_TASK_REGISTRIES": APP_ID,
             "REBUILDER_TRACK_SECONDS": "1",
-            # The local cloud's own trigger is off; nothing is to be waited for in front of a person.
+            # The native trigger is off here: nobody is to wait for it.
             "REBUILDER_NATIVE_WAIT_SECONDS": "2",
         }
         for name, value in settings.items():

@@ -21,6 +21,7 @@ from localcloud.arm import (
     deployments_plain,
     eventsubscriptions,
     imports,
+    permissions,
     registries,
     replications,
     resources,
@@ -192,6 +193,7 @@ class Arm:
         self._drop = drop
         table = (
             *authorization.ROUTES,
+            *permissions.ROUTES,
             *resources.ROUTES,
             *registries.ROUTES,
             *replications.ROUTES,

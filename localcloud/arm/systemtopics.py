@@ -162,6 +162,15 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     return JSONResponse(told, 201)
 
 
+def _patch(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    """Change a subscription; a body here has no `properties` around what it changes."""
+    place = f"{_topic(arm, params).id}/eventSubscriptions/{params['e']}"
+    kept = arm.state.resource(place)
+    if kept is None:
+        raise ArmError(404, "ResourceNotFound", "Event subscription doesn't exist.")
+    return _put(arm, request, params, {"properties": {**kept.properties, **body}})
+
+
 def _wire(arm: Arm, topic: Resource, subscription: Subscription, given: Json) -> Json:
     place = f"{topic.id}/eventSubscriptions/{subscription.name}"
     source = _source(arm, topic).id
@@ -208,5 +217,6 @@ ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
     ("GET", _EVENTS, ANY, _list),
     ("GET", rf"{_EVENTS}/(?P<e>[^/]+)", ANY, _get),
     ("PUT", rf"{_EVENTS}/(?P<e>[^/]+)", ANY, _put),
+    ("PATCH", rf"{_EVENTS}/(?P<e>[^/]+)", ANY, _patch),
     ("DELETE", rf"{_EVENTS}/(?P<e>[^/]+)", ANY, _delete),
 )

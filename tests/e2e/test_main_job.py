@@ -58,7 +58,8 @@ def test_a_pushed_base_image_rebuilds_what_is_built_on_it(
     assert explained.rebuild == rebuild
     (listed,) = list_runs(world.context, task.registry, 15)
     assert listed.run.trigger == IMAGE_UPDATE
-    assert {i.function for i in world.invocations} == {
+    timers = {"sweep", "poll_bases", "collect_dead_letters", "refresh_index"}
+    assert {i.function for i in world.invocations} - timers == {
         "image_pushed",
         "plan_rebuilds",
         "start_build",
