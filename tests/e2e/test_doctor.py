@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.test_deployed_app import HOST, Deployed
 
 from localcloud.arm.websites import settings_of
 from localcloud.cloud import LocalCloud
@@ -19,6 +18,7 @@ from localcloud.sample import NAMES, cli_environment, path
 from localcloud.state import Json, Registry, Resource
 from rebuilder import cli
 from rebuilder.composition import release
+from tests.infra.test_least_privilege import HOST, Deployed
 
 ARM = "https://management.azure.com"
 _STORAGE_ROLES = (
