@@ -25,7 +25,7 @@ def _soak(*options: str) -> tuple[int, str]:
 @pytest.mark.timeout(900)
 def test_rounds_converge() -> None:
     """Whatever fails on the way: at rest nothing is lost, doubled or stale."""
-    code, told = _soak("--rounds", "2", "--steps", "250", "--seed", "1")
+    code, told = _soak("--rounds", "4", "--steps", "250", "--seed", "1")
     assert code == 0, told
     total = json.loads(told.splitlines()[-1])
     assert total["failed"] == []
