@@ -2,15 +2,19 @@
 PYTHON := .venv/bin/python
 UV := .tools/uv/bin/uv
 
-.PHONY: help env tools demo cloud tutorial check test requirements clean
+.PHONY: help env tools demo cloud tutorial deploy-local check test live soak infra requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
 	@echo "make test          the whole gate: lint, types, architecture, every test"
 	@echo "make check         the gate without the tests"
+	@echo "make soak          100 rounds of 250 random steps and 10,000 events, with everything failing"
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
+	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
+	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
+	@echo "make live          ask Azure what its documentation leaves open (tests/live/README.md)"
 	@echo "make requirements  export requirements.txt from uv.lock"
 
 env: .venv/env.done
@@ -30,6 +34,10 @@ tools:
 	@echo "Installing the Azure CLI ..."
 	@python3 tools/azure_cli.py
 
+.tools/checkov/done: .venv/env.done tools/checkov.py tools/checkov/requirements.txt
+	@echo "Installing Checkov ..."
+	@python3 tools/checkov.py
+
 demo: env
 	@$(PYTHON) -m localcloud.demo
 
@@ -40,14 +48,29 @@ cloud: env $(if $(shell command -v az),,.tools/azure-cli/done)
 tutorial: env .tools/azure-cli/done
 	@$(PYTHON) -m localcloud.tutorial
 
+deploy-local: env .tools/azurite/done .tools/azure-cli/done
+	@$(PYTHON) -m localcloud.deploy
+
 check: env
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-test: check .tools/azurite/done .tools/azure-cli/done
+test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --cov --cov-report=term
+
+live: env
+	@$(PYTHON) -m pytest tests/live
+
+infra: env
+	@$(PYTHON) tools/infra.py
+
+# Seeded: a round that fails tells how to play it again.
+soak: env
+	@$(PYTHON) -m tests.soak --rounds 100 --steps 250
+	@$(PYTHON) -m tests.soak --events 10000
+	@$(PYTHON) -m tests.soak --outages
 
 requirements: env
 	@$(UV) export --frozen --quiet --no-dev --no-hashes --no-emit-project --output-file requirements.txt

@@ -8,6 +8,7 @@ from functions import (
     collect_dead_letters,
     image_pushed,
     plan_rebuilds,
+    poll_bases,
     refresh_index,
     refresh_tasks,
     start_build,
@@ -28,7 +29,8 @@ for module in (
     plan_rebuilds,
     start_build,
     track_build,
-    collect_dead_letters,
     sweep,
+    poll_bases,
+    collect_dead_letters,
 ):
     app.register_functions(module.blueprint)

@@ -268,7 +268,7 @@ def measure(name: str, size: int) -> dict[str, Any]:
             sources=Sources(),
             bookmarks=SqliteBookmarks(Path(folder) / "rest.db"),
             dead_letters=SqliteDeadLetters(Path(folder) / "rest.db"),
-            foreign=OciRegistries(),
+            foreign=OciRegistries(()),
             dead_events=NoDeadEvents(),
             now=lambda: now + timedelta(seconds=1),
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
-from localcloud import blobs, github, graph
+from localcloud import blobs, github, graph, scm
 from localcloud.admin import Admin
 from localcloud.arm import Arm
 from localcloud.arm.resources import GROUP_TYPE
@@ -23,8 +23,10 @@ from localcloud.builds.embedded import EmbeddedBuilder
 from localcloud.builds.job import Builder
 from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
+from localcloud.data_roles import DATA_ROLES
 from localcloud.directory import Directory, Principal
-from localcloud.eventgrid import EventGrid
+from localcloud.eventgrid import DeadLetterContainer, EventGrid
+from localcloud.functionapps import FunctionApps
 from localcloud.github import github_app
 from localcloud.graph import graph_app
 from localcloud.identity import Identities, identity_app
@@ -34,7 +36,9 @@ from localcloud.registry import RegistryService
 from localcloud.registry.service import HUB_HOSTS
 from localcloud.roles import Permission, Role, Roles
 from localcloud.state import Json, Registry, Resource, State, azure_time
-from localcloud.tokens import Tokens
+from localcloud.storage import Storage, StorageOperation
+from localcloud.storage.service import HOSTS as STORAGE_HOSTS
+from localcloud.tokens import Credential, Tokens
 
 # Where tools/azurite.py puts Node.js on a machine that has none.
 _OWN_NODE = Path(__file__).resolve().parent.parent / ".tools" / "node" / "bin"
@@ -70,6 +74,8 @@ class LocalCloud:
         self.network = Network(folder)
         self.directory = Directory()
         self.roles = Roles()
+        for role in DATA_ROLES:
+            self.roles.define(role)
         self.tokens = Tokens(self.clock, self.directory)
         self.eventgrid = EventGrid(self.clock)
         self.registry = RegistryService(
@@ -81,6 +87,12 @@ class LocalCloud:
             self._tag_moved,
         )
         self.blobs = Blobs()
+        self.storage = Storage(
+            self.state, self.clock, self.tokens, self.roles, self.network, folder
+        )
+        self.apps = FunctionApps(self.network, self.tokens, self._enrol, folder / "apps")
+        self.eventgrid.find_function = self.apps.event_address
+        self.eventgrid.put_blob = self._put_letters
         self.builder = _choose(builder)
         made: Builder = (
             BuildahBuilder(self.network)
@@ -102,6 +114,8 @@ class LocalCloud:
             self.eventgrid,
             self.registry,
             self.network.drop_connections,
+            self.storage,
+            self.apps,
         )
         self.developer = self.directory.create("developer")
         self.function_app = self.directory.create("function app")
@@ -109,6 +123,7 @@ class LocalCloud:
             principal.object_id: secrets.token_urlsafe(24)
             for principal in (self.developer, self.function_app)
         }
+        self._identities: dict[str, Identities] = {}
         self._identity_url = ""
         areas: dict[str, object] = {
             "arm": self.arm.behaviour,
@@ -129,22 +144,27 @@ class LocalCloud:
         self.network.mount(github.HOST, github_app(self.scheduler.contexts))
         for host in ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us", *HUB_HOSTS):
             self.network.mount(host, self.registry.app)
+        for host in STORAGE_HOSTS:
+            self.network.mount(host, self.storage.app)
+        self.network.mount(scm.HOST, scm.scm_app(self.arm))
+        self.network.mount(scm.SITE_HOST, scm.sites_app(self.arm))
         self.network.start()
         self.eventgrid.start()
         self.native_trigger.start()
-        resources = {
-            self._headers[principal.object_id]: Identities(principal)
-            for principal in (self.developer, self.function_app)
-        }
-        self._identity_url = self.network.serve(identity_app(self.tokens, self.clock, resources))
+        for principal in (self.developer, self.function_app):
+            self._identities[self._headers[principal.object_id]] = Identities(principal)
+        endpoint = identity_app(self.tokens, self.clock, self._identities)
+        self._identity_url = self.network.serve(endpoint)
         self.admin_url = self.network.serve(self._admin.app)
         hub.seed(self.registry, self._node)
 
     def stop(self) -> None:
-        """Stop every server; runs that are not over are lost."""
+        """Stop every server and process; runs that are not over are lost."""
+        self.apps.stop()
         self.eventgrid.stop()
         self.native_trigger.stop()
         self.scheduler.stop()
+        self.storage.stop()
         self.network.stop()
 
     def __enter__(self) -> Self:
@@ -250,6 +270,34 @@ class LocalCloud:
             idle = self.native_trigger.wait_idle(left()) and self.scheduler.wait_idle(left())
         # A run's push is an event, so the events come last.
         return idle and self.eventgrid.wait_idle(left())
+
+    def storage_operations(self) -> list[StorageOperation]:
+        """Return what was done in storage accounts so far, oldest first."""
+        return self.storage.operations()
+
+    def _enrol(self, resource_id: str, identities: Identities) -> tuple[str, str]:
+        """Let a resource ask the identity endpoint for tokens; return its address and secret."""
+        if identities.system is None and not identities.user_assigned:
+            return "", ""
+        header = self._headers.setdefault(resource_id.lower(), secrets.token_urlsafe(24))
+        self._identities[header] = identities
+        return f"{self._identity_url}/msi/token", header
+
+    def _put_letters(self, place: DeadLetterContainer, blob: str, content: bytes) -> None:
+        """Write dead letters as the topic's identity does."""
+        principal = self.directory.by_object_id(place.principal_id)
+        if principal is None:
+            raise RuntimeError(f"the identity {place.principal_id} is gone")
+        token = Credential(self.tokens, principal).get_token("https://storage.azure.com/.default")
+        account = place.account_id.rpartition("/")[2]
+        headers = {
+            "Authorization": f"Bearer {token.token}",
+            "x-ms-version": "2023-11-03",
+            "x-ms-blob-type": "BlockBlob",
+        }
+        url = f"https://{account}.blob.core.windows.net/{place.container}/{blob}"
+        with self.network.client(timeout=60) as http:
+            http.put(url, content=content, headers=headers).raise_for_status()
 
     def _tag_moved(self, registry: Registry, repository: str, tag: str, digest: str) -> None:
         self.native_trigger.pushed(registry, repository, tag, digest)

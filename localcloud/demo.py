@@ -194,6 +194,8 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
             "REBUILDER_BASE_REGISTRIES": registry_id(BASE),
             "REBUILDER_TASK_REGISTRIES": registry_id(APP),
             "REBUILDER_TRACK_SECONDS": "1",
+            # The native trigger is off here: nobody is to wait for it.
+            "REBUILDER_NATIVE_WAIT_SECONDS": "2",
         }
         screen.step("Two registries, in two subscriptions and regions")
         tutorial.registries()

@@ -12,7 +12,7 @@ import logging
 import random
 import threading
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
@@ -24,6 +24,7 @@ import httpx
 
 from localcloud import switches
 from localcloud.clock import Clock
+from localcloud.eventfilters import AdvancedFilter
 from localcloud.network import Loop
 from localcloud.state import Json, Registry, azure_time
 from localcloud.switches import AtLeast
@@ -86,6 +87,23 @@ type Topic = Registry | SystemTopic
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterContainer:
+    """A blob container that events go to when they are given up.
+
+    Attributes:
+        account_id: The storage account's resource id.
+        container: The container's name.
+        topic: The name of the system topic, by which its blobs begin.
+        principal_id: Who writes: the object id of the topic's identity.
+    """
+
+    account_id: str
+    container: str
+    topic: str
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """An event subscription of a registry, an Azure subscription or a resource group.
 
@@ -95,12 +113,15 @@ class Subscription:
         endpoint: The webhook.
         schema: How events are written.
         event_types: Which types are delivered; empty for all.
-        dead_letters: The folder for events that are given up.
+        dead_letters: The folder or the container for events that are given up.
         max_events_per_batch: How many events a request holds at most.
         max_attempts: How often an event is tried.
         time_to_live: How long an event is tried.
         subject_begins_with: What subjects begin with, in any case.
         subject_ends_with: What subjects end with, in any case.
+        advanced: What else events must meet.
+        function: The resource id of a function, whose address is looked up for each delivery;
+            then the endpoint is empty.
     """
 
     source: str
@@ -108,12 +129,14 @@ class Subscription:
     endpoint: str = field(repr=False)  # it holds the function's key
     schema: Schema = "EventGridSchema"
     event_types: tuple[str, ...] = ()
-    dead_letters: Path | None = None
+    dead_letters: Path | DeadLetterContainer | None = None
     max_events_per_batch: int = 1
     max_attempts: int = 30
     time_to_live: timedelta = timedelta(hours=24)
     subject_begins_with: str = ""
     subject_ends_with: str = ""
+    advanced: tuple[AdvancedFilter, ...] = ()
+    function: str = ""
 
     def wants(self, source: str, event_type: str, subject: str) -> bool:
         """Tell whether an event of a source passes the filters."""
@@ -147,8 +170,12 @@ class EventGrid:
         self._busy = 0  # events that wait for their first delivery, or are on their way
         self.behaviour = EventBehaviour()
         self._held: list[tuple[Subscription, Json]] = []
+        self.find_function: Callable[[str], str] = lambda _: ""
+        self.put_blob: Callable[[DeadLetterContainer, str, bytes], None] | None = None
         # It logs whole addresses, and a webhook's address holds its key.
         logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    # How functions are found and dead letters written is known to the cloud alone, which sets it.
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -177,14 +204,16 @@ class EventGrid:
         *,
         schema: Schema = "EventGridSchema",
         event_types: Sequence[str] | None = None,
-        dead_letters: Path | None = None,
+        dead_letters: Path | DeadLetterContainer | None = None,
         max_events_per_batch: int = 1,
         max_attempts: int = 30,
         time_to_live: timedelta = timedelta(hours=24),
         subject_begins_with: str = "",
         subject_ends_with: str = "",
+        advanced: tuple[AdvancedFilter, ...] = (),
+        function: str = "",
     ) -> Subscription:
-        """Subscribe a webhook to a topic's events; one of the same name is replaced.
+        """Subscribe a webhook or a function to a topic; one of the same name is replaced.
 
         Raises:
             SubscribeError: The endpoint did not prove that it wants them.
@@ -201,8 +230,12 @@ class EventGrid:
             time_to_live,
             subject_begins_with,
             subject_ends_with,
+            advanced,
+            function,
         )
-        self._loop.run(self._shake_hands(subscription), self._answer_seconds + 5)
+        # A function's host answers the handshake for it; Event Grid has asked ARM instead.
+        if not function:
+            self._loop.run(self._shake_hands(subscription), self._answer_seconds + 5)
         with self._changed:
             others = [
                 s
@@ -295,9 +328,13 @@ class EventGrid:
                 if self.behaviour.lose > 0:
                     self.behaviour.lose -= 1
                     continue
+                envelopes = [
+                    (s, self.envelope(s.schema, topic, event_type, subject, told)) for s in wanting
+                ]
                 made += [
-                    (s, self.envelope(s.schema, topic, event_type, subject, told))
-                    for s in wanting
+                    (s, event)
+                    for s, event in envelopes
+                    if all(condition.passes(event) for condition in s.advanced)
                     for _ in range(self.behaviour.copies)
                 ]
             released = []
@@ -462,7 +499,7 @@ class EventGrid:
                 finally:
                     self._account(len(events))
                 continue
-            self._dead_letter(subscription, events, reason, attempt, name, published_at)
+            await self._dead_letter(subscription, events, reason, attempt, name, published_at)
             return
 
     async def _post(
@@ -479,12 +516,15 @@ class EventGrid:
             "Content-Type": f"{media_type}; charset=utf-8",
             **_headers(subscription, events, attempt),
         }
+        endpoint = subscription.endpoint
+        if subscription.function:
+            endpoint = self.find_function(subscription.function)
+            if not endpoint:
+                return 404, _status_name(404)
         try:
             # Around the whole request: httpx's own limit is for each step of it.
             async with asyncio.timeout(self._answer_seconds):
-                answer = await self._http.post(
-                    subscription.endpoint, content=json.dumps(body), headers=headers
-                )
+                answer = await self._http.post(endpoint, content=json.dumps(body), headers=headers)
         except (TimeoutError, httpx.TimeoutException):
             return 0, "TimedOut"
         except httpx.HTTPError as error:
@@ -492,7 +532,7 @@ class EventGrid:
             return 0, "SocketError"
         return answer.status_code, _status_name(answer.status_code)
 
-    def _dead_letter(
+    async def _dead_letter(
         self,
         subscription: Subscription,
         events: list[Json],
@@ -514,13 +554,30 @@ class EventGrid:
         if subscription.schema == "CloudEventSchemaV1_0":
             # CloudEvents allows lower case alone in the names of attributes.
             added = {name.lower(): value for name, value in added.items()}
+        letters = [{**event, **added} for event in events]
+        content = json.dumps(letters, indent=2)
+        if isinstance(subscription.dead_letters, DeadLetterContainer):
+            await self._put_letters(subscription.dead_letters, subscription.name, content)
+            return
         subscription.dead_letters.mkdir(parents=True, exist_ok=True)
         path = subscription.dead_letters / f"{uuid.uuid4()}.json"
-        letters = [{**event, **added} for event in events]
         # Whole or not at all: somebody may be looking.
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(letters, indent=2), encoding="utf-8")
+        part.write_text(content, encoding="utf-8")
         part.rename(path)
+
+    async def _put_letters(self, place: DeadLetterContainer, name: str, content: str) -> None:
+        """Write dead letters as a blob; they are lost if the topic's identity may not."""
+        now = self._clock.now()
+        # Event Grid writes the subscription's name in capitals, and the hour without a zero.
+        hour = f"{now:%Y/%m/%d}/{now.hour}"
+        blob = f"{place.topic}/{name.upper()}/{hour}/{uuid.uuid4()}.json"
+        try:
+            if self.put_blob is None:
+                raise RuntimeError("there is no storage")  # noqa: TRY301 - logged as the others
+            await asyncio.to_thread(self.put_blob, place, blob, content.encode())
+        except (RuntimeError, httpx.HTTPError) as error:
+            log.error("subscription %s: dead letters are lost: %s", name, error)  # noqa: TRY400
 
 
 def _headers(subscription: Subscription, events: list[Json], attempt: int) -> dict[str, str]:

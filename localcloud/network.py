@@ -146,6 +146,16 @@ class Network:
         """Serve `app` under `host`, which may begin with a wildcard: `*.azurecr.io`."""
         self._apps[host.lower()] = app
 
+    def issue(self, folder: Path, host: str) -> tuple[Path, Path]:
+        """Write a certificate for a server of another process; return its file and its key's."""
+        folder.mkdir(parents=True, exist_ok=True)
+        issued = self._authority.issue_cert(host)
+        certificate, key = folder / "certificate.pem", folder / "key.pem"
+        key.touch(mode=0o600)
+        key.write_bytes(issued.private_key_pem.bytes())
+        certificate.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+        return certificate, key
+
     def start(self) -> None:
         """Start the tunnel and the TLS server."""
         self._loop.start()

@@ -314,10 +314,11 @@ class Roles:
         """
         return any(
             permission.allows(action, data=data)
-            for permission in self._permissions(principal_id, scope)
+            for permission in self.permissions(principal_id, scope)
         )
 
-    def _permissions(self, principal_id: str, scope: str) -> list[Permission]:
+    def permissions(self, principal_id: str, scope: str) -> list[Permission]:
+        """What somebody's roles at a scope, and above it, allow and take away."""
         with self._lock:
             roles = [
                 self._roles.get(assignment.role)

@@ -150,7 +150,7 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource that is only kept: a resource group, a user-assigned identity.
+    """A resource that is only kept: a resource group, a user-assigned identity, an account.
 
     Attributes:
         id: Its ARM resource id.
@@ -158,6 +158,7 @@ class Resource:
         location: Its region.
         properties: In ARM's wire form.
         tags: Its tags.
+        more: What else stands beside them: sku, kind, identity.
     """
 
     id: str
@@ -165,6 +166,7 @@ class Resource:
     location: str
     properties: Json
     tags: dict[str, str]
+    more: Json = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -197,6 +199,22 @@ class State:
         """Every kept resource of a type, oldest first."""
         with self.lock:
             return [r for r in self._resources.values() if r.type.lower() == kind.lower()]
+
+    def top_level(self) -> list[Resource]:
+        """Every kept resource that is no group and stands below none but a group, oldest first."""
+        with self.lock:
+            return [r for k, r in self._resources.items() if len(k.split("/")) == 9]  # noqa: PLR2004 - of its id
+
+    def under(self, resource_id: str) -> list[Resource]:
+        """Every kept resource below another, oldest first."""
+        start = f"{resource_id.rstrip('/')}/".lower()
+        with self.lock:
+            return [found for key, found in self._resources.items() if key.startswith(start)]
+
+    def every_resource(self) -> list[Resource]:
+        """Every kept resource, oldest first."""
+        with self.lock:
+            return list(self._resources.values())
 
     def remove(self, resource_id: str) -> bool:
         """Remove a registry or a kept resource; tell whether it was there."""

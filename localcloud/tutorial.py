@@ -393,6 +393,8 @@ class Tutorial:
             "REBUILDER_BASE_REGISTRIES": BASE_ID,
             "REBUILDER_TASK_REGISTRIES": APP_ID,
             "REBUILDER_TRACK_SECONDS": "1",
+            # The native trigger is off here: nobody is to wait for it.
+            "REBUILDER_NATIVE_WAIT_SECONDS": "2",
         }
         for name, value in settings.items():
             if name.startswith(("AzureWebJobs", "REBUILDER_")):

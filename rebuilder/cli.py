@@ -14,6 +14,7 @@ from typing import Any
 
 from rebuilder.cli_dependencies import add_dependency_commands, chosen
 from rebuilder.cli_deps import add_deps
+from rebuilder.cli_doctor import add_doctor
 from rebuilder.cli_recovery import add_recovery_commands
 from rebuilder.composition import compose, release
 from rebuilder.core.decisions import to_record
@@ -29,7 +30,10 @@ _COLUMNS = ("RUN ID", "TASK", "PLATFORM", "STATUS", "TRIGGER", "STARTED", "DURAT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0, 1 for an error, 2 for wrong usage, 3 for gaps."""
+    """Run the command; the exit code is 0, 1 for an error, 2 for wrong usage, 3 for gaps.
+
+    `doctor` has its own: 1 for an error that it found, 2 if it could not look.
+    """
     options = _parser().parse_args(arguments)
     # Azure's SDKs log every request; a person who asks a question wants the answer only.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -43,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(context, options)
     except RebuilderError as error:
         print(f"rebuilder: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
-        return 1
+        return int(getattr(options, "failure", 1))
     finally:
         release()
 
@@ -77,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add_deps(commands)
     add_dependency_commands(commands)
     add_recovery_commands(commands)
+    add_doctor(commands)
     return parser
 
 

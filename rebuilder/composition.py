@@ -16,6 +16,7 @@ from rebuilder.ports import (
     DeadLetters,
     DependencyIndex,
     Ledger,
+    Preflight,
     WorkQueue,
 )
 from rebuilder.settings import SQLITE, Settings
@@ -29,6 +30,14 @@ def compose(env: Mapping[str, str] = os.environ) -> Context:
         InvalidSettings: Naming every setting that is missing or wrong.
     """
     return _compose(Settings.from_env(env))
+
+
+def preflight(settings: Settings) -> Preflight:
+    """Return what a set-up is examined with; the caller closes it."""
+    from rebuilder.azure.identity import credential  # noqa: PLC0415
+    from rebuilder.azure.preflight import ArmPreflight  # noqa: PLC0415
+
+    return ArmPreflight(credential(settings.client_id), settings)
 
 
 def release() -> None:
@@ -68,7 +77,7 @@ def _compose(settings: Settings) -> Context:
         store.index,
         store.bookmarks,
         store.dead_letters,
-        OciRegistries(),
+        OciRegistries.from_settings(settings),
         _dead_events(settings),
         _now,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,14 +17,20 @@ from starlette.routing import Route
 
 from localcloud.arm import (
     authorization,
+    deployments,
+    deployments_plain,
     eventsubscriptions,
     imports,
+    permissions,
     registries,
     replications,
     resources,
     runs,
+    storage,
+    systemtopics,
     taskruns,
     tasks,
+    websites,
 )
 from localcloud.arm.access import (
     AUDIENCES,
@@ -34,6 +41,7 @@ from localcloud.arm.access import (
     require,
     require_linked,
 )
+from localcloud.arm.deployments_engine import wire_error
 from localcloud.arm.errors import ArmError
 from localcloud.arm.imports import ImportBehaviour
 from localcloud.arm.limits import Throttle
@@ -42,10 +50,12 @@ from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.directory import TENANT_ID, Directory, Principal
 from localcloud.eventgrid import EventGrid
+from localcloud.functionapps import FunctionApps
 from localcloud.network import ASGIApp
 from localcloud.registry import RegistryService
 from localcloud.roles import Roles
-from localcloud.state import Json, Registry, State
+from localcloud.state import Json, Registry, State, azure_time
+from localcloud.storage import Storage
 from localcloud.switches import AtLeast
 from localcloud.tokens import InvalidToken, Tokens
 
@@ -107,6 +117,23 @@ class Fault:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A request that ARM let in.
+
+    Attributes:
+        method: Its method.
+        action: What it was allowed as: Microsoft.ContainerRegistry/registries/read.
+        scope: On what.
+        principal_id: Who sent it, by object id.
+    """
+
+    method: str
+    action: str
+    scope: str
+    principal_id: str
+
+
 class Arm:
     """Azure Resource Manager.
 
@@ -121,9 +148,11 @@ class Arm:
         eventgrid: Who delivers events.
         service: The registries' content, for imports.
         drop: Cuts the connections of the network, for faults.
+        store: What storage accounts hold.
+        apps: What runs in function apps.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - everything that ARM manages
         self,
         state: State,
         clock: Clock,
@@ -135,6 +164,8 @@ class Arm:
         eventgrid: EventGrid,
         service: RegistryService,
         drop: Callable[[], None],
+        store: Storage,
+        apps: FunctionApps,
     ) -> None:
         self.state = state
         self.clock = clock
@@ -145,15 +176,24 @@ class Arm:
         self.blobs = blobs
         self.eventgrid = eventgrid
         self.service = service
+        self.storage = store
+        self.apps = apps
         self.behaviour = Behaviour()
         self.imports = ImportBehaviour()
         self.throttle = Throttle(clock)
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
+        self.actions: list[Action] = []
         self.operations: set[str] = set()
+        # By resource id in lower case: what was deployed, and resources that are only kept.
+        self.deployments: dict[str, Json] = {}
+        self.deployment_operations: dict[str, list[Json]] = {}
+        self.deployment_templates: dict[str, Json] = {}
+        self.plain: dict[str, Json] = {}
         self._drop = drop
         table = (
             *authorization.ROUTES,
+            *permissions.ROUTES,
             *resources.ROUTES,
             *registries.ROUTES,
             *replications.ROUTES,
@@ -162,6 +202,11 @@ class Arm:
             *tasks.ROUTES,
             *runs.ROUTES,
             *taskruns.ROUTES,
+            *storage.ROUTES,
+            *websites.ROUTES,
+            *systemtopics.ROUTES,
+            *deployments.ROUTES,
+            *deployments_plain.ROUTES,
         )
         self._routes = [
             (method, re.compile(pattern + "/?", re.IGNORECASE), versions, handler)
@@ -198,9 +243,66 @@ class Arm:
         principal: Principal = request.state.principal
         return principal
 
+    def now(self) -> str:
+        """Return cloud time in ARM's form."""
+        return azure_time(self.clock.now())
+
+    def new_id(self) -> str:
+        """Return an id for something new."""
+        return str(uuid.uuid4())
+
     def may(self, request: Request, action: str, scope: str) -> bool:
         """Tell whether who sent a request may do something."""
         return self.roles.allows(self.principal(request).object_id, action, scope)
+
+    def preflight(self, principal: Principal, resource_id: str, api_version: str) -> bool:
+        """Check that somebody may put a resource; tell whether the local cloud has its type.
+
+        Raises:
+            ArmError: No role allows it, or the type has no such version.
+        """
+        require(self.roles, principal, *action_of("PUT", resource_id))
+        for method, pattern, versions, _ in self._routes:
+            if method == "PUT" and pattern.fullmatch(resource_id):
+                _check_version(_inner(principal, method, resource_id, api_version), versions)
+                return True
+        return False
+
+    def call(
+        self, principal: Principal, method: str, path: str, api_version: str, body: Json
+    ) -> tuple[int, Json]:
+        """Ask this ARM something as somebody; return the status and the answer.
+
+        For what ARM does itself for a client, as in deployments; only for a thread of its own.
+
+        Raises:
+            ArmError: As a client would be answered.
+        """
+        request = _inner(principal, method, path, api_version)
+        for verb, pattern, versions, handler in self._routes:
+            match = pattern.fullmatch(path)
+            if match is None or verb != method:
+                continue
+            if handler not in deployments_plain.HANDLERS:
+                _check_version(request, versions)
+            self._check_subscription(match.groupdict())
+            needed = action_of(method, path)
+            require(self.roles, principal, *needed)
+            for linked in linked_to(body):
+                require_linked(self.roles, principal, needed, linked)
+            response = handler(self, request, match.groupdict(), body)
+            answer = json.loads(bytes(response.body)) if response.body else {}
+            if response.status_code >= 400:  # noqa: PLR2004 - HTTP
+                error = answer.get("error") or {}
+                code, message = str(error.get("code")), str(error.get("message"))
+                raise ArmError(response.status_code, code, message)
+            return response.status_code, answer
+        if method == "PUT":
+            require(self.roles, principal, *action_of(method, path))
+            for linked in linked_to(body):
+                require_linked(self.roles, principal, action_of(method, path), linked)
+            return deployments_plain.keep(self, path, body)
+        raise ArmError(404, "InvalidResourceType", f"No {method} at {path} here.")
 
     def delete_registry(self, registry: Registry) -> None:
         """Delete a registry with its tasks, their identities, and its role assignments."""
@@ -260,6 +362,7 @@ class Arm:
             needed = action_of(request.method, path)
             if handler not in FILTERED:
                 require(self.roles, principal, *needed)
+            self.actions.append(Action(request.method, *needed, principal.object_id))
             body = await _body(request)
             for linked in linked_to(body):
                 require_linked(self.roles, principal, needed, linked)
@@ -321,10 +424,29 @@ def _check_version(request: Request, versions: frozenset[str]) -> None:
         )
 
 
+def _inner(principal: Principal, method: str, path: str, api_version: str) -> Request:
+    return Request(
+        {
+            "type": "http",
+            "method": method,
+            "scheme": "https",
+            "server": ("management.azure.com", 443),
+            "path": path,
+            "query_string": f"api-version={api_version}".encode(),
+            "headers": [],
+            "state": {"principal": principal},
+        }
+    )
+
+
 async def _body(request: Request) -> Json:
     data = await request.body()
     if not data:
         return {}
+    if "/microsoft.resources/deployments/" in request.url.path.lower():
+        spliced = deployments.body_of(data.decode("utf-8-sig", "replace"))
+        if spliced is not None:
+            return spliced
     try:
         body: Any = await request.json()
     except ValueError as error:
@@ -335,7 +457,7 @@ async def _body(request: Request) -> Json:
 
 
 def _error(error: ArmError) -> Response:
-    body = {"error": {"code": error.code, "message": str(error)}}
+    body = {"error": wire_error(error)}
     headers = {}
     if error.status == 401:  # noqa: PLR2004 - HTTP
         given = 'error="invalid_token", error_description="Could not verify the access token."'

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class ArmError(Exception):
-    """What ARM answers: a status, a code, a sentence, and headers of its own."""
+    """What ARM answers: a status, a code, a sentence, headers of its own, errors below it."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
@@ -15,6 +16,7 @@ class ArmError(Exception):
         self.status = status
         self.code = code
         self.headers = dict(headers or {})
+        self.details: list[dict[str, Any]] = []
 
 
 def not_found(resource: str) -> ArmError:

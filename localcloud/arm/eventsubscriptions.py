@@ -5,6 +5,7 @@ Source of the shapes: Microsoft.EventGrid eventSubscriptions, the REST reference
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,14 @@ from starlette.responses import JSONResponse, Response
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.registries import REGISTRY
 from localcloud.arm.resources import ANY, GROUP, SUBSCRIPTION, group_of
-from localcloud.eventgrid import SubscribeError, Subscription, SystemTopic, Topic
+from localcloud.eventfilters import FilterError, parse_filters
+from localcloud.eventgrid import (
+    DeadLetterContainer,
+    SubscribeError,
+    Subscription,
+    SystemTopic,
+    Topic,
+)
 from localcloud.state import Json
 
 if TYPE_CHECKING:
@@ -37,64 +45,139 @@ def _topic(arm: Arm, params: dict[str, str]) -> Topic:
     return SystemTopic(f"/subscriptions/{params['s']}")
 
 
-def _wire(topic: Topic, subscription: Subscription) -> Json:
+def brief(subscription: Subscription, place: str, kind: str, topic: str) -> Json:
+    """Return a subscription in ARM's form.
+
+    Args:
+        subscription: The subscription.
+        place: The resource id that ARM knows it by.
+        kind: Its resource type.
+        topic: The resource id of its topic.
+    """
     # The address of a webhook holds its key: only its base is ever shown.
-    base = subscription.endpoint.partition("?")[0]
-    return {
-        "id": f"{topic.id}/providers/Microsoft.EventGrid/eventSubscriptions/{subscription.name}",
-        "name": subscription.name,
-        "type": "Microsoft.EventGrid/eventSubscriptions",
+    destination: Json = {
+        "endpointType": "WebHook",
         "properties": {
-            "topic": topic.id,
-            "provisioningState": "Succeeded",
-            "destination": {
-                "endpointType": "WebHook",
-                "properties": {
-                    "endpointBaseUrl": base,
-                    "maxEventsPerBatch": subscription.max_events_per_batch,
-                },
-            },
-            "filter": {
-                "includedEventTypes": list(subscription.event_types) or None,
-                "subjectBeginsWith": subscription.subject_begins_with,
-                "subjectEndsWith": subscription.subject_ends_with,
-            },
-            "eventDeliverySchema": subscription.schema,
-            "retryPolicy": {
-                "maxDeliveryAttempts": subscription.max_attempts,
-                "eventTimeToLiveInMinutes": int(subscription.time_to_live.total_seconds() // 60),
-            },
+            "endpointBaseUrl": subscription.endpoint.partition("?")[0],
+            "maxEventsPerBatch": subscription.max_events_per_batch,
         },
     }
+    if subscription.function:
+        destination = {
+            "endpointType": "AzureFunction",
+            "properties": {
+                "resourceId": subscription.function,
+                "maxEventsPerBatch": subscription.max_events_per_batch,
+                "preferredBatchSizeInKilobytes": 64,
+            },
+        }
+    properties: Json = {
+        "topic": topic,
+        "provisioningState": "Succeeded",
+        "destination": destination,
+        "filter": {
+            "includedEventTypes": list(subscription.event_types) or None,
+            "subjectBeginsWith": subscription.subject_begins_with,
+            "subjectEndsWith": subscription.subject_ends_with,
+        },
+        "eventDeliverySchema": subscription.schema,
+        "retryPolicy": {
+            "maxDeliveryAttempts": subscription.max_attempts,
+            "eventTimeToLiveInMinutes": int(subscription.time_to_live.total_seconds() // 60),
+        },
+    }
+    return {"id": place, "name": subscription.name, "type": kind, "properties": properties}
 
 
-def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
-    topic = _topic(arm, params)
-    properties = body.get("properties") or {}
-    destination = properties.get("destination") or {}
-    endpoint = (destination.get("properties") or {}).get("endpointUrl")
-    if destination.get("endpointType") != "WebHook" or not endpoint:
+def _wire(topic: Topic, subscription: Subscription) -> Json:
+    kind = "Microsoft.EventGrid/eventSubscriptions"
+    place = f"{topic.id}/providers/{kind}/{subscription.name}"
+    return brief(subscription, place, kind, topic.id)
+
+
+def _function(arm: Arm, resource_id: str) -> str:
+    """Return a function's resource id if Event Grid can deliver to it.
+
+    Raises:
+        ArmError: It is not there, or has another trigger (Azure/bicep issue 11656).
+    """
+    site, _, name = resource_id.partition("/functions/")
+    bindings = arm.apps.functions(site).get(name)
+    if bindings is None:
+        now = arm.clock.now()
         raise ArmError(
-            400, "InvalidRequest", "The local cloud delivers to webhooks: give an endpointUrl."
+            400,
+            "Endpoint validation",
+            f"Destination endpoint not found. Resource details: resourceId: {resource_id}. Resource"
+            f" should pre-exist before attempting this operation. Activity id:{uuid.uuid4()},"
+            f" timestamp: {now.month}/{now.day}/{now.year} {int(f'{now:%I}')}:{now:%M:%S %p}"
+            " (UTC).",
         )
-    if properties.get("deadLetterDestination"):
+    if not any(str(b["type"]).lower() == "eventgridtrigger" for b in bindings):
         raise ArmError(
-            400, "InvalidRequest", "The local cloud has no storage account for dead letters."
+            400,
+            "Unsupported Azure Function Trigger",
+            "Can't add resource; Azure Event Grid supports EventGrid Trigger type only.",
+        )
+    return resource_id
+
+
+def subscribe(
+    arm: Arm,
+    topic: Topic,
+    name: str,
+    properties: Json,
+    dead_letters: DeadLetterContainer | None = None,
+) -> Subscription:
+    """Subscribe as the properties of a request say.
+
+    Args:
+        arm: For the functions and Event Grid.
+        topic: To what.
+        name: The subscription's name.
+        properties: In ARM's wire form.
+        dead_letters: Where events go that are given up.
+
+    Raises:
+        ArmError: The destination is not there or does not answer, or a filter is wrong.
+    """
+    destination = properties.get("destination") or {}
+    details: Json = destination.get("properties") or {}
+    kind, endpoint, function = destination.get("endpointType"), "", ""
+    if kind == "AzureFunction":
+        function = _function(arm, str(details.get("resourceId") or ""))
+    elif kind == "WebHook" and details.get("endpointUrl"):
+        endpoint = str(details["endpointUrl"])
+    else:
+        raise ArmError(
+            400,
+            "InvalidRequest",
+            "The local cloud delivers to webhooks and functions: give an endpointUrl, or the"
+            " resourceId of a function.",
         )
     chosen, retry = properties.get("filter") or {}, properties.get("retryPolicy") or {}
     try:
-        subscription = arm.eventgrid.subscribe(
+        advanced = parse_filters(
+            chosen.get("advancedFilters") or (),
+            in_arrays=bool(chosen.get("enableAdvancedFilteringOnArrays")),
+        )
+        return arm.eventgrid.subscribe(
             topic,
-            params["e"],
+            name,
             endpoint,
             schema=properties.get("eventDeliverySchema") or "EventGridSchema",
             event_types=chosen.get("includedEventTypes"),
-            max_events_per_batch=destination["properties"].get("maxEventsPerBatch") or 1,
+            dead_letters=dead_letters,
+            max_events_per_batch=details.get("maxEventsPerBatch") or 1,
             max_attempts=retry.get("maxDeliveryAttempts") or 30,
             time_to_live=timedelta(minutes=retry.get("eventTimeToLiveInMinutes") or 1440),
             subject_begins_with=chosen.get("subjectBeginsWith") or "",
             subject_ends_with=chosen.get("subjectEndsWith") or "",
+            advanced=advanced,
+            function=function,
         )
+    except FilterError as error:
+        raise ArmError(400, "InvalidRequest", str(error)) from error
     except SubscribeError as error:
         raise ArmError(
             400,
@@ -102,6 +185,19 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             "Webhook validation handshake failed for"
             f" {endpoint.partition('?')[0]}. Http POST request retuned with error: {error}.",
         ) from error
+
+
+def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+    topic = _topic(arm, params)
+    properties = body.get("properties") or {}
+    if properties.get("deadLetterDestination") or properties.get("deadLetterWithResourceIdentity"):
+        raise ArmError(
+            400,
+            "InvalidRequest",
+            "The local cloud writes dead letters for system topics' subscriptions alone, by the"
+            " topic's identity.",
+        )
+    subscription = subscribe(arm, topic, params["e"], properties)
     return JSONResponse(_wire(topic, subscription), 201)
 
 

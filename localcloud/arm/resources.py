@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import deployments_plain
 from localcloud.arm.access import filtered, require, sees_subscription
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.directory import TENANT_ID
@@ -38,6 +39,7 @@ def wire(resource: Resource) -> Json:
         "type": resource.type,
         "location": resource.location,
         "tags": resource.tags,
+        **resource.more,
         "properties": resource.properties,
     }
 
@@ -59,7 +61,12 @@ def _group_id(params: dict[str, str]) -> str:
     return f"/subscriptions/{params['s']}/resourceGroups/{params['g']}"
 
 
-def _location(body: Json) -> str:
+def location_of(body: Json) -> str:
+    """Return the region that a body names, as ARM spells it.
+
+    Raises:
+        ArmError: It names none.
+    """
     location = str(body.get("location") or "")
     if not location:
         raise ArmError(
@@ -140,7 +147,7 @@ def _resources(arm: Arm, request: Request, params: dict[str, str], _: Json) -> R
         }
         for registry in arm.state.registries()
     ]
-    for resource in arm.state.resources(IDENTITY_TYPE):
+    for resource in arm.state.top_level():
         brief = wire(resource)
         del brief["properties"]
         found.append(brief)
@@ -168,7 +175,7 @@ def _groups(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Resp
 
 
 def _put_group(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
-    location = _location(body)
+    location = location_of(body)
     known = arm.state.resource(_group_id(params))
     if known is not None and known.location != location:
         raise ArmError(
@@ -202,6 +209,12 @@ def _delete_group(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
     for identity in arm.state.resources(IDENTITY_TYPE):
         if identity.id.lower().startswith(inside):
             _forget(arm, identity)
+    deployments_plain.forget(arm, group.id)
+    for kept in arm.state.under(group.id):
+        arm.apps.delete(kept.id)
+        arm.storage.forget(kept)
+        arm.directory.delete(str((kept.more.get("identity") or {}).get("principalId")))
+        arm.state.remove(kept.id)
     arm.state.remove(group.id)
     arm.roles.forget_scope(group.id)
     return Response(status_code=200)
@@ -233,7 +246,11 @@ def _put_identity(arm: Arm, _: Request, params: dict[str, str], body: Json) -> R
             "clientId": principal.client_id,
         }
         kept = Resource(
-            _identity_id(params), IDENTITY_TYPE, _location(body), properties, body.get("tags") or {}
+            _identity_id(params),
+            IDENTITY_TYPE,
+            location_of(body),
+            properties,
+            body.get("tags") or {},
         )
     new = arm.state.put(kept)
     return JSONResponse(wire(kept), 201 if new else 200)

@@ -6,8 +6,6 @@ in an ABAC registry the repository roles count and AcrPull does not.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -16,12 +14,9 @@ from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
 from rebuilder.azure._errors import translated
 from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
-from rebuilder.core.access import PullAccess
+from rebuilder.core.access import Permission, PullAccess, may_pull
 from rebuilder.core.registries import RegistryId
 
-_ACR = "Microsoft.ContainerRegistry/registries"
-_PULL = f"{_ACR}/pull/read"
-_CONTENT = f"{_ACR}/repositories/content/read"
 _ABAC = "abacrepositorypermissions"
 
 
@@ -71,25 +66,18 @@ class ArmAccess:
             roles = {str(a.role_definition_id).rpartition("/")[2].lower() for a in assignments}
             # Asked at the registry, where the function app may read them, not at the subscription.
             definitions = [authorization.role_definitions.get(str(registry), r) for r in roles]
-            allowed = any(
-                _allows(permission, abac=abac)
+            held = [
+                _permission(permission)
                 for definition in definitions
                 for permission in definition.permissions or []
-            )
-        return PullAccess(allowed, "Container Registry Repository Reader" if abac else "AcrPull")
+            ]
+        return may_pull(held, abac=abac)
 
 
-def _allows(permission: Any, *, abac: bool) -> bool:  # noqa: ANN401 - models of many versions
-    if abac:
-        given, taken, wanted = permission.data_actions, permission.not_data_actions, _CONTENT
-    else:
-        given, taken, wanted = permission.actions, permission.not_actions, _PULL
-    return _matches(given, wanted) and not _matches(taken, wanted)
-
-
-def _matches(patterns: Iterable[str] | None, action: str) -> bool:
-    """Tell whether an action is among patterns in which `*` stands for anything."""
-    return any(
-        re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), action, re.IGNORECASE)
-        for pattern in patterns or ()
+def _permission(given: Any) -> Permission:  # noqa: ANN401 - models of many versions
+    return Permission(
+        tuple(given.actions or ()),
+        tuple(given.not_actions or ()),
+        tuple(given.data_actions or ()),
+        tuple(given.not_data_actions or ()),
     )

@@ -40,6 +40,15 @@ def credential(client_id: str, env: Mapping[str, str] = os.environ) -> TokenCred
     )
 
 
+def registry_audience(arm_endpoint: str) -> str:
+    """Return for whom a token must be that Azure's container registries take.
+
+    Args:
+        arm_endpoint: ARM's address; other clouds' registries take tokens for their ARM.
+    """
+    return _PUBLIC_AUDIENCE if arm_endpoint == _PUBLIC_ARM else arm_endpoint
+
+
 def registry_tokens(identity: TokenCredential, arm_endpoint: str) -> Callable[[str], str | None]:
     """Return what gives the identity's tokens for Azure container registries, by their hosts.
 
@@ -51,7 +60,7 @@ def registry_tokens(identity: TokenCredential, arm_endpoint: str) -> Callable[[s
         A function of a host; it gives None for every other host, and raises Denied or
         TransientError if there is no token.
     """
-    audience = _PUBLIC_AUDIENCE if arm_endpoint == _PUBLIC_ARM else arm_endpoint
+    audience = registry_audience(arm_endpoint)
 
     def token(host: str) -> str | None:
         if not host.endswith(_REGISTRIES):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from itertools import pairwise
 
 from rebuilder.core.books import Audit, Books, Finding, Made, Told, Verdict, Waiting
@@ -22,7 +23,7 @@ from rebuilder.core.decisions import (
     TaskDecision,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.rebuilds import Check, Native, Rebuild, State
+from rebuilder.core.rebuilds import CLOCKS_DIFFER, Check, Native, Rebuild, State
 from rebuilder.core.registries import TaskId
 
 
@@ -158,8 +159,12 @@ def _without_rebuild(
     books: Books, told: Told, task: TaskId, decisions: Sequence[Made]
 ) -> tuple[Verdict, str]:
     """Judge a task that no attempt on the digests was made for."""
-    # What was decided last counts; a build decides after its plan, within the same second even.
-    last = max(decisions, key=lambda made: (made.last_at, not made.decision.rebuild))
+    # What was decided last counts. A build decides after its plan, maybe on another instance, whose
+    # clock is another.
+    last = max(
+        decisions,
+        key=lambda made: made.last_at + (timedelta() if made.decision.rebuild else CLOCKS_DIFFER),
+    )
     if not last.decision.rebuild and not isinstance(last.decision, RebuildUnderWay):
         verdict = Verdict.LEFT
         if isinstance(last.decision, AlreadyBuiltOn):

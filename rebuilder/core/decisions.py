@@ -17,7 +17,7 @@ from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Dependency, Kind, Task, TriggerType
 
 # Where the digest that a tag names now is known from.
-type KnownFrom = Literal["registry", "event"]
+type KnownFrom = Literal["registry", "event", "poll"]
 
 _RECORD = "ACR's record"
 
@@ -45,7 +45,8 @@ class Base:
     Attributes:
         reference: Registry, repository and tag, without digest.
         digest: What the tag names.
-        known_from: The registry itself, or the event where the registry may not be read.
+        known_from: The registry itself, the event where the registry may not be read, or the
+            poll of a foreign registry.
         since: When the digest first came to the registry, if known.
     """
 

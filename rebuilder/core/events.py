@@ -186,7 +186,7 @@ def read_event(raw: object, bases: Collection[RegistryId]) -> Push | Ignored:
 
     def known(name: str) -> str:
         value = envelope.get(name)
-        return value if isinstance(value, str) else ""
+        return storable(value) if isinstance(value, str) else ""
 
     about = {
         "event": known("id"),
@@ -216,7 +216,7 @@ def _read(
     if kind == _CHART:
         return Chart(**about)
     if kind != _PUSHED:
-        return OtherEvent(**about, event_type=event_type)
+        return OtherEvent(**about, event_type=storable(event_type))
     try:
         registry = RegistryId.parse_source(_text(envelope, source_field))
     except InvalidResourceId as error:
@@ -245,6 +245,11 @@ def _read(
     if _REFERRERS_TAG.fullmatch(tag):
         return Referrer(**about, tag=tag)
     return Push(registry, repository, tag, digest, _time(data.get("timestamp")), about["event"])
+
+
+def storable(text: str) -> str:
+    """The text with half characters replaced: JSON may hold them, no store takes them."""
+    return text.encode(errors="replace").decode()
 
 
 def _text(mapping: Mapping[str, object], name: str, prefix: str = "") -> str:

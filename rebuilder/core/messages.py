@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
-from rebuilder.core.events import Push
+from rebuilder.core.events import Push, storable
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.errors import InvalidMessage, InvalidResourceId
 
@@ -112,7 +112,8 @@ class TrackBuild:
             InvalidMessage: It is not one.
         """
         return _decode(
-            body, lambda v: cls(TaskId.parse(v["task"]), int(v["sequence"]), int(v["record"]))
+            body,
+            lambda v: cls(TaskId.parse(v["task"]), _number(v["sequence"]), _number(v["record"])),
         )
 
 
@@ -158,7 +159,7 @@ class Refresh:
                 RegistryId.parse(v["registry"]),
                 TaskId.parse(v["task"]) if v["task"] is not None else None,
                 datetime.fromisoformat(v["askedAt"]),
-                int(v["looks"]) if v["looks"] is not None else None,
+                _number(v["looks"]) if v["looks"] is not None else None,
             ),
         )
 
@@ -205,8 +206,22 @@ def _decode[Message](body: str, read: Callable[[Mapping[str, Any]], Message]) ->
         if values["schema"] != _VERSION:
             raise InvalidMessage(f"schema {values['schema']!r} is not {_VERSION}: {body:.200}")
         return read(values)
-    except (ValueError, KeyError, TypeError, InvalidResourceId) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        InvalidResourceId,
+    ) as error:
         raise InvalidMessage(f"{type(error).__name__} {error} in {body:.200}") from error
+
+
+def _number(value: object) -> int:
+    """Return a count; no store takes any larger one, and none of ours comes near it."""
+    if not isinstance(value, int) or not 0 <= value < 2**31:
+        raise ValueError(f"{value!r} is not a count")
+    return value
 
 
 def _push(push: Push) -> dict[str, str | None]:
@@ -222,5 +237,5 @@ def _read_push(values: Mapping[str, Any]) -> Push:
     return replace(
         Push.from_key(values["push"]),
         pushed_at=datetime.fromisoformat(pushed_at) if pushed_at else None,
-        event=values["event"],
+        event=storable(str(values["event"])),
     )

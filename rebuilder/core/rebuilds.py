@@ -9,11 +9,14 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rebuilder.core.decisions import Base
 from rebuilder.core.registries import TaskId
+
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""How far the clocks of two instances, or of Azure's services, may be apart."""
 
 
 class State(StrEnum):

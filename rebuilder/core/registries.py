@@ -50,6 +50,17 @@ def canonical_host(host: str) -> str:
     return host
 
 
+def host_matches(host: str, pattern: str) -> bool:
+    """Tell whether a host is meant by an entry of a list.
+
+    An entry without a port means 443; `*.example.com` means every host below, not itself; `*`
+    means every host.
+    """
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
+    return pattern in ("*", host)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class RegistryId:
     """The ARM resource id of a registry. Lower case, because ARM compares without case."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rebuilder.core.events import Ignored, Malformed
+from rebuilder.core.events import Ignored, Malformed, storable
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.errors import InvalidResourceId
 
@@ -112,4 +112,4 @@ def read_task_event(raw: object, registries: Collection[RegistryId]) -> TaskChan
 
 def _text(values: Mapping[str, object], name: str) -> str:
     value = values.get(name)
-    return value if isinstance(value, str) else ""
+    return storable(value) if isinstance(value, str) else ""

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from rebuilder._net.http import Answer
 from rebuilder.errors import RebuilderError, SourceUnavailable, Throttled, TransientError
 from rebuilder.settings import SOURCE_CREDENTIALS
-from rebuilder.sources._http import Answer
 
 _LONGEST_WAIT = timedelta(hours=1)
 

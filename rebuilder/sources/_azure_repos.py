@@ -9,11 +9,11 @@ import json
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
+from rebuilder._net.http import Answer, Deadline
 from rebuilder.core.contexts import AzureReposContext, ref_names
 from rebuilder.errors import SourceUnavailable
 from rebuilder.settings import SOURCE_CREDENTIALS
 from rebuilder.sources._answers import problem
-from rebuilder.sources._http import Answer, Deadline
 from rebuilder.sources._tools import Found, Tools, basic
 
 _VERSION = "7.1"

@@ -22,10 +22,10 @@ from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
+from rebuilder._net.http import Answer, Deadline, authority
 from rebuilder.core.contexts import GitContext, ref_names
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
 from rebuilder.sources._answers import problem
-from rebuilder.sources._http import Answer, Deadline, authority
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Found, Tools, basic
 

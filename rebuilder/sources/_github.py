@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote
 
+from rebuilder._net.http import Answer, Deadline
 from rebuilder.core.contexts import GitContext
 from rebuilder.errors import SourceUnavailable
 from rebuilder.sources._answers import problem
 from rebuilder.sources._cache import Recent
-from rebuilder.sources._http import Answer, Deadline
 from rebuilder.sources._tools import Found, Tools
 
 GITHUB = "github.com"

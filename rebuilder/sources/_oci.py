@@ -17,12 +17,12 @@ from http import HTTPStatus
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
+from rebuilder._net.http import Deadline
 from rebuilder.core.contexts import OciContext, file_path, public_address
 from rebuilder.core.references import digest_problem
 from rebuilder.errors import Denied, SourceUnavailable
 from rebuilder.sources._answers import problem
 from rebuilder.sources._archives import read_member
-from rebuilder.sources._http import Deadline
 from rebuilder.sources._tools import Found, Tools, basic
 
 _MANIFESTS = (

@@ -6,10 +6,10 @@ import tempfile
 from http import HTTPStatus
 from typing import IO
 
+from rebuilder._net.http import Answer, Deadline
 from rebuilder.core.contexts import TarballContext, public_address
 from rebuilder.sources._answers import problem
 from rebuilder.sources._archives import read_member
-from rebuilder.sources._http import Answer, Deadline
 from rebuilder.sources._tools import Found, Tools
 
 _IN_MEMORY = 4 * 1024 * 1024

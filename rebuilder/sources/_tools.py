@@ -6,8 +6,8 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rebuilder._net.http import Http
 from rebuilder.settings import SourceCredential
-from rebuilder.sources._http import Http
 
 
 @dataclass(frozen=True, slots=True)

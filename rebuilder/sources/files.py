@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
+from rebuilder._net.guard import Guard, Resolver
+from rebuilder._net.http import Deadline, Http
 from rebuilder.core.contexts import (
     AzureReposContext,
     Context,
@@ -25,8 +27,6 @@ from rebuilder.settings import Settings, SourceCredential
 from rebuilder.sources._azure_repos import AzureRepos
 from rebuilder.sources._cache import Recent
 from rebuilder.sources._github import GITHUB, GitHub
-from rebuilder.sources._guard import Guard, Resolver
-from rebuilder.sources._http import Deadline, Http
 from rebuilder.sources._oci import Artifacts, RegistryToken
 from rebuilder.sources._tarball import Tarballs
 from rebuilder.sources._tools import Credentials, Found, Limits, Tools

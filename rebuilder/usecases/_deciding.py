@@ -20,6 +20,7 @@ from rebuilder.core.decisions import (
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Denied, RebuilderError
 from rebuilder.usecases._access import missing_pull
@@ -40,8 +41,25 @@ def pushed_reference(context: Context, push: Push) -> ImageReference:
     return ImageReference.from_parts(context.host(push.registry), push.repository, push.tag, "")
 
 
+def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base | None:
+    """Return what the tag of a push names now; None if it is gone.
+
+    If a foreign registry cannot be asked now, what the poll saw last counts: the newest push of
+    the tag, which need not be this one, for messages overtake each other.
+    """
+    if not isinstance(push.registry, ForeignRegistry):
+        return current_base(context, reference, push.digest)
+    seen = foreign_base(context, reference)
+    if seen is not None:
+        return seen
+    records = context.ledger.pushes(push.registry, push.repository)
+    same = [record for record in records if record.push.tag == push.tag]
+    newest = max(same, key=lambda record: record.last_at, default=None)
+    return Base(reference, newest.push.digest if newest else push.digest, "poll")
+
+
 def current_base(context: Context, reference: ImageReference, otherwise: str) -> Base | None:
-    """Return what a tag names now; None if the tag is gone.
+    """Return what a tag of a base registry names now; None if the tag is gone.
 
     Args:
         context: Where to look.
@@ -54,6 +72,19 @@ def current_base(context: Context, reference: ImageReference, otherwise: str) ->
         log.warning("%s: going by the event's digest %s: %s", reference, otherwise, error)
         return Base(reference, otherwise, "event")
     return None if digest is None else Base(reference, digest, "registry")
+
+
+def foreign_base(context: Context, reference: ImageReference) -> Base | None:
+    """Return what a tag of a foreign registry names now; None if that cannot be told.
+
+    A build uses what the tag names when it runs, which may be newer than what any poll has seen.
+    """
+    try:
+        seen = context.foreign.look(reference, None)
+    except RebuilderError as error:
+        log.info("%s: not looked at: %s", reference, error)
+        return None
+    return None if seen.digest is None else Base(reference, seen.digest, "poll")
 
 
 def decide_for(context: Context, task: Task, base: Base) -> TaskDecision:
@@ -130,6 +161,8 @@ class _Since:
 
     def get(self) -> datetime | None:
         reference = self.base.reference
+        if self.base.known_from == "poll":
+            return self._polled()
         with self._lock:
             if not self._asked:
                 self._since = self._context.images.created(
@@ -137,6 +170,19 @@ class _Since:
                 )
                 self._asked = True
             return self._since
+
+    def _polled(self) -> datetime | None:
+        """Return when a foreign tag was found to have moved: its registry does not tell.
+
+        It moved some time before that, so a run that began in between is not believed either.
+        """
+        reference = self.base.reference
+        registry = ForeignRegistry(reference.domain)
+        for record in self._context.ledger.pushes(registry, reference.path):
+            push = record.push
+            if (push.tag, push.digest) == (reference.tag, self.base.digest):
+                return push.pushed_at
+        return None
 
 
 def _succeeded_on(context: Context, task: Task, base: Base, head: Rebuild | None) -> bool:
@@ -195,11 +241,12 @@ def _proven(
         came = since.get()
     except Denied:
         return decision
-    started = [
-        run.started
+    # Runs may overtake each other: the one that ended last made the image, and the record.
+    ends = [
+        (run.finished or run.started, run.started)
         for run in context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
         if run.status is RunStatus.SUCCEEDED and run.started is not None
     ]
-    last = max(started, default=None)
+    last = max(ends)[1] if ends else None
     rebuild_for = context.settings.rebuild_for
     return decide(task, replace(base, since=came), last, rebuild_for)

@@ -12,7 +12,7 @@ from rebuilder.core.events import Push
 from rebuilder.core.messages import PUSHES, PlanRebuilds
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import TaskId
+from rebuilder.core.registries import ForeignRegistry, TaskId
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -69,14 +69,17 @@ def missed(
         push: The push of the digest that it names now.
         tasks: The tag's followers.
     """
-    stale = {follower.task for follower in tasks if follower.built_on != push.digest}
-    if not stale:
-        return False
     now = context.now()
     on = str(reference.at(push.digest))
     records = context.ledger.pushes(push.registry, push.repository)
-    if any(r.push.key == push.key and now - r.last_at < PATIENCE for r in records):
+    known = next((r for r in records if r.push.key == push.key), None)
+    if known is not None and now - known.last_at < PATIENCE:
         return False  # its plan is on its way
+    stale = {follower.task for follower in tasks if follower.built_on != push.digest}
+    if not stale:
+        # ACR's record may name the new digest of a run that pulled the one before: whoever plans
+        # for the push looks at when the run began. A foreign registry does not tell since when.
+        return known is None and not isinstance(push.registry, ForeignRegistry)
     heads = context.ledger.heads(stale)
     uncovered = {
         task

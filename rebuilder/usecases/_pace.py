@@ -37,6 +37,17 @@ def turn(context: Context, subscription: str) -> datetime:
     return given[-1]
 
 
+def crowded(context: Context, subscription: str) -> bool:
+    """Tell whether somebody who asked for a turn now would have to wait for it.
+
+    Raises:
+        TransientError: The store cannot be reached.
+    """
+    now = context.now()
+    pace = Pace.read(context.bookmarks.read(_name(subscription)).place)
+    return pace.turn(_rate(context), now)[0] > now
+
+
 def slow_down(context: Context, subscription: str, retry_after: timedelta | None) -> None:
     """Remember that ARM asked to wait: turns that are given out from now on come later.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rebuilder.core.decisions import (
     Base,
@@ -25,7 +25,7 @@ from rebuilder.core.decisions import (
 )
 from rebuilder.core.events import Push
 from rebuilder.core.index import unread
-from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.rebuilds import CLOCKS_DIFFER, Rebuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.errors import NotFound, RebuilderError
@@ -137,7 +137,7 @@ def _current(decisions: Sequence[Explained]) -> tuple[Explained, ...]:
         decision = explained.record.decision
         if isinstance(decision, TaskDecision) and explained.rebuild is None:
             known = newest.get(decision.task)
-            if known is None or explained.record.last_at >= known.record.last_at:
+            if known is None or _at(explained) >= _at(known):
                 newest[decision.task] = explained
     return tuple(
         explained
@@ -146,6 +146,12 @@ def _current(decisions: Sequence[Explained]) -> tuple[Explained, ...]:
         or not isinstance(explained.record.decision, TaskDecision)
         or newest[explained.record.decision.task] is explained
     )
+
+
+def _at(explained: Explained) -> datetime:
+    # A build decides after its plan, maybe on another instance, whose clock is another.
+    rebuild = explained.record.decision.rebuild
+    return explained.record.last_at + (timedelta() if rebuild else CLOCKS_DIFFER)
 
 
 def _ages(context: Context) -> tuple[IndexAge, ...]:

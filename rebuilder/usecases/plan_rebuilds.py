@@ -29,7 +29,7 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
 from rebuilder.core.tasks import Task
 from rebuilder.errors import RebuilderError, TransientError
-from rebuilder.usecases._deciding import current_base, decide_all, pushed_reference
+from rebuilder.usecases._deciding import decide_all, pushed_base, pushed_reference
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.refresh_index import sweep_registry
@@ -57,7 +57,7 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
     push = message.push
     reference = pushed_reference(context, push)
     # The event may be old: what counts is what the tag names now.
-    base = current_base(context, reference, push.digest)
+    base = pushed_base(context, reference, push)
     told = Base(reference, push.digest, "event")
     problems: dict[RegistryId, RebuilderError] = {}
     aged, complete = _ages(context, problems)

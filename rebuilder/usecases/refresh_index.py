@@ -101,14 +101,28 @@ def refresh_task(context: Context, task: TaskId) -> Task | None:
         context.index.remove(task, at)
         log.info("task %s is gone from the index", task)
         return None
+    refresh_known(context, found, at)
+    return found
+
+
+def refresh_known(context: Context, task: Task, at: datetime) -> None:
+    """Store what is known of a task that was just read.
+
+    Args:
+        context: The ports.
+        task: The task as ARM tells of it.
+        at: When reading it began.
+
+    Raises:
+        TransientError: Another source could not be read now; what it said before is kept.
+    """
     try:
-        view = _gathered(context, found)
+        view = _gathered(context, task)
     except TransientError:
-        context.index.replace(_known_before(context, found), at)
+        context.index.replace(_known_before(context, task), at)
         raise
     context.index.replace(view, at)
-    log.info("task %s: %d dependencies known", task, len(view.dependencies))
-    return found
+    log.info("task %s: %d dependencies known", task.id, len(view.dependencies))
 
 
 def sweep_registry(context: Context, registry: RegistryId) -> bool:

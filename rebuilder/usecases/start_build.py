@@ -29,7 +29,7 @@ from rebuilder.core.decisions import (
 from rebuilder.core.events import Push
 from rebuilder.core.index import with_view
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Failure, Native, Rebuild, State, rebuild_key
+from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
 from rebuilder.core.tasks import MANUAL, Task
 from rebuilder.errors import (
     Conflict,
@@ -42,7 +42,13 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.usecases import _pace
-from rebuilder.usecases._deciding import current_base, decide_for, pushed_reference
+from rebuilder.usecases._deciding import (
+    current_base,
+    decide_for,
+    foreign_base,
+    pushed_base,
+    pushed_reference,
+)
 from rebuilder.usecases._native import could_see, native_run, wait_until
 from rebuilder.usecases.context import Context
 
@@ -52,7 +58,6 @@ _REQUEST = timedelta(seconds=70)
 """Longer than a request to ARM may take; see `azure.tasks`. So much of a lease must be left."""
 
 _SOON = timedelta(seconds=1)
-_CLOCKS_DIFFER = timedelta(seconds=5)
 _RUNS = 20
 
 
@@ -98,6 +103,10 @@ class _Start:
                 self._later(wait, f"lease of {head.id}")
                 return None
             head = self._taken_over(head)
+        subscription = message.task.registry.subscription
+        if message.turn is None and _pace.crowded(context, subscription) and not self._its_turn():
+            # Before anything is read: a thousand messages that wait do not all ask ARM twice.
+            return None
         try:
             recorded = context.tasks.task(message.task)
         except NotFound:
@@ -109,7 +118,7 @@ class _Start:
         indexed = context.index.view(recorded.id)
         task = with_view(recorded, indexed.view if indexed else None)
         reference = pushed_reference(context, message.push)
-        base = current_base(context, reference, message.push.digest)
+        base = pushed_base(context, reference, message.push)
         if base is None:
             return self._decided(head, TagGone(task.id, str(reference)))
         decision = decide_for(context, task, base)
@@ -252,13 +261,19 @@ class _Start:
                     return None
             if before is None or rebuild.state is State.HELD:
                 rebuild = replace(rebuild, native=Native.MISSED)
-        if self._message.turn is None:
-            turn = _pace.turn(context, rebuild.task.registry.subscription)
-            if turn > now + _SOON:
-                self._message = replace(self._message, turn=turn)
-                self._later(turn - now, f"its turn at {turn:%T}")
-                return None
+        if self._message.turn is None and not self._its_turn():
+            return None
         return self._schedule(self._claimed(rebuild))
+
+    def _its_turn(self) -> bool:
+        """Ask for a turn at ARM; put the message back if it is not now."""
+        now = self._context.now()
+        turn = _pace.turn(self._context, self._message.task.registry.subscription)
+        self._message = replace(self._message, turn=turn)
+        if turn <= now + _SOON:
+            return True
+        self._later(turn - now, f"its turn at {turn:%T}")
+        return False
 
     def _chain(self, rebuild: Rebuild, base: Base) -> Rebuild | TaskDecision | None:
         """Find out which rebuilds led to the push; a task in its own chain is not rebuilt."""
@@ -378,17 +393,21 @@ def _pushed(rebuild: Rebuild, base: Base) -> bool:
 
 
 def _other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
-    """Return what the task's other tags in base registries name now: the run will use them too."""
+    """Return what the task's other tags name now: the run will use them too."""
     hosts = context.base_hosts()
     recorded = {
         dependency.reference: dependency.built_on or ""
         for dependency in task.dependencies
         if dependency.reference.digest is None
-        and dependency.reference.domain in hosts
         and dependency.reference != pushed.reference
         and wants(task, dependency, context.settings.rebuild_for)
     }
-    found = [current_base(context, ref, built_on) for ref, built_on in recorded.items()]
+    found = [
+        current_base(context, reference, built_on)
+        if reference.domain in hosts
+        else foreign_base(context, reference)
+        for reference, built_on in recorded.items()
+    ]
     return [base for base in found if base is not None and base.digest]
 
 
@@ -425,7 +444,7 @@ def _find_run(context: Context, rebuild: Rebuild) -> str | None:
     is taken for ours: any run that began after the claim builds on the digests of the claim.
     """
     known = {r.run_id for r in context.ledger.rebuilds(rebuild.task)}
-    earliest = rebuild.claimed_at - _CLOCKS_DIFFER
+    earliest = rebuild.claimed_at - CLOCKS_DIFFER
     runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
     for run in runs:
         unmarked = run.token is None and run.trigger == MANUAL and run.run_id not in known

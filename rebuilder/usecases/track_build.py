@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import datetime
 
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Check, Failure, Rebuild, State
 from rebuilder.core.tasks import Run, RunStatus, Task
-from rebuilder.errors import Conflict, NotFound
+from rebuilder.errors import Conflict, NotFound, RebuilderError
 from rebuilder.usecases._access import pull_advice
 from rebuilder.usecases._output import check_output
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.refresh_index import refresh_known
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
     if not run.status.terminal:
         _goes_on(context, message, rebuild, run)
         return None
+    at = context.now()
     task = _task(context, rebuild)
     outcome = f"{run.status}: {run.error}" if run.error else run.status.value
     rebuild = replace(
@@ -65,7 +68,8 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
         if check is Check.STALE:
             log.error("task %s: rebuilt but still stale: %s", rebuild.task, reason)
         rebuild = replace(rebuild, check=check, check_reason=reason)
-        return _over(context, replace(rebuild, state=State.SUCCEEDED, outcome=outcome, due=None))
+        done = replace(rebuild, state=State.SUCCEEDED, outcome=outcome, due=None)
+        return _over(context, done, refreshed=_refreshed(context, task, at))
     rebuild = replace(rebuild, advice=pull_advice(context, task, rebuild.bases) if task else None)
     return _failed(context, rebuild, _FAILURES[run.status], outcome)
 
@@ -114,11 +118,23 @@ def _failed(context: Context, rebuild: Rebuild, failure: Failure, outcome: str) 
     return _over(context, replace(rebuild, state=State.FAILED, due=context.now() + wait))
 
 
-def _over(context: Context, rebuild: Rebuild) -> Rebuild:
+def _refreshed(context: Context, task: Task | None, at: datetime) -> bool:
+    """Store what the run changed about what is known of the task: it has just been read."""
+    if task is None:
+        return False
+    try:
+        refresh_known(context, task, at)
+    except RebuilderError as error:
+        log.warning("task %s: to be read again: %s", task.id, error)
+        return False
+    return True
+
+
+def _over(context: Context, rebuild: Rebuild, *, refreshed: bool = False) -> Rebuild:
     done = replace(rebuild, finished_at=context.now())
-    # The run may have changed what is known of the task. The message goes before the record, for
-    # a record that is over is not looked at again.
-    context.queue.send(REFRESH, Refresh.of(done.task, context.now()).encode())
+    if not refreshed:
+        # The message goes before the record, for a record that is over is not looked at again.
+        context.queue.send(REFRESH, Refresh.of(done.task, context.now()).encode())
     saved = context.ledger.save(done)
     log.log(
         logging.INFO if done.state is State.SUCCEEDED else logging.ERROR,

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from localcloud.network import Network
+from rebuilder._net.guard import Guard
+from rebuilder._net.http import Deadline, Http
 from rebuilder.errors import SourceUnavailable, TransientError
 from rebuilder.sources._cache import Recent
-from rebuilder.sources._guard import Guard
-from rebuilder.sources._http import Deadline, Http
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from azure.storage.queue import QueueServiceClient
 
 from localcloud.functionshost import FunctionsHost, Invocation, queues
 from localcloud.functionshost.settings import HostError, QueueOptions, connection
-from localcloud.functionshost.worker import failed
+from localcloud.functionshost.worker import Result, failed
 from rebuilder.sqlite.queues import SqliteQueues
 from tests.azurite import Azurite
 from tests.runtime.apps import FAST, probe, running, until, write
@@ -556,4 +557,33 @@ def test_polling_backs_off(sqlite: Account, monkeypatch: pytest.MonkeyPatch) -> 
     pump.start()
     assert enough.wait(20)
     assert pump.join(20)
+    service.close()
     assert pauses == [0.1, 0.2, 0.4, 0.5]
+
+
+def test_an_embedded_message_is_not_waited_for(
+    sqlite: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded store tells of a message, so that a long pause between polls ends at once."""
+    monkeypatch.setattr(queues, "_FIRST_WAIT", 600.0)
+    ran = threading.Event()
+
+    def run(body: str, _: object) -> Future[Result]:
+        assert body == "hello"
+        ran.set()
+        done: Future[Result] = Future()
+        done.set_result(Result(ok=True, value=None, error=None, outputs={}))
+        return done
+
+    service = queues.open_service(sqlite.setting, {})
+    pump = queues.QueuePump("q", service, QueueOptions(), run)
+    pump.start()
+    # Empty by then, so the pump sleeps for ten minutes.
+    assert pump.wait_empty(20)
+    service.send("q", "hello")
+    woken = ran.wait(20)
+    pump.halt()
+    assert pump.join(20)
+    service.close()
+
+    assert woken

@@ -8,8 +8,8 @@ import pytest
 from rebuilder.core.events import Push
 from rebuilder.core.messages import REFRESH, RUNS, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.tasks import RunStatus
-from rebuilder.errors import Conflict, Throttled
+from rebuilder.core.tasks import DockerStep, RunStatus
+from rebuilder.errors import Conflict, Throttled, TransientError
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
 from tests.unit.fakes import BASE, NEW, NODE, World, dependency, task
@@ -52,8 +52,23 @@ def test_a_run_is_followed_to_its_end(world: World, started: Rebuild) -> None:
     assert done.output_images == (f"myapps.azurecr.io/app:1@{NEW}",)
     assert done.dependencies == (f"{NODE}@{NEW}",)
     assert done.finished_at == world.time.now
-    assert [Refresh.decode(body).task for body, _ in world.queue.take(REFRESH)] == [task().id]
     assert world.queue.sent == []
+    known = world.index.view(task().id)
+    assert known is not None
+    assert [d.built_on for d in known.view.dependencies] == [NEW]
+
+
+def test_what_cannot_be_refreshed_now_is_refreshed_later(world: World, started: Rebuild) -> None:
+    """A build file that cannot be read does not keep a rebuild from being over."""
+    step = DockerStep("https://github.com/me/app.git", "Dockerfile")
+    world.tasks.add(replace(task("build-app", dependency(built_on=NEW)), step=step))
+    world.sources.failure = TransientError("503")
+    end(world, RunStatus.SUCCEEDED)
+    done = track_build(world.context, message(started))
+
+    assert done is not None
+    assert done.state is State.SUCCEEDED
+    assert [Refresh.decode(body).task for body, _ in world.queue.take(REFRESH)] == [task().id]
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ import urllib3.exceptions
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
+from rebuilder._net.guard import HTTPS, Guard
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
-from rebuilder.sources._guard import HTTPS, Guard
 
 log = logging.getLogger(__name__)
 
@@ -284,6 +284,7 @@ class Http:
         data: bytes | None = None,
         also: Iterable[str] = (),
         redirects: bool = True,
+        head: bool = False,
     ) -> Answer:
         """Send a request and follow its redirects.
 
@@ -296,18 +297,20 @@ class Http:
             data: What to post; nothing is got.
             also: Hosts that redirects may lead to, besides the list.
             redirects: Whether to follow them; else a redirect is an answer like others.
+            head: Whether only the headers are asked for.
 
         Raises:
             SourceUnavailable: A host or an address may not be asked, or its certificate is wrong.
             TransientError: There is no usable answer.
         """
         origin = authority(url)
+        method = "HEAD" if head else "GET" if data is None else "POST"
         for _ in range(_HOPS + 1):
             self._check(url, also)
             sent = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **(headers or {})}
             if authorization and authority(url) == origin:
                 sent["Authorization"] = authorization
-            response = self._send(url, sent, data, deadline, what)
+            response = self._send(method, url, sent, data, deadline, what)
             target = response.headers.get("Location", "")
             if not redirects or response.status_code not in _REDIRECTS or not target:
                 return Answer(response, deadline, what)
@@ -327,6 +330,7 @@ class Http:
 
     def _send(
         self,
+        method: str,
         url: str,
         headers: Mapping[str, str],
         data: bytes | None,
@@ -336,7 +340,7 @@ class Http:
         left = deadline.remaining()
         with _translated(what, deadline):
             return self._session.request(
-                "GET" if data is None else "POST",
+                method,
                 url,
                 headers=dict(headers),
                 data=data,

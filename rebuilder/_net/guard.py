@@ -17,6 +17,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rebuilder.core.registries import host_matches
 from rebuilder.errors import SourceUnavailable, TransientError
 from rebuilder.settings import PRIVATE_SOURCE_HOSTS, SOURCE_HOSTS
 
@@ -38,6 +39,7 @@ class Guard:
         hosts: Hosts that may be asked: `github.com`, `*.azurecr.io`, `git.example.com:8443`.
         private: Those of them whose addresses may be private.
         resolve: Resolves names.
+        setting: The setting that lists the hosts, for the message.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Guard:
         hosts: Iterable[str],
         private: Iterable[str] = (),
         resolve: Resolver = socket.getaddrinfo,
+        setting: str = SOURCE_HOSTS,
     ) -> None:
+        self._setting = setting
         self._private = tuple(private)
         self._hosts = (*hosts, *self._private)
         self._resolve = resolve
@@ -60,9 +64,9 @@ class Guard:
         Raises:
             SourceUnavailable: It is on no list, or is an address that may not be asked.
         """
-        if not any(matches(host, pattern) for pattern in (*self._hosts, *also)):
+        if not any(host_matches(host, pattern) for pattern in (*self._hosts, *also)):
             raise SourceUnavailable(
-                f"the host {host} may not be asked; if it is to be, add it to {SOURCE_HOSTS}"
+                f"the host {host} may not be asked; if it is to be, add it to {self._setting}"
             )
         address = _literal(host)
         if address is not None:
@@ -96,22 +100,12 @@ class Guard:
                 raise SourceUnavailable(
                     f"the host {host} has the address {address}, which is never asked"
                 )
-            private = any(matches(host, pattern) for pattern in self._private)
+            private = any(host_matches(host, pattern) for pattern in self._private)
             if not inner.is_global and not private:
                 raise SourceUnavailable(
                     f"the host {host} has the private address {address}; if it may be asked, add"
                     f" the host to {PRIVATE_SOURCE_HOSTS}"
                 )
-
-
-def matches(host: str, pattern: str) -> bool:
-    """Tell whether a host is meant by an entry of a list.
-
-    An entry without a port means 443; `*.example.com` means every host below, not itself.
-    """
-    if pattern.startswith("*."):
-        return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
-    return host == pattern
 
 
 def _literal(host: str) -> Address | None:

@@ -1,0 +1,22 @@
+"""It is time: look at the images of registries that send no events."""
+
+from __future__ import annotations
+
+import os
+from uuid import uuid4
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.settings import POLL_SCHEDULE, schedule
+from rebuilder.usecases import poll_bases as usecase
+
+blueprint = func.Blueprint()
+
+
+# As in refresh_index: the value and not %NAME%.
+@blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, POLL_SCHEDULE))
+def poll_bases(timer: func.TimerRequest) -> None:
+    """Poll, unless another instance is at it."""
+    del timer
+    usecase.poll_bases(compose(), uuid4().hex)

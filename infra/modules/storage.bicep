@@ -1,0 +1,178 @@
+metadata name = 'Storage'
+metadata description = 'Ledger, queues, the package of the function app, and dead letters. It has no keys: shared keys are off.'
+
+@description('Required. Name of the account.')
+@minLength(3)
+@maxLength(24)
+param name string
+
+@description('Required. Region.')
+param location string
+
+@description('Required. Tags.')
+param tags object
+
+@description('Required. Object id of the identity of the function app.')
+@minLength(36)
+@maxLength(36)
+param principalId string
+
+@description('Required. Resource id of the same identity. It is known before the identity is made and names the role assignments.')
+param identityResourceId string
+
+@description('Required. Redundancy.')
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
+param skuName string
+
+@description('Required. Whether only private endpoints and trusted services of Azure reach the account.')
+param closed bool
+
+@description('Required. Whether the account cannot be deleted.')
+param lock bool
+
+@description('Required. Days for which deleted blobs can be brought back.')
+@minValue(1)
+@maxValue(365)
+param softDeleteDays int
+
+@description('Required. Container of the package of the function app.')
+@minLength(3)
+@maxLength(63)
+param packageContainerName string
+
+@description('Required. Container of the dead letters of Event Grid.')
+@minLength(3)
+@maxLength(63)
+param deadLetterContainerName string
+
+@description('Required. Queues. Each gets a poison queue, too.')
+@minLength(1)
+@maxLength(16)
+param queueNames string[]
+
+@description('Required. Tables.')
+@minLength(1)
+@maxLength(32)
+param tableNames string[]
+
+// What the Functions host (blobs, queues) and the product (queues, tables) need: docs/security.md.
+var roles = loadJsonContent('../built-in-roles.json')
+var assigned = [
+  roles.storageBlobDataOwner
+  roles.storageQueueDataContributor
+  roles.storageTableDataContributor
+]
+
+resource account 'Microsoft.Storage/storageAccounts@2025-08-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: skuName
+  }
+  properties: {
+    accessTier: 'Hot'
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
+    supportsHttpsTrafficOnly: true
+    networkAcls: {
+      // Event Grid is such a service: it writes dead letters.
+      bypass: 'AzureServices'
+      defaultAction: closed ? 'Deny' : 'Allow'
+    }
+  }
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-08-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    deleteRetentionPolicy: {
+      enabled: true
+      days: softDeleteDays
+    }
+    containerDeleteRetentionPolicy: {
+      enabled: true
+      days: softDeleteDays
+    }
+  }
+}
+
+resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
+  parent: blobs
+  name: packageContainerName
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
+  parent: blobs
+  name: deadLetterContainerName
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2025-08-01' = {
+  parent: account
+  name: 'default'
+}
+
+resource queues 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-08-01' = [
+  for queue in queueNames: {
+    parent: queueService
+    name: queue
+  }
+]
+
+resource poisonQueues 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-08-01' = [
+  for queue in queueNames: {
+    parent: queueService
+    name: '${queue}-poison'
+  }
+]
+
+resource tableService 'Microsoft.Storage/storageAccounts/tableServices@2025-08-01' = {
+  parent: account
+  name: 'default'
+}
+
+resource tables 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-08-01' = [
+  for table in tableNames: {
+    parent: tableService
+    name: table
+  }
+]
+
+resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for role in assigned: {
+    name: guid(account.id, identityResourceId, role)
+    scope: account
+    properties: {
+      principalId: principalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+    }
+  }
+]
+
+resource accountLock 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
+  name: '${name}-lock'
+  scope: account
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'The ledger of ACR Rebuilder is here.'
+  }
+}
+
+@description('Name of the account.')
+output name string = account.name
+
+@description('Resource id of the account.')
+output resourceId string = account.id

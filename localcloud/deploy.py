@@ -1,0 +1,257 @@
+"""The product, deployed on the local cloud with the real Azure CLI: `make deploy-local`.
+
+The order of docs/deploy.md, command for command: the template, the code, the event subscriptions.
+Then a base image is pushed, and the application image must be rebuilt by the app so deployed, with
+no setting and no role but the template's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from localcloud.cloud import BuilderName, LocalCloud
+from localcloud.sample import (
+    NAMES,
+    REPOSITORY,
+    ROOT,
+    SAMPLE,
+    SUBSCRIPTION,
+    cli_environment,
+    fork,
+    path,
+)
+from localcloud.screen import Failed, Screen, perform
+from localcloud.shell import Shell
+
+GROUP = "registries"
+PARAMETERS = {
+    "environmentName": "local",
+    "location": "westeurope",
+    "registries": [
+        {"name": NAMES["BASE_ACR"], "use": "base", "resourceGroupName": GROUP},
+        {"name": NAMES["ACR_NAME"], "use": "tasks", "resourceGroupName": GROUP},
+    ],
+    "sampleTask": {
+        "registryName": NAMES["ACR_NAME"],
+        "baseRegistryName": NAMES["BASE_ACR"],
+        "contextPath": f"{REPOSITORY}#master",
+    },
+}
+"""The template's parameters: two registries that are there, and the sample task."""
+
+_INFRA = shlex.quote(str(ROOT / "infra"))
+_WAIT_SECONDS = 180
+_CODE = "function_app.py functions rebuilder host.json requirements.txt"
+
+
+class Deployment:
+    """The steps; each types its commands and looks at what comes of them."""
+
+    def __init__(self, cloud: LocalCloud, shell: Shell, screen: Screen) -> None:
+        self._cloud = cloud
+        self._shell = shell
+        self._screen = screen
+        self._places: list[str] = []
+
+    def _type(self, command: str, *, quiet: bool = False) -> str:
+        code, output = self._shell.run(command, quiet=quiet)
+        if code != 0:
+            raise Failed(f"this command ended with {code}:\n{command}\n{output}")
+        return output.strip()
+
+    def registries(self) -> None:
+        """Two registries and a base image: what was there before."""
+        self._screen.step("Two registries and a base image: what was there before")
+        self._type("az login --identity --output none")
+        self._type(f"az group create --name {GROUP} --location westeurope --output none")
+        for name in ("$BASE_ACR", "$ACR_NAME"):
+            self._type(
+                f"az acr create --resource-group {GROUP} --name {name} --sku Basic --output none"
+            )
+        self.build_base()
+
+    def build_base(self) -> None:
+        """Build and push the base image."""
+        self._type(
+            "az acr build --registry $BASE_ACR --image baseimages/node:9-alpine"
+            " --file Dockerfile-base ."
+        )
+
+    def resources(self) -> None:
+        """Deploy the template, and learn what the next steps need from its outputs."""
+        self._screen.step("az deployment sub create: everything but the event subscriptions")
+        self._type(
+            f"cat > main.parameters.json <<'END'\n{_parameters(PARAMETERS)}\nEND", quiet=True
+        )
+        self._type(
+            f"az deployment sub create --name rebuilder --location westeurope \\\n"
+            f"  --template-file {_INFRA}/main.json --parameters @main.parameters.json"
+            " --query properties.provisioningState --output tsv"
+        )
+        for variable, output in (
+            ("APP_GROUP", "AZURE_RESOURCE_GROUP"),
+            ("APP", "FUNCTION_APP_NAME"),
+            ("SITE", "FUNCTION_APP_RESOURCE_ID"),
+            ("STORAGE", "STORAGE_ACCOUNT_RESOURCE_ID"),
+        ):
+            self._type(
+                f"{variable}=$(az deployment sub show --name rebuilder"
+                f" --query properties.outputs.{output}.value --output tsv)"
+            )
+        self._screen.step("The sample task runs once: now ACR knows its base image")
+        self._type("az acr task run --registry $ACR_NAME --name taskhelloworld")
+
+    def publish(self) -> None:
+        """Publish the code as a zip archive, and wait for the functions."""
+        self._screen.step("Publish the code; its functions appear (the CLI itself waits a minute)")
+        self._type(
+            f"(cd {shlex.quote(str(ROOT))} && {shlex.quote(sys.executable)} -m zipfile"
+            f" -c $HOME/app.zip {_CODE})"
+        )
+        self._type(
+            "az functionapp deployment source config-zip --resource-group $APP_GROUP --name $APP"
+            " --src $HOME/app.zip"
+        )
+        listed = self._type(
+            "az functionapp function list --resource-group $APP_GROUP --name $APP"
+            " --query '[].name' --output tsv"
+        )
+        for function in ("image_pushed", "task_changed"):
+            if f"/{function}" not in listed:
+                raise Failed(f"the app has no function {function}")
+
+    def subscribe(self) -> None:
+        """Deploy the event subscriptions."""
+        self._screen.step("Event subscriptions, now that the functions are there")
+        self._type(
+            "az deployment sub show --name rebuilder"
+            " --query properties.outputs.EVENT_SUBSCRIPTION_PARAMETERS.value \\\n"
+            "  > events.parameters.json"
+        )
+        self._type(
+            "az deployment sub create --name rebuilder-events --location westeurope \\\n"
+            f"  --template-file {_INFRA}/event-subscriptions.json"
+            " --parameters @events.parameters.json"
+            " --query properties.provisioningState --output tsv"
+        )
+
+    def nothing_changes(self) -> None:
+        """Ask what the templates would change now, and deploy them again."""
+        self._screen.step("A second time: nothing changes")
+        for name, template, parameters in (
+            ("rebuilder", "main", "main"),
+            ("rebuilder-events", "event-subscriptions", "events"),
+        ):
+            what = (
+                f"--name {name} --location westeurope --template-file {_INFRA}/{template}.json"
+                f" --parameters @{parameters}.parameters.json"
+            )
+            told = self._type(f"az deployment sub what-if {what}", quiet=True)
+            summary = told.splitlines()[-1]
+            self._screen.detail(f"$ az deployment sub what-if {what}\n{summary}")
+            if not re.fullmatch(r"Resource changes: \d+ no change\.", summary):
+                raise Failed(f"the second time is not without change:\n{told}")
+            self._type(
+                f"az deployment sub create {what} --query properties.provisioningState --output tsv"
+            )
+
+    def rebuild(self) -> None:
+        """Push a changed base image; the app rebuilds what is built on it."""
+        self._screen.step("The base image changes and is pushed")
+        self._type("sed -i 's/9.11.2$/9.11.2a/' Dockerfile-base")
+        self.build_base()
+        self._screen.step("rebuilder runs: who looks needs to read the ledger")
+        self._type(
+            'az role assignment create --role "Storage Table Data Reader" --output none'
+            f" --assignee {self._cloud.developer.object_id} --scope $STORAGE"
+        )
+        registries = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers"
+        registries += "/Microsoft.ContainerRegistry/registries"
+        for name, value in (
+            ("AzureWebJobsStorage__accountName", "${STORAGE##*/}"),
+            ("REBUILDER_BASE_REGISTRIES", f"{registries}/{NAMES['BASE_ACR']}"),
+            ("REBUILDER_TASK_REGISTRIES", f"{registries}/{NAMES['ACR_NAME']}"),
+        ):
+            self._type(f"export {name}={value}")
+        self._await()
+        self.show_runs()
+
+    def show_runs(self) -> None:
+        """Show the table of runs, in which one rebuild succeeded."""
+        self._screen.step("rebuilder runs")
+        table = self._type("rebuilder runs")
+        rebuilt = [row for row in table.splitlines() if "Image Update" in row]
+        if len(rebuilt) != 1 or "Succeeded" not in rebuilt[0]:
+            raise Failed("the table does not show one rebuild that succeeded")
+        self._screen.good("rebuilt by the app, with the template's settings and roles alone")
+
+    def _await(self) -> None:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < deadline:
+            runs = json.loads(self._type("rebuilder runs --json", quiet=True))
+            if any(run["rebuild"] and run["rebuild"]["finished"] for run in runs):
+                return
+            time.sleep(1)
+        site = self._type("echo $SITE", quiet=True)
+        raise Failed(f"nothing was rebuilt:\n{self._cloud.apps.log(site)[-6000:]}")
+
+
+def _parameters(values: Mapping[str, object]) -> str:
+    """Return a file of parameters for `az deployment`."""
+    return json.dumps(
+        {
+            "$schema": "https://schema.management.azure.com/schemas/2019-04-01"
+            "/deploymentParameters.json#",
+            "contentVersion": "1.0.0.0",
+            "parameters": {name: {"value": value} for name, value in values.items()},
+        },
+        indent=2,
+    )
+
+
+def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
+    """Deploy the product and see it rebuild.
+
+    Raises:
+        Failed: Something came out otherwise than promised.
+    """
+    source = folder / "source"
+    shutil.copytree(SAMPLE, source)
+    screen.step("A cloud on this machine, with the Azure CLI in front of it")
+    with LocalCloud(folder / "cloud", builder=builder) as cloud:
+        cloud.create_subscription(SUBSCRIPTION, "Contoso")
+        cloud.map_context(REPOSITORY, fork(folder / "fork"))
+        environment = {
+            "PATH": path(),
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),
+            **cli_environment(folder / "azure"),
+            **cloud.environment(cloud.developer),
+            **NAMES,
+        }
+        with Shell(source, environment, screen.detail) as shell:
+            deployment = Deployment(cloud, shell, screen)
+            deployment.registries()
+            deployment.resources()
+            deployment.publish()
+            deployment.subscribe()
+            deployment.rebuild()
+            deployment.nothing_changes()
+            deployment.show_runs()
+
+
+def main() -> int:
+    """Deploy; the exit code says whether it came out as promised."""
+    return perform("deployment", "Deploy the product on the local cloud.", play)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The sites of a function app: the app itself, and Kudu's, to which a package is published.
+
+Source: what azure-cli 2.91 `functionapp deployment source config-zip` and `functionapp deploy`
+send (`appservice/custom.py`): a zip archive with a bearer token to `/api/publish`, then
+`/api/deployments/latest` until it says that it is over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from localcloud.arm.access import AUDIENCES
+from localcloud.arm.websites import publish, site_named
+from localcloud.functionapps import Deployment
+from localcloud.network import ASGIApp
+from localcloud.state import Resource
+from localcloud.tokens import InvalidToken
+
+if TYPE_CHECKING:
+    from localcloud.arm import Arm
+
+HOST = "*.scm.azurewebsites.net"
+SITE_HOST = "*.azurewebsites.net"
+
+_AUDIENCES = (*AUDIENCES, "https://appservice.azure.com")
+_ACTION = "Microsoft.Web/sites/publish/Action"
+_ALL = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+_SECONDS = 230.0  # what App Service's load balancer allows
+
+
+def scm_app(arm: Arm) -> ASGIApp:
+    """Return the publishing sites of every function app."""
+
+    def site(request: Request) -> Resource | Response:
+        found = site_named(arm, str(request.url.hostname).partition(".")[0])
+        if found is None:
+            return Response(status_code=404)
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        # Basic credentials are off: basicPublishingCredentialsPolicies.
+        if kind.lower() != "bearer":
+            return Response(status_code=401)
+        try:
+            principal = arm.tokens.check(token, _AUDIENCES)
+        except InvalidToken:
+            return Response(status_code=401)
+        allowed = arm.roles.allows(principal.object_id, _ACTION, found.id)
+        return found if allowed else Response(status_code=403)
+
+    async def take(request: Request) -> Response:
+        found = site(request)
+        if isinstance(found, Response):
+            return found
+        deployment = publish(arm, found, await request.body())
+        return JSONResponse(deployment.id, 202)
+
+    def latest(request: Request) -> Response:
+        found = site(request)
+        if isinstance(found, Response):
+            return found
+        known = arm.apps.deployments(found.id)
+        wanted = request.path_params.get("id", "latest")
+        chosen = [d for d in known if wanted in ("latest", d.id)]
+        if not chosen:
+            return JSONResponse({"Message": f"No deployment '{wanted}' found."}, 404)
+        return JSONResponse(_wire(chosen[-1]))
+
+    def every(request: Request) -> Response:
+        found = site(request)
+        if isinstance(found, Response):
+            return found
+        return JSONResponse([_wire(d) for d in reversed(arm.apps.deployments(found.id))])
+
+    def log(request: Request) -> Response:
+        found = site(request)
+        if isinstance(found, Response):
+            return found
+        wanted = request.path_params["id"]
+        told = [d.text for d in arm.apps.deployments(found.id) if wanted in ("latest", d.id)]
+        return JSONResponse([{"message": text, "details_url": None} for text in told[-1:]])
+
+    return Starlette(
+        routes=[
+            Route("/api/publish", take, methods=["POST"]),
+            Route("/api/deployments", every),
+            Route("/api/deployments/{id}", latest),
+            Route("/api/deployments/{id}/log", log),
+        ]
+    )
+
+
+def _wire(deployment: Deployment) -> dict[str, object]:
+    return {
+        "id": deployment.id,
+        "status": deployment.status,
+        "status_text": deployment.text,
+        "progress": "" if deployment.status > 2 else "Starting the app",  # noqa: PLR2004 - Kudu's
+        "complete": deployment.status > 2,  # noqa: PLR2004 - the same
+        "active": deployment.status == 4,  # noqa: PLR2004 - the same
+        "deployer": "OneDeploy",
+    }
+
+
+def sites_app(arm: Arm) -> ASGIApp:
+    """Return the function apps' own sites: what is asked of one goes to its process."""
+
+    def ask(request: Request, body: bytes) -> Response:
+        site = site_named(arm, str(request.url.hostname).partition(".")[0])
+        address = arm.apps.address(site.id) if site else ""
+        if not address:
+            return PlainTextResponse("Function host is not running.", 503)
+        headers = {k: v for k, v in request.headers.items() if k not in ("host", "content-length")}
+        question = f"?{request.url.query}" if request.url.query else ""
+        try:
+            answer = httpx.request(
+                request.method,
+                f"{address}{request.url.path}{question}",
+                headers=headers,
+                content=body,
+                timeout=_SECONDS,
+                trust_env=False,
+            )
+        except httpx.HTTPError as error:
+            return PlainTextResponse(type(error).__name__, 502)
+        kept = {k: v for k, v in answer.headers.items() if k != "content-length"}
+        return Response(answer.content, answer.status_code, kept)
+
+    async def every(request: Request) -> Response:
+        return await run_in_threadpool(ask, request, await request.body())
+
+    return Starlette(routes=[Route("/{path:path}", every, methods=_ALL)])

@@ -1,0 +1,152 @@
+"""Azurite, Microsoft's own emulator of Azure Storage, as the disk behind the storage accounts."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import jwt
+
+from localcloud.tokens import ISSUER
+
+_TOOLS = Path(__file__).resolve().parent.parent.parent / ".tools"
+_MAIN = _TOOLS / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+_START_SECONDS = 60
+_SERVICES = ("blob", "queue", "table")
+# It learns its accounts when it starts, and never again.
+_ACCOUNTS = tuple(f"localcloud{number:02}" for number in range(24))
+
+
+class Azurite:
+    """One process with so many accounts, each reached by a bearer token.
+
+    It checks neither the signature nor the roles of a token (`--oauth basic`), so who may do what
+    is decided in front of it.
+
+    Args:
+        folder: For its certificate and what it writes.
+        certificate: Files of a certificate and its key for 127.0.0.1.
+        authority: File of the CA that issued it.
+
+    Raises:
+        RuntimeError: It is not installed, or did not start.
+    """
+
+    def __init__(self, folder: Path, certificate: tuple[Path, Path], authority: Path) -> None:
+        node = os.pathsep.join((str(_TOOLS / "node" / "bin"), os.environ.get("PATH", "")))
+        program = shutil.which("node", path=node)
+        if program is None or not _MAIN.exists():
+            raise RuntimeError("Azurite is not installed; run `make .tools/azurite/done`")
+        folder.mkdir(parents=True, exist_ok=True)
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _SERVICES]
+        self._ports = {
+            name: int(held.getsockname()[1]) for name, held in zip(_SERVICES, sockets, strict=True)
+        }
+        for held in sockets:
+            held.close()
+        command = [program, str(_MAIN), "--silent", "--inMemoryPersistence", "--disableTelemetry"]
+        command += ["--skipApiVersionCheck", "--oauth", "basic"]
+        command += ["--cert", str(certificate[0]), "--key", str(certificate[1])]
+        for name, port in self._ports.items():
+            command += [f"--{name}Port", str(port)]
+        key = base64.b64encode(secrets.token_bytes(64)).decode()
+        accounts = ";".join(f"{account}:{key}" for account in _ACCOUNTS)
+        self._free = list(_ACCOUNTS)
+        self._process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env={**os.environ, "AZURITE_ACCOUNTS": accounts},
+        )
+        context = ssl.create_default_context(cafile=str(authority))
+        self._http = httpx.Client(verify=context, trust_env=False, timeout=60)
+        self._await()
+
+    def _await(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        for port in self._ports.values():
+            while not _answers(port):
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    raise RuntimeError("Azurite did not start")
+                time.sleep(0.05)
+
+    def take(self) -> str:
+        """Return the name of an account that nobody has yet.
+
+        Raises:
+            RuntimeError: They are all taken.
+        """
+        if not self._free:
+            raise RuntimeError(f"the local cloud has {len(_ACCOUNTS)} storage accounts at most")
+        return self._free.pop(0)
+
+    def send(
+        self,
+        account: str,
+        service: str,
+        method: str,
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes = b"",
+    ) -> httpx.Response:
+        """Send a request for one of its accounts.
+
+        Args:
+            account: The account, one that was taken.
+            service: blob, queue or table.
+            method: The method.
+            target: Path and query as they stand in the request.
+            headers: The headers, without Host and Authorization.
+            body: The body.
+        """
+        now = int(time.time())
+        claims = {
+            "aud": "https://storage.azure.com",
+            "iss": ISSUER,
+            "iat": now,
+            "nbf": now - 60,
+            "exp": now + 600,
+        }
+        token = jwt.encode(claims, "localcloud" * 4, algorithm="HS256")
+        # The host names the account, as in Azure.
+        host = f"{account}.{service}.core.windows.net".encode()
+        if target.startswith(b"/$batch"):
+            # The requests inside a batch it only understands with the account in the path.
+            local = f"127.0.0.1:{self._ports[service]}".encode()
+            body = body.replace(host, local + b"/" + account.encode())
+            host, target = local, b"/" + account.encode() + target
+        sent = [(b"Host", host), (b"Authorization", b"Bearer " + token.encode()), *headers]
+        url = httpx.URL(
+            scheme="https", host="127.0.0.1", port=self._ports[service], raw_path=target
+        )
+        return self._http.send(
+            self._http.build_request(method, url, headers=sent, content=body or None)
+        )
+
+    def stop(self) -> None:
+        """End the process."""
+        self._http.close()
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

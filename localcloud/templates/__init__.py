@@ -1,0 +1,1 @@
+"""ARM templates: their expressions, functions, parameters and resources, as ARM evaluates them."""

@@ -1,0 +1,1 @@
+"""HTTPS with limits, for every adapter that asks hosts which others name."""

@@ -1,0 +1,87 @@
+"""What is wrong with a set-up: one small type per mistake, each with the command that mends it.
+
+`judge_*` look at what Azure tells (`preflight`) and are pure. A command names the real resources; a
+word in capital letters in it is one that Azure could not be asked for.
+"""
+
+from __future__ import annotations
+
+from rebuilder.core.doctor._finding import Finding, Severity, Unchecked
+from rebuilder.core.doctor.app import FunctionsMissing, SiteNotThere, SiteStopped, judge_functions
+from rebuilder.core.doctor.events import (
+    DeadLetterContainerMissing,
+    DeadLettersNotWritable,
+    DeadLettersUnread,
+    EventFinding,
+    FewAttempts,
+    NoDeadLetters,
+    NotSubscribed,
+    PushesFiltered,
+    PushesNarrowed,
+    SubscriptionNotReady,
+    judge_subscriptions,
+)
+from rebuilder.core.doctor.kept import DeadLettersWait, IndexNeverFilled, IndexOld, RebuildOverdue
+from rebuilder.core.doctor.registries import (
+    AppShutOut,
+    RegistryNotThere,
+    TasksNotAllowed,
+    TasksShutOut,
+    judge_firewall,
+)
+from rebuilder.core.doctor.roles import (
+    AdviceRoleMissing,
+    NoToken,
+    PullMissing,
+    RoleMissing,
+    StorageRoleMissing,
+)
+from rebuilder.core.doctor.tasks import (
+    NativeTriggerOn,
+    TaskFinding,
+    TaskMayNotPull,
+    TaskMayNotPush,
+    TaskWithoutCredentials,
+    judge_task,
+)
+
+__all__ = [
+    "AdviceRoleMissing",
+    "AppShutOut",
+    "DeadLetterContainerMissing",
+    "DeadLettersNotWritable",
+    "DeadLettersUnread",
+    "DeadLettersWait",
+    "EventFinding",
+    "FewAttempts",
+    "Finding",
+    "FunctionsMissing",
+    "IndexNeverFilled",
+    "IndexOld",
+    "NativeTriggerOn",
+    "NoDeadLetters",
+    "NoToken",
+    "NotSubscribed",
+    "PullMissing",
+    "PushesFiltered",
+    "PushesNarrowed",
+    "RebuildOverdue",
+    "RegistryNotThere",
+    "RoleMissing",
+    "Severity",
+    "SiteNotThere",
+    "SiteStopped",
+    "StorageRoleMissing",
+    "SubscriptionNotReady",
+    "TaskFinding",
+    "TaskMayNotPull",
+    "TaskMayNotPush",
+    "TaskWithoutCredentials",
+    "TasksNotAllowed",
+    "TasksShutOut",
+    "Unchecked",
+    "judge_firewall",
+    "judge_functions",
+    "judge_subscriptions",
+    "judge_task",
+]

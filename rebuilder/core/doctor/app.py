@@ -1,0 +1,105 @@
+"""Mistakes with the function app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rebuilder.core.doctor._finding import Finding, az, short
+from rebuilder.core.preflight import (
+    FUNCTIONS,
+    Site,
+    part,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteNotThere(Finding):
+    """The function app does not exist.
+
+    Attributes:
+        site: Its resource id.
+    """
+
+    code: ClassVar[str] = "app-not-there"
+    site: str
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"there is no function app {self.site}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "events are sent to it, and nobody works them off"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return ("azd up",)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStopped(Finding):
+    """The function app does not run.
+
+    Attributes:
+        site: The app.
+    """
+
+    code: ClassVar[str] = "app-stopped"
+    site: Site
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"the function app {short(self.site.id)} is {self.site.state}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "nothing is delivered to it, and nothing works off its queues"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (az("functionapp", "start", "--ids", self.site.id),)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionsMissing(Finding):
+    """Functions are not in the app.
+
+    Attributes:
+        site: The app's resource id.
+        names: The functions.
+    """
+
+    code: ClassVar[str] = "functions-missing"
+    site: str
+    names: tuple[str, ...]
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"the function app {short(self.site)} has no {', '.join(self.names)}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "the code was not published, or the host could not load it: see the app's log"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (
+            az(
+                *("functionapp", "deployment", "source", "config-zip", "--src", "app.zip"),
+                *("--subscription", part(self.site, "subscriptions")),
+                *("--resource-group", part(self.site, "resourcegroups")),
+                *("--name", short(self.site)),
+            ),
+        )
+
+
+def judge_functions(site: Site, names: Iterable[str]) -> Iterator[Finding]:
+    """Tell whether a function app runs and has every function."""
+    if site.state.lower() != "running":
+        yield SiteStopped(site)
+        return
+    absent = FUNCTIONS - {name.lower() for name in names}
+    if absent:
+        yield FunctionsMissing(site.id, tuple(sorted(absent)))

@@ -1,0 +1,394 @@
+"""Mistakes with the events of base registries, on their way to image_pushed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rebuilder.core.doctor._finding import SITE, Finding, Severity, assign, az, short
+from rebuilder.core.preflight import (
+    IMAGE_PUSHED,
+    PUSH_FUNCTION,
+    EventSubscription,
+    Topic,
+)
+from rebuilder.core.registries import RegistryId
+
+_ACCOUNT = (
+    "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage"
+    "/storageAccounts/ACCOUNT"
+)
+_FEW_ATTEMPTS = 2
+_FEW_MINUTES = 60
+
+
+def _container_id(account: str, container: str) -> str:
+    return f"{account}/blobServices/default/containers/{container}"
+
+
+def _rest(method: str, place: str, body: object) -> str:
+    text = json.dumps(body)
+    return az(
+        "rest", "--method", method, "--url", f"{place}?api-version=2025-02-15", "--body", text
+    )
+
+
+def _filter() -> dict[str, object]:
+    return {
+        "includedEventTypes": [IMAGE_PUSHED],
+        "subjectBeginsWith": "",
+        "subjectEndsWith": "",
+        "advancedFilters": [],
+    }
+
+
+def _dead_letter_place(account: str, container: str) -> dict[str, object]:
+    return {
+        "identity": {"type": "SystemAssigned"},
+        "deadLetterDestination": {
+            "endpointType": "StorageBlob",
+            "properties": {"resourceId": account, "blobContainerName": container},
+        },
+    }
+
+
+_RETRIES = {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440}
+
+
+@dataclass(frozen=True, slots=True)
+class EventFinding(Finding):
+    """Something about a base registry's events.
+
+    Attributes:
+        registry: The registry.
+        subscription: What is subscribed.
+    """
+
+    registry: RegistryId
+    subscription: EventSubscription
+
+    def _patch(self, **changes: object) -> tuple[str, ...]:
+        # `az eventgrid system-topic event-subscription update` takes neither retries nor dead
+        # letters by an identity.
+        topic = self.subscription.topic
+        place = f"{self.registry}/providers/Microsoft.EventGrid" if topic is None else topic.id
+        return (_rest("patch", f"{place}/eventSubscriptions/{self.subscription.name}", changes),)
+
+    def _named(self) -> str:
+        return f"event subscription {self.subscription.name} of {self.registry.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotSubscribed(Finding):
+    """No subscription brings a base registry's pushes to image_pushed.
+
+    Attributes:
+        registry: The registry.
+        topic: Its system topic; None if it has none.
+        site: The function app's resource id; "" if it is not known.
+        dead_letters: The account's resource id and the container of dead letters, if known.
+    """
+
+    code: ClassVar[str] = "not-subscribed"
+    registry: RegistryId
+    topic: Topic | None
+    site: str
+    dead_letters: tuple[str, str] | None = None
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        if self.topic is None:
+            return f"{self.registry.name} has no system topic and no event subscription"
+        return (
+            f"nothing brings the pushes of system topic {self.topic.name}"
+            f" ({self.registry.name}) to {PUSH_FUNCTION}"
+        )
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "no push to the registry is ever heard of"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        topic = self.topic
+        first: tuple[str, ...] = ()
+        if topic is None:
+            registry = self.registry
+            group = f"/subscriptions/{registry.subscription}/resourceGroups/"
+            place = f"{group}{registry.resource_group}/providers/Microsoft.EventGrid/systemTopics/"
+            topic = Topic(f"{place}rebuilder-{registry.name}", str(registry))
+            first = (
+                az(
+                    *("eventgrid", "system-topic", "create", "--name", topic.name),
+                    *("--subscription", topic.subscription, "--resource-group", topic.group),
+                    *("--source", str(registry), "--location", "LOCATION"),
+                    *("--topic-type", "Microsoft.ContainerRegistry.Registries"),
+                    *("--identity", "systemassigned"),
+                ),
+            )
+        properties: dict[str, object] = {
+            "destination": {
+                "endpointType": "AzureFunction",
+                "properties": {"resourceId": f"{self.site or SITE}/functions/{PUSH_FUNCTION}"},
+            },
+            "filter": _filter(),
+            "eventDeliverySchema": "CloudEventSchemaV1_0",
+            "retryPolicy": _RETRIES,
+        }
+        if self.dead_letters is not None:
+            properties["deadLetterWithResourceIdentity"] = _dead_letter_place(*self.dead_letters)
+        place = f"{topic.id}/eventSubscriptions/rebuilder-pushes"
+        return (*first, _rest("put", place, {"properties": properties}))
+
+
+@dataclass(frozen=True, slots=True)
+class PushesFiltered(EventFinding):
+    """A subscription lets no ImagePushed through."""
+
+    code: ClassVar[str] = "pushes-filtered"
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        types = ", ".join(sorted(self.subscription.event_types))
+        return f"{self._named()} lets only {types} through"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return f"a push is an event of the type {IMAGE_PUSHED}: none is delivered"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return self._patch(filter=_filter())
+
+
+@dataclass(frozen=True, slots=True)
+class PushesNarrowed(EventFinding):
+    """A subscription's filters let only some pushes through."""
+
+    code: ClassVar[str] = "pushes-narrowed"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        found = self.subscription
+        filters = [
+            *([f"subjects that begin with {found.begins_with!r}"] if found.begins_with else []),
+            *([f"subjects that end with {found.ends_with!r}"] if found.ends_with else []),
+            *([f"what {found.advanced} advanced filter(s) allow"] if found.advanced else []),
+        ]
+        return f"{self._named()} lets only {', '.join(filters)} through"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "what is built on an image of another repository or tag is not rebuilt"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return self._patch(filter=_filter())
+
+
+@dataclass(frozen=True, slots=True)
+class FewAttempts(EventFinding):
+    """A subscription gives an event up too soon."""
+
+    code: ClassVar[str] = "few-attempts"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        found = self.subscription
+        return f"{self._named()} tries {found.attempts} time(s), for {found.minutes} minute(s)"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "the first delivery after a pause may be refused, and an outage lasts for hours"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return self._patch(retryPolicy=_RETRIES)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionNotReady(EventFinding):
+    """A subscription's provisioning did not succeed."""
+
+    code: ClassVar[str] = "subscription-not-ready"
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"{self._named()} was not provisioned to its end"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "Event Grid delivers nothing by it"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return self._patch(filter=_filter())
+
+
+@dataclass(frozen=True, slots=True)
+class NoDeadLetters(EventFinding):
+    """A subscription loses what it cannot deliver.
+
+    Attributes:
+        place: The account's resource id and the container of dead letters, if known.
+    """
+
+    code: ClassVar[str] = "no-dead-letters"
+    severity: ClassVar[Severity] = Severity.WARNING
+    place: tuple[str, str] | None = None
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"{self._named()} has no place for dead letters"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "an event that cannot be delivered within its time is lost without a word"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        account, container = self.place or (_ACCOUNT, "CONTAINER")
+        return self._patch(deadLetterWithResourceIdentity=_dead_letter_place(account, container))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterContainerMissing(EventFinding):
+    """The container of a subscription's dead letters is not there."""
+
+    code: ClassVar[str] = "dead-letter-container-missing"
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        account, container = self.subscription.dead_letters or ("", "")
+        return f"{self._named()}: storage account {short(account)} has no container {container}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "Event Grid then drops what it cannot deliver"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        account, container = self.subscription.dead_letters or ("", "")
+        return (
+            az(
+                *("storage", "container-rm", "create", "--name", container),
+                *("--storage-account", account),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettersNotWritable(EventFinding):
+    """A topic's identity may not write dead letters."""
+
+    code: ClassVar[str] = "dead-letters-not-writable"
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        _, container = self.subscription.dead_letters or ("", "")
+        return f"{self._named()}: the topic's identity may not write into container {container}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "Event Grid then drops what it cannot deliver"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        account, container = self.subscription.dead_letters or ("", "")
+        scope = _container_id(account, container)
+        principals = self.subscription.topic.principals if self.subscription.topic else ()
+        return tuple(
+            assign(principal, "Storage Blob Data Contributor", scope) for principal in principals
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettersUnread(EventFinding):
+    """A subscription's dead letters go where the app does not look.
+
+    Attributes:
+        read: Where it looks: REBUILDER_DEAD_LETTERS.
+    """
+
+    code: ClassVar[str] = "dead-letters-unread"
+    severity: ClassVar[Severity] = Severity.WARNING
+    read: str
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        account, container = self.subscription.dead_letters or ("", "")
+        looks = self.read or "nowhere"
+        return (
+            f"{self._named()} puts dead letters into {short(account)}/{container},"
+            f" and REBUILDER_DEAD_LETTERS looks {looks}"
+        )
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "events that could not be delivered are kept, and nobody replays them"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        account, container = self.subscription.dead_letters or ("", "")
+        address = f"https://{short(account)}.blob.core.windows.net/{container}"
+        return (
+            az(
+                *("functionapp", "config", "appsettings", "set"),
+                *("--ids", self.subscription.site or SITE),
+                *("--settings", f"REBUILDER_DEAD_LETTERS={address}"),
+            ),
+        )
+
+
+def judge_subscriptions(
+    registry: RegistryId,
+    topics: Sequence[Topic],
+    found: Sequence[EventSubscription],
+    site: str,
+    dead_letters: str,
+    place: tuple[str, str] | None = None,
+) -> Iterator[Finding]:
+    """Tell what is wrong with the subscriptions to a base registry's events.
+
+    Args:
+        registry: The registry.
+        topics: Its system topics.
+        found: Its subscriptions.
+        site: The function app's resource id; "" if it is not known, then any app will do.
+        dead_letters: Where the app looks for dead letters; "" for nowhere.
+        place: The same as the account's resource id and the container, if they are known.
+    """
+    ours = [
+        entry
+        for entry in found
+        if entry.ours and (not site or entry.webhook or entry.site.lower() == site.lower())
+    ]
+    if not ours:
+        app = site or next((entry.site for entry in found if entry.site), "")
+        yield NotSubscribed(registry, topics[0] if topics else None, app, place)
+        return
+    for entry in ours:
+        if not entry.ready:
+            yield SubscriptionNotReady(registry, entry)
+        if entry.event_types and IMAGE_PUSHED.lower() not in {
+            name.lower() for name in entry.event_types
+        }:
+            yield PushesFiltered(registry, entry)
+        if entry.begins_with or entry.ends_with or entry.advanced:
+            yield PushesNarrowed(registry, entry)
+        if entry.attempts < _FEW_ATTEMPTS or entry.minutes < _FEW_MINUTES:
+            yield FewAttempts(registry, entry)
+        if entry.dead_letters is None:
+            yield NoDeadLetters(registry, entry, place)
+        elif not _same_place(entry.dead_letters, dead_letters):
+            yield DeadLettersUnread(registry, entry, dead_letters)
+
+
+def _same_place(place: tuple[str, str], address: str) -> bool:
+    host, _, container = address.removeprefix("https://").partition("/")
+    account = host.partition(".")[0]
+    return (account.lower(), container.strip("/")) == (short(place[0]).lower(), place[1])

@@ -1,0 +1,114 @@
+"""What waits, or is out of date, in the queues and tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from rebuilder.core.doctor._finding import SITE, Finding, Severity, az
+from rebuilder.core.doctor.tasks import TaskFinding
+from rebuilder.core.registries import RegistryId
+
+
+@dataclass(frozen=True, slots=True)
+class IndexNeverFilled(Finding):
+    """The tasks of a registry were never all read.
+
+    Attributes:
+        registry: The registry.
+    """
+
+    code: ClassVar[str] = "index-never-filled"
+    severity: ClassVar[Severity] = Severity.NOTE
+    registry: RegistryId
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"the tasks of {self.registry.name} were never all read"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "the first plan has to read them all; after that it should not be so any more"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOld(Finding):
+    """The index of a registry is older than its limit.
+
+    Attributes:
+        registry: The registry.
+        since: When the last complete sweep began.
+        site: The function app's resource id; "" if it is not known.
+    """
+
+    code: ClassVar[str] = "index-old"
+    severity: ClassVar[Severity] = Severity.WARNING
+    registry: RegistryId
+    since: datetime
+    site: str = ""
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return (
+            f"the tasks of {self.registry.name} were last all read at {self.since.isoformat()},"
+            " longer ago than REBUILDER_INDEX_MAX_AGE_HOURS"
+        )
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "refresh_index or refresh_tasks does not run: see its log; new tasks may be missed"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (az("functionapp", "restart", "--ids", self.site or SITE),)
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildOverdue(TaskFinding):
+    """Nothing has happened to a rebuild for long.
+
+    Attributes:
+        due: When something was to happen to it.
+    """
+
+    code: ClassVar[str] = "rebuild-overdue"
+    severity: ClassVar[Severity] = Severity.WARNING
+    due: datetime
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"{self._named()}: its rebuild was to go on at {self.due.isoformat()}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "the sweep should have taken it up: it does not run, or cannot; see its log"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (f"rebuilder retry {self.task.registry.name}/{self.task.name}",)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettersWait(Finding):
+    """Dead letters wait for somebody.
+
+    Attributes:
+        count: How many.
+    """
+
+    code: ClassVar[str] = "dead-letters-wait"
+    severity: ClassVar[Severity] = Severity.WARNING
+    count: int
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"{self.count} dead letter(s) wait"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "what they were to start has not happened"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return ("rebuilder dead-letters", "rebuilder replay --all")

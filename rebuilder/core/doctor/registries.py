@@ -1,0 +1,148 @@
+"""Mistakes with registries, their firewalls and their subscription."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rebuilder.core.doctor._finding import Finding, az, short
+from rebuilder.core.preflight import (
+    RegistrySetup,
+    part,
+)
+from rebuilder.core.registries import RegistryId
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryNotThere(Finding):
+    """A configured registry does not exist.
+
+    Attributes:
+        registry: The registry.
+        setting: The setting that names it.
+    """
+
+    code: ClassVar[str] = "registry-not-there"
+    registry: RegistryId
+    setting: str
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"{self.setting} names {self.registry}, which is not there"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "nothing that is pushed to it, or built in it, is seen"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        subscription = self.registry.subscription
+        return (az("acr", "list", "--subscription", subscription, "--query", "[].id"),)
+
+
+@dataclass(frozen=True, slots=True)
+class TasksShutOut(Finding):
+    """A registry's firewall keeps out the tasks that pull from it or push to it.
+
+    Attributes:
+        registry: The registry.
+    """
+
+    code: ClassVar[str] = "tasks-shut-out"
+    registry: RegistryId
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"the firewall of {self.registry.name} is closed, and tasks may not pass it"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return (
+            "since June 2025 a task passes a firewall only where networkRuleBypassAllowedForTasks"
+            " is on, unless it runs in an agent pool inside the network"
+        )
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (
+            az(
+                *("resource", "update", "--ids", str(self.registry)),
+                *("--api-version", "2025-11-01"),
+                *("--set", "properties.networkRuleBypassAllowedForTasks=true"),
+                "properties.networkRuleBypassOptions=AzureServices",
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AppShutOut(Finding):
+    """A base registry's firewall keeps out the function app.
+
+    Attributes:
+        registry: The registry.
+        site: The function app's resource id.
+    """
+
+    code: ClassVar[str] = "app-shut-out"
+    registry: RegistryId
+    site: str
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return (
+            f"the firewall of {self.registry.name} is closed, and the function app"
+            f" {short(self.site)} is in no virtual network"
+        )
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "the app asks the registry what a pushed tag names; trusted services are not it"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (
+            az(
+                *("functionapp", "vnet-integration", "add", "--name", short(self.site)),
+                *("--resource-group", part(self.site, "resourcegroups")),
+                *("--subscription", part(self.site, "subscriptions")),
+                *("--vnet", "VNET", "--subnet", "SUBNET"),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TasksNotAllowed(Finding):
+    """Azure refuses to run tasks in a registry's subscription.
+
+    Attributes:
+        registry: The registry.
+        task: A task whose run was refused.
+    """
+
+    code: ClassVar[str] = "tasks-not-allowed"
+    registry: RegistryId
+    task: str
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return (
+            f"Azure refused to run {self.task} in {self.registry.name}: TasksOperationsNotAllowed"
+        )
+
+    def why(self) -> str:
+        """Why it matters."""
+        return (
+            "ACR Tasks are paused for subscriptions on free credits: no command mends it; move to"
+            " pay-as-you-go, or ask Azure support, and then retry the task"
+        )
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (f"rebuilder retry {self.registry.name}/{self.task}",)
+
+
+def judge_firewall(found: RegistrySetup) -> Iterator[Finding]:
+    """Tell whether a registry's firewall keeps its tasks out."""
+    if found.closed and not (found.trusted and found.tasks_pass):
+        yield TasksShutOut(found.id)

@@ -1,0 +1,147 @@
+"""Mistakes with identities and roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rebuilder.core.doctor._finding import Finding, Severity, assign, short
+from rebuilder.core.registries import RegistryId
+
+
+@dataclass(frozen=True, slots=True)
+class NoToken(Finding):
+    """The identity gets no token for a service.
+
+    Attributes:
+        service: The service.
+        error: Why not.
+    """
+
+    code: ClassVar[str] = "no-token"
+    service: str
+    error: str
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"there is no token for {self.service}: {self.error}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "without a token nothing can be asked of it"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return ("az login",)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleMissing(Finding):
+    """An identity lacks actions on a registry.
+
+    Attributes:
+        registry: The registry.
+        principal: The identity's object id.
+        actions: What it may not do.
+        role: A role that allows them all; "" if there is none.
+    """
+
+    code: ClassVar[str] = "role-missing"
+    registry: RegistryId
+    principal: str
+    actions: tuple[str, ...]
+    role: str
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        short = ", ".join(action.partition("/")[2] for action in self.actions)
+        role = f"the role {self.role!r}" if self.role else "a role"
+        return f"identity {self.principal} lacks {role} on {self.registry.name}: no {short}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "ARM refuses to tell of the registry, its tasks or its runs, or to start one"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        define = "az role definition create --role-definition infra/rebuilder-role.json"
+        role = self.role or "ACR Rebuilder"
+        given = assign(self.principal, role, str(self.registry))
+        return (given,) if self.role else (define, given)
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceRoleMissing(RoleMissing):
+    """An identity may not read who has which role on a base registry."""
+
+    code: ClassVar[str] = "advice-role-missing"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "when a build may not pull its base, nothing can tell which role is missing"
+
+
+@dataclass(frozen=True, slots=True)
+class PullMissing(Finding):
+    """An identity may not read the images of a base registry.
+
+    Attributes:
+        registry: The registry.
+        principal: The identity's object id.
+        role: The role that allows it there.
+        abac: Whether the registry goes by repository permissions.
+    """
+
+    code: ClassVar[str] = "pull-missing"
+    registry: RegistryId
+    principal: str
+    role: str
+    abac: bool
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        note = "; it goes by repository permissions, where AcrPull does not count"
+        return (
+            f"identity {self.principal} lacks the role {self.role!r} on {self.registry.name}"
+            f"{note if self.abac else ''}"
+        )
+
+    def why(self) -> str:
+        """Why it matters."""
+        return (
+            "a plan asks the registry what the pushed tag names now; without an answer it has to"
+            " believe the event, which may be old"
+        )
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (assign(self.principal, self.role, str(self.registry)),)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRoleMissing(Finding):
+    """An identity may not use a service of the storage account.
+
+    Attributes:
+        account: The account's resource id.
+        principal: The identity's object id.
+        role: The role that allows it.
+    """
+
+    code: ClassVar[str] = "storage-role-missing"
+    account: str
+    principal: str
+    role: str
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"identity {self.principal} lacks the role {self.role!r} on {short(self.account)}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "queues, tables and dead letters are where everything that was accepted is kept"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (assign(self.principal, self.role, self.account),)

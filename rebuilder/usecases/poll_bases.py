@@ -1,0 +1,240 @@
+"""Poll: look at images of registries that send no events, as far as tasks are built on them.
+
+One poll at a time. Each image has a bookmark with what was seen last, and each registry one that
+tells until when it is not to be asked. What a tag is found to name becomes a push like any other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.events import Push
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import ForeignRegistry, canonical_host, host_matches
+from rebuilder.errors import Conflict, RebuilderError, Throttled, TransientError
+from rebuilder.ports import Seen
+from rebuilder.usecases._missed import Followers, followers, missed, tell
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.sweep import give_back, take_lease
+
+log = logging.getLogger(__name__)
+
+BOOKMARK = "poll"
+
+SLICE = timedelta(minutes=2)
+"""After so long the next poll goes on: less than a function may take, and than the lease."""
+
+_THROTTLED = timedelta(minutes=15)
+_POLL = "poll"
+# Registries of Azure send events: one whose pushes are to count is to be a base registry.
+_OF_AZURE = ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us")
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class PollReport:
+    """What a poll did.
+
+    Attributes:
+        polled: False if another poll was under way.
+        looked: How many images were looked at.
+        pushes: The keys of the pushes that were found.
+        resting: The registries that asked not to be asked now.
+        left: The registries that are not polled although tasks are built on their images.
+        problems: What could not be looked at, and why.
+        complete: Whether every image whose time had come was looked at, or its registry rests.
+    """
+
+    polled: bool = True
+    looked: int = 0
+    pushes: list[str] = field(default_factory=list)
+    resting: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of an image, and when it was looked at."""
+
+    reference: ImageReference
+    mark: Bookmark
+    seen: Seen | None
+    at: datetime
+
+
+def poll_bases(context: Context, owner: str) -> PollReport:
+    """Look at every foreign image whose time has come.
+
+    Args:
+        context: The ports.
+        owner: A name for this poll, unique among all, to hold the lease with.
+
+    Raises:
+        TransientError: The store cannot be reached, or ARM does not tell the base registries'
+            login servers.
+    """
+    mark = take_lease(context, BOOKMARK, owner)
+    if mark is None:
+        log.info("another poll is under way")
+        return PollReport(polled=False)
+    report = PollReport()
+    following = _foreign(context, report, followers(context))
+    began = context.now()
+    due = [k for k in (_known(context, r) for r in following) if _is_due(context, k, began)]
+    resting: dict[str, bool] = {}
+    # Those that have waited longest come first, so that none is forgotten.
+    for known in sorted(due, key=lambda k: k.at):
+        host = known.reference.domain
+        if host not in resting:
+            resting[host] = _rests(context, host)
+            report.resting += [host] if resting[host] else []
+        if resting[host]:
+            continue
+        if context.now() - began > SLICE:
+            report.complete = False
+            break
+        resting[host] = _look(context, report, known, following)
+    give_back(context, mark, "")
+    for problem in report.problems:
+        log.warning("poll: %s", problem)
+    log.info(
+        "poll: %d images, %d pushes, resting: %s, not polled: %s",
+        report.looked,
+        len(report.pushes),
+        ", ".join(report.resting) or "none",
+        ", ".join(report.left) or "none",
+    )
+    return report
+
+
+def foreign_bookmark(reference: ImageReference) -> str:
+    """The name of an image's bookmark."""
+    return f"foreign/{reference}"
+
+
+def _foreign(context: Context, report: PollReport, every: Followers) -> Followers:
+    """Return the tags that are to be polled."""
+    own = context.base_hosts()
+    patterns = [canonical_host(pattern) for pattern in context.settings.poll_hosts]
+    found = {}
+    left: dict[str, None] = {}
+    for reference, tasks in every.items():
+        host = reference.domain
+        if host in own:
+            continue
+        of_azure = _any(host, _OF_AZURE)
+        if of_azure or not _any(host, patterns):
+            left[host] = None
+        else:
+            found[reference] = tasks
+    report.left += left
+    return found
+
+
+def _any(host: str, patterns: Iterable[str]) -> bool:
+    return any(host_matches(host, pattern) for pattern in patterns)
+
+
+def _known(context: Context, reference: ImageReference) -> _Known:
+    mark = context.bookmarks.read(foreign_bookmark(reference))
+    if not mark.place:
+        return _Known(reference, mark, None, _NEVER)
+    values = json.loads(mark.place)
+    at = datetime.fromisoformat(values["at"])
+    if not values["seen"]:
+        return _Known(reference, mark, None, at)
+    return _Known(reference, mark, Seen(values["digest"], values["etag"]), at)
+
+
+def _is_due(context: Context, known: _Known, now: datetime) -> bool:
+    return known.at == _NEVER or now - known.at >= context.settings.poll_interval
+
+
+def _rests(context: Context, host: str) -> bool:
+    place = context.bookmarks.read(f"foreign-host/{host}").place
+    return bool(place) and datetime.fromisoformat(place) > context.now()
+
+
+def _rest(context: Context, host: str, wait: timedelta) -> None:
+    mark = context.bookmarks.read(f"foreign-host/{host}")
+    _save(context, replace(mark, place=(context.now() + wait).isoformat()))
+    log.info("registry %s: not asked for %s", host, wait)
+
+
+def _look(context: Context, report: PollReport, known: _Known, following: Followers) -> bool:
+    """Look at an image.
+
+    Returns:
+        Whether its registry is to be left alone for the rest of this poll.
+    """
+    reference, host = known.reference, known.reference.domain
+    report.looked += 1
+    try:
+        seen = context.foreign.look(reference, known.seen)
+    except Throttled as error:
+        # The image keeps its turn: it comes first when the registry may be asked again.
+        _rest(context, host, error.retry_after or _THROTTLED)
+        report.resting.append(host)
+        return True
+    except RebuilderError as error:
+        report.problems.append(f"{reference}: {error}")
+        _remember(context, known, known.seen)
+        # A registry that is down is not asked once for every image.
+        return isinstance(error, TransientError)
+    if seen.digest is None:
+        report.problems.append(f"{reference}: {host} has no such tag")
+    elif _is_news(context, known, seen.digest, following):
+        push = _push(context, known, seen.digest)
+        # Told before it is remembered: whatever dies in between, it is told.
+        tell(context, push)
+        report.pushes.append(push.key)
+    _remember(context, known, seen)
+    if seen.wait > timedelta():
+        _rest(context, host, seen.wait)
+        report.resting.append(host)
+        return True
+    return False
+
+
+def _is_news(context: Context, known: _Known, digest: str, following: Followers) -> bool:
+    push = _push(context, known, digest)
+    return _moved(known, digest) or missed(
+        context, known.reference, push, following[known.reference]
+    )
+
+
+def _moved(known: _Known, digest: str) -> bool:
+    """Tell whether the tag was seen to name something else."""
+    return known.seen is not None and known.seen.digest not in (None, digest)
+
+
+def _push(context: Context, known: _Known, digest: str) -> Push:
+    reference = known.reference
+    # Of a tag that was never seen before nobody knows since when it names the digest.
+    at = context.now() if _moved(known, digest) else None
+    registry = ForeignRegistry(reference.domain)
+    return Push(registry, reference.path, reference.tag or "", digest, at, _POLL)
+
+
+def _remember(context: Context, known: _Known, seen: Seen | None) -> None:
+    values = {
+        "at": context.now().isoformat(),
+        "seen": seen is not None,
+        "digest": seen.digest if seen else None,
+        "etag": seen.etag if seen else "",
+    }
+    _save(context, replace(known.mark, place=json.dumps(values)))
+
+
+def _save(context: Context, mark: Bookmark) -> None:
+    try:
+        context.bookmarks.save(mark)
+    except Conflict:
+        log.info("%s: somebody else has looked meanwhile", mark.name)

@@ -1,0 +1,34 @@
+"""`make deploy-local`, as a user runs it: infra/ deployed by Microsoft's own Azure CLI."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.timeout(600)  # the Azure CLI alone waits a minute after it has published
+def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path) -> None:
+    """The templates deploy, the app so deployed rebuilds, and a second time changes nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "localcloud.deploy", "--builder", "embedded"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^  Resource changes: \d+ no change\.$", done.stdout, re.MULTILINE)) == 2
+    rebuilt = re.findall(
+        r"^  c\w+ +taskhelloworld +Linux +Succeeded +Image Update ", done.stdout, re.MULTILINE
+    )
+    assert len(rebuilt) == 2  # the table is shown before and after
+    assert list(tmp_path.glob("rebuilder-deployment-*")) == []

@@ -1,0 +1,232 @@
+"""The product as infra/ deploys it: its settings, its roles and its identity, and no others."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.cloud import LocalCloud
+from localcloud.deploy import PARAMETERS
+from localcloud.roles import Assignment, covers
+from localcloud.sample import NAMES
+from localcloud.state import Json, Registry
+from tests import images
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
+HOST = f"{NAMES['BASE_ACR']}.azurecr.io"
+_SECONDS = 60
+PUBLISHED = ("function_app.py", "host.json", "requirements.txt", "functions", "rebuilder")
+_ROLES = ("roleAssignments/read", "roleDefinitions/read")
+
+
+def package() -> bytes:
+    """Return what is published: the app, and nothing of this cloud or the tests."""
+    tracked = subprocess.run(
+        ["git", "ls-files", *PUBLISHED],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in tracked:
+            archive.write(ROOT / name, name)
+    return buffer.getvalue()
+
+
+def until(look: Callable[[], Any], seconds: float = _SECONDS) -> Any:  # noqa: ANN401 - what comes
+    """Return what comes in time; None if nothing does."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.2)
+    return None
+
+
+class Deployed:
+    """A cloud with two registries, a task, and the product deployed by the templates of infra/."""
+
+    def __init__(self, cloud: LocalCloud, folder: Path) -> None:
+        self.cloud = cloud
+        self.base, self.apps = (self._registry(NAMES[n]) for n in ("BASE_ACR", "ACR_NAME"))
+        values = {name: value for name, value in PARAMETERS.items() if name != "sampleTask"}
+        self.outputs = self.deploy("main", values)
+        self.site = self.outputs["FUNCTION_APP_RESOURCE_ID"]
+        self.principal_id = self.outputs["IDENTITY_PRINCIPAL_ID"]
+        digest = self.push("first")
+        (folder / "Dockerfile").write_text(f"FROM {HOST}/images/node:9\n")
+        cloud.map_context("https://github.com/contoso/app.git", folder)
+        task = images.task(
+            self.apps,
+            "app",
+            [images.dependency(f"{HOST}/images/node:9", digest)],
+            credentials={"customRegistries": {HOST: {"identity": "[system]"}}},
+        )
+        self.task_principal = images.identify(cloud, self.apps, task, ("AcrPull", self.base))
+
+    def _registry(self, name: str) -> Registry:
+        return self.cloud.create_registry(
+            subscription_id=SUBSCRIPTION,
+            resource_group="registries",
+            name=name,
+            location="westeurope",
+        )
+
+    def deploy(self, template: str, values: Json) -> Json:
+        """Deploy a template of infra/ at the subscription; return its outputs' values."""
+        token = self.cloud.tokens.issue(self.cloud.developer, "https://management.azure.com/")
+        text = (ROOT / "infra" / f"{template}.json").read_text("utf-8")
+        body = {
+            "location": "westeurope",
+            "properties": {
+                "mode": "Incremental",
+                "template": json.loads(text),
+                "parameters": {name: {"value": value} for name, value in values.items()},
+            },
+        }
+        url = f"https://management.azure.com/subscriptions/{SUBSCRIPTION}"
+        url += f"/providers/Microsoft.Resources/deployments/{template}?api-version=2024-11-01"
+        with self.cloud.network.client(timeout=100) as http:
+            answer = http.put(url, json=body, headers={"Authorization": f"Bearer {token}"}).json()
+        assert answer["properties"]["provisioningState"] == "Succeeded", answer
+        outputs: Json = answer["properties"].get("outputs") or {}
+        return {name: output["value"] for name, output in outputs.items()}
+
+    def push(self, text: str) -> str:
+        """Push a base image."""
+        return images.push(self.cloud, self.base, "images/node", "9", text)
+
+    def publish(self) -> None:
+        """Publish the product's code with a bearer token, as the Azure CLI does."""
+        token = self.cloud.tokens.issue(self.cloud.developer, "https://management.azure.com/")
+        name = self.site.rpartition("/")[2]
+        with self.cloud.network.client(timeout=60) as http:
+            url = f"https://{name}.scm.azurewebsites.net/api/publish?RemoteBuild=True"
+            headers = {"Authorization": f"Bearer {token}"}
+            http.post(url, content=package(), headers=headers).raise_for_status()
+        (deployment,) = self.cloud.apps.deployments(self.site)
+        assert until(lambda: deployment.status != 2)
+        assert deployment.status == 4, deployment.text
+
+    def rebuilt(self, runs: int, seconds: float = _SECONDS) -> bool:
+        """Tell whether the product saw so many successful rebuilds end in time."""
+        return bool(until(lambda: self.log().count(": Succeeded") >= runs, seconds))
+
+    def used(self, registry: Registry) -> set[str]:
+        """Return the actions that the product asked of ARM on a registry."""
+        return {
+            action.action
+            for action in self.cloud.arm.actions
+            if action.principal_id == self.principal_id and covers(registry.id, action.scope)
+        }
+
+    def log(self) -> str:
+        """Return what the app has logged."""
+        return self.cloud.apps.log(self.site)
+
+    def assignments(self, registry: Registry) -> list[Assignment]:
+        """Return the product's role assignments on a registry."""
+        found = self.cloud.roles.assignments()
+        mine = [a for a in found if a.principal_id == self.principal_id]
+        return [a for a in mine if covers(registry.id, a.scope)]
+
+    def custom(self, registry: Registry) -> Assignment:
+        """Return the assignment of the template's own role on a registry."""
+        roles = self.cloud.roles
+        (found,) = [
+            a
+            for a in self.assignments(registry)
+            if (role := roles.role(a.role)) is not None and not role.built_in
+        ]
+        return found
+
+    def granted(self, registry: Registry) -> set[str]:
+        """Return the actions that the template's own role gives on a registry."""
+        role = self.cloud.roles.role(self.custom(registry).role)
+        assert role is not None
+        return {action for permission in role.permissions for action in permission.actions}
+
+
+@pytest.fixture(name="deployed")
+def _deployed(cloud: LocalCloud, tmp_path: Path) -> Deployed:
+    folder = tmp_path / "context"
+    folder.mkdir()
+    deployed = Deployed(cloud, folder)
+    deployed.publish()
+    values = deployed.outputs["EVENT_SUBSCRIPTION_PARAMETERS"]
+    deployed.deploy("event-subscriptions", {name: v["value"] for name, v in values.items()})
+    return deployed
+
+
+@pytest.mark.timeout(300)
+def test_the_template_grants_what_is_used(deployed: Deployed) -> None:
+    """A push rebuilds the image; nothing is granted that was not used."""
+    cloud = deployed.cloud
+    deployed.push("second")
+    assert deployed.rebuilt(1), deployed.log()[-6000:]
+    # A run that may not pull has the product look which role is missing.
+    (pull,) = [a for a in cloud.roles.assignments() if a.principal_id == deployed.task_principal]
+    cloud.roles.revoke(pull.id)
+    cloud.roles.assign("AcrDelete", deployed.task_principal, deployed.base.id)
+    deployed.push("third")
+    looked = {f"Microsoft.Authorization/{action}" for action in _ROLES}
+    until(lambda: looked <= deployed.used(deployed.base))
+    for registry in (deployed.base, deployed.apps):
+        assert deployed.granted(registry) == deployed.used(registry), registry.name
+
+    _check_storage(deployed)
+
+
+def _check_storage(deployed: Deployed) -> None:
+    """Every operation was allowed by a role, and without any one role some would not have been."""
+    cloud = deployed.cloud
+    account = cloud.state.resource(deployed.outputs["STORAGE_ACCOUNT_RESOURCE_ID"])
+    assert account is not None
+    who = deployed.principal_id
+    mine = [a for a in cloud.roles.assignments() if a.principal_id == who]
+    given = [a for a in mine if covers(account.id, a.scope)]
+    done = [o.operation for o in cloud.storage_operations() if o.principal_id == who]
+    assert given
+    assert all(cloud.storage.may(who, account, operation) for operation in done)
+    for assignment in given:
+        cloud.roles.revoke(assignment.id)
+        lost = [o.name for o in done if not cloud.storage.may(who, account, o)]
+        cloud.roles.put(assignment)
+        assert lost, assignment
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("use", ["base", "tasks"])
+def test_without_a_role_there_is_no_rebuild(deployed: Deployed, use: str) -> None:
+    """Without one of the template's own roles nothing is rebuilt, and the log says why."""
+    role = deployed.custom(deployed.base if use == "base" else deployed.apps)
+    deployed.cloud.roles.revoke(role.id)
+    deployed.push("second")
+    denied = "does not have authorization to perform action 'Microsoft.ContainerRegistry/registries"
+    assert until(lambda: denied in deployed.log()), deployed.log()[-6000:]
+    assert deployed.apps.runs == {}
+    deployed.cloud.roles.put(role)
+    deployed.push("third")
+    assert deployed.rebuilt(1), deployed.log()[-6000:]
+
+
+@pytest.mark.timeout(300)
+def test_without_pull_the_event_s_digest_is_taken(deployed: Deployed) -> None:
+    """Without AcrPull on the base registry the tag is not read, which the log says."""
+    role = deployed.custom(deployed.base)
+    for assignment in deployed.assignments(deployed.base):
+        if assignment.id != role.id:
+            deployed.cloud.roles.revoke(assignment.id)
+    deployed.push("second")
+    assert until(lambda: "HTTP 401: Unauthorized" in deployed.log()), deployed.log()[-6000:]

@@ -1,0 +1,260 @@
+"""What the templates make fits the product, and is closed where it should be."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+import function_app
+from rebuilder import settings
+from tests.infra.templates import FORMS, INFRA, ROOT, predicted, read, resources
+
+# learn.microsoft.com, "Azure built-in roles".
+ROLE_IDS = {
+    "acrPull": "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    "containerRegistryRepositoryReader": "b93aa761-3e63-49ed-ac28-beffa264f7ac",
+    "containerRegistryRepositoryWriter": "2a1e307c-b015-4ebd-883e-5b7698a07328",
+    "monitoringMetricsPublisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "storageBlobDataContributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    "storageBlobDataOwner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+    "storageQueueDataContributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+    "storageTableDataContributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+}
+# What the host and Application Insights read; the rest is the product's.
+PLATFORM = {
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "AzureWebJobsStorage__blobServiceUri",
+    "AzureWebJobsStorage__credential",
+}
+STORAGE_PARTS = {"accountName", "queueServiceUri", "tableServiceUri", "clientId"}
+
+
+def _triggers() -> dict[str, dict[str, Any]]:
+    """Return the trigger of every function as the host indexes it."""
+    triggers = {}
+    for found in function_app.app.get_functions():
+        trigger = found.get_trigger()
+        assert trigger is not None
+        triggers[str(found.get_function_name())] = trigger.get_dict_repr()
+    return triggers
+
+
+def _settings(form: str) -> dict[str, str]:
+    (found,) = predicted(form, "Microsoft.Web/sites/config")
+    properties: dict[str, str] = found["properties"]
+    return properties
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_settings_are_the_products(form: str) -> None:
+    """Every app setting is one that the product reads; those without a default are there."""
+    known = {
+        value
+        for name, value in vars(settings).items()
+        if name.isupper() and isinstance(value, str) and not name.startswith("_")
+    } - {settings.STORAGE, settings.SQLITE}
+    given = set(_settings(form)) - PLATFORM
+    parts = {name for name in given if name.startswith(f"{settings.STORAGE}__")}
+
+    assert given - parts <= known
+    assert parts == {f"{settings.STORAGE}__{part}" for part in STORAGE_PARTS}
+    assert {
+        settings.BASE_REGISTRIES,
+        settings.TASK_REGISTRIES,
+        settings.CLIENT_ID,
+        settings.DEAD_LETTERS,
+        settings.ARM_ENDPOINT,
+    } <= given
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_registries_of_the_settings_can_be_read(form: str) -> None:
+    """The product takes what the template writes."""
+    written = {
+        name: _settings(form)[name] for name in (settings.BASE_REGISTRIES, settings.TASK_REGISTRIES)
+    }
+    read_back = settings.Settings.from_env({**written, settings.STORAGE: "sqlite:x"})
+
+    assert {str(r).rpartition("/")[2] for r in read_back.base_registries} == {
+        value.rpartition("/")[2] for value in written[settings.BASE_REGISTRIES].split(",")
+    }
+    assert len(read_back.task_registries) == 1
+
+
+def test_functions_queues_and_tables_are_the_apps() -> None:
+    """Subscriptions lead to Event Grid functions; queues and tables are those that are used."""
+    triggers = _triggers()
+    subscribed = set(
+        re.findall(
+            r"'Microsoft.Web/sites/functions', [^,]+, '(\w+)'",
+            (INFRA / "event-subscriptions.json").read_text("utf-8"),
+        )
+    )
+    queues = {t["queueName"] for t in triggers.values() if t["type"] == "queueTrigger"}
+    made = {
+        found["id"].rpartition("/")[2]
+        for found in predicted("minimal", "Microsoft.Storage/storageAccounts/queueServices/queues")
+    }
+    tables = {
+        found["id"].rpartition("/")[2]
+        for found in predicted("minimal", "Microsoft.Storage/storageAccounts/tableServices/tables")
+    }
+    used = {
+        name
+        for file in (ROOT / "rebuilder" / "azure").glob("*.py")
+        for name in re.findall(
+            r'^[A-Z_]+ = "(rebuilder[a-z]+)"$', file.read_text("utf-8"), re.MULTILINE
+        )
+    }
+    (site,) = predicted("locked-down", "Microsoft.Web/sites")
+    (ready,) = site["properties"]["functionAppConfig"]["scaleAndConcurrency"]["alwaysReady"]
+
+    assert subscribed == {n for n, t in triggers.items() if t["type"] == "eventGridTrigger"}
+    assert made == queues | {f"{queue}-poison" for queue in queues}
+    assert tables == used
+    assert ready["name"].removeprefix("function:") in triggers
+    assert site["properties"]["functionAppConfig"]["runtime"] == {
+        "name": "python",
+        "version": "3.13",
+    }
+
+
+def test_one_api_version_for_each_type() -> None:
+    """Two versions of one type would mean two readings of it."""
+    versions: dict[str, set[str]] = defaultdict(set)
+    for name in ("main.json", "event-subscriptions.json"):
+        for found in resources(read(name)):
+            versions[found["type"]].add(found["apiVersion"])
+
+    assert len(versions) > 20
+    assert {kind: found for kind, found in versions.items() if len(found) > 1} == {}
+
+
+def test_built_in_roles_have_azures_ids() -> None:
+    """A wrong id would be another role."""
+    assert read("built-in-roles.json") == ROLE_IDS
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_custom_roles_are_split_by_kind_of_registry(form: str) -> None:
+    """Together they are infra/rebuilder-role.json; nobody may start runs in a base registry."""
+    roles = {
+        found["properties"]["roleName"].partition(" (")[0]: found["properties"]["permissions"][0]
+        for found in predicted(form, "Microsoft.Authorization/roleDefinitions")
+    }
+    base = set(roles["ACR Rebuilder, base registries"]["actions"])
+    tasks = set(roles["ACR Rebuilder, task registries"]["actions"])
+
+    assert base | tasks == set(read("rebuilder-role.json")["Actions"])
+    assert not {action for action in base if not action.endswith("/read")}
+    assert not {action for action in tasks if action.startswith("Microsoft.Authorization/")}
+    assert not {action for action in base | tasks if "*" in action}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_roles_are_assigned_on_single_resources(form: str) -> None:
+    """No role reaches a whole resource group or subscription."""
+    found = predicted(form, "Microsoft.Authorization/roleAssignments")
+    scopes = [entry["id"].rpartition("/providers/Microsoft.Authorization/")[0] for entry in found]
+
+    # Base: custom role and pulling; tasks: custom role; storage: three; telemetry; two topics.
+    more = {"minimal": 0, "typical": 1, "locked-down": 2}  # reading outputs; the sample task
+    assert len(found) == 2 + 1 + 3 + 1 + 2 + more[form]
+    assert all("/providers/" in scope for scope in scopes), scopes
+    assert {entry["properties"]["principalType"] for entry in found} == {"ServicePrincipal"}
+
+
+def test_nothing_holds_a_key() -> None:
+    """No key is asked of Azure, and none is written down."""
+    forbidden = re.compile(
+        r"listkeys|listsecrets|listcredentials|listaccountsas|accountkey|sharedaccesskey"
+        r"|instrumentationkey|adminuserenabled: true|[?&]sig=|client.?secret",
+        re.IGNORECASE,
+    )
+    files = [file for file in INFRA.rglob("*") if file.suffix in {".bicep", ".json", ".bicepparam"}]
+    files += [ROOT / "azure.yaml", *(ROOT / ".github" / "workflows").glob("*.yml")]
+
+    assert len(files) > 25
+    assert [file.name for file in files if forbidden.search(file.read_text("utf-8"))] == []
+    for form in FORMS:
+        (account,) = predicted(form, "Microsoft.Storage/storageAccounts")
+        (component,) = predicted(form, "Microsoft.Insights/components")
+        (workspace,) = predicted(form, "Microsoft.OperationalInsights/workspaces")
+        assert account["properties"]["allowSharedKeyAccess"] is False
+        assert component["properties"]["DisableLocalAuth"] is True
+        assert workspace["properties"]["features"]["disableLocalAuth"] is True
+        policies = predicted(form, "Microsoft.Web/sites/basicPublishingCredentialsPolicies")
+        assert [found["properties"]["allow"] for found in policies] == [False, False]
+
+
+def test_the_locked_down_form_is_closed() -> None:
+    """Nobody comes in from outside but Event Grid, to the function app."""
+    (account,) = predicted("locked-down", "Microsoft.Storage/storageAccounts")
+    registries = predicted("locked-down", "Microsoft.ContainerRegistry/registries")
+    (site,) = predicted("locked-down", "Microsoft.Web/sites")
+    config = site["properties"]["siteConfig"]
+    endpoints = predicted("locked-down", "Microsoft.Network/privateEndpoints")
+
+    assert account["properties"]["publicNetworkAccess"] == "Disabled"
+    assert account["properties"]["networkAcls"]["defaultAction"] == "Deny"
+    assert len(registries) == 2
+    for registry in registries:
+        assert registry["properties"]["publicNetworkAccess"] == "Disabled"
+        assert registry["properties"]["anonymousPullEnabled"] is False
+        assert registry["properties"]["networkRuleBypassAllowedForTasks"] is True
+    assert config["ipSecurityRestrictionsDefaultAction"] == "Deny"
+    assert config["scmIpSecurityRestrictionsDefaultAction"] == "Deny"
+    assert [rule["ipAddress"] for rule in config["ipSecurityRestrictions"]] == ["AzureEventGrid"]
+    assert site["properties"]["virtualNetworkSubnetId"].endswith("/subnets/app")
+    assert len(endpoints) == 3 + len(registries)
+    assert len(predicted("locked-down", "Microsoft.Authorization/locks")) == 1
+
+
+def test_subscriptions_lose_nothing() -> None:
+    """Every event subscription tries again, ends in time, and leaves dead letters by identity."""
+    found = [
+        entry
+        for entry in resources(read("event-subscriptions.json"))
+        if entry["type"] == "Microsoft.EventGrid/systemTopics/eventSubscriptions"
+    ]
+    parameters = read("event-subscriptions.json")["parameters"]
+
+    assert len(found) == 2
+    for entry in found:
+        letters = entry["properties"]["deadLetterWithResourceIdentity"]
+        assert letters["identity"] == {"type": "SystemAssigned"}
+        assert letters["deadLetterDestination"]["endpointType"] == "StorageBlob"
+    assert parameters["maxDeliveryAttempts"] | {"metadata": 0} == {
+        "type": "int",
+        "defaultValue": 30,
+        "minValue": 2,
+        "maxValue": 30,
+        "metadata": 0,
+    }
+    assert parameters["eventTimeToLiveInMinutes"]["defaultValue"] == 1440
+
+
+def test_alerts_look_for_what_is_logged() -> None:
+    """Each sentence that an alert or the workbook looks for is one that the product says."""
+    texts = (INFRA / "modules" / "alerts.bicep").read_text("utf-8") + "".join(
+        item["content"].get("query", "") for item in read("workbook.json")["items"]
+    )
+    said = "".join(f.read_text("utf-8") for f in (ROOT / "rebuilder" / "usecases").glob("*.py"))
+    looked_for = set(re.findall(r'Message has "([^"]+)"', texts)) - {"MaxDequeueCount", "-poison"}
+
+    assert len(looked_for) >= 4
+    assert {text for text in looked_for if text not in said} == set()
+
+
+def test_the_sample_task_is_as_the_product_likes_them() -> None:
+    """It has an identity, credentials for the base registry, and ACR's own trigger is off."""
+    (task,) = predicted("locked-down", "Microsoft.ContainerRegistry/registries/tasks")
+
+    assert task["identity"] == {"type": "SystemAssigned"}
+    assert task["properties"]["trigger"]["baseImageTrigger"]["status"] == "Disabled"
+    assert task["properties"]["credentials"]["sourceRegistry"] == {"identity": "[system]"}
+    assert len(task["properties"]["credentials"]["customRegistries"]) == 1

@@ -1,0 +1,66 @@
+"""`python -m tests.soak [--rounds R] [--steps S] [--seed N] [--round M] [-v]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+
+from tests.soak.plain import many_events, outages
+from tests.soak.rounds import Round
+
+
+def main() -> int:
+    """Play rounds; tell which failed and how to play them again."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--round", type=int, help="play this one only")
+    parser.add_argument("--events", type=int, help="instead, so many pushes, each told three times")
+    parser.add_argument("--outages", action="store_true", help="instead, services out of order")
+    parser.add_argument("-v", action="store_true", help="print the history")
+    options = parser.parse_args()
+    logging.disable(logging.NOTSET if os.environ.get("SOAK_LOG") else logging.CRITICAL)
+    if os.environ.get("SOAK_LOG"):
+        logging.basicConfig(level=logging.INFO, format="    %(message)s", stream=sys.stdout)
+    began = time.monotonic()
+    if options.events or options.outages:
+        told = many_events(options.events, options.seed) if options.events else outages()
+        wrong = [
+            name
+            for name in ("not_once", "stale", "not_succeeded", "unrest", "problems")
+            if told.get(name)
+        ]
+        print(json.dumps({**told, "seconds": round(time.monotonic() - began, 1)}))
+        return 1 if wrong else 0
+    numbers = range(options.rounds) if options.round is None else [options.round]
+    total = dict.fromkeys(("pushes", "runs", "calls", "crashes", "lost_events"), 0)
+    failed = []
+    for number in numbers:
+        found = Round(options.seed, number, print if options.v else None).play(options.steps)
+        for name in total:
+            total[name] += getattr(found, name)
+        if found.problems:
+            failed.append(number)
+            print(f"round {number} failed: python -m tests.soak --seed {options.seed}", end="")
+            print(f" --round {number} --steps {options.steps} -v")
+            for problem in found.problems:
+                print(f"  {problem}")
+    seconds = round(time.monotonic() - began, 1)
+    print(json.dumps({"rounds": len(numbers), "failed": failed, **total, "seconds": seconds}))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    # The order of sets must not depend on chance, or a seed would not replay exactly.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.soak", *sys.argv[1:]],
+            {**os.environ, "PYTHONHASHSEED": "0"},
+        )
+    sys.exit(main())

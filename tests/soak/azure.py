@@ -1,0 +1,273 @@
+"""Azure as it is seen from outside: registries, tasks, runs and ACR's own trigger, in memory.
+
+Written from Azure's documentation and the issue, not from the product: what the oracle calls the
+truth is kept here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.tasks import RunStatus
+
+BASE = RegistryId("s1", "g", "mybase")
+APPS = RegistryId("s1", "g", "myapps")
+OTHERS = RegistryId("s2", "g", "theirapps")
+HOSTS = {f"{registry.name}.azurecr.io": registry for registry in (BASE, APPS, OTHERS)}
+START = datetime(2026, 3, 1, tzinfo=UTC)
+NATIVE_IN_TIME = timedelta(seconds=90)
+"""ACR's own run comes so long after a push, at most, if it comes in time."""
+
+
+def seconds(number: float) -> timedelta:
+    """Return a time span."""
+    return timedelta(seconds=number)
+
+
+@dataclass
+class SimRun:
+    """A run, and what it truly pulled."""
+
+    run_id: str
+    task: TaskId
+    by: str  # product, native, commit
+    created: datetime
+    token: str | None = None
+    moved: str | None = None
+    in_time: bool = True
+    wanted: dict[str, str | None] = field(default_factory=dict)  # what the tags named at creation
+    pulled: dict[str, str | None] = field(default_factory=dict)
+    status: RunStatus = RunStatus.QUEUED
+    ends: RunStatus = RunStatus.SUCCEEDED
+    started: datetime | None = None
+    finished: datetime | None = None
+    output: str = ""
+
+
+@dataclass
+class SimTask:
+    """A task; `bases` is what its Dockerfile names, `record` what ACR has recorded."""
+
+    id: TaskId
+    bases: tuple[str, ...]
+    native: bool
+    enabled: bool = True
+    exists: bool = True
+    record: dict[str, str | None] = field(default_factory=dict)
+    runs: list[SimRun] = field(default_factory=list)
+    edited: datetime = START
+    scheduling_refused: bool = False
+
+    @property
+    def output(self) -> str:
+        """What it pushes."""
+        return f"{self.id.registry.name}.azurecr.io/apps/{self.id.name}:latest"
+
+    def built(self) -> SimRun | None:
+        """The run that its image comes from."""
+        done = [run for run in self.runs if run.status is RunStatus.SUCCEEDED]
+        return max(done, key=lambda run: (run.finished or START, run.run_id), default=None)
+
+
+class Azure:
+    """The clock, what is to come, and the truth."""
+
+    def __init__(self, rng: random.Random, note: Callable[[str], None]) -> None:
+        self.rng = rng
+        self.note = note
+        self.now = START
+        self.tags: dict[str, str] = {}
+        self.came: dict[tuple[str, str], datetime] = {}
+        self.tasks: dict[TaskId, SimTask] = {}
+        self.runs: dict[tuple[RegistryId, str], SimRun] = {}
+        self.pushed: list[tuple[datetime, str, str]] = []
+        self.on_push: Callable[[str, str], None] = lambda _reference, _digest: None
+        self.on_task: Callable[[SimTask], None] = lambda _task: None
+        self.doubled: list[str] = []
+        self.caller_was_stopped: Callable[[], bool] = lambda: False
+        self.shows_tokens = True
+        self.native_misses = 0.3
+        self.build_fails = 0.0
+        self.slow = 0.05
+        self._count = itertools.count(1)
+        self._coming: list[tuple[datetime, int, Callable[[], None]]] = []
+
+    # Time
+
+    def at(self, when: datetime, work: Callable[[], None]) -> None:
+        """Have something happen."""
+        heapq.heappush(self._coming, (when, next(self._count), work))
+
+    def next(self) -> datetime | None:
+        """Return when the next thing happens."""
+        return self._coming[0][0] if self._coming else None
+
+    def happen(self) -> None:
+        """Let the next thing happen."""
+        when, _, work = heapq.heappop(self._coming)
+        self.now = max(self.now, when)
+        work()
+
+    # Registries
+
+    def push(self, reference: str, told: float = 1.0) -> str:
+        """Push a new image; `told` is how surely Event Grid tells of it."""
+        digest = f"sha256:{hashlib.sha256(f'{reference}{next(self._count)}'.encode()).hexdigest()}"
+        self.tags[reference] = digest
+        repository = ImageReference.parse(reference).repository
+        self.came[repository, digest] = self.now
+        self.pushed.append((self.now, reference, digest))
+        self.note(f"push {reference}@{digest[7:15]}")
+        if ImageReference.parse(reference).domain in HOSTS and self.rng.random() < told:
+            self.on_push(reference, digest)
+        for task in list(self.tasks.values()):
+            if task.native and task.exists and task.enabled and reference in task.record:
+                self._native(task, reference, digest)
+        return digest
+
+    def _native(self, task: SimTask, reference: str, digest: str) -> None:
+        if ImageReference.parse(reference).domain not in HOSTS:
+            return  # polled by ACR some time; the product counts on nothing there
+        chance = self.rng.random()
+        if chance < self.native_misses:
+            return
+        in_time = chance < 0.9
+        wait = self.rng.uniform(1, 90) if in_time else self.rng.uniform(300, 1200)
+
+        def come() -> None:
+            if task.exists and task.enabled and task.native:
+                self.schedule(task, "native", moved=f"{reference}@{digest}", in_time=in_time)
+
+        self.at(self.now + seconds(wait), come)
+
+    # Tasks
+
+    def names_now(self, task: SimTask) -> dict[str, str | None]:
+        """Return what a task's tags name now."""
+        return {base: self.tags.get(base) for base in task.bases}
+
+    def add(self, task: SimTask) -> None:
+        """Create a task; whoever does that also runs it."""
+        self.tasks[task.id] = task
+        task.edited = self.now
+        self.on_task(task)
+        self.at(self.now + seconds(1), lambda: self._commit(task))
+
+    def edit(self, task: SimTask, bases: tuple[str, ...]) -> None:
+        """Change a task's Dockerfile; the commit runs it."""
+        task.bases = bases
+        task.edited = self.now
+        self.on_task(task)
+        self.at(self.now + seconds(1), lambda: self._commit(task))
+
+    def _commit(self, task: SimTask) -> None:
+        if task.exists:
+            # Somebody looks after such a run until it has succeeded.
+            self.schedule(task, "commit", ends=RunStatus.SUCCEEDED)
+
+    # Runs
+
+    def schedule(
+        self,
+        task: SimTask,
+        by: str,
+        *,
+        token: str | None = None,
+        moved: str | None = None,
+        in_time: bool = True,
+        ends: RunStatus | None = None,
+    ) -> SimRun:
+        """Start a run."""
+        number = sum(1 for registry, _ in self.runs if registry == task.id.registry)
+        run = SimRun(f"ca{number + 1}", task.id, by, self.now, token, moved, in_time)
+        run.wanted = self.names_now(task)
+        run.ends = ends or self._ending(task, run)
+        if by == "product":
+            self._judge(task, run)
+        self.runs[task.id.registry, run.run_id] = run
+        task.runs.append(run)
+        self.note(f"run {run.run_id} of {task.id.name} by {by} will be {run.ends}")
+        queue = self.rng.uniform(60, 4000) if self.rng.random() < self.slow else 5.0
+        self.at(self.now + seconds(queue), lambda: self._start(task, run))
+        return run
+
+    def _ending(self, task: SimTask, run: SimRun) -> RunStatus:
+        chance = self.rng.random()
+        if chance < self.build_fails:
+            ways = (RunStatus.FAILED, RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.CANCELED)
+            return self.rng.choices(ways, (5, 3, 2, 1))[0]
+        # Some digests break some tasks for good.
+        broken = hashlib.sha256(f"{task.id}{sorted(run.wanted.items())}".encode()).digest()[0]
+        return RunStatus.FAILED if broken < self.build_fails * 128 else RunStatus.SUCCEEDED
+
+    def _start(self, task: SimTask, run: SimRun) -> None:
+        run.status, run.started = RunStatus.RUNNING, self.now
+        run.pulled = self.names_now(task)
+        self.at(self.now + seconds(self.rng.uniform(5, 300)), lambda: self._end(task, run))
+
+    def _end(self, task: SimTask, run: SimRun) -> None:
+        run.status, run.finished = run.ends, self.now
+        self.note(f"run {run.run_id} of {task.id.name}: {run.status}")
+        if run.status is RunStatus.SUCCEEDED and task.exists:
+            # BuildKit runs record what the tags name at their end, not what they pulled.
+            task.record = {base: self.tags.get(base) for base in run.pulled}
+            run.output = f"{task.output}@{self.push(task.output)}"
+
+    def _judge(self, task: SimTask, run: SimRun) -> None:
+        """Hold a run of the product's against the promise; the issue's text, and no code, says it.
+
+        One run in flight per task, never beside ACR's own run for the same push if that came in
+        time, and none if the image already is built on what every tag names.
+        """
+        flying = [r for r in task.runs if r.finished is None]
+        ours = [r for r in flying if r.by == "product"]
+        native = [
+            r
+            for r in flying
+            if r.by == "native"
+            and r.in_time
+            and r.moved is not None
+            and self._current(r.moved)
+            and self._names_only(task, r.moved)
+        ]
+        if self.caller_was_stopped():
+            native = []  # it decided before ACR's own run could be seen
+        built = task.built()
+        named = set(task.bases) | set(task.record)
+        # Foreign registries do not tell since when a tag names a digest. Of a run of somebody
+        # else's that began before the poll saw it move, only we know what it pulled.
+        foreign = any(name.startswith("docker.io/") for name in named)
+        settled = (
+            built is not None
+            and built.pulled == {name: self.tags.get(name) for name in named}
+            and (
+                built.by == "product"
+                or (not foreign and self.now - (built.finished or START) > seconds(600))
+            )
+        )
+        for found, why in ((ours, "beside"), (native, "beside ACR's own"), (settled, "on top of")):
+            if found:
+                other = found[0].run_id if isinstance(found, list) else built and built.run_id
+                message = f"{task.id.name}: run {run.run_id} was started {why} {other}"
+                self.note(f"DOUBLED {message}")
+                self.doubled.append(message)
+                return
+
+    def _current(self, image: str) -> bool:
+        reference, _, digest = image.partition("@")
+        return self.tags.get(reference) == digest
+
+    def _names_only(self, task: SimTask, moved: str) -> bool:
+        """Whether all that the last image of a task lacks is what its own trigger fired for."""
+        built = task.built()
+        named = set(task.bases) | set(task.record)
+        lacking = {n for n in named if built is None or built.pulled.get(n) != self.tags.get(n)}
+        return lacking <= {moved.partition("@")[0]}

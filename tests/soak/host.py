@@ -1,0 +1,393 @@
+"""The Functions host and Event Grid around the functions' entry points, with a virtual clock."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import azure.functions as func
+
+from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
+from rebuilder.core.references import ImageReference
+from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
+from rebuilder.settings import Settings
+from rebuilder.sqlite._database import Database
+from rebuilder.sqlite.bookmarks import SqliteBookmarks
+from rebuilder.sqlite.dead_letters import SqliteDeadLetters
+from rebuilder.sqlite.index import SqliteIndex
+from rebuilder.sqlite.ledger import SqliteLedger
+from rebuilder.sqlite.queues import MessageGone, ReceivedMessage, SqliteQueues
+from rebuilder.usecases import _parallel
+from rebuilder.usecases.context import Context
+from tests.soak.azure import APPS, BASE, HOSTS, OTHERS, Azure, SimTask, seconds
+from tests.soak.ports import (
+    Faulty,
+    SimAccess,
+    SimDeadEvents,
+    SimForeign,
+    SimImages,
+    SimSources,
+    SimTasks,
+)
+from tests.soak.stage import Crash, Invocation
+
+# One request at a time, so that a seed replays exactly.
+_parallel.AT_ONCE = 1
+
+
+class _Shared(sqlite3.Connection):
+    """A connection for all: only one thread runs at a time, and none stops in a transaction."""
+
+    def close(self) -> None:
+        """Stay open."""
+
+
+_connections: dict[Path, _Shared] = {}
+
+
+def _connect(self: Database) -> sqlite3.Connection:
+    path = self._path
+    if path not in _connections:
+        _connections[path] = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, factory=_Shared
+        )
+        _connections[path].execute("PRAGMA synchronous = OFF")
+    return _connections[path]
+
+
+Database._connect = _connect  # type: ignore[method-assign] # opening is most of the time
+
+QUEUES = {PUSHES: "plan_rebuilds", BUILDS: "start_build", RUNS: "track_build"} | {
+    REFRESH: "refresh_tasks"
+}
+TIMERS = {
+    "refresh_index": timedelta(hours=6),
+    "sweep": timedelta(minutes=15),
+    "poll_bases": timedelta(minutes=5),
+    "collect_dead_letters": timedelta(minutes=5),
+}
+_EVENTS = ("image_pushed", "task_changed")
+_HIDE = timedelta(minutes=10)
+_DELIVERIES = 5
+_EVENT_WAITS = (10, 30, 60, 300, 600, 1800, 3600, 10800, 21600)
+# A request to ARM ends after 70 seconds, so nobody is stopped for longer in front of its effect.
+_BEFORE_SCHEDULE = 60
+_STORES = frozenset({"ledger", "queue", "index", "bookmarks", "dead_letters"})
+_ARM = frozenset({"tasks", "access"})
+
+
+def _function(name: str) -> tuple[Any, Callable[..., None]]:
+    module = importlib.import_module(f"functions.{name}")
+    return module, getattr(module, name)._function.get_user_function()
+
+
+_FUNCTIONS = {name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *TIMERS)}
+
+
+class Weather:
+    """How likely what goes wrong is, at each call of a port."""
+
+    def __init__(self) -> None:
+        self.fault = self.crash = self.pause = self.lost = self.twice = 0.0
+        self.down: dict[str, datetime] = {}
+
+    def calm(self) -> None:
+        """Let nothing go wrong any more."""
+        self.fault = self.crash = self.pause = self.lost = self.twice = 0.0
+        self.down.clear()
+
+
+class Host:
+    """Everything around the product."""
+
+    def __init__(self, folder: Path, rng: random.Random, note: Callable[[str], None]) -> None:
+        self.rng = rng
+        self.note = note
+        self.weather = Weather()
+        self.azure = Azure(rng, note)
+        self.azure.on_push = self._tell_push
+        self.azure.on_task = self._tell_task
+        self.azure.caller_was_stopped = lambda: bool(self.current and self.current.pauses)
+        self.settings = Settings(
+            frozenset({BASE, APPS}),
+            (APPS, OTHERS),
+            "sqlite:unused",
+            dead_letters="https://account.blob.core.windows.net/dead",
+        )
+        self.file = folder / "store.db"
+        self.stores: dict[str, object] = {
+            "ledger": SqliteLedger(self.file),
+            "queue": SqliteQueues(self.file, lambda: self.azure.now),
+            "index": SqliteIndex(self.file),
+            "bookmarks": SqliteBookmarks(self.file),
+            "dead_letters": SqliteDeadLetters(self.file),
+        }
+        self.queues = SqliteQueues(self.file, lambda: self.azure.now)
+        self.dead_events = SimDeadEvents()
+        self.paused: list[Invocation] = []
+        self.current: Invocation | None = None
+        self.surprises: list[str] = []
+        self.calls = self.invocations = self.events_lost = self.crashes = 0
+        self._ends: dict[Invocation, Callable[[], None]] = {}
+        self._instances: dict[int, Context] = {}
+        self.queues.exists(PUSHES)  # makes the tables
+        self._db = sqlite3.connect(self.file)
+        for name, every in TIMERS.items():
+            self.azure.at(self.azure.now + seconds(30), partial(self._timer, name, every))
+
+    # What the product sees
+
+    def context(self, instance: int = 0, *, plain: bool = False) -> Context:
+        """Return the ports as an instance has them; `plain` without anything going wrong."""
+        if not plain and instance in self._instances:
+            return self._instances[instance]
+        skew = timedelta() if plain else seconds(instance * 1.5)
+        ports = {
+            **self.stores,
+            "tasks": SimTasks(self.azure),
+            "images": SimImages(self.azure),
+            "access": SimAccess(),
+            "sources": SimSources(self.azure),
+            "foreign": SimForeign(self.azure),
+            "dead_events": self.dead_events,
+        }
+        if not plain:
+            ports = {kind: Faulty(port, kind, self._guard) for kind, port in ports.items()}
+        made = Context(settings=self.settings, now=lambda: self.azure.now + skew, **ports)  # type: ignore[arg-type] # the ports by name
+        if not plain:
+            self._instances[instance] = made
+        return made
+
+    def _guard(self, kind: str, name: str, done: bool) -> None:  # noqa: FBT001 - before or after
+        inv = self.current
+        if inv is None:
+            return
+        inv.check()
+        self.calls += 1
+        chance, weather = self.rng.random(), self.weather
+        where = f"{inv.name} {'after' if done else 'before'} {kind}.{name}"
+        until = self.weather.down.get(self._service(kind))
+        if until is not None and until > self.azure.now:
+            if not done:
+                raise TransientError(f"{kind} cannot be reached")
+            return
+        if chance < weather.crash:
+            self.note(f"crash in {where}")
+            self.crashes += 1
+            inv.dead = True
+            raise Crash(where)
+        # Two threads of one process share the lock of the pace, so nobody is stopped inside it.
+        if chance < weather.crash + weather.pause and kind != "bookmarks":
+            self.note(f"pause in {where}")
+            inv.pause(f"{kind}.{name}" if not done else "")
+            self.current = inv
+            return
+        if chance < weather.crash + weather.pause + weather.fault:
+            self._fault(kind, name, where, done=done)
+
+    @staticmethod
+    def _service(kind: str) -> str:
+        if kind in _STORES:
+            return "storage"
+        return "arm" if kind in _ARM else "registry"
+
+    def _fault(self, kind: str, name: str, where: str, *, done: bool) -> None:
+        if name == "schedule":
+            error: RebuilderError = OutcomeUnknown("no answer")
+            if not done and self.rng.random() < 0.5:
+                error = Throttled("429", self.rng.choice([None, seconds(20), seconds(90)]))
+        elif kind in _STORES or done or self.rng.random() < 0.5:
+            error = TransientError("503")
+        else:
+            error = Throttled("429", self.rng.choice([None, seconds(5), seconds(60)]))
+        self.note(f"{type(error).__name__} {error} in {where}")
+        raise error
+
+    # Invocations
+
+    def invoke(
+        self, name: str, argument: object, end: Callable[[BaseException | None], None]
+    ) -> None:
+        """Call a function; `end` hears how it ended, which may be much later."""
+        instance = self.rng.randrange(2)
+        module, work = _FUNCTIONS[name]
+        context = self.context(instance)
+
+        def call() -> None:
+            module.compose = lambda: context
+            work(argument)
+
+        invocation = Invocation(name, call)
+        self.invocations += 1
+
+        def over() -> None:
+            if isinstance(invocation.error, Crash):
+                self._instances.pop(instance, None)
+            elif invocation.error and not isinstance(invocation.error, TransientError):
+                text = f"{name}: {type(invocation.error).__name__}: {invocation.error}"
+                self.note(f"SURPRISE {text}")
+                self.surprises.append(text)
+            end(invocation.error)
+
+        self._ends[invocation] = over
+        self._go_on(invocation)
+
+    def _go_on(self, invocation: Invocation) -> None:
+        before, self.current = self.current, invocation
+        invocation.resume()
+        self.current = before
+        if invocation.over:
+            self._ends.pop(invocation)()
+            return
+        longest = _BEFORE_SCHEDULE if invocation.paused_at == "tasks.schedule" else 300
+        until = self.azure.now + seconds(self.rng.uniform(0.1, longest))
+        self.azure.at(until, lambda: self._go_on(invocation))
+
+    # Event Grid
+
+    def _tell_push(self, reference: str, digest: str) -> None:
+        parsed = ImageReference.parse(reference)
+        registry = HOSTS[parsed.domain]
+        if registry not in self.settings.base_registries:
+            return
+        data: dict[str, object] = {
+            "timestamp": self.azure.now.isoformat(),
+            "action": "push",
+            "target": {"repository": parsed.path, "tag": parsed.tag, "digest": digest},
+        }
+        self._tell("image_pushed", str(registry), "Microsoft.ContainerRegistry.ImagePushed", data)
+
+    def _tell_task(self, task: SimTask) -> None:
+        kind = "Write" if task.exists else "Delete"
+        data: dict[str, object] = {"resourceUri": str(task.id), "operationName": "write"}
+        self._tell(
+            "task_changed",
+            "/subscriptions/s1",
+            f"Microsoft.Resources.Resource{kind}Success",
+            data,
+            str(task.id),
+        )
+
+    def _tell(
+        self, function: str, topic: str, kind: str, data: dict[str, object], subject: str = "image"
+    ) -> None:
+        if self.rng.random() < self.weather.lost:
+            self.events_lost += 1
+            self.note(f"event of {subject} is lost")
+            return
+        event = func.EventGridEvent(
+            id=f"e{self.rng.getrandbits(32):08x}",
+            data=data,
+            topic=topic,
+            subject=subject,
+            event_type=kind,
+            event_time=self.azure.now,
+            data_version="1",
+        )
+        times = (
+            1 + (self.rng.random() < self.weather.twice) + (self.rng.random() < self.weather.twice)
+        )
+        for _ in range(times):
+            self._deliver(function, event, self.rng.uniform(0.1, 8) ** 2, 0)
+
+    def _deliver(self, function: str, event: func.EventGridEvent, wait: float, tries: int) -> None:
+        def end(error: BaseException | None) -> None:
+            if error is None:
+                return
+            if tries == len(_EVENT_WAITS):
+                body = {
+                    "id": event.id,
+                    "topic": event.topic,
+                    "subject": event.subject,
+                    "data": event.get_json(),
+                }
+                body |= {
+                    "eventType": event.event_type,
+                    "deadLetterReason": "MaxDeliveryAttemptsExceeded",
+                }
+                self.dead_events.blobs[f"{event.id}.json"] = json.dumps([body]).encode()
+                return
+            self._deliver(function, event, _EVENT_WAITS[tries], tries + 1)
+
+        self.azure.at(self.azure.now + seconds(wait), lambda: self.invoke(function, event, end))
+
+    # Timers and queues
+
+    def _timer(self, name: str, every: timedelta) -> None:
+        self.invoke(name, SimpleNamespace(past_due=False), lambda _error: None)
+        self.azure.at(self.azure.now + every, lambda: self._timer(name, every))
+
+    def _next_message(self) -> datetime | None:
+        marks = ", ".join("?" * len(QUEUES))
+        (found,) = self._db.execute(
+            f"SELECT min(visible_at) FROM messages WHERE queue IN ({marks})",  # noqa: S608 - question marks
+            tuple(QUEUES),
+        ).fetchone()
+        return None if found is None else datetime.fromtimestamp(found, self.azure.now.tzinfo)
+
+    def waiting(self) -> int:
+        """Return how many messages are in the queues."""
+        return int(self._db.execute("SELECT count(*) FROM messages").fetchone()[0])
+
+    def _pump(self) -> None:
+        names = list(QUEUES)
+        self.rng.shuffle(names)
+        for queue in names:
+            received = self.queues.receive(queue, self.rng.randint(1, 4), _HIDE)
+            self.rng.shuffle(received)
+            for message in received:
+                self._work_off(queue, message)
+
+    def _work_off(self, queue: str, message: ReceivedMessage) -> None:
+        def end(error: BaseException | None) -> None:
+            if isinstance(error, Crash):
+                return  # nobody deletes it: it shows up again
+            if self._storage_down():
+                return
+            try:
+                if error is None:
+                    self.queues.delete(queue, message.id, message.pop_receipt)
+                elif message.dequeue_count >= _DELIVERIES:
+                    self.note(f"{queue}: poison: {error}")
+                    self.queues.send(f"{queue}-poison", message.body)
+                    self.queues.delete(queue, message.id, message.pop_receipt)
+                else:
+                    self.queues.renew(queue, message.id, message.pop_receipt, timedelta())
+            except MessageGone:
+                self.note(f"{queue}: a message was received by another meanwhile")
+
+        self.invoke(QUEUES[queue], func.QueueMessage(id=message.id, body=message.body), end)
+
+    def _storage_down(self) -> bool:
+        until = self.weather.down.get("storage")
+        return until is not None and until > self.azure.now
+
+    def advance(self, span: timedelta) -> None:
+        """Let time pass, and everything happen that is due."""
+        target = self.azure.now + span
+        while True:
+            message, coming = self._next_message(), self.azure.next()
+            if message is not None and self._storage_down():
+                message = max(message, self.weather.down["storage"])
+            due = min((when for when in (message, coming) if when is not None), default=target)
+            if due > target:
+                break
+            if coming is not None and due == coming:
+                self.azure.happen()
+            else:
+                self.azure.now = max(self.azure.now, due)
+                self._pump()
+        self.azure.now = max(self.azure.now, target)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+        sqlite3.Connection.close(_connections.pop(self.file))

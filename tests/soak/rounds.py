@@ -1,0 +1,261 @@
+"""Random steps, and what must be true when everything has come to rest."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from rebuilder.core.books import Verdict
+from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.registries import TaskId
+from rebuilder.core.tasks import RunStatus
+from rebuilder.usecases.audit import audit
+from tests.soak.azure import APPS, OTHERS, START, SimTask, seconds
+from tests.soak.host import Host
+
+TAGS = (
+    "mybase.azurecr.io/images/node:9",
+    "mybase.azurecr.io/images/node:10",
+    "mybase.azurecr.io/images/python:3",
+    "myapps.azurecr.io/shared/tools:1",
+    "docker.io/library/alpine:3",
+)
+_ATTEMPTS = 3
+_QUIET_HOURS = 4
+_MAKERS = {APPS: 5, OTHERS: 4}
+
+
+@dataclass
+class Outcome:
+    """What came of a round."""
+
+    seed: int
+    number: int
+    problems: list[str] = field(default_factory=list)
+    history: list[str] = field(default_factory=list)
+    pushes: int = 0
+    runs: int = 0
+    adopted: int = 0
+    calls: int = 0
+    crashes: int = 0
+    lost_events: int = 0
+
+
+class Round:
+    """One world, some random steps, and rest."""
+
+    def __init__(self, seed: int, number: int, show: Callable[[str], None] | None = None) -> None:
+        self.rng = random.Random(f"{seed}/{number}")  # noqa: S311 - a seed is the point
+        self.outcome = Outcome(seed, number)
+        self._show = show
+
+    def note(self, line: str) -> None:
+        """Keep a line of history."""
+        text = f"{self.host.azure.now:%d %H:%M:%S} {line}" if hasattr(self, "host") else line
+        self.outcome.history.append(text)
+        if self._show:
+            self._show(text)
+
+    def play(self, steps: int) -> Outcome:
+        """Play the round."""
+        shm = Path("/dev/shm")  # noqa: S108 - memory, where there is one
+        with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
+            self.host = Host(Path(folder), self.rng, self.note)
+            self._begin()
+            for _ in range(steps):
+                self._step()
+                self.host.advance(seconds(self.rng.uniform(0, 60)))
+            self._rest()
+            self._judge()
+            self.host.close()
+        azure, found = self.host.azure, self.outcome
+        found.pushes, found.runs = len(azure.pushed), len(azure.runs)
+        found.calls, found.crashes = self.host.calls, self.host.crashes
+        found.lost_events = self.host.events_lost
+        return found
+
+    # The world
+
+    def _begin(self) -> None:
+        azure, rng = self.host.azure, self.rng
+        azure.shows_tokens = rng.random() < 0.5
+        for tag in TAGS:
+            azure.push(tag)
+        for registry, count in _MAKERS.items():
+            for number in range(count):
+                self._create(f"{registry.name[0]}{number}", registry)
+        # A chain of two, and a circle of two.
+        shared = "myapps.azurecr.io/apps/m0:latest"
+        azure.add(SimTask(TaskId(OTHERS, "chained"), (shared, TAGS[0]), native=False))
+        for mine, other in (("left", "right"), ("right", "left")):
+            bases = (TAGS[2], f"myapps.azurecr.io/apps/{other}:latest")
+            azure.add(SimTask(TaskId(APPS, mine), bases, native=False))
+        self.host.advance(timedelta(hours=1))
+        azure.doubled.clear()
+        azure.build_fails = rng.choice([0.0, 0.1, 0.3])
+        weather = self.host.weather
+        weather.fault = rng.choice([0.0, 0.01, 0.05])
+        weather.crash = rng.choice([0.0, 0.005, 0.02])
+        weather.pause = rng.choice([0.0, 0.005, 0.02])
+        weather.lost = rng.choice([0.0, 0.1, 0.3])
+        weather.twice = rng.choice([0.0, 0.3])
+        self.note("the steps begin")
+
+    def _create(self, name: str, registry: object) -> None:
+        native = self.rng.random() < 0.4
+        task = SimTask(TaskId(registry, name), self._bases(), native)  # type: ignore[arg-type] # a RegistryId
+        self.host.azure.add(task)
+
+    def _bases(self) -> tuple[str, ...]:
+        return tuple(self.rng.sample(TAGS, self.rng.choice([1, 1, 2])))
+
+    def _step(self) -> None:
+        steps = (
+            (self._push, 10),
+            (self._edit, 1),
+            (self._switch, 1),
+            (self._delete_or_create, 0.5),
+            (self._cancel, 0.5),
+            (self._jump, 0.5),
+            (self._outage, 0.5),
+            (self._wait, 8),
+        )
+        (step,) = self.rng.choices([s for s, _ in steps], [w for _, w in steps])
+        step()
+
+    def _some_task(self) -> SimTask:
+        names = [
+            t
+            for t in self.host.azure.tasks.values()
+            if t.exists and t.id.name not in ("chained", "left", "right")
+        ]
+        return self.rng.choice(names)
+
+    def _push(self) -> None:
+        self.host.azure.push(self.rng.choice(TAGS))
+
+    def _edit(self) -> None:
+        task = self._some_task()
+        bases = self._bases()
+        self.note(f"edit {task.id.name}: {bases}")
+        self.host.azure.edit(task, bases)
+
+    def _switch(self) -> None:
+        task = self._some_task()
+        task.enabled = not task.enabled
+        self.note(f"{task.id.name} enabled: {task.enabled}")
+        self.host.azure.on_task(task)
+
+    def _delete_or_create(self) -> None:
+        task = self._some_task()
+        self.note(f"delete {task.id.name}")
+        task.exists = False
+        self.host.azure.on_task(task)
+        self._create(f"n{len(self.host.azure.tasks)}", task.id.registry)
+
+    def _cancel(self) -> None:
+        for run in self.host.azure.runs.values():
+            if run.finished is None and run.by == "product":
+                self.note(f"cancel {run.run_id}")
+                run.ends = RunStatus.CANCELED
+                return
+
+    def _jump(self) -> None:
+        self.note("the clock jumps")
+        self.host.azure.now += timedelta(minutes=self.rng.uniform(5, 90))
+
+    def _outage(self) -> None:
+        service = self.rng.choice(["storage", "arm", "registry"])
+        span = seconds(60 if service == "storage" else 600)
+        self.note(f"{service} cannot be reached for {span}")
+        self.host.weather.down[service] = self.host.azure.now + span
+
+    def _wait(self) -> None:
+        self.host.advance(seconds(self.rng.uniform(0, 120)))
+
+    # Rest
+
+    def _rest(self) -> None:
+        self.note("calm")
+        self.host.weather.calm()
+        self.host.azure.build_fails = 0.0
+        self.host.azure.slow = 0.0
+        self.host.azure.native_misses = 1.0
+        for task in self.host.azure.tasks.values():
+            # What is to be up to date must be enabled.
+            if task.exists and not task.enabled and self.rng.random() < 0.5:
+                task.enabled = True
+        # A task that was left alone is decided about anew after an hour, a foreign image is looked
+        # at every half hour, and what is built then may be the base of others.
+        for hour in range(16):
+            self.host.advance(timedelta(hours=1))
+            if hour >= _QUIET_HOURS and not self._unrest():
+                break
+
+    def _unrest(self) -> list[str]:
+        found = [f"{self.host.waiting()} messages wait"] if self.host.waiting() else []
+        context = self.host.context(plain=True)
+        found += [
+            f"unsettled: {r.id} of {r.task.name}: {r.state}" for r in context.ledger.unsettled()
+        ]
+        found += [
+            f"run {r.run_id} goes on" for r in self.host.azure.runs.values() if not r.finished
+        ]
+        return found
+
+    def _judge(self) -> None:
+        problems = self.outcome.problems
+        problems += [f"unrest: {text}" for text in self._unrest()]
+        problems += [f"doubled: {text}" for text in self.host.azure.doubled]
+        problems += [f"surprise: {text}" for text in self.host.surprises]
+        ledger = self.host.context(plain=True).ledger
+        for task in self.host.azure.tasks.values():
+            rebuilds = ledger.rebuilds(task.id)
+            self._limits(task, rebuilds)
+            if not (task.exists and task.enabled):
+                continue
+            built = task.built()
+            pulled = built.pulled if built else {}
+            stale = {
+                base
+                for base, digest in self.host.azure.names_now(task).items()
+                if pulled.get(base) != digest
+            }
+            if task.id.name in ("left", "right"):
+                stale -= {b for b in stale if "/apps/" in b}  # a circle is cut somewhere
+            if stale and not self._given_up(task, rebuilds):
+                problems.append(f"stale: {task.id.name} on {sorted(stale)}")
+        problems += self._audit()
+
+    def _given_up(self, task: SimTask, rebuilds: list[Rebuild]) -> bool:
+        """Whether the runs of a task on exactly these digests have failed often enough."""
+        if not rebuilds or rebuilds[0].state is not State.GIVEN_UP:
+            return False
+        wanted = self.host.azure.names_now(task)
+        tried = [r for r in task.runs if r.by == "product" and r.wanted == wanted]
+        hopeless = any(r.status is RunStatus.CANCELED for r in tried)
+        return hopeless or len(tried) == _ATTEMPTS
+
+    def _limits(self, task: SimTask, rebuilds: list[Rebuild]) -> None:
+        """No digests are tried more often than is set."""
+        del rebuilds
+        tried: dict[str, int] = {}
+        for run in task.runs:
+            if run.by == "product":
+                # An edit makes other tags count, so the digests are others.
+                key = f"{sorted(run.wanted.items())}"
+                tried[key] = tried.get(key, 0) + 1
+        for key, count in tried.items():
+            if count > _ATTEMPTS:
+                self.outcome.problems.append(f"loop: {task.id.name} ran {count} times on {key}")
+
+    def _audit(self) -> list[str]:
+        """What the product's own audit says of the whole time."""
+        azure = self.host.azure
+        found = audit(self.host.context(plain=True), START, azure.now, ask_arm=False)
+        bad = {Verdict.LOST, Verdict.DOUBLED}
+        return [f"audit: {f.verdict} {f}" for f in found.findings if f.verdict in bad]
