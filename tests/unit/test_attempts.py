@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn, RebuildFailed, TaskUnreadable
+from rebuilder.core.decisions import AlreadyBuiltOn, RebuildFailed, TaskDisabled, TaskUnreadable
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Failure, Rebuild, State
@@ -158,6 +158,28 @@ def test_an_older_image_that_comes_back_waits_for_the_run_on_the_newer_one(world
     start_build(world.context, StartBuild.decode(body), "you")
 
     assert (head(world).sequence, head(world).bases) == (2, (f"{NODE}@{OLD}",))
+
+
+def test_a_run_that_uses_the_image_already_needs_no_other(world: World) -> None:
+    """What is recorded is what the run under way is built on: nothing is to be waited for."""
+    start_build(world.context, MESSAGE, "me")
+    world.tasks.add(task("build-app", dependency(built_on=NEW)))
+
+    assert isinstance(start_build(world.context, MESSAGE, "you"), AlreadyBuiltOn)
+    assert head(world).state is State.SCHEDULED
+
+
+def test_a_task_that_is_disabled_gives_up_its_next_attempt(world: World) -> None:
+    """Whichever base the push was of, nothing is built any more."""
+    go = "mybase.azurecr.io/images/go:1"
+    world.images.digests[go] = NEW
+    start_build(world.context, MESSAGE, "me")
+    end(world, RunStatus.FAILED)
+    world.tasks.add(task("build-app", dependency(), dependency(go), enabled=False))
+    other = StartBuild(replace(PUSH, repository="images/go", tag="1"), task().id)
+
+    assert isinstance(start_build(world.context, other, "you"), TaskDisabled)
+    assert world.ledger.unsettled() == []
 
 
 def test_a_push_of_another_base_leaves_the_next_attempt_alone(world: World) -> None:
