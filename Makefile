@@ -30,13 +30,13 @@ env: .venv/env.done
 tools:
 	@sh tools/apt.sh
 
-.tools/azure-cli/done: .venv/env.done tools/azure_cli.py tools/azure-cli/requirements.txt
+.tools/azure-cli/done: .venv/env.done tools/pinned.py tools/azure-cli/requirements.txt
 	@echo "Installing the Azure CLI ..."
-	@python3 tools/azure_cli.py
+	@python3 tools/pinned.py azure-cli
 
-.tools/checkov/done: .venv/env.done tools/checkov.py tools/checkov/requirements.txt
+.tools/checkov/done: .venv/env.done tools/pinned.py tools/checkov/requirements.txt
 	@echo "Installing Checkov ..."
-	@python3 tools/checkov.py
+	@python3 tools/pinned.py checkov
 
 demo: env
 	@$(PYTHON) -m localcloud.demo

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import TableClient, TableServiceClient
@@ -102,6 +102,26 @@ class Tables:
             if no_table(error):
                 return []
             raise
+
+
+class TableStore:
+    """What is kept in tables of one account.
+
+    Args:
+        service: The account's table service.
+    """
+
+    def __init__(self, service: TableServiceClient) -> None:
+        self._tables = Tables(service)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return what is kept in the configured account."""
+        return cls(table_service(settings))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._tables.close()
 
 
 def no_table(error: HttpResponseError) -> bool:

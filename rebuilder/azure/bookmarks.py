@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Self
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -12,37 +11,20 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableServiceClient, UpdateMode
+from azure.data.tables import UpdateMode
 
 from rebuilder.azure._errors import translated
-from rebuilder.azure._tables import Entity, Tables, joined, key, split, table_service
+from rebuilder.azure._tables import Entity, TableStore, joined, key, split
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
-from rebuilder.settings import Settings
 
 BOOKMARKS = "rebuilderbookmarks"
 
 _PARTITION = "bookmarks"
 
 
-class TableBookmarks:
-    """A Bookmarks; see rebuilder.ports.
-
-    Args:
-        service: The account's table service.
-    """
-
-    def __init__(self, service: TableServiceClient) -> None:
-        self._tables = Tables(service)
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return the bookmarks of the configured account."""
-        return cls(table_service(settings))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._tables.close()
+class TableBookmarks(TableStore):
+    """A Bookmarks; see rebuilder.ports."""
 
     def read(self, name: str) -> Bookmark:
         """Return a bookmark; see Bookmarks."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Self
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -12,12 +11,11 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableServiceClient, UpdateMode
+from azure.data.tables import UpdateMode
 
 from rebuilder.azure._errors import translated
-from rebuilder.azure._tables import Entity, Tables, joined, key, split, table_service
+from rebuilder.azure._tables import Entity, TableStore, joined, key, split
 from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.settings import Settings
 
 FAILURES = "rebuilderfailures"
 DEAD_LETTERS = "rebuilderdeadletters"
@@ -25,24 +23,8 @@ DEAD_LETTERS = "rebuilderdeadletters"
 _PARTITION = "letters"
 
 
-class TableDeadLetters:
-    """A DeadLetters; see rebuilder.ports.
-
-    Args:
-        service: The account's table service.
-    """
-
-    def __init__(self, service: TableServiceClient) -> None:
-        self._tables = Tables(service)
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return the dead letters of the configured account."""
-        return cls(table_service(settings))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._tables.close()
+class TableDeadLetters(TableStore):
+    """A DeadLetters; see rebuilder.ports."""
 
     def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
         """Remember why a message could not be worked off; see DeadLetters."""

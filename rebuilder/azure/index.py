@@ -27,23 +27,21 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableServiceClient, TableTransactionError, UpdateMode
+from azure.data.tables import TableTransactionError, UpdateMode
 
 from rebuilder.azure._errors import translated
 from rebuilder.azure._tables import (
     AT_ONCE,
     TRANSACTION,
     Entity,
-    Tables,
+    TableStore,
     joined,
     key,
     split,
-    table_service,
 )
 from rebuilder.core.evidence import TaskView
 from rebuilder.core.index import IndexedTask, Sweep, from_record, repositories, to_record
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.settings import Settings
 
 VIEWS = "rebuilderviews"
 DEPENDENTS = "rebuilderdependents"
@@ -132,24 +130,8 @@ class _Row:
         }
 
 
-class TableIndex:
-    """A DependencyIndex; see rebuilder.ports.
-
-    Args:
-        service: The account's table service.
-    """
-
-    def __init__(self, service: TableServiceClient) -> None:
-        self._tables = Tables(service)
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return the index of the configured account."""
-        return cls(table_service(settings))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._tables.close()
+class TableIndex(TableStore):
+    """A DependencyIndex; see rebuilder.ports."""
 
     def dependents(self, repository: str) -> list[IndexedTask]:
         """Return the tasks that name a repository; see DependencyIndex."""

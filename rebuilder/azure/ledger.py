@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import batched
-from typing import Self
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -17,7 +16,7 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableServiceClient, UpdateMode
+from azure.data.tables import UpdateMode
 
 from rebuilder._records import rebuild_from_text, rebuild_to_text
 from rebuilder.azure._errors import translated
@@ -26,12 +25,11 @@ from rebuilder.azure._tables import (
     PROPERTY,
     TRANSACTION,
     Entity,
-    Tables,
+    TableStore,
     joined,
     key,
     no_table,
     split,
-    table_service,
 )
 from rebuilder.core.decisions import Decision, from_record, to_record
 from rebuilder.core.events import Ignored, Push
@@ -39,7 +37,6 @@ from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import PushedRegistry, TaskId
 from rebuilder.errors import Conflict
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
-from rebuilder.settings import Settings
 
 PUSHES = "rebuilderpushes"
 IGNORED = "rebuilderignored"
@@ -53,24 +50,8 @@ _UNSETTLED = "unsettled"  # the one partition of its table
 _LAST = 10**10  # row keys sort upwards; the newest rebuild is to come first
 
 
-class TableLedger:
-    """A Ledger; see rebuilder.ports.
-
-    Args:
-        service: The account's table service.
-    """
-
-    def __init__(self, service: TableServiceClient) -> None:
-        self._tables = Tables(service)
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return the ledger of the configured account."""
-        return cls(table_service(settings))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._tables.close()
+class TableLedger(TableStore):
+    """A Ledger; see rebuilder.ports."""
 
     def _count(self, name: str, entity: Entity, at: datetime) -> None:
         """Insert an entity, or count one more delivery of it; no delivery is counted twice."""

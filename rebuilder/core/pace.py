@@ -41,35 +41,29 @@ class Pace:
 
     Attributes:
         end: When the bucket would be full again; None if nobody ever asked.
-        rest: Nobody is to come before; None if the service never asked for that.
     """
 
     end: datetime | None = None
-    rest: datetime | None = None
 
     def turn(self, rate: Rate, now: datetime) -> tuple[datetime, Self]:
         """Return the next turn, not before `now`, and the pace once it is taken."""
         end = max(self.end or now, now)
         turn = max(now, end - rate.tolerance)
-        return turn, type(self)(end + rate.interval, self.rest)
+        return turn, type(self)(end + rate.interval)
 
     def slowed(self, rate: Rate, now: datetime, wait: timedelta) -> Self:
         """Return the pace after the service asked to wait: its bucket is empty until then."""
-        until = now + wait
-        end = until + rate.tolerance
-        return type(self)(max(self.end or end, end), max(self.rest or until, until))
+        end = now + wait + rate.tolerance
+        return type(self)(max(self.end or end, end))
 
     def write(self) -> str:
         """Write it as text."""
-        return " ".join(time.isoformat() if time else "-" for time in (self.end, self.rest))
+        return self.end.isoformat() if self.end else ""
 
     @classmethod
     def read(cls, text: str) -> Self:
         """Read what `write` wrote; a text of anybody else is a pace that was never asked for."""
         try:
-            end, rest = (
-                None if word == "-" else datetime.fromisoformat(word) for word in text.split(" ")
-            )
+            return cls(datetime.fromisoformat(text))
         except ValueError:
             return cls()
-        return cls(end, rest)

@@ -65,16 +65,6 @@ def slow_down(context: Context, subscription: str, retry_after: timedelta | None
     log.warning("subscription %s: ARM asks to wait %s", subscription, wait)
 
 
-def resting(context: Context, subscription: str) -> datetime | None:
-    """Return until when ARM asked everybody to wait; None if that is over.
-
-    Raises:
-        TransientError: The store cannot be reached.
-    """
-    rest = Pace.read(context.bookmarks.read(_name(subscription)).place).rest
-    return rest if rest is not None and rest > context.now() else None
-
-
 def _rate(context: Context) -> Rate:
     settings = context.settings
     return Rate(settings.arm_writes_per_second, settings.arm_write_burst)
