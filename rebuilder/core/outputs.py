@@ -114,6 +114,9 @@ def _by_annotation(name: str, image: ImageContent, bases: Sequence[NewBase]) -> 
             if digest == base.digest:
                 return Verdict(Check.NEW, f"{where} at {digest}")
         for base in bases:
+            if entry.reference == base.reference and digest == base.now:
+                return Verdict(Check.NEW, _moved_on(where, digest, base))
+        for base in bases:
             if entry.reference.repository == base.reference.repository:
                 found = f"{where} at {digest}, not {base.at}"
                 return Verdict(Check.STALE, f"{found}: {_cause(base, digest, entry.reference)}")
@@ -129,9 +132,16 @@ def _by_layers(name: str, image: ImageContent, bases: Sequence[NewBase]) -> Verd
                 return Verdict(Check.NEW, entry.where)
     for entry in found:
         base = next(base for base in bases if entry.reference == base.reference)
+        if entry.built_on == base.now:
+            return Verdict(Check.NEW, _moved_on(entry.where, base.now, base))
         cause = _cause(base, entry.built_on or "", base.reference)
         return Verdict(Check.STALE, f"{entry.where}, not {base.at}: {cause}")
     return None
+
+
+def _moved_on(where: str, digest: str | None, base: NewBase) -> str:
+    """Tell of an image on what a tag names now, though it named another when it was claimed."""
+    return f"{where} at {digest}, which the tag names now; it named {base.digest} before"
 
 
 def _candidates(bases: Iterable[NewBase]) -> list[Candidate]:
@@ -180,8 +190,6 @@ def _cause(base: NewBase, digest: str, named: ImageReference) -> str:
         return f"it is built on the tag {named.tag}, so the build file names another tag"
     if base.pins:
         return f"the build file pins {', '.join(base.pins)}; write the tag without digest"
-    if digest and base.now == digest:
-        return "the tag names that again: it was moved back"
     if base.now not in (None, base.digest):
         return f"the tag names {base.now} by now: it moved while the run went on"
     if not digest and any(content.digest != content.manifest for content in base.contents):

@@ -80,6 +80,7 @@ _DELIVERIES = 5
 _EVENT_WAITS = (10, 30, 60, 300, 600, 1800, 3600, 10800, 21600)
 # A request to ARM ends after 70 seconds, so nobody is stopped for longer in front of its effect.
 _BEFORE_SCHEDULE = 60
+_LEAVES = timedelta(seconds=70)
 _STORES = frozenset({"ledger", "queue", "index", "bookmarks", "dead_letters"})
 _ARM = frozenset({"tasks", "access"})
 
@@ -187,8 +188,13 @@ class Host:
         # Two threads of one process share the lock of the pace, so nobody is stopped inside it.
         if chance < weather.crash + weather.pause and kind != "bookmarks":
             self.note(f"pause in {where}")
+            stopped = self.azure.now
             inv.pause(f"{kind}.{name}" if not done else "")
             self.current = inv
+            late = self.azure.now - stopped > _LEAVES
+            if late and not done and (kind, name) == ("tasks", "schedule"):
+                # As azure.tasks does: a request that would leave so late is not sent.
+                raise TransientError("not sent in time")
             return
         if chance < weather.crash + weather.pause + weather.fault:
             self._fault(kind, name, where, done=done)

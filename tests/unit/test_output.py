@@ -171,7 +171,6 @@ def test_a_pin_is_named_as_the_cause(built: World) -> None:
 @pytest.mark.parametrize(
     ("now", "cause"),
     [
-        (OLD, "the tag names that again: it was moved back"),
         (NEWER, f"the tag names {NEWER} by now: it moved while the run went on"),
         (None, "likely a cache"),
     ],
@@ -186,6 +185,20 @@ def test_a_tag_that_moved_is_named_as_the_cause(built: World, now: str | None, c
 
     assert check is Check.STALE
     assert cause in reason
+
+
+@pytest.mark.parametrize("annotated", [True, False])
+def test_what_the_tag_names_by_now_is_new(built: World, *, annotated: bool) -> None:
+    """The tag moved between the claim and the run, or was moved back: the image is up to date."""
+    images = built.context.images
+    assert isinstance(images, FakeImages)
+    images.digests[NODE] = OLD
+    image = content(APP, "1", "2")
+    pushed(built, replace(image, base_name=NODE, base_digest=OLD) if annotated else image)
+    check, reason = check_output(built.context, rebuild(built))
+
+    assert check is Check.NEW
+    assert f"{OLD}, which the tag names now; it named {NEW} before" in reason
 
 
 @pytest.mark.parametrize(
