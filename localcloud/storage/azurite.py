@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,69 @@ _START_SECONDS = 60
 _SERVICES = ("blob", "queue", "table")
 # It learns its accounts when it starts, and never again.
 _ACCOUNTS = tuple(f"localcloud{number:02}" for number in range(24))
+
+
+class Process:
+    """Azurite's process: blob, queue and table services in memory, on free ports.
+
+    Args:
+        folder: Where it runs and writes; there already.
+        options: More of its options.
+        environment: More of its environment.
+
+    Attributes:
+        ports: The ports, by service.
+
+    Raises:
+        RuntimeError: It is not installed, or did not start.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        node = os.pathsep.join((str(_TOOLS / "node" / "bin"), os.environ.get("PATH", "")))
+        program = shutil.which("node", path=node)
+        if program is None or not _MAIN.exists():
+            raise RuntimeError("Azurite is not installed; run `make .tools/azurite/done`")
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _SERVICES]
+        self.ports = {
+            name: int(held.getsockname()[1]) for name, held in zip(_SERVICES, sockets, strict=True)
+        }
+        for held in sockets:
+            held.close()
+        command = [program, str(_MAIN), "--silent", "--inMemoryPersistence", "--disableTelemetry"]
+        command += ["--skipApiVersionCheck", *options]
+        for name, port in self.ports.items():
+            command += [f"--{name}Port", str(port)]
+        self._process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+        )
+        self._await()
+
+    def _await(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        for port in self.ports.values():
+            while not _answers(port):
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    raise RuntimeError("Azurite did not start")
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 class Azurite:
@@ -41,44 +105,15 @@ class Azurite:
     """
 
     def __init__(self, folder: Path, certificate: tuple[Path, Path], authority: Path) -> None:
-        node = os.pathsep.join((str(_TOOLS / "node" / "bin"), os.environ.get("PATH", "")))
-        program = shutil.which("node", path=node)
-        if program is None or not _MAIN.exists():
-            raise RuntimeError("Azurite is not installed; run `make .tools/azurite/done`")
         folder.mkdir(parents=True, exist_ok=True)
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _SERVICES]
-        self._ports = {
-            name: int(held.getsockname()[1]) for name, held in zip(_SERVICES, sockets, strict=True)
-        }
-        for held in sockets:
-            held.close()
-        command = [program, str(_MAIN), "--silent", "--inMemoryPersistence", "--disableTelemetry"]
-        command += ["--skipApiVersionCheck", "--oauth", "basic"]
-        command += ["--cert", str(certificate[0]), "--key", str(certificate[1])]
-        for name, port in self._ports.items():
-            command += [f"--{name}Port", str(port)]
+        options = ["--oauth", "basic", "--cert", str(certificate[0]), "--key", str(certificate[1])]
         key = base64.b64encode(secrets.token_bytes(64)).decode()
         accounts = ";".join(f"{account}:{key}" for account in _ACCOUNTS)
         self._free = list(_ACCOUNTS)
-        self._process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=folder,
-            env={**os.environ, "AZURITE_ACCOUNTS": accounts},
-        )
+        self._process = Process(folder, options, {"AZURITE_ACCOUNTS": accounts})
+        self._ports = self._process.ports
         context = ssl.create_default_context(cafile=str(authority))
         self._http = httpx.Client(verify=context, trust_env=False, timeout=60)
-        self._await()
-
-    def _await(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        for port in self._ports.values():
-            while not _answers(port):
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
-                    raise RuntimeError("Azurite did not start")
-                time.sleep(0.05)
 
     def take(self) -> str:
         """Return the name of an account that nobody has yet.
@@ -136,12 +171,7 @@ class Azurite:
     def stop(self) -> None:
         """End the process."""
         self._http.close()
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.stop()
 
 
 def _answers(port: int) -> bool:
