@@ -18,16 +18,13 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, canonical_host, host_matches
 from rebuilder.errors import Conflict, RebuilderError, Throttled, TransientError
 from rebuilder.ports import Seen
+from rebuilder.usecases._leases import SLICE, give_back, take_lease
 from rebuilder.usecases._missed import Followers, followers, missed, tell
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.sweep import give_back, take_lease
 
 log = logging.getLogger(__name__)
 
 BOOKMARK = "poll"
-
-SLICE = timedelta(minutes=2)
-"""After so long the next poll goes on: less than a function may take, and than the lease."""
 
 _THROTTLED = timedelta(minutes=15)
 _POLL = "poll"

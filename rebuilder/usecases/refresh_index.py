@@ -19,13 +19,11 @@ from rebuilder.core.tasks import Task
 from rebuilder.errors import NotFound, PermanentError, RebuilderError, Refused, TransientError
 from rebuilder.ports import TaskPage
 from rebuilder.usecases._evidence import gather
+from rebuilder.usecases._leases import SLICE
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
-
-SLICE = timedelta(minutes=2)
-"""After so long a sweep goes on in another message: less than a function may take."""
 
 _ABANDONED = timedelta(hours=6)
 """A sweep that began so long ago is begun anew: where it was to go on may be forgotten."""

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events import Push
 from rebuilder.core.messages import (
     BUILDS,
@@ -27,6 +26,7 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, RegistryId
 from rebuilder.errors import Conflict, PermanentError, RebuilderError
+from rebuilder.usecases._leases import SLICE, give_back, take_lease
 from rebuilder.usecases._missed import PATIENCE, Followers, followers, missed, tell
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
@@ -35,10 +35,6 @@ log = logging.getLogger(__name__)
 
 BOOKMARK = "sweep"
 
-SLICE = timedelta(minutes=2)
-"""After so long the next sweep goes on: less than a function may take, and than the lease."""
-
-_LEASE = timedelta(minutes=8)
 _LATE = timedelta(minutes=2)
 _AT_ONCE = 32
 _SWEEPING = timedelta(hours=1)
@@ -72,25 +68,6 @@ class SweepReport:
     problems: list[str] = field(default_factory=list)
     reads: int = 0
     complete: bool = True
-
-
-def take_lease(context: Context, name: str, owner: str) -> Bookmark | None:
-    """Return a bookmark whose lease is ours now; None if it is somebody else's."""
-    mark, now = context.bookmarks.read(name), context.now()
-    if not mark.free(now):
-        return None
-    try:
-        return context.bookmarks.save(mark.taken(owner, now + _LEASE))
-    except Conflict:
-        return None
-
-
-def give_back(context: Context, mark: Bookmark, place: str) -> None:
-    """Give a lease back; nothing happens if it ran out and somebody else has it."""
-    try:
-        context.bookmarks.save(mark.given_back(place))
-    except Conflict:
-        log.warning("%s: took longer than its lease; somebody else goes on", mark.name)
 
 
 def sweep(context: Context, owner: str) -> SweepReport:

@@ -20,6 +20,7 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind, Task
 from rebuilder.errors import Denied, NotFound, TransientError
 from rebuilder.usecases import refresh_index
+from rebuilder.usecases._leases import SLICE
 from rebuilder.usecases.accept_event import accept_event
 from rebuilder.usecases.explain import explain
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
@@ -305,7 +306,7 @@ def test_a_first_sweep_that_takes_too_long_goes_on_later(
     """What is known by then is planned; the message comes back until everything is."""
     world.tasks.add(*(task(f"task-{number}") for number in range(5)))
     world.tasks.page_size = 2
-    monkeypatch.setattr(refresh_index, "SLICE", -refresh_index.SLICE)
+    monkeypatch.setattr(refresh_index, "SLICE", -SLICE)
     plan_rebuilds(world.context, MESSAGE)
     known = [enqueued(world)]
     while again := world.queue.take(PUSHES):

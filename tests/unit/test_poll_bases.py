@@ -15,13 +15,12 @@ from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Conflict, Denied, RebuilderError, Throttled, TransientError
 from rebuilder.ports import Seen
-from rebuilder.usecases import poll_bases as usecase
 from rebuilder.usecases._deciding import decide_all
+from rebuilder.usecases._leases import LEASE, SLICE, take_lease
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.poll_bases import BOOKMARK, PollReport, foreign_bookmark, poll_bases
 from rebuilder.usecases.refresh_index import sweep_registry
 from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.sweep import take_lease
 from tests.unit.fakes import APPS, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
 
 ALPINE = "docker.io/library/alpine:3"
@@ -235,7 +234,7 @@ def test_a_poll_ends_before_its_function_does(
     monkeypatch.setattr(world.foreign, "look", slow)
     assert not poll_bases(world.context, "me").complete
     assert [asked for asked, _ in world.foreign.asked] == [DEBIAN]
-    assert timedelta(minutes=8) > usecase.SLICE
+    assert LEASE > SLICE
 
 
 def test_a_race_for_a_bookmark_is_no_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from rebuilder.core.tasks import Kind, Task
 from rebuilder.errors import Denied, Refused, TransientError
 from rebuilder.ports import TaskPage
 from rebuilder.usecases import refresh_index as usecase
+from rebuilder.usecases._leases import SLICE
 from rebuilder.usecases._parallel import AT_ONCE, attempts
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.refresh_index import refresh_index, sweep_all, sweep_registry
@@ -94,7 +95,7 @@ def test_a_long_sweep_goes_on_in_another_message(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After its share of time it puts the message back, and begins where it was."""
-    monkeypatch.setattr(usecase, "SLICE", -usecase.SLICE)
+    monkeypatch.setattr(usecase, "SLICE", -SLICE)
     world.tasks.add(*(task(f"task-{number}") for number in range(5)))
     world.tasks.page_size = 2
     began = world.time.now

@@ -22,9 +22,10 @@ from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import Task
 from rebuilder.errors import Conflict, Denied, TransientError
 from rebuilder.usecases import sweep as usecase
+from rebuilder.usecases._leases import give_back, take_lease
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.sweep import BOOKMARK, SweepReport, give_back, sweep, take_lease
+from rebuilder.usecases.sweep import BOOKMARK, SweepReport, sweep
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -1,0 +1,37 @@
+"""Long work that one instance at a time does, slice by slice: the lease of its bookmark."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from rebuilder.core.bookmarks import Bookmark
+from rebuilder.errors import Conflict
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+SLICE = timedelta(minutes=2)
+"""After so long work stops and is gone on with later: less than a function may take."""
+
+LEASE = timedelta(minutes=8)
+"""How long a bookmark is taken for: longer than a function may take."""
+
+
+def take_lease(context: Context, name: str, owner: str) -> Bookmark | None:
+    """Return a bookmark whose lease is ours now; None if it is somebody else's."""
+    mark, now = context.bookmarks.read(name), context.now()
+    if not mark.free(now):
+        return None
+    try:
+        return context.bookmarks.save(mark.taken(owner, now + LEASE))
+    except Conflict:
+        return None
+
+
+def give_back(context: Context, mark: Bookmark, place: str) -> None:
+    """Give a lease back; nothing happens if it ran out and somebody else has it."""
+    try:
+        context.bookmarks.save(mark.given_back(place))
+    except Conflict:
+        log.warning("%s: took longer than its lease; somebody else goes on", mark.name)
