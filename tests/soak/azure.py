@@ -11,6 +11,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -93,6 +94,7 @@ class Azure:
         self.on_task: Callable[[SimTask], None] = lambda _task: None
         self.doubled: list[str] = []
         self.caller_was_stopped: Callable[[], bool] = lambda: False
+        self.asked_for: Callable[[TaskId, str], AbstractSet[str]] = lambda _task, _run: frozenset()
         self.shows_tokens = True
         self.native_misses = 0.3
         self.build_fails = 0.0
@@ -242,16 +244,10 @@ class Azure:
             native = []  # it decided before ACR's own run could be seen
         built = task.built()
         named = set(task.bases) | set(task.record)
-        # Foreign registries do not tell since when a tag names a digest. Of a run of somebody
-        # else's that began before the poll saw it move, only we know what it pulled.
-        foreign = any(name.startswith("docker.io/") for name in named)
         settled = (
             built is not None
             and built.pulled == {name: self.tags.get(name) for name in named}
-            and (
-                built.by == "product"
-                or (not foreign and self.now - (built.finished or START) > seconds(600))
-            )
+            and self._known_to_pull(task, built)
         )
         for found, why in ((ours, "beside"), (native, "beside ACR's own"), (settled, "on top of")):
             if found:
@@ -260,6 +256,17 @@ class Azure:
                 self.note(f"DOUBLED {message}")
                 self.doubled.append(message)
                 return
+
+    def _known_to_pull(self, task: SimTask, built: SimRun) -> bool:
+        """Tell whether anybody but us can know what a run has pulled.
+
+        Foreign registries do not tell since when a tag names a digest: a run that was asked for on
+        the digest before, and began before the poll saw the tag move, is no effect on the new one.
+        """
+        foreign = {f"{n}@{d}" for n, d in built.pulled.items() if n.startswith("docker.io/")}
+        if built.by == "product":
+            return foreign <= self.asked_for(task.id, built.run_id)
+        return not foreign and self.now - (built.finished or START) > seconds(600)
 
     def _current(self, image: str) -> bool:
         reference, _, digest = image.partition("@")

@@ -131,6 +131,10 @@ class Host:
             "bookmarks": SqliteBookmarks(self.file),
             "dead_letters": SqliteDeadLetters(self.file),
         }
+        ledger = SqliteLedger(self.file)
+        self.azure.asked_for = lambda task, run: {
+            base for r in ledger.rebuilds(task) if r.run_id == run for base in r.bases
+        }
         self.queues = SqliteQueues(self.file, lambda: self.azure.now)
         self.dead_events = SimDeadEvents()
         self.paused: list[Invocation] = []
