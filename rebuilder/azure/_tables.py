@@ -7,10 +7,11 @@ stands in the other columns. A text longer than a property may be is split over 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, Self
 
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.data.tables import TableClient, TableServiceClient
 
 from rebuilder.azure._storage import connection_string, endpoint
@@ -57,11 +58,14 @@ class Tables:
 
     Args:
         service: The account's table service.
+        names: The tables.
     """
 
-    def __init__(self, service: TableServiceClient) -> None:
+    def __init__(self, service: TableServiceClient, names: Iterable[str]) -> None:
         self._service = service
-        self._tables: dict[str, TableClient] = {}
+        # All of them before any is used: the SDK's clients share the policies of their service,
+        # and one that is made later links them anew while others' requests are under way.
+        self._tables = {name: service.get_table_client(name) for name in names}
 
     def close(self) -> None:
         """Close the connections."""
@@ -69,8 +73,6 @@ class Tables:
 
     def table(self, name: str) -> TableClient:
         """Return a table, which may not be there yet."""
-        if name not in self._tables:
-            self._tables[name] = self._service.get_table_client(name)
         return self._tables[name]
 
     def written[T](self, name: str, write: Callable[[TableClient], T]) -> T:
@@ -81,7 +83,8 @@ class Tables:
         except HttpResponseError as error:
             if not no_table(error):
                 raise
-        self._service.create_table_if_not_exists(name)
+        with suppress(ResourceExistsError):  # another instance may be quicker
+            table.create_table()
         return write(table)
 
     def partition(self, name: str, partition: str, more: str = "") -> list[Entity]:
@@ -105,14 +108,16 @@ class Tables:
 
 
 class TableStore:
-    """What is kept in tables of one account.
+    """What is kept in tables of one account, which subclasses name.
 
     Args:
         service: The account's table service.
     """
 
+    tables: ClassVar[tuple[str, ...]]
+
     def __init__(self, service: TableServiceClient) -> None:
-        self._tables = Tables(service)
+        self._tables = Tables(service, self.tables)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

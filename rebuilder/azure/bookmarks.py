@@ -26,6 +26,8 @@ _PARTITION = "bookmarks"
 class TableBookmarks(TableStore):
     """A Bookmarks; see rebuilder.ports."""
 
+    tables = (BOOKMARKS,)
+
     def read(self, name: str) -> Bookmark:
         """Return a bookmark; see Bookmarks."""
         with translated(f"read bookmark {name}"):

@@ -26,6 +26,8 @@ _PARTITION = "letters"
 class TableDeadLetters(TableStore):
     """A DeadLetters; see rebuilder.ports."""
 
+    tables = (FAILURES, DEAD_LETTERS)
+
     def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
         """Remember why a message could not be worked off; see DeadLetters."""
         entity: Entity = {

@@ -133,6 +133,8 @@ class _Row:
 class TableIndex(TableStore):
     """A DependencyIndex; see rebuilder.ports."""
 
+    tables = (VIEWS, DEPENDENTS, REFRESHES)
+
     def dependents(self, repository: str) -> list[IndexedTask]:
         """Return the tasks that name a repository; see DependencyIndex."""
         with translated(f"read who is built on {repository}"):

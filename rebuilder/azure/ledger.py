@@ -53,6 +53,8 @@ _LAST = 10**10  # row keys sort upwards; the newest rebuild is to come first
 class TableLedger(TableStore):
     """A Ledger; see rebuilder.ports."""
 
+    tables = (PUSHES, IGNORED, DECISIONS, REBUILDS, UNSETTLED, OUTPUTS)
+
     def _count(self, name: str, entity: Entity, at: datetime) -> None:
         """Insert an entity, or count one more delivery of it; no delivery is counted twice."""
         entity |= {"first_at": at.isoformat(), "last_at": at.isoformat(), "deliveries": 1}
