@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +283,61 @@ def test_an_unreachable_store_is_transient(tmp_path: Path, push: Push) -> None:
         pytest.raises(TransientError),
     ):
         TableLedger(service).record_push(push, NOW)
+
+
+def test_what_is_unsettled_is_listed_until_it_is_settled(ledger: Ledger, task: TaskId) -> None:
+    """A claim, a run, and a failure whose next attempt is due; not what nothing happens to."""
+
+    def listed() -> list[Rebuild]:
+        return [rebuild for rebuild in ledger.unsettled() if rebuild.task == task]
+
+    rebuild = claimed(task)
+    ledger.claim(rebuild)
+    assert listed() == [rebuild]
+    for change in (
+        {"state": State.RUNNING, "run_id": "ca1", "due": LATER},
+        {"state": State.FAILED, "due": LATER},
+    ):
+        rebuild = ledger.save(replace(rebuild, **change))  # type: ignore[arg-type] # fields of it
+        assert listed() == [rebuild]
+    later = replace(claimed(task, 2), attempt=2)
+    ledger.claim(later)
+    assert listed() == [rebuild, later]
+    ledger.save(replace(rebuild, due=None))
+    ledger.save(replace(later, state=State.SUCCEEDED))
+
+    assert listed() == []
+
+
+def test_who_pushed_an_image_is_known(ledger: Ledger, task: TaskId) -> None:
+    """Its newest rebuild, in any case of letters; unknown before it is saved."""
+    image = f"myapps.azurecr.io/{task.registry.subscription}/app:1@{DIGEST}"
+    assert ledger.producer(image) is None
+    for sequence in (1, 2):
+        ledger.claim(claimed(task, sequence))
+        done = replace(
+            claimed(task, sequence),
+            state=State.SUCCEEDED,
+            output_images=(image.replace("myapps", "MyApps"),),
+            finished_at=NOW + timedelta(hours=sequence),
+        )
+        saved = ledger.save(done)
+        assert ledger.producer(image) == saved
+    assert ledger.producer(image.replace("app:1", "app:2")) is None
+
+
+def test_the_pushes_of_a_time_span(ledger: Ledger, push: Push) -> None:
+    """By their first delivery, oldest first; the end does not belong to the span."""
+
+    def told(since: datetime, until: datetime) -> list[str]:
+        found = ledger.pushes_between(since, until)
+        return [record.push.tag for record in found if record.push.registry == push.registry]
+
+    for minutes, tag in ((0, "a"), (2, "c"), (1, "b")):
+        ledger.record_push(replace(push, tag=tag), NOW + timedelta(minutes=minutes))
+    ledger.record_push(replace(push, tag="a"), NOW + timedelta(hours=1))
+
+    assert told(NOW, NOW + timedelta(hours=2)) == ["a", "b", "c"]
+    assert told(NOW + timedelta(seconds=1), NOW + timedelta(minutes=2)) == ["b"]
+    elsewhere = timezone(timedelta(hours=3))
+    assert told(NOW.astimezone(elsewhere), NOW + timedelta(minutes=1)) == ["a"]

@@ -222,3 +222,20 @@ def test_a_file_that_cannot_be_read_is_watched_on(
     watcher.join(20)
 
     assert not watcher.is_alive()
+
+
+def test_what_the_host_gave_up_is_read_and_forgotten(
+    queues: tuple[WorkQueue, Receive], queue: str
+) -> None:
+    """Poison messages are hidden from others while somebody has them; each is forgotten once."""
+    work, _ = queues
+    assert work.poisoned(queue) == []
+    for body in ("one ü", "two"):
+        work.send(f"{queue}-poison", body)
+    found = work.poisoned(queue)
+
+    assert sorted(message.body for message in found) == ["one ü", "two"]
+    assert {message.queue for message in found} == {queue}
+    assert work.poisoned(queue) == []
+    for message in (*found, found[0]):
+        work.forget(message)
