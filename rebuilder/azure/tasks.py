@@ -246,7 +246,16 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
         None if system else _step(step),
         _platform(properties.platform if properties else None),
         on,
+        _others(trigger),
     )
+
+
+def _others(trigger: models.TriggerProperties | None) -> bool:
+    """Tell whether commits or a timer start a task."""
+    if trigger is None:
+        return False
+    given = [*(trigger.source_triggers or ()), *(trigger.timer_triggers or ())]
+    return any(_word(entry.status).lower() != "disabled" for entry in given)
 
 
 def _step(found: models.TaskStepProperties | None) -> TaskStep | None:

@@ -181,6 +181,9 @@ def _without_rebuild(
         return Verdict.IN_PROGRESS, f"it waits for the end of rebuild {before.id} ({before.state})"
     if books.now - last.last_at <= books.patience:
         return Verdict.IN_PROGRESS, "planned, not begun yet"
+    if task not in told.followers:
+        # Its build file was changed, or it was built otherwise, before its message came.
+        return Verdict.LEFT, "it is not in need of the image any more, by the index"
     return Verdict.LOST, f"planned, and nothing happened since {last.last_at.isoformat()}"
 
 

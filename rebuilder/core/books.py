@@ -77,7 +77,7 @@ class Told:
         push: The push.
         at: When it was first told.
         decisions: What was decided.
-        followers: The tasks that the index knows to be in need of it, if nothing was decided.
+        followers: The tasks that the index knows to be in need of it.
     """
 
     push: Push

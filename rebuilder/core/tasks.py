@@ -158,6 +158,7 @@ class Task:
         step: What it builds; None if `has_step` is false, or ARM tells nothing that we know.
         platform: What it builds for, as BuildKit writes it: `linux/amd64`, `linux/arm/v7`.
         native_trigger: Whether its own base image trigger is on, so that ACR rebuilds it too.
+        other_triggers: Whether commits or a timer start it, too.
     """
 
     id: TaskId
@@ -170,6 +171,7 @@ class Task:
     step: TaskStep | None = None
     platform: str = "linux/amd64"
     native_trigger: bool = False
+    other_triggers: bool = False
 
 
 class RunStatus(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from rebuilder.core.decisions import Base, RebuildFor, follows, wants
@@ -48,20 +49,47 @@ def wait_until(context: Context, push: Push) -> datetime:
     return pushed + context.settings.native_wait + (_POLL if polled else timedelta())
 
 
-def native_run(context: Context, task: Task, base: Base) -> Run | None:
+def runs_of_others(context: Context, task: Task) -> list[Run]:
+    """Return the newest runs of a task, newest first, if others than we start some; else none.
+
+    Runs that somebody starts by hand are not looked for: that would be a request for each build.
+    """
+    if not (task.native_trigger or task.other_triggers):
+        return []
+    return context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
+
+
+def native_run(context: Context, task: Task, base: Base, runs: Sequence[Run]) -> Run | None:
     """Return the run that the trigger started for a base, if there is one.
 
-    A tag may go back to an older image and come again. The run of the first time is of no use
-    then: one that is over counts only while no later run has succeeded.
+    Args:
+        context: The ledger: what is ours, or was adopted, is none.
+        task: The task.
+        base: The base.
+        runs: The task's newest runs.
+
+    Returns:
+        One that is over counts only while no run that succeeded has ended later: that one made
+        the image that is there now.
     """
     known = {rebuild.run_id for rebuild in context.ledger.rebuilds(task.id)}
-    overtaken = False
-    for run in context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS):
-        useless = overtaken and run.status.terminal
+    ends = [run.finished for run in runs if run.status is RunStatus.SUCCEEDED and run.finished]
+    made = max(ends, default=None)
+    for run in runs:
+        useless = run.finished is not None and made is not None and run.finished < made
         if run.run_id not in known and not useless and _moved(run, base):
             return run
-        overtaken = overtaken or run.status is RunStatus.SUCCEEDED
     return None
+
+
+def under_way(context: Context, task: Task, runs: Sequence[Run]) -> Run | None:
+    """Return a run of somebody else's that is not over.
+
+    It may have begun on an older image, and whichever run ends last makes the image that stays.
+    """
+    known = {rebuild.run_id for rebuild in context.ledger.rebuilds(task.id)}
+    flying = (run for run in runs if not run.status.terminal and run.run_id not in known)
+    return next(flying, None)
 
 
 def _moved(run: Run, base: Base) -> bool:

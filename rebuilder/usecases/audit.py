@@ -67,7 +67,7 @@ def audit(
             record.push,
             record.first_at,
             decisions[record.push.key],
-            () if decisions[record.push.key] else _followers(context, record, remarks),
+            _followers(context, record, remarks),
         )
         for record in records
     )
@@ -98,7 +98,7 @@ def audit(
 
 
 def _followers(context: Context, record: PushRecord, remarks: list[str]) -> tuple[TaskId, ...]:
-    """Return the tasks that the index knows to be in need of a push nothing was decided for."""
+    """Return the tasks that the index knows to be in need of a push."""
     try:
         reference = pushed_reference(context, record.push)
     except RebuilderError as error:

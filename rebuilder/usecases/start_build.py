@@ -49,7 +49,13 @@ from rebuilder.usecases._deciding import (
     pushed_base,
     pushed_reference,
 )
-from rebuilder.usecases._native import could_see, native_run, wait_until
+from rebuilder.usecases._native import (
+    could_see,
+    native_run,
+    runs_of_others,
+    under_way,
+    wait_until,
+)
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -245,8 +251,9 @@ class _Start:
                 return found
             rebuild = found
         now = context.now()
+        runs = runs_of_others(context, recorded)
         if could_see(recorded, base, self._message.push):
-            if (run := native_run(context, recorded, base)) is not None:
+            if (run := native_run(context, recorded, base, runs)) is not None:
                 adopted = replace(self._claimed(rebuild), native=Native.ADOPTED)
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return _scheduled(context, adopted, run.run_id)
@@ -261,6 +268,9 @@ class _Start:
                     return None
             if before is None or rebuild.state is State.HELD:
                 rebuild = replace(rebuild, native=Native.MISSED)
+        if (other := under_way(context, recorded, runs)) is not None:
+            self._later(context.settings.track_interval, f"end of run {other.run_id}")
+            return None
         if self._message.turn is None and not self._its_turn():
             return None
         return self._schedule(self._claimed(rebuild))

@@ -197,6 +197,34 @@ def test_acrs_own_trigger_is_on_or_off(
     assert tasks.task(ids(apps, "builder")).native_trigger is on
 
 
+_TIMER = {"name": "t", "schedule": "0 4 * * *"}
+_COMMIT = {
+    "name": "c",
+    "sourceTriggerEvents": ["commit"],
+    "sourceRepository": {"repositoryUrl": "https://github.com/o/r", "sourceControlType": "Github"},
+}
+_BASE_IMAGE = {"name": "d", "baseImageTriggerType": "All"}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "on"),
+    [
+        (None, False),
+        ({"baseImageTrigger": _BASE_IMAGE}, False),
+        ({"timerTriggers": [_TIMER]}, True),
+        ({"timerTriggers": [_TIMER | {"status": "Disabled"}]}, False),
+        ({"sourceTriggers": [_COMMIT | {"status": "Enabled"}], "timerTriggers": []}, True),
+    ],
+)
+def test_commits_and_timers_start_a_task_or_do_not(
+    apps: Registry, tasks: ArmTasks, trigger: dict[str, Any] | None, *, on: bool
+) -> None:
+    """Each such trigger is on unless its status says otherwise."""
+    images.task(apps, "builder", [], trigger=trigger)
+
+    assert tasks.task(ids(apps, "builder")).other_triggers is on
+
+
 def test_listing_asks_for_dependencies_that_it_leaves_out(
     cloud: LocalCloud, apps: Registry, tasks: ArmTasks
 ) -> None:

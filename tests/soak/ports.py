@@ -53,6 +53,7 @@ def _task(task: SimTask) -> Task:
         dependencies,
         step=DockerStep(f"https://github.com/o/{task.id.name}.git#main", "Dockerfile"),
         native_trigger=task.native,
+        other_triggers=True,  # every edit is a commit that starts a run
     )
 
 

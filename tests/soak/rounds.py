@@ -227,17 +227,20 @@ class Round:
             }
             if task.id.name in ("left", "right"):
                 stale -= {b for b in stale if "/apps/" in b}  # a circle is cut somewhere
-            if stale and not self._given_up(task, rebuilds):
+            stale = {base for base in stale if not self._given_up(task, rebuilds, base)}
+            if stale:
                 problems.append(f"stale: {task.id.name} on {sorted(stale)}")
         problems += self._audit()
 
-    def _given_up(self, task: SimTask, rebuilds: list[Rebuild]) -> bool:
-        """Whether the runs of a task on exactly these digests have failed often enough."""
-        if not rebuilds or rebuilds[0].state is not State.GIVEN_UP:
+    def _given_up(self, task: SimTask, rebuilds: list[Rebuild], base: str) -> bool:
+        """Whether the runs of a task on what a base names now have failed often enough."""
+        on = f"{base}@{self.host.azure.names_now(task)[base]}"
+        newest = next((rebuild for rebuild in rebuilds if on in rebuild.bases), None)
+        if newest is None or newest.state is not State.GIVEN_UP:
             return False
-        wanted = self.host.azure.names_now(task)
-        tried = [r for r in task.runs if r.by == "product" and r.wanted == wanted]
-        hopeless = any(r.status is RunStatus.CANCELED for r in tried)
+        same = {rebuild.run_id for rebuild in rebuilds if rebuild.key == newest.key}
+        tried = [run for run in task.runs if run.run_id in same]
+        hopeless = any(run.status is RunStatus.CANCELED for run in tried)
         return hopeless or len(tried) == _ATTEMPTS
 
     def _limits(self, task: SimTask, rebuilds: list[Rebuild]) -> None:

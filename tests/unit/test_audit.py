@@ -79,6 +79,13 @@ def audited(world: World, since: timedelta = 24 * HOUR, until: datetime | None =
     return audit(world.context, world.time.now - since, end)
 
 
+def follower(world: World) -> None:
+    """Have the index know a task that follows the tag, and one of no configured registry."""
+    said = Said(ImageReference.parse(NODE), Kind.RUNTIME, OLD)
+    for known in (TASK, replace(TASK, registry=replace(APPS, name="elsewhere"))):
+        world.index.replace(join(known, [Evidence(Source.BUILD_FILE, (said,))]), world.time.now)
+
+
 def only(world: World) -> Finding:
     """Return the one finding."""
     (finding,) = audited(world).findings
@@ -145,6 +152,7 @@ def test_a_newer_digest_supersedes(world: World) -> None:
 
 def test_a_rebuild_before_the_push_supersedes_nothing(world: World) -> None:
     """What was claimed earlier cannot have known the digest."""
+    follower(world)
     built(world, State.SUCCEEDED, OLD)
     world.time.pass_(1)
     told(world, MOVED)
@@ -246,6 +254,7 @@ def test_a_task_that_needed_nothing_is_an_effect_or_nothing(world: World) -> Non
 
 def test_what_was_planned_and_never_done_is_lost(world: World) -> None:
     """After an hour; until then it may be in its queue."""
+    follower(world)
     told(world, MOVED)
     world.time.pass_(3600)
     assert only(world).verdict is Verdict.IN_PROGRESS
@@ -255,8 +264,18 @@ def test_what_was_planned_and_never_done_is_lost(world: World) -> None:
     assert not audited(world).clean
 
 
+def test_what_is_not_in_need_of_the_image_any_more_is_left(world: World) -> None:
+    """A build file that was changed between the plan and the build is no loss."""
+    told(world, MOVED)
+    world.time.pass_(3601)
+
+    assert only(world).verdict is Verdict.LEFT
+    assert only(world).sentence == "it is not in need of the image any more, by the index"
+
+
 def test_a_run_on_older_digests_is_waited_for(world: World) -> None:
     """The message comes back when that is over, unless nobody follows it."""
+    follower(world)
     told(world, MOVED)
     world.time.pass_(7200)
     older = built(world, State.RUNNING, OLD, due=world.time.now)
@@ -406,13 +425,6 @@ def test_an_event_that_was_told_otherwise_is_no_exception(world: World) -> None:
     letter(world, str(BASE), EVENT, Origin.EVENT)
 
     assert audited(world).findings == ()
-
-
-def follower(world: World) -> None:
-    """Have the index know a task that follows the tag, and one of no configured registry."""
-    said = Said(ImageReference.parse(NODE), Kind.RUNTIME, OLD)
-    for known in (TASK, replace(TASK, registry=replace(APPS, name="elsewhere"))):
-        world.index.replace(join(known, [Evidence(Source.BUILD_FILE, (said,))]), world.time.now)
 
 
 def test_a_push_that_nobody_follows_needs_no_decision(world: World) -> None:

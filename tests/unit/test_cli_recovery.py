@@ -10,8 +10,11 @@ from rebuilder import cli
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.decisions import BaseMoved, TaskDisabled
 from rebuilder.core.events import Push
+from rebuilder.core.evidence import Evidence, Said, Source, join
 from rebuilder.core.messages import BUILDS, PUSHES, StartBuild
 from rebuilder.core.rebuilds import Native, Rebuild, State
+from rebuilder.core.references import ImageReference
+from rebuilder.core.tasks import Kind
 from tests.unit.fakes import BASE, NEW, NODE, OLD, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
@@ -153,6 +156,8 @@ def test_a_clean_audit(known: World, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_an_audit_that_is_not_clean(known: World, capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code tells it, and what should have happened in a minute may be said."""
+    said = Said(ImageReference.parse(NODE), Kind.RUNTIME, OLD)
+    known.index.replace(join(MOVED.task, [Evidence(Source.BUILD_FILE, (said,))]), known.time.now)
     told(known, MOVED)
     assert cli.main(["audit"]) == 0
     capsys.readouterr()

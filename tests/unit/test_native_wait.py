@@ -17,6 +17,7 @@ from tests.unit.fakes import BASE, NEW, NEWER, NODE, World, dependency, run, tas
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 MESSAGE = StartBuild(PUSH, task().id)
+MINUTE = timedelta(minutes=1)
 
 
 def native_task(kind: Kind = Kind.RUNTIME) -> Task:
@@ -73,10 +74,28 @@ def test_a_native_run_that_is_there_already_is_adopted_at_once(world: World) -> 
 def test_a_native_run_that_others_followed_is_not_adopted(world: World) -> None:
     """A tag that went back and came again: the native run of the first time proves nothing."""
     native(world)
-    first = world.tasks.found_runs["native"]
-    world.tasks.found_runs["native"] = replace(first, status=RunStatus.SUCCEEDED)
-    world.tasks.found_runs["later"] = run("later", status=RunStatus.SUCCEEDED)
+    now = world.time.now
+    first = replace(
+        world.tasks.found_runs["native"], status=RunStatus.SUCCEEDED, finished=now - MINUTE
+    )
+    world.tasks.found_runs["native"] = first
+    world.tasks.found_runs["later"] = run("later", status=RunStatus.SUCCEEDED, finished=now)
     held(world)
+
+
+def test_a_native_run_that_ended_last_is_adopted(world: World) -> None:
+    """The run that ended last made the image, whichever began first."""
+    native(world)
+    now = world.time.now
+    first = replace(world.tasks.found_runs["native"], status=RunStatus.SUCCEEDED, finished=now)
+    world.tasks.found_runs["native"] = first
+    world.tasks.found_runs["later"] = run(
+        "later", status=RunStatus.SUCCEEDED, finished=now - MINUTE
+    )
+    world.tasks.add(native_task())
+    start_build(world.context, MESSAGE, "me")
+
+    assert (head(world).run_id, head(world).native) == ("native", Native.ADOPTED)
 
 
 def test_a_run_that_failed_since_does_not_hide_the_native_one(world: World) -> None:
@@ -107,6 +126,8 @@ def test_we_are_the_net_under_it(world: World, *, other: bool) -> None:
     message = held(world)
     if other:
         native(world, NEWER)
+        there = world.tasks.found_runs["native"]
+        world.tasks.found_runs["native"] = replace(there, status=RunStatus.FAILED)
     world.time.pass_(119)
     assert start_build(world.context, message, "you") is None
     world.time.pass_(1)
@@ -114,6 +135,39 @@ def test_we_are_the_net_under_it(world: World, *, other: bool) -> None:
 
     assert (head(world).state, head(world).native) == (State.SCHEDULED, Native.MISSED)
     assert head(world).claimed_at == world.time.now
+    assert len(world.tasks.scheduled) == 1
+
+
+@pytest.mark.parametrize("by", ["its base image", "a commit"])
+def test_a_run_of_others_is_waited_for(world: World, by: str) -> None:
+    """It may stand on the older image and end last: two runs at once leave the image to chance."""
+    if by == "a commit":
+        world.tasks.add(replace(task(), other_triggers=True))
+        world.tasks.found_runs["theirs"] = run("theirs")
+        message = MESSAGE
+    else:
+        message = held(world)
+        world.time.pass_(120)
+        moved = (f"{NODE}@{NEWER}",)
+        world.tasks.found_runs["theirs"] = run("theirs", trigger=IMAGE_UPDATE, moved=moved)
+    assert start_build(world.context, message, "me") is None
+    ((body, delay),) = world.queue.take(BUILDS)
+    assert delay == world.context.settings.track_interval
+    assert world.tasks.scheduled == []
+
+    theirs = world.tasks.found_runs["theirs"]
+    world.tasks.found_runs["theirs"] = replace(theirs, status=RunStatus.SUCCEEDED)
+    start_build(world.context, StartBuild.decode(body), "me")
+    assert head(world).state is State.SCHEDULED
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_without_triggers_runs_are_not_listed(world: World) -> None:
+    """A list of runs is an ARM request for each build; runs by hand are not worth it."""
+    world.tasks.add(task())
+    world.tasks.found_runs["by hand"] = run("by hand")
+    start_build(world.context, MESSAGE, "me")
+
     assert len(world.tasks.scheduled) == 1
 
 
@@ -185,7 +239,7 @@ def test_docker_hub_has_several_names(world: World) -> None:
     base = Base(dependency("docker.io/library/node:9").reference, NEW, "event")
     moved = ("Not/An/Image", f"registry.hub.docker.com/library/node:9@{NEW}")
     world.tasks.found_runs["native"] = run("native", trigger=IMAGE_UPDATE, moved=moved)
-    found = native_run(world.context, task(), base)
+    found = native_run(world.context, task(), base, list(world.tasks.found_runs.values()))
 
     assert found is not None
     assert found.run_id == "native"
