@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rebuilder.core.decisions import TaskDecision
+from rebuilder.core.decisions import TaskDecision, TaskDisabled, TaskUnreadable
 from rebuilder.core.events import Push
 from rebuilder.core.messages import PUSHES, PlanRebuilds
 from rebuilder.core.rebuilds import Rebuild, State
@@ -75,7 +75,12 @@ def missed(
     known = next((r for r in records if r.push.key == push.key), None)
     if known is not None and now - known.last_at < PATIENCE:
         return False  # its plan is on its way
-    stale = {follower.task for follower in tasks if follower.built_on != push.digest}
+    newest = {} if known is None else _newest(context, push)
+    stale = {
+        follower.task
+        for follower in tasks
+        if follower.built_on != push.digest or _open(newest.get(follower.task))
+    }
     if not stale:
         # ACR's record may name the new digest of a run that pulled the one before: whoever plans
         # for the push looks at when the run began. A foreign registry does not tell since when.
@@ -86,7 +91,7 @@ def missed(
         for task in stale
         if task not in heads or not _covered(context, heads[task], str(reference), on)
     }
-    return bool(uncovered) and bool(uncovered - _left_alone(context, push, now))
+    return bool(uncovered) and bool(uncovered - _left_alone(newest, now))
 
 
 def tell(context: Context, push: Push) -> None:
@@ -120,21 +125,40 @@ def _covered(context: Context, head: Rebuild, reference: str, on: str) -> bool:
     return newest.unsettled or newest.state in (State.SUCCEEDED, State.GIVEN_UP)
 
 
-def _left_alone(context: Context, push: Push, now: datetime) -> set[TaskId]:
-    """Return the tasks that lately were decided about after a push, one way or the other.
-
-    One that is to be rebuilt gets the time that its message needs; one that is not (it is
-    disabled, say) is decided anew after a while, for what kept it may be over.
-    """
-    newest: dict[TaskId, tuple[datetime, bool]] = {}
+def _newest(context: Context, push: Push) -> dict[TaskId, tuple[datetime, TaskDecision]]:
+    """Return what was decided last for each task after a push, and when."""
+    newest: dict[TaskId, tuple[datetime, TaskDecision]] = {}
     for record in context.ledger.decisions(push):
         decision = record.decision
         if isinstance(decision, TaskDecision):
             known = newest.get(decision.task)
             if known is None or known[0] <= record.last_at:
-                newest[decision.task] = (record.last_at, decision.rebuild)
+                newest[decision.task] = (record.last_at, decision)
+    return newest
+
+
+def _open(decided: tuple[datetime, TaskDecision] | None) -> bool:
+    """Tell whether a task was to be rebuilt, or was left before its record was looked at.
+
+    Its record proves nothing then: a run that ended since names the digest whether it read it
+    or the one before.
+    """
+    if decided is None:
+        return False
+    _, decision = decided
+    return decision.rebuild or isinstance(decision, TaskDisabled | TaskUnreadable)
+
+
+def _left_alone(
+    newest: Mapping[TaskId, tuple[datetime, TaskDecision]], now: datetime
+) -> set[TaskId]:
+    """Return the tasks that lately were decided about, one way or the other.
+
+    One that is to be rebuilt gets the time that its message needs; one that is not (it is
+    disabled, say) is decided anew after a while, for what kept it may be over.
+    """
     return {
         task
-        for task, (at, rebuild) in newest.items()
-        if now - at < (PATIENCE if rebuild else _STANDS)
+        for task, (at, decision) in newest.items()
+        if now - at < (PATIENCE if decision.rebuild else _STANDS)
     }

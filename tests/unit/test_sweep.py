@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.decisions import BaseMoved, TaskDisabled
+from rebuilder.core.decisions import AlreadyBuiltOn, BaseMoved, TaskDisabled
 from rebuilder.core.events import Push
 from rebuilder.core.index import Sweep
 from rebuilder.core.messages import (
@@ -135,15 +135,19 @@ def test_the_newest_rebuild_for_the_tag_counts(world: World) -> None:
     assert sweep(world.context, "me").missed == []
 
 
+@pytest.mark.parametrize("built_on", [OLD, NEW])
 @pytest.mark.parametrize(
     ("disabled", "soon", "at_last"),
     [(False, 10, 16), (True, 50, 61)],
 )
 def test_a_decision_is_given_time(
-    world: World, soon: float, at_last: float, *, disabled: bool
+    world: World, soon: float, at_last: float, built_on: str, *, disabled: bool
 ) -> None:
-    """A build has time to come; a task that was left alone is asked about again after a while."""
-    known(world, task())
+    """A build has time to come; a task that was left alone is asked about again after a while.
+
+    Whatever its record names: a run that ended since may have pulled the digest before.
+    """
+    known(world, task("build-app", dependency(built_on=built_on)))
     world.ledger.record_push(PUSH, world.time.now)
     world.time.pass_(16 * 60)
     decision = (
@@ -155,6 +159,18 @@ def test_a_decision_is_given_time(
 
     assert later(world, soon).missed == []
     assert later(world, at_last - soon).missed == [PUSH.key]
+
+
+def test_a_record_that_was_looked_at_stands(world: World) -> None:
+    """What was found to be built on the digest is not asked about again."""
+    known(world, task("build-app", dependency(built_on=NEW)))
+    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_decisions(PUSH, [TaskDisabled(task().id)], world.time.now)
+    world.time.pass_(1)
+    found = AlreadyBuiltOn(task().id, NODE, NEW, "registry")
+    world.ledger.record_decisions(PUSH, [found], world.time.now)
+
+    assert later(world, 120).missed == []
 
 
 def test_a_push_that_was_never_planned_is_planned_again(world: World) -> None:
