@@ -8,6 +8,7 @@ one. Every change is a compare-and-swap: of any number of deliveries one goes on
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -30,7 +31,7 @@ from rebuilder.core.events import Push
 from rebuilder.core.index import with_view
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
-from rebuilder.core.tasks import MANUAL, Task
+from rebuilder.core.tasks import MANUAL, Run, Task
 from rebuilder.errors import (
     Conflict,
     Denied,
@@ -64,6 +65,10 @@ _REQUEST = timedelta(seconds=70)
 """Longer than a request to ARM may take; see `azure.tasks`. So much of a lease must be left."""
 
 _SOON = timedelta(seconds=1)
+
+_LONGEST = timedelta(minutes=5)
+"""The longest time between two looks at whether a run is over that something waits for."""
+
 _RUNS = 20
 
 
@@ -199,7 +204,7 @@ class _Start:
         if head.state in _IN_FLIGHT:
             # Two runs at once may finish in any order: the one on older digests ends first.
             _track(context, head)
-            self._later(context.settings.track_interval, f"end of {head.id}")
+            self._until_end(head.id, head.claimed_at)
             return None
         if _pushed(head, base):
             own = OwnOutput(task.id, str(base.reference), base.digest, head.run_id)
@@ -254,6 +259,8 @@ class _Start:
         runs = runs_of_others(context, recorded)
         if could_see(recorded, base, self._message.push):
             if (run := native_run(context, recorded, base, runs)) is not None:
+                if self._waits_for(recorded, runs[runs.index(run) + 1 :]):
+                    return None
                 adopted = replace(self._claimed(rebuild), native=Native.ADOPTED)
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return _scheduled(context, adopted, run.run_id)
@@ -268,12 +275,29 @@ class _Start:
                     return None
             if before is None or rebuild.state is State.HELD:
                 rebuild = replace(rebuild, native=Native.MISSED)
-        if (other := under_way(context, recorded, runs)) is not None:
-            self._later(context.settings.track_interval, f"end of run {other.run_id}")
+        if self._waits_for(recorded, runs):
             return None
         if self._message.turn is None and not self._its_turn():
             return None
         return self._schedule(self._claimed(rebuild))
+
+    def _waits_for(self, task: Task, runs: Sequence[Run]) -> bool:
+        """Put the message back if one of these runs is somebody else's and is not over."""
+        other = under_way(self._context, task, runs)
+        if other is not None:
+            self._until_end(f"run {other.run_id}", other.created)
+        return other is not None
+
+    def _until_end(self, of: str, began: datetime | None) -> None:
+        """Put the message back until something may be over, which has gone on for a while.
+
+        What has taken long is looked at less often: each look puts a message back, and one whose
+        sending was not answered is there twice from then on.
+        """
+        context = self._context
+        least = context.settings.track_interval
+        lasted = timedelta() if began is None else context.now() - began
+        self._later(max(least, min(lasted / 4, _LONGEST)), f"end of {of}")
 
     def _its_turn(self) -> bool:
         """Ask for a turn at ARM; put the message back if it is not now."""
@@ -296,7 +320,7 @@ class _Start:
                 for other in self._ledger.unsettled():
                     if other.state in _IN_FLIGHT and str(rebuild.task) in other.chain:
                         _track(context, other)
-                        self._later(context.settings.track_interval, f"end of {other.id}")
+                        self._until_end(other.id, other.claimed_at)
                         return None
                 producer = self._ledger.producer(image)
             if producer is None:

@@ -13,7 +13,7 @@ from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import IMAGE_UPDATE, Kind, RunStatus, Task, TriggerType
 from rebuilder.usecases._native import could_see, native_run, wait_until
 from rebuilder.usecases.start_build import start_build
-from tests.unit.fakes import BASE, NEW, NEWER, NODE, World, dependency, run, task
+from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 MESSAGE = StartBuild(PUSH, task().id)
@@ -138,6 +138,25 @@ def test_we_are_the_net_under_it(world: World, *, other: bool) -> None:
     assert len(world.tasks.scheduled) == 1
 
 
+def test_a_native_run_is_not_adopted_before_older_ones_are_over(world: World) -> None:
+    """Whichever ends last makes the image: adopted at once, it might be overwritten later."""
+    old = run("older", trigger=IMAGE_UPDATE, moved=(f"{NODE}@{OLD}",))
+    world.tasks.found_runs["older"] = old
+    native(world)
+    world.tasks.add(native_task())
+    message = StartBuild(replace(PUSH, pushed_at=world.time.now), task().id)
+    assert start_build(world.context, message, "me") is None
+    ((body, _),) = world.queue.take(BUILDS)
+
+    now = world.time.now
+    for name, ended in (("native", now), ("older", now + MINUTE)):
+        there = world.tasks.found_runs[name]
+        world.tasks.found_runs[name] = replace(there, status=RunStatus.SUCCEEDED, finished=ended)
+    world.time.pass_(180)
+    start_build(world.context, StartBuild.decode(body), "me")
+    assert (head(world).run_id, head(world).native) == ("ca1", Native.MISSED)
+
+
 @pytest.mark.parametrize("by", ["its base image", "a commit"])
 def test_a_run_of_others_is_waited_for(world: World, by: str) -> None:
     """It may stand on the older image and end last: two runs at once leave the image to chance."""
@@ -160,6 +179,21 @@ def test_a_run_of_others_is_waited_for(world: World, by: str) -> None:
     start_build(world.context, StartBuild.decode(body), "me")
     assert head(world).state is State.SCHEDULED
     assert len(world.tasks.scheduled) == 1
+
+
+@pytest.mark.parametrize(
+    ("lasted", "wait"),
+    [(0, 15), (60, 15), (240, 60), (3600, 300)],
+)
+def test_what_has_taken_long_is_looked_at_less_often(world: World, lasted: int, wait: int) -> None:
+    """A quarter of what it has taken so far, between 15 seconds and five minutes."""
+    world.tasks.add(replace(task(), other_triggers=True))
+    began = world.time.now - timedelta(seconds=lasted)
+    world.tasks.found_runs["theirs"] = run("theirs", created=began)
+    start_build(world.context, MESSAGE, "me")
+
+    ((_, delay),) = world.queue.take(BUILDS)
+    assert delay == timedelta(seconds=wait)
 
 
 def test_without_triggers_runs_are_not_listed(world: World) -> None:
