@@ -76,15 +76,18 @@ def missed(
     if known is not None and now - known.last_at < PATIENCE:
         return False  # its plan is on its way
     newest = {} if known is None else _newest(context, push)
+    foreign = isinstance(push.registry, ForeignRegistry)
+    # Whoever is not decided about came to follow the tag after it was pushed: by an edit, say.
+    asked_lately = known is None or foreign or now - known.last_at < _STANDS
     stale = {
         follower.task
         for follower in tasks
-        if follower.built_on != push.digest or _open(newest.get(follower.task))
+        if follower.built_on != push.digest or _open(newest, follower.task, settled=asked_lately)
     }
     if not stale:
         # ACR's record may name the new digest of a run that pulled the one before: whoever plans
         # for the push looks at when the run began. A foreign registry does not tell since when.
-        return known is None and not isinstance(push.registry, ForeignRegistry)
+        return known is None and not foreign
     heads = context.ledger.heads(stale)
     uncovered = {
         task
@@ -137,15 +140,22 @@ def _newest(context: Context, push: Push) -> dict[TaskId, tuple[datetime, TaskDe
     return newest
 
 
-def _open(decided: tuple[datetime, TaskDecision] | None) -> bool:
-    """Tell whether a task was to be rebuilt, or was left before its record was looked at.
+def _open(
+    newest: Mapping[TaskId, tuple[datetime, TaskDecision]], task: TaskId, *, settled: bool
+) -> bool:
+    """Tell whether a task was to be rebuilt, or nobody has looked at how its record came to be.
 
     Its record proves nothing then: a run that ended since names the digest whether it read it
     or the one before.
+
+    Args:
+        newest: What was decided last after the push.
+        task: The task.
+        settled: Whether a task that nothing was decided for is to be let be.
     """
-    if decided is None:
-        return False
-    _, decision = decided
+    if task not in newest:
+        return not settled
+    _, decision = newest[task]
     return decision.rebuild or isinstance(decision, TaskDisabled | TaskUnreadable)
 
 

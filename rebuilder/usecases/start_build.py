@@ -109,8 +109,10 @@ class _Start:
         head = self._ledger.head(message.task)
         if head is not None and head.state is State.CLAIMED:
             if context.now() < head.lease_until:
-                # Its holder may have died; soon the claim is a run, or the lease is over.
-                wait = min(head.lease_until - context.now(), context.settings.track_interval)
+                # Soon the claim is a run; if it is not by the second look, its holder has died.
+                left = head.lease_until - context.now()
+                soon = context.settings.track_interval
+                wait = min(left, soon) if context.settings.lease - left < soon else left
                 self._later(wait, f"lease of {head.id}")
                 return None
             head = self._taken_over(head)

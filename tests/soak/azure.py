@@ -95,6 +95,7 @@ class Azure:
         self.doubled: list[str] = []
         self.caller_was_stopped: Callable[[], bool] = lambda: False
         self.asked_for: Callable[[TaskId, str], AbstractSet[str]] = lambda _task, _run: frozenset()
+        self.jumped_at = START
         self.shows_tokens = True
         self.native_misses = 0.3
         self.build_fails = 0.0
@@ -266,7 +267,9 @@ class Azure:
         foreign = {f"{n}@{d}" for n, d in built.pulled.items() if n.startswith("docker.io/")}
         if built.by == "product":
             return foreign <= self.asked_for(task.id, built.run_id)
-        return not foreign and self.now - (built.finished or START) > seconds(600)
+        # Nobody could look while the clock jumped.
+        since = max(built.finished or START, self.jumped_at)
+        return not foreign and self.now - since > seconds(600)
 
     def _current(self, image: str) -> bool:
         reference, _, digest = image.partition("@")

@@ -167,6 +167,7 @@ class Round:
     def _jump(self) -> None:
         self.note("the clock jumps")
         self.host.azure.now += timedelta(minutes=self.rng.uniform(5, 90))
+        self.host.azure.jumped_at = self.host.azure.now
 
     def _outage(self) -> None:
         service = self.rng.choice(["storage", "arm", "registry"])

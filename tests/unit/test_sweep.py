@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn, BaseMoved, TaskDisabled
+from rebuilder.core.decisions import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving, TaskDisabled
 from rebuilder.core.events import Push
 from rebuilder.core.index import Sweep
 from rebuilder.core.messages import (
@@ -19,14 +19,14 @@ from rebuilder.core.messages import (
 )
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import Task
+from rebuilder.core.tasks import RunStatus, Task
 from rebuilder.errors import Conflict, Denied, TransientError
 from rebuilder.usecases import sweep as usecase
 from rebuilder.usecases._leases import give_back, take_lease
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.refresh_index import sweep_registry
 from rebuilder.usecases.sweep import BOOKMARK, SweepReport, sweep
-from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, task
+from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 GO = "mybase.azurecr.io/images/go:1"
@@ -159,6 +159,24 @@ def test_a_decision_is_given_time(
 
     assert later(world, soon).missed == []
     assert later(world, at_last - soon).missed == [PUSH.key]
+
+
+def test_a_task_that_came_after_the_push_is_asked_about_once(world: World) -> None:
+    """The run that its edit started may have begun before the push, and ended after it."""
+    world.ledger.record_push(PUSH, world.time.now)
+    other = AlreadyBuiltOn(task("other").id, NODE, NEW, "registry")
+    world.ledger.record_decisions(PUSH, [other], world.time.now)
+    known(world, task("build-app", dependency(built_on=NEW)))
+    world.images.came[NEW] = world.time.now
+    began, ended = world.time.now - timedelta(minutes=1), world.time.now + timedelta(minutes=1)
+    ran = run("ran", status=RunStatus.SUCCEEDED, created=began, started=began, finished=ended)
+    world.tasks.found_runs["ran"] = ran
+    assert later(world, 59).missed == []
+    assert later(world, 1).missed == [PUSH.key]
+
+    ((body, _),) = world.queue.take(PUSHES)
+    decided = plan_rebuilds(world.context, PlanRebuilds.decode(body))
+    assert [type(decision) for decision in decided] == [BuiltWhileMoving]
 
 
 def test_a_record_that_was_looked_at_stands(world: World) -> None:
