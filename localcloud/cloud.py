@@ -29,6 +29,7 @@ from localcloud.eventgrid import DeadLetterContainer, EventGrid
 from localcloud.functionapps import FunctionApps
 from localcloud.github import github_app
 from localcloud.graph import graph_app
+from localcloud.identity import Behaviour as IdentityBehaviour
 from localcloud.identity import Identities, identity_app
 from localcloud.nativetrigger import NativeTrigger
 from localcloud.network import Network
@@ -125,6 +126,7 @@ class LocalCloud:
         }
         self._identities: dict[str, Identities] = {}
         self._identity_url = ""
+        self.identity_behaviour = IdentityBehaviour()
         areas: dict[str, object] = {
             "arm": self.arm.behaviour,
             "runs": self.scheduler.behaviour,
@@ -132,6 +134,7 @@ class LocalCloud:
             "import": self.arm.imports,
             "events": self.eventgrid.behaviour,
             "native_trigger": self.native_trigger.behaviour,
+            "identity": self.identity_behaviour,
         }
         self._admin = Admin(self.arm, areas, self.eventgrid.settle, self.network.drop_connections)
         self.admin_url = ""
@@ -153,7 +156,7 @@ class LocalCloud:
         self.native_trigger.start()
         for principal in (self.developer, self.function_app):
             self._identities[self._headers[principal.object_id]] = Identities(principal)
-        endpoint = identity_app(self.tokens, self.clock, self._identities)
+        endpoint = identity_app(self.tokens, self.clock, self._identities, self.identity_behaviour)
         self._identity_url = self.network.serve(endpoint)
         self.admin_url = self.network.serve(self._admin.app)
         hub.seed(self.registry, self._node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Annotated
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from localcloud.clock import Clock
 from localcloud.directory import Principal
 from localcloud.network import ASGIApp
+from localcloud.switches import AtLeast
 from localcloud.tokens import Tokens
 
 _LIFETIME = timedelta(hours=24)
@@ -54,16 +56,37 @@ class Identities:
         return self.system
 
 
-def identity_app(tokens: Tokens, clock: Clock, resources: Mapping[str, Identities]) -> ASGIApp:
+@dataclass(slots=True)
+class Behaviour:
+    """How the endpoint is today.
+
+    Attributes:
+        status: What it answers instead of tokens; null gives tokens.
+    """
+
+    status: Annotated[int, AtLeast(400)] | None = None
+
+
+def identity_app(
+    tokens: Tokens,
+    clock: Clock,
+    resources: Mapping[str, Identities],
+    behaviour: Behaviour | None = None,
+) -> ASGIApp:
     """Return the endpoint.
 
     Args:
         tokens: Who issues.
         clock: Cloud time.
         resources: What each resource may ask for, by its secret of X-IDENTITY-HEADER.
+        behaviour: How it is today.
     """
+    today = behaviour or Behaviour()
 
     def token(request: Request) -> JSONResponse:
+        if today.status is not None:
+            message = "An unexpected error occured while fetching the AAD Token."
+            return JSONResponse({"statusCode": today.status, "message": message}, today.status)
         query = request.query_params
         resource_of = resources.get(request.headers.get("x-identity-header", ""))
         if resource_of is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from localcloud.storage.azurite import Process
@@ -27,6 +29,15 @@ class Azurite:
             "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
             f"AccountKey={_KEY};{endpoints}"
         )
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Let it take connections and answer nothing for a while."""
+        self._process.pause()
+        try:
+            yield
+        finally:
+            self._process.go_on()
 
     def stop(self) -> None:
         """End the process."""

@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -78,6 +79,14 @@ class Process:
                     self.stop()
                     raise RuntimeError("Azurite did not start")
                 time.sleep(0.05)
+
+    def pause(self) -> None:
+        """Let it answer nothing until `go_on`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it answer again."""
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it."""

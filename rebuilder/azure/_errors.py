@@ -53,9 +53,11 @@ def _translate(error: AzureError, action: str, *, once: bool) -> RebuilderError:
     if isinstance(error, HttpResponseError) and error.status_code is not None:
         return _from_response(error, int(error.status_code), action, unclear)
     if isinstance(error, ClientAuthenticationError):
-        # The SDK's text lists what was tried; the first line is what a person needs.
+        # The SDK's text lists what was tried; the first line is what a person needs. It does not
+        # tell an identity endpoint that is out of order from an identity that is not there, and
+        # nothing was sent either way: it is tried again, and given up when that lasts.
         text = str(error.message).splitlines()[0]
-        return Denied(
+        return TransientError(
             f"{action}: no credential: {text}; in Azure, give the function app an identity,"
             " on a laptop run `az login`"
         )

@@ -76,9 +76,8 @@ def missed(
     if known is not None and now - known.last_at < PATIENCE:
         return False  # its plan is on its way
     newest = {} if known is None else _newest(context, push)
-    foreign = isinstance(push.registry, ForeignRegistry)
     # Whoever is not decided about came to follow the tag after it was pushed: by an edit, say.
-    asked_lately = known is None or foreign or now - known.last_at < _STANDS
+    asked_lately = known is None or now - known.last_at < _STANDS
     stale = {
         follower.task
         for follower in tasks
@@ -87,7 +86,7 @@ def missed(
     if not stale:
         # ACR's record may name the new digest of a run that pulled the one before: whoever plans
         # for the push looks at when the run began. A foreign registry does not tell since when.
-        return known is None and not foreign
+        return known is None and not isinstance(push.registry, ForeignRegistry)
     heads = context.ledger.heads(stale)
     uncovered = {
         task

@@ -108,7 +108,7 @@ def examine(
         site: The function app's resource id; by default any that pushes are sent to.
 
     Raises:
-        Denied: There is no token for ARM, so nothing can be asked.
+        TransientError: There is no token for ARM, so nothing can be asked.
         NotFound: `identity` does not name one.
     """
     return _Examination(context, preflight, site).report(identity)

@@ -28,8 +28,8 @@ from rebuilder.core.decisions import (
     wants,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.index import with_view
-from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
+from rebuilder.core.index import IndexedTask, with_view
+from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
 from rebuilder.core.tasks import MANUAL, Run, Task
 from rebuilder.errors import (
@@ -58,6 +58,7 @@ from rebuilder.usecases._native import (
     wait_until,
 )
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.refresh_index import refresh_known
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +128,9 @@ class _Start:
             return self._decided(head, TaskGone(message.task))
         except Denied as error:
             return self._decided(head, TaskUnreadable(message.task, str(error)))
+        runs = runs_of_others(context, recorded)
         # What only other sources than ACR's record know is in the index.
-        indexed = context.index.view(recorded.id)
+        indexed = self._view(recorded, runs)
         task = with_view(recorded, indexed.view if indexed else None)
         reference = pushed_reference(context, message.push)
         base = pushed_base(context, reference, message.push)
@@ -137,7 +139,21 @@ class _Start:
         decision = decide_for(context, task, base)
         if not decision.rebuild:
             return self._decided(head, decision)
-        return self._rebuild(head, task, recorded, base)
+        return self._rebuild(head, task, recorded, base, runs)
+
+    def _view(self, recorded: Task, runs: Sequence[Run]) -> IndexedTask | None:
+        """Return what the index knows; what a commit may have changed since is read first."""
+        context = self._context
+        indexed = context.index.view(recorded.id)
+        if indexed is None or not any(r.finished and r.finished > indexed.read_at for r in runs):
+            return indexed
+        now = context.now()
+        try:
+            refresh_known(context, recorded, now)
+        except TransientError as error:
+            log.warning("task %s: going by what was known before: %s", recorded.id, error)
+            context.queue.send(REFRESH, Refresh.of(recorded.id, now).encode())
+        return context.index.view(recorded.id)
 
     def _taken_over(self, head: Rebuild) -> Rebuild:
         """Go on with a claim whose holder is gone: with its run, if it came so far."""
@@ -183,7 +199,12 @@ class _Start:
         )
 
     def _rebuild(
-        self, head: Rebuild | None, task: Task, recorded: Task, base: Base
+        self,
+        head: Rebuild | None,
+        task: Task,
+        recorded: Task,
+        base: Base,
+        runs: Sequence[Run],
     ) -> TaskDecision | Rebuild | None:
         context = self._context
         bases = [base, *_other_bases(context, task, base)]
@@ -200,9 +221,9 @@ class _Start:
             lease_until=now + context.settings.lease,
         )
         if head is None:
-            return self._attempt(wanted, None, recorded, base)
+            return self._attempt(wanted, None, recorded, base, runs)
         if head.key == wanted.key:
-            return self._same_digests(head, wanted, recorded, base)
+            return self._same_digests(head, wanted, recorded, base, runs)
         if head.state in _IN_FLIGHT:
             # Two runs at once may finish in any order: the one on older digests ends first.
             _track(context, head)
@@ -213,10 +234,15 @@ class _Start:
             return self._decided(head, own)
         if head.unsettled:
             self._skipped(head, "the base moved on before a run was scheduled")
-        return self._attempt(wanted, None, recorded, base)
+        return self._attempt(wanted, None, recorded, base, runs)
 
     def _same_digests(
-        self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
+        self,
+        head: Rebuild,
+        wanted: Rebuild,
+        recorded: Task,
+        base: Base,
+        runs: Sequence[Run],
     ) -> TaskDecision | Rebuild | None:
         context = self._context
         match head.state:
@@ -235,13 +261,18 @@ class _Start:
                     self._later(head.due - now, f"attempt {head.attempt + 1} of {head.id}")
                     return None
                 again = replace(wanted, attempt=head.attempt + 1, chain=head.chain)
-                return self._attempt(again, head, recorded, base)
+                return self._attempt(again, head, recorded, base, runs)
             case State.HELD | State.CLAIMED:
-                return self._attempt(head, head, recorded, base)
-        return self._attempt(wanted, None, recorded, base)
+                return self._attempt(head, head, recorded, base, runs)
+        return self._attempt(wanted, None, recorded, base, runs)
 
     def _attempt(
-        self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base
+        self,
+        rebuild: Rebuild,
+        before: Rebuild | None,
+        recorded: Task,
+        base: Base,
+        runs: Sequence[Run],
     ) -> TaskDecision | Rebuild | None:
         """Claim a rebuild and schedule its run, unless it has to wait for something.
 
@@ -250,6 +281,7 @@ class _Start:
             before: The task's newest rebuild, if it is on the same digests.
             recorded: The task as ARM tells of it.
             base: The tag that moved.
+            runs: The task's newest runs, if others start some.
         """
         context = self._context
         if before is None:
@@ -258,7 +290,6 @@ class _Start:
                 return found
             rebuild = found
         now = context.now()
-        runs = runs_of_others(context, recorded)
         if could_see(recorded, base, self._message.push):
             if (run := native_run(context, recorded, base, runs)) is not None:
                 if self._waits_for(recorded, runs[runs.index(run) + 1 :]):

@@ -382,6 +382,7 @@ def test_every_switch_is_named_in_a_test(still: LocalCloud) -> None:
         "import": r"imports\.",
         "events": r"distort\((?:\w+=[^,()]+, )*|eventgrid\.behaviour\.",
         "native_trigger": r"native_trigger\.behaviour\.",
+        "identity": r"identity_behaviour\.",
         "fault": r"Fault\([^\n]*\b|\"",
     }
     found = list(named_switches(still))

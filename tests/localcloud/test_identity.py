@@ -301,3 +301,15 @@ def test_a_registrys_own_tasks_may_be_kept_from_it(
     runs = finished(cloud, apps, by_task(apps, "builder"))
 
     assert outcomes(runs, ["at least one credential is required"]) == [("Failed", True)]
+
+
+def test_the_endpoint_may_be_out_of_order(still: LocalCloud) -> None:
+    """Azure's client says what it was answered, and has its token when that is over."""
+    with httpx.Client(base_url=still.admin_url, trust_env=False) as admin:
+        assert admin.patch("/switches", json={"identity.status": 404}).status_code == 200
+        assert admin.patch("/switches", json={"identity.status": 200}).status_code == 400
+        with ManagedIdentityCredential() as credential:
+            with pytest.raises(ClientAuthenticationError, match="404, An unexpected error"):
+                credential.get_token(f"{ARM}/.default")
+            still.identity_behaviour.status = None
+            assert credential.get_token(f"{ARM}/.default").token

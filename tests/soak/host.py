@@ -135,6 +135,13 @@ class Host:
         self.azure.asked_for = lambda task, run: {
             base for r in ledger.rebuilds(task) if r.run_id == run for base in r.bases
         }
+        index = SqliteIndex(self.file)
+        self.azure.believed = lambda task: {
+            str(dependency.reference)
+            for indexed in [index.view(task)]
+            if indexed is not None
+            for dependency in indexed.view.dependencies
+        }
         self.queues = SqliteQueues(self.file, lambda: self.azure.now)
         self.dead_events = SimDeadEvents()
         self.paused: list[Invocation] = []

@@ -7,11 +7,20 @@ import pytest
 
 from rebuilder.core.decisions import AlreadyBuiltOn, Base
 from rebuilder.core.events import Push
-from rebuilder.core.messages import BUILDS, StartBuild
+from rebuilder.core.messages import BUILDS, REFRESH, Refresh, StartBuild
 from rebuilder.core.rebuilds import Native, Rebuild, State
 from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import IMAGE_UPDATE, Kind, RunStatus, Task, TriggerType
+from rebuilder.core.tasks import (
+    IMAGE_UPDATE,
+    DockerStep,
+    Kind,
+    RunStatus,
+    Task,
+    TriggerType,
+)
+from rebuilder.errors import TransientError
 from rebuilder.usecases._native import could_see, native_run, wait_until
+from rebuilder.usecases.refresh_index import sweep_registry
 from rebuilder.usecases.start_build import start_build
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
 
@@ -194,6 +203,29 @@ def test_what_has_taken_long_is_looked_at_less_often(world: World, lasted: int, 
 
     ((_, delay),) = world.queue.take(BUILDS)
     assert delay == timedelta(seconds=wait)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_what_a_commit_changed_is_read_before_deciding(world: World, *, readable: bool) -> None:
+    """A run of others that ended since the index was read may be one of another build file."""
+    step = DockerStep("https://github.com/contoso/app.git#main", "Dockerfile")
+    file = (step.context, step.dockerfile)
+    world.sources.files[file] = f"FROM {NODE}\n".encode()
+    world.tasks.add(replace(task(), other_triggers=True, step=step))
+    sweep_registry(world.context, task().id.registry)
+    world.time.pass_(60)
+    ended = world.time.now
+    world.tasks.found_runs["theirs"] = run("theirs", status=RunStatus.SUCCEEDED, finished=ended)
+    go = dependency("mybase.azurecr.io/images/go:1")
+    world.tasks.add(replace(task("build-app", go), other_triggers=True, step=step))
+    world.sources.files[file] = b"FROM mybase.azurecr.io/images/go:1\n"
+    world.sources.failure = None if readable else TransientError("no answer")
+    world.time.pass_(60)
+    start_build(world.context, MESSAGE, "me")
+
+    asked = [Refresh.decode(body).task for body, _ in world.queue.take(REFRESH)]
+    assert asked == ([] if readable else [task().id])
+    assert len(world.tasks.scheduled) == (0 if readable else 1)
 
 
 def test_without_triggers_runs_are_not_listed(world: World) -> None:

@@ -7,7 +7,7 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
 from rebuilder.azure.identity import registry_tokens
-from rebuilder.errors import Denied
+from rebuilder.errors import TransientError
 
 PUBLIC = "https://management.azure.com"
 
@@ -52,5 +52,5 @@ def test_other_clouds_take_tokens_for_their_arm() -> None:
 def test_an_identity_that_is_none() -> None:
     """Without an identity the registry cannot be read, and what to do is said."""
     token = registry_tokens(Identity(ClientAuthenticationError("no")), PUBLIC)
-    with pytest.raises(Denied, match=r"get a token for team\.azurecr\.io: no credential"):
+    with pytest.raises(TransientError, match=r"get a token for team\.azurecr\.io: no credential"):
         token("team.azurecr.io")

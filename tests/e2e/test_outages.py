@@ -1,0 +1,91 @@
+"""Services that are out of order while a push comes: everything comes through afterwards.
+
+How long they are is not the point here: `python -m tests.soak --outages` plays a minute without
+storage and ten without ARM on a clock of its own. Here every part is the real one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from localcloud.arm.app import Fault
+from localcloud.cloud import LocalCloud
+from rebuilder.composition import release
+from rebuilder.core.rebuilds import State
+from tests.azurite import Azurite
+from tests.e2e.conftest import World
+
+BASE = "mybase.azurecr.io/images/node:9"
+SECONDS = 6
+_COMES_SECONDS = 90
+
+type Outage = Callable[[LocalCloud, Azurite], AbstractContextManager[None]]
+
+
+@contextmanager
+def no_storage(_cloud: LocalCloud, azurite: Azurite) -> Iterator[None]:
+    """Let storage take connections and answer nothing."""
+    with azurite.silent():
+        yield
+
+
+@contextmanager
+def no_arm(cloud: LocalCloud, _azurite: Azurite) -> Iterator[None]:
+    """Let ARM cut every connection, before or after the request had its effect."""
+    faults = [Fault("GET", ".", 0, times=None), Fault("POST", ".", 0, after=True, times=None)]
+    cloud.arm.faults += faults
+    yield
+    for fault in faults:
+        cloud.arm.faults.remove(fault)
+
+
+@contextmanager
+def no_identity(cloud: LocalCloud, _azurite: Azurite) -> Iterator[None]:
+    """Let the identity endpoint answer 500."""
+    cloud.identity_behaviour.status = 500
+    yield
+    cloud.identity_behaviour.status = None
+
+
+@pytest.fixture(name="apart")
+def _apart(cloud: LocalCloud, storage: str, tmp_path: Path) -> Iterator[World]:
+    """A world whose host is not started yet, so that it has no token."""
+    world = World(cloud, storage, tmp_path)
+    yield world
+    world.host.stop()
+    release()
+
+
+@pytest.mark.parametrize("storage", ["azurite"], indirect=True)
+@pytest.mark.parametrize("outage", [no_storage, no_arm, no_identity])
+def test_what_is_pushed_meanwhile_is_rebuilt_once(
+    apart: World, azurite: Azurite, outage: Outage
+) -> None:
+    """Two pushes while a service is out of order, one before it: the last one counts, once."""
+    old = apart.push("one")
+    task = apart.task(apart.apps, "build-app", old)
+    if outage is no_identity:
+        apart.cloud.identity_behaviour.status = 500  # before anybody has a token
+    apart.host.start()
+    apart.subscribe()
+    with outage(apart.cloud, azurite):
+        apart.push("two")
+        new = apart.push("three")
+        time.sleep(SECONDS)
+        assert apart.apps.runs == {} or outage is no_arm
+
+    deadline = time.monotonic() + _COMES_SECONDS
+    while not any(run.properties["status"] == "Succeeded" for run in apart.apps.runs.values()):
+        assert time.monotonic() < deadline, "nothing came through"
+        time.sleep(0.2)
+    apart.settle()
+    rebuilds = apart.context.ledger.rebuilds(task)
+    assert rebuilds[0].bases == (f"{BASE}@{new}",)
+    assert [r.state for r in rebuilds if r.run_id is not None] == [State.SUCCEEDED]
+    assert len(apart.apps.runs) == 1
+    assert apart.context.dead_letters.all() == []
