@@ -22,7 +22,7 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import RunStatus, Task
-from rebuilder.errors import Denied, RebuilderError
+from rebuilder.errors import Denied, PermanentError, RebuilderError
 from rebuilder.usecases._access import missing_pull
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
@@ -44,18 +44,33 @@ def pushed_reference(context: Context, push: Push) -> ImageReference:
 def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base | None:
     """Return what the tag of a push names now; None if it is gone.
 
-    If a foreign registry cannot be asked now, what the poll saw last counts: the newest push of
+    If a foreign registry does not let us look, what the poll saw last counts: the newest push of
     the tag, which need not be this one, for messages overtake each other.
+
+    Raises:
+        TransientError: The registry cannot be asked now. A build could not pull from it either.
     """
     if not isinstance(push.registry, ForeignRegistry):
         return current_base(context, reference, push.digest)
-    seen = foreign_base(context, reference)
-    if seen is not None:
-        return seen
+    try:
+        digest = context.foreign.look(reference, None).digest
+    except PermanentError as error:
+        log.warning("%s: going by what was seen last: %s", reference, error)
+        digest = None
+    if digest is not None:
+        return Base(reference, digest, "poll")
     records = context.ledger.pushes(push.registry, push.repository)
     same = [record for record in records if record.push.tag == push.tag]
     newest = max(same, key=lambda record: record.last_at, default=None)
     return Base(reference, newest.push.digest if newest else push.digest, "poll")
+
+
+def came(context: Context, base: Base) -> datetime | None:
+    """Return since when a tag names a digest, as far as its registry or the poll tells."""
+    try:
+        return _Since(context, base).get()
+    except Denied:
+        return None
 
 
 def current_base(context: Context, reference: ImageReference, otherwise: str) -> Base | None:

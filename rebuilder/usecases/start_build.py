@@ -16,6 +16,7 @@ from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     Base,
     Circle,
+    KnownFrom,
     NoStep,
     OwnOutput,
     RebuildFailed,
@@ -31,6 +32,7 @@ from rebuilder.core.events import Push
 from rebuilder.core.index import IndexedTask, with_view
 from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
+from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import MANUAL, Run, Task
 from rebuilder.errors import (
     Conflict,
@@ -44,6 +46,7 @@ from rebuilder.errors import (
 )
 from rebuilder.usecases import _pace
 from rebuilder.usecases._deciding import (
+    came,
     current_base,
     decide_for,
     foreign_base,
@@ -291,7 +294,8 @@ class _Start:
             rebuild = found
         now = context.now()
         if could_see(recorded, base, self._message.push):
-            if (run := native_run(context, recorded, base, runs)) is not None:
+            run = native_run(context, recorded, base, runs)
+            if run is not None and self._used(run, rebuild, base):
                 if self._waits_for(recorded, runs[runs.index(run) + 1 :]):
                     return None
                 adopted = replace(self._claimed(rebuild), native=Native.ADOPTED)
@@ -313,6 +317,20 @@ class _Start:
         if self._message.turn is None and not self._its_turn():
             return None
         return self._schedule(self._claimed(rebuild))
+
+    def _used(self, run: Run, rebuild: Rebuild, base: Base) -> bool:
+        """Tell whether a native run used what the task's other tags name now, too."""
+        hosts = self._context.base_hosts()
+        for other in rebuild.bases:
+            name, _, digest = other.rpartition("@")
+            reference = ImageReference.parse(name)
+            if reference == base.reference or run.started is None:
+                continue
+            known_from: KnownFrom = "registry" if reference.domain in hosts else "poll"
+            since = came(self._context, Base(reference, digest, known_from))
+            if since is not None and run.started < since:
+                return False
+        return True
 
     def _waits_for(self, task: Task, runs: Sequence[Run]) -> bool:
         """Put the message back if one of these runs is somebody else's and is not over."""

@@ -166,6 +166,26 @@ def test_a_native_run_is_not_adopted_before_older_ones_are_over(world: World) ->
     assert (head(world).run_id, head(world).native) == ("ca1", Native.MISSED)
 
 
+@pytest.mark.parametrize("moved", ["before", "after"])
+def test_a_native_run_must_have_used_what_the_other_tags_name(world: World, moved: str) -> None:
+    """Two bases that moved one after the other: the run for the first has not seen the second."""
+    go = "mybase.azurecr.io/images/go:1"
+    world.images.digests[go] = NEWER
+    began = world.time.now
+    world.images.came[NEWER] = began + (MINUTE if moved == "after" else -MINUTE)
+    world.tasks.add(replace(task("build-app", dependency(), dependency(go)), native_trigger=True))
+    native(world)
+    first = world.tasks.found_runs["native"]
+    ended = replace(first, status=RunStatus.SUCCEEDED, started=began, finished=began + MINUTE)
+    world.tasks.found_runs["native"] = ended
+    message = StartBuild(replace(PUSH, pushed_at=began - MINUTE), task().id)
+    world.time.pass_(180)
+    start_build(world.context, message, "me")
+
+    adopted = ("native", Native.ADOPTED) if moved == "before" else ("ca1", Native.MISSED)
+    assert (head(world).run_id, head(world).native) == adopted
+
+
 @pytest.mark.parametrize("by", ["its base image", "a commit"])
 def test_a_run_of_others_is_waited_for(world: World, by: str) -> None:
     """It may stand on the older image and end last: two runs at once leave the image to chance."""
