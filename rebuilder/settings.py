@@ -38,6 +38,8 @@ ARM_WRITE_BURST = "REBUILDER_ARM_WRITE_BURST"
 ARM_CONCURRENCY = "REBUILDER_ARM_CONCURRENCY"
 SWEEP_SCHEDULE = "REBUILDER_SWEEP_SCHEDULE"
 SWEEP_READS = "REBUILDER_SWEEP_READS"
+SWEEP_PATIENCE_MINUTES = "REBUILDER_SWEEP_PATIENCE_MINUTES"
+SWEEP_AGAIN_MINUTES = "REBUILDER_SWEEP_AGAIN_MINUTES"
 POLL_SCHEDULE = "REBUILDER_POLL_SCHEDULE"
 POLL_HOSTS = "REBUILDER_POLL_HOSTS"
 POLL_MINUTES = "REBUILDER_POLL_MINUTES"
@@ -62,6 +64,8 @@ _WHOLE_NUMBERS = {
     ARM_WRITE_BURST: (200, 1, 10000, ""),
     ARM_CONCURRENCY: (8, 1, 64, ""),
     SWEEP_READS: (500, 1, 100000, ""),
+    SWEEP_PATIENCE_MINUTES: (15, 1, 1440, " minutes"),
+    SWEEP_AGAIN_MINUTES: (60, 5, 10080, " minutes"),
     POLL_MINUTES: (30, 5, 1440, " minutes"),
     MESSAGE_HOURS: (24, 1, 168, " hours"),
 }
@@ -136,6 +140,8 @@ class Settings:
         arm_concurrency: How many requests of one instance are under way in a subscription.
         sweep_schedule: When tags are compared with what was built on them, as NCRONTAB.
         sweep_reads: How many requests to ARM one sweep may lead to.
+        sweep_patience: A message that was sent so long ago should have been worked off.
+        sweep_again: After so long it is asked anew whether a task that was left alone still is.
         poll_schedule: When images of foreign registries are looked at, as NCRONTAB.
         poll_hosts: The foreign registries that are polled: hosts, or `*` for any.
         poll_interval: How often one image is looked at, at most.
@@ -172,6 +178,8 @@ class Settings:
     arm_concurrency: int = 8
     sweep_schedule: str = _SCHEDULES[SWEEP_SCHEDULE]
     sweep_reads: int = 500
+    sweep_patience: timedelta = timedelta(minutes=15)
+    sweep_again: timedelta = timedelta(hours=1)
     poll_schedule: str = _SCHEDULES[POLL_SCHEDULE]
     poll_hosts: tuple[str, ...] = _POLLED
     poll_interval: timedelta = timedelta(minutes=30)
@@ -262,6 +270,8 @@ class Settings:
             number[ARM_CONCURRENCY],
             schedules[SWEEP_SCHEDULE],
             number[SWEEP_READS],
+            timedelta(minutes=number[SWEEP_PATIENCE_MINUTES]),
+            timedelta(minutes=number[SWEEP_AGAIN_MINUTES]),
             schedules[POLL_SCHEDULE],
             polled,
             timedelta(minutes=number[POLL_MINUTES]),

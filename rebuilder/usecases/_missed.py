@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rebuilder.core.decisions import TaskDecision, TaskDisabled, TaskUnreadable
 from rebuilder.core.events import Push
@@ -16,12 +16,6 @@ from rebuilder.core.registries import ForeignRegistry, TaskId
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
-
-PATIENCE = timedelta(minutes=15)
-"""A message that was sent so long ago should have been worked off."""
-
-_STANDS = timedelta(hours=1)
-"""After so long it is asked anew whether a task that was left alone is still to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +67,11 @@ def missed(
     on = str(reference.at(push.digest))
     records = context.ledger.pushes(push.registry, push.repository)
     known = next((r for r in records if r.push.key == push.key), None)
-    if known is not None and now - known.last_at < PATIENCE:
+    if known is not None and now - known.last_at < context.settings.sweep_patience:
         return False  # its plan is on its way
     newest = {} if known is None else _newest(context, push)
     # Whoever is not decided about came to follow the tag after it was pushed: by an edit, say.
-    asked_lately = known is None or now - known.last_at < _STANDS
+    asked_lately = known is None or now - known.last_at < context.settings.sweep_again
     stale = {
         follower.task
         for follower in tasks
@@ -93,7 +87,7 @@ def missed(
         for task in stale
         if task not in heads or not _covered(context, heads[task], str(reference), on)
     }
-    return bool(uncovered) and bool(uncovered - _left_alone(newest, now))
+    return bool(uncovered) and bool(uncovered - _left_alone(context, newest))
 
 
 def tell(context: Context, push: Push) -> None:
@@ -159,15 +153,16 @@ def _open(
 
 
 def _left_alone(
-    newest: Mapping[TaskId, tuple[datetime, TaskDecision]], now: datetime
+    context: Context, newest: Mapping[TaskId, tuple[datetime, TaskDecision]]
 ) -> set[TaskId]:
     """Return the tasks that lately were decided about, one way or the other.
 
     One that is to be rebuilt gets the time that its message needs; one that is not (it is
     disabled, say) is decided anew after a while, for what kept it may be over.
     """
+    now, settings = context.now(), context.settings
     return {
         task
         for task, (at, decision) in newest.items()
-        if now - at < (PATIENCE if decision.rebuild else _STANDS)
+        if now - at < (settings.sweep_patience if decision.rebuild else settings.sweep_again)
     }

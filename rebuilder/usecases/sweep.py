@@ -27,7 +27,7 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, RegistryId
 from rebuilder.errors import Conflict, PermanentError, RebuilderError
 from rebuilder.usecases._leases import SLICE, give_back, take_lease
-from rebuilder.usecases._missed import PATIENCE, Followers, followers, missed, tell
+from rebuilder.usecases._missed import Followers, followers, missed, tell
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
@@ -177,9 +177,10 @@ def _plan_again(context: Context, report: SweepReport, following: Followers) -> 
     """Plan pushes that were recorded and never decided about: their message was lost."""
     now = context.now()
     since = now - context.settings.message_limit
-    for record in context.ledger.pushes_between(since, now - PATIENCE):
+    patience = context.settings.sweep_patience
+    for record in context.ledger.pushes_between(since, now - patience):
         push = record.push
-        if isinstance(push.registry, ForeignRegistry) or now - record.last_at < PATIENCE:
+        if isinstance(push.registry, ForeignRegistry) or now - record.last_at < patience:
             continue
         if push.registry not in context.settings.base_registries:
             continue
