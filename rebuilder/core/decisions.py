@@ -45,8 +45,8 @@ class Base:
     Attributes:
         reference: Registry, repository and tag, without digest.
         digest: What the tag names.
-        known_from: The registry itself, the event where the registry may not be read, or the
-            poll of a foreign registry.
+        known_from: The registry itself, the event that told of it, or the poll of a foreign
+            registry.
         since: When the digest first came to the registry, if known.
     """
 

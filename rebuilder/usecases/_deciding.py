@@ -49,9 +49,22 @@ def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base
 
     Raises:
         TransientError: The registry cannot be asked now. A build could not pull from it either.
+        Denied: A base registry may not be read. An event may be old, so that its digest alone is
+            no reason to build.
     """
-    if not isinstance(push.registry, ForeignRegistry):
-        return current_base(context, reference, push.digest)
+    if isinstance(push.registry, ForeignRegistry):
+        return _foreign_pushed(context, reference, push)
+    try:
+        digest = context.images.digest(reference.domain, reference.path, reference.tag or "")
+    except Denied as error:
+        raise Denied(
+            f"{error}; give the function app's identity AcrPull on {push.registry}, or Container"
+            " Registry Repository Reader if it goes by repository permissions"
+        ) from error
+    return None if digest is None else Base(reference, digest, "registry")
+
+
+def _foreign_pushed(context: Context, reference: ImageReference, push: Push) -> Base:
     try:
         digest = context.foreign.look(reference, None).digest
     except PermanentError as error:
@@ -73,19 +86,19 @@ def came(context: Context, base: Base) -> datetime | None:
         return None
 
 
-def current_base(context: Context, reference: ImageReference, otherwise: str) -> Base | None:
-    """Return what a tag of a base registry names now; None if the tag is gone.
+def other_base(context: Context, reference: ImageReference, built_on: str) -> Base | None:
+    """Return what a tag of a base registry names that was not pushed; None if the tag is gone.
 
     Args:
         context: Where to look.
         reference: The tag.
-        otherwise: The digest to go by if the registry does not let us look.
+        built_on: The digest to go by if the registry does not let us look.
     """
     try:
         digest = context.images.digest(reference.domain, reference.path, reference.tag or "")
     except Denied as error:
-        log.warning("%s: going by the event's digest %s: %s", reference, otherwise, error)
-        return Base(reference, otherwise, "event")
+        log.warning("%s: going by the digest of the last build: %s", reference, error)
+        return Base(reference, built_on, "registry")
     return None if digest is None else Base(reference, digest, "registry")
 
 

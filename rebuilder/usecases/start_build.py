@@ -47,9 +47,9 @@ from rebuilder.errors import (
 from rebuilder.usecases import _pace
 from rebuilder.usecases._deciding import (
     came,
-    current_base,
     decide_for,
     foreign_base,
+    other_base,
     pushed_base,
     pushed_reference,
 )
@@ -488,7 +488,7 @@ def _other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
         and wants(task, dependency, context.settings.rebuild_for)
     }
     found = [
-        current_base(context, reference, built_on)
+        other_base(context, reference, built_on)
         if reference.domain in hosts
         else foreign_base(context, reference)
         for reference, built_on in recorded.items()

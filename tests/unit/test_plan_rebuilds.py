@@ -112,9 +112,18 @@ def test_a_tag_that_is_gone_starts_nothing(world: World) -> None:
     assert told(world)["other"] == ("other-images", True)
 
 
-def test_a_registry_without_read_access_is_no_obstacle(world: World) -> None:
-    """Without the proof of times, ARM's record is believed."""
+def test_a_base_registry_that_may_not_be_read_is_permanent(world: World) -> None:
+    """An event may be old: nothing is planned by its digest, and the role is named."""
     world.images.failure = Denied("no role")
+    with pytest.raises(Denied, match=r"^no role; give the function app's identity AcrPull on /sub"):
+        plan_rebuilds(world.context, MESSAGE)
+
+    assert enqueued(world) == []
+
+
+def test_times_that_may_not_be_read_are_no_obstacle(world: World) -> None:
+    """Without the proof of times, ARM's record is believed."""
+    world.images.no_times = Denied("no role")
     world.tasks.add(task("fresh", dependency(built_on=NEW)))
     (decision,) = plan_rebuilds(world.context, MESSAGE)
 

@@ -69,13 +69,13 @@ def test_what_the_tag_names_now_counts(world: World) -> None:
     assert len(world.tasks.scheduled) == 1
 
 
-def test_without_the_role_the_event_counts(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """A registry that may not be read does not stop the rebuild; the log says so."""
+def test_without_the_role_nothing_is_built(world: World) -> None:
+    """A registry that may not be read does not tell whether the event is old."""
     world.images.failure = Denied("no role")
-    start_build(world.context, MESSAGE, "me")
+    with pytest.raises(Denied, match="AcrPull"):
+        start_build(world.context, MESSAGE, "me")
 
-    assert head(world).bases == (f"{NODE}@{NEW}",)
-    assert "no role" in caplog.text
+    assert world.tasks.scheduled == []
 
 
 def test_the_task_is_gone(world: World) -> None:
