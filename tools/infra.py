@@ -69,6 +69,13 @@ def snapshot(bicep: Path, name: str, mode: str) -> subprocess.CompletedProcess[s
     return run(bicep, "snapshot", f"{name}.bicepparam", *place, "--mode", mode)
 
 
+def _in_order(path: Path) -> None:
+    """Sort a snapshot's outputs: the compiler writes them in any order, which is no change."""
+    told = json.loads(path.read_text("utf-8"))
+    told["outputs"] = dict(sorted(told["outputs"].items()))
+    path.write_text(json.dumps(told, indent=2, ensure_ascii=False), "utf-8")
+
+
 def main() -> int:
     """Build; the exit code says whether the compiler had nothing to say."""
     bicep = compiler()
@@ -80,6 +87,8 @@ def main() -> int:
         return 1
     made = [run(bicep, "build", f"{name}.bicep") for name in TEMPLATES]
     made += [snapshot(bicep, name, "overwrite") for name in PARAMETERS]
+    for name in PARAMETERS:
+        _in_order(INFRA / f"{name}.snapshot.json")
     failed = [done.stderr or done.stdout for done in made if done.returncode != 0 or done.stderr]
     print("\n".join(failed), file=sys.stderr, end="")
     text = json.dumps({"sources": sources(), "made": outputs()}, indent=2, sort_keys=True)

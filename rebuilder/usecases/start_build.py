@@ -33,6 +33,7 @@ from rebuilder.core.index import IndexedTask, with_view
 from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
 from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import MANUAL, Run, Task
 from rebuilder.errors import (
     Conflict,
@@ -401,7 +402,7 @@ class _Start:
             raise Conflict(f"task {rebuild.task}: {rebuild.id} was claimed by another delivery")
         return rebuild
 
-    def _schedule(self, rebuild: Rebuild) -> Rebuild | None:
+    def _schedule(self, rebuild: Rebuild) -> TaskDecision | Rebuild | None:
         context, message = self._context, self._message
         if context.now() + _REQUEST > rebuild.lease_until:
             # This process was slow. Whoever took the claim over meanwhile has changed it.
@@ -427,8 +428,20 @@ class _Start:
             self._later(max(turn - context.now(), _SOON), str(error))
             return None
         except PermanentError as error:
-            return self._refused(rebuild, error)
+            # Disabled or deleted since it was read? Then it is no failure, and may be over.
+            left = self._left(rebuild.task)
+            return self._refused(rebuild, error) if left is None else self._decided(rebuild, left)
         return _scheduled(context, rebuild, run_id)
+
+    def _left(self, task: TaskId) -> TaskDecision | None:
+        try:
+            found = self._context.tasks.task(task)
+        except NotFound:
+            self._context.index.remove(task, self._context.now())
+            return TaskGone(task)
+        except Denied:
+            return None
+        return None if found.enabled else TaskDisabled(task)
 
     def _refused(self, rebuild: Rebuild, error: PermanentError) -> Rebuild:
         log.error("task %s: rebuild %s was not scheduled: %s", rebuild.task, rebuild.id, error)

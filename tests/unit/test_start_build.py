@@ -11,12 +11,14 @@ from rebuilder.core.decisions import (
     RebuildFailed,
     RebuildUnderWay,
     TagGone,
+    TaskDisabled,
     TaskGone,
 )
 from rebuilder.core.events import Push
 from rebuilder.core.evidence import join, recorded
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Failure, Rebuild, State
+from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import MANUAL, RunStatus
 from rebuilder.errors import Denied, OutcomeUnknown, Refused, Throttled, TransientError
 from rebuilder.usecases.start_build import start_build
@@ -280,6 +282,26 @@ def test_a_refusal_is_an_outcome(world: World, refusal: Exception) -> None:
     assert "rebuilder retry" in str(head(world).advice)
     assert isinstance(start_build(world.context, MESSAGE, "me"), RebuildFailed)
     assert world.tasks.scheduled == []
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_task_that_is_left_while_its_run_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, gone: bool
+) -> None:
+    """Disabled or deleted between the look and the request: left alone, and not given up."""
+
+    def schedule(task: TaskId, token: str) -> str:
+        del token
+        known = world.tasks.known.pop(task)
+        if not gone:
+            world.tasks.add(replace(known, enabled=False))
+        raise Refused("TaskDisabled", "The task is disabled.")
+
+    monkeypatch.setattr(world.tasks, "schedule", schedule)
+    decision = start_build(world.context, MESSAGE, "me")
+
+    assert isinstance(decision, TaskGone if gone else TaskDisabled)
+    assert (head(world).state, head(world).advice) == (State.SKIPPED, None)
 
 
 @pytest.mark.parametrize("effect", [True, False])
