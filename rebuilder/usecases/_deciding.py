@@ -16,6 +16,7 @@ from rebuilder.core.decisions import (
     TaskDecision,
     decide,
     follows,
+    wants,
 )
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild, State
@@ -86,7 +87,26 @@ def came(context: Context, base: Base) -> datetime | None:
         return None
 
 
-def other_base(context: Context, reference: ImageReference, built_on: str) -> Base | None:
+def other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
+    """Return what the task's other tags name now: a run will use them too."""
+    hosts = context.base_hosts()
+    recorded = {
+        dependency.reference: dependency.built_on or ""
+        for dependency in task.dependencies
+        if dependency.reference.digest is None
+        and dependency.reference != pushed.reference
+        and wants(task, dependency, context.settings.rebuild_for)
+    }
+    found = [
+        _other_base(context, reference, built_on)
+        if reference.domain in hosts
+        else _foreign_base(context, reference)
+        for reference, built_on in recorded.items()
+    ]
+    return [base for base in found if base is not None and base.digest]
+
+
+def _other_base(context: Context, reference: ImageReference, built_on: str) -> Base | None:
     """Return what a tag of a base registry names that was not pushed; None if the tag is gone.
 
     Args:
@@ -102,7 +122,7 @@ def other_base(context: Context, reference: ImageReference, built_on: str) -> Ba
     return None if digest is None else Base(reference, digest, "registry")
 
 
-def foreign_base(context: Context, reference: ImageReference) -> Base | None:
+def _foreign_base(context: Context, reference: ImageReference) -> Base | None:
     """Return what a tag of a foreign registry names now; None if that cannot be told.
 
     A build uses what the tag names when it runs, which may be newer than what any poll has seen.

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from rebuilder.core.decisions import Base, RebuildFor, follows, wants
+from rebuilder.core.decisions import Base, KnownFrom, RebuildFor, follows, wants
 from rebuilder.core.events import Push
+from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import InvalidReference
+from rebuilder.usecases._deciding import came
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,21 @@ def native_run(context: Context, task: Task, base: Base, runs: Sequence[Run]) ->
         if run.run_id not in known and not useless and _moved(run, base):
             return run
     return None
+
+
+def used_others(context: Context, run: Run, rebuild: Rebuild, base: Base) -> bool:
+    """Tell whether a native run for a base used what the task's other tags name now, too."""
+    hosts = context.base_hosts()
+    for other in rebuild.bases:
+        name, _, digest = other.rpartition("@")
+        reference = ImageReference.parse(name)
+        if reference == base.reference or run.started is None:
+            continue
+        known_from: KnownFrom = "registry" if reference.domain in hosts else "poll"
+        since = came(context, Base(reference, digest, known_from))
+        if since is not None and run.started < since:
+            return False
+    return True
 
 
 def under_way(context: Context, task: Task, runs: Sequence[Run]) -> Run | None:

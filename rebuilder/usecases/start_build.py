@@ -16,7 +16,6 @@ from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     Base,
     Circle,
-    KnownFrom,
     NoStep,
     OwnOutput,
     RebuildFailed,
@@ -26,13 +25,11 @@ from rebuilder.core.decisions import (
     TaskDisabled,
     TaskGone,
     TaskUnreadable,
-    wants,
 )
 from rebuilder.core.events import Push
 from rebuilder.core.index import IndexedTask, with_view
 from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
-from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import MANUAL, Run, Task
 from rebuilder.errors import (
@@ -47,10 +44,8 @@ from rebuilder.errors import (
 )
 from rebuilder.usecases import _pace
 from rebuilder.usecases._deciding import (
-    came,
     decide_for,
-    foreign_base,
-    other_base,
+    other_bases,
     pushed_base,
     pushed_reference,
 )
@@ -59,6 +54,7 @@ from rebuilder.usecases._native import (
     native_run,
     runs_of_others,
     under_way,
+    used_others,
     wait_until,
 )
 from rebuilder.usecases.context import Context
@@ -211,7 +207,7 @@ class _Start:
         runs: Sequence[Run],
     ) -> TaskDecision | Rebuild | None:
         context = self._context
-        bases = [base, *_other_bases(context, task, base)]
+        bases = [base, *other_bases(context, task, base)]
         now = context.now()
         wanted = Rebuild(
             task=task.id,
@@ -296,7 +292,7 @@ class _Start:
         now = context.now()
         if could_see(recorded, base, self._message.push):
             run = native_run(context, recorded, base, runs)
-            if run is not None and self._used(run, rebuild, base):
+            if run is not None and used_others(context, run, rebuild, base):
                 if self._waits_for(recorded, runs[runs.index(run) + 1 :]):
                     return None
                 adopted = replace(self._claimed(rebuild), native=Native.ADOPTED)
@@ -318,20 +314,6 @@ class _Start:
         if self._message.turn is None and not self._its_turn():
             return None
         return self._schedule(self._claimed(rebuild))
-
-    def _used(self, run: Run, rebuild: Rebuild, base: Base) -> bool:
-        """Tell whether a native run used what the task's other tags name now, too."""
-        hosts = self._context.base_hosts()
-        for other in rebuild.bases:
-            name, _, digest = other.rpartition("@")
-            reference = ImageReference.parse(name)
-            if reference == base.reference or run.started is None:
-                continue
-            known_from: KnownFrom = "registry" if reference.domain in hosts else "poll"
-            since = came(self._context, Base(reference, digest, known_from))
-            if since is not None and run.started < since:
-                return False
-        return True
 
     def _waits_for(self, task: Task, runs: Sequence[Run]) -> bool:
         """Put the message back if one of these runs is somebody else's and is not over."""
@@ -488,25 +470,6 @@ def _pushed(rebuild: Rebuild, base: Base) -> bool:
     """Tell whether a rebuild's run pushed what a tag names now."""
     pushed = str(base.reference.at(base.digest))
     return any(image.lower() == pushed.lower() for image in rebuild.output_images)
-
-
-def _other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
-    """Return what the task's other tags name now: the run will use them too."""
-    hosts = context.base_hosts()
-    recorded = {
-        dependency.reference: dependency.built_on or ""
-        for dependency in task.dependencies
-        if dependency.reference.digest is None
-        and dependency.reference != pushed.reference
-        and wants(task, dependency, context.settings.rebuild_for)
-    }
-    found = [
-        other_base(context, reference, built_on)
-        if reference.domain in hosts
-        else foreign_base(context, reference)
-        for reference, built_on in recorded.items()
-    ]
-    return [base for base in found if base is not None and base.digest]
 
 
 def _scheduled(context: Context, rebuild: Rebuild, run_id: str) -> Rebuild:
