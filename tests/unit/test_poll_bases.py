@@ -249,3 +249,23 @@ def test_a_race_for_a_bookmark_is_no_failure(world: World, monkeypatch: pytest.M
 
     monkeypatch.setattr(world.context.bookmarks, "save", conflict)
     assert poll_bases(world.context, "me").looked == 1
+
+
+@pytest.mark.parametrize("error", [TransientError("no answer"), Denied("not for everybody")])
+def test_a_build_waits_for_a_registry_that_does_not_answer(
+    world: World, error: RebuilderError
+) -> None:
+    """A run could not pull from it either; one that refuses for good had told the poll before."""
+    push = Push(HUB, "library/alpine", "3", NEW, world.time.now, "poll")
+    world.ledger.record_push(push, world.time.now)
+    world.tasks.add(task("build-app", dependency(ALPINE, OLD)))
+    world.foreign.failures = [error]
+    message = StartBuild(push, task().id)
+
+    if isinstance(error, TransientError):
+        with pytest.raises(TransientError, match="no answer"):
+            start_build(world.context, message, "me")
+    else:
+        started = start_build(world.context, message, "me")
+        assert isinstance(started, Rebuild)
+        assert started.bases == (f"{ALPINE}@{NEW}",)
