@@ -15,7 +15,7 @@ from rebuilder.composition import preflight
 from rebuilder.core.access import READ_REGISTRY, allows
 from rebuilder.core.preflight import FUNCTIONS
 from rebuilder.core.registries import RegistryId
-from rebuilder.errors import Denied, NotFound, Refused
+from rebuilder.errors import NotFound, Refused, TransientError
 from rebuilder.settings import Settings
 from tests import images
 from tests.azurite import Azurite
@@ -141,12 +141,12 @@ def test_no_token(base: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDENTITY_HEADER", "wrong")
     made = ArmPreflight(credential(""), settings(base, ""))
     refused = made.tokens()
-    with pytest.raises(Denied):
+    with pytest.raises(TransientError, match="az login"):
         made.caller()
     made.close()
 
     assert [service for service, _ in refused] == ["ARM", "the registries", "storage"]
-    assert all(isinstance(error, Denied) for _, error in refused)
+    assert all(isinstance(error, TransientError) for _, error in refused)
 
 
 def test_the_functions_that_are_looked_for() -> None:
