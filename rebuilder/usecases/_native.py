@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rebuilder.core.decisions import Base, KnownFrom, RebuildFor, follows, wants
@@ -51,37 +51,59 @@ def wait_until(context: Context, push: Push) -> datetime:
     return pushed + context.settings.native_wait + (_POLL if polled else timedelta())
 
 
-def runs_of_others(context: Context, task: Task) -> list[Run]:
-    """Return the newest runs of a task, newest first, if others than we start some; else none.
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The newest runs of a task that others than we start, too.
+
+    Attributes:
+        newest: The runs, newest first, ours among them; empty if only we start some.
+        ours: The ids of those that are ours, or were adopted.
+    """
+
+    newest: tuple[Run, ...] = ()
+    ours: frozenset[str | None] = frozenset()
+
+    def native(self, base: Base) -> Run | None:
+        """Return the run that the trigger started for a base, if there is one.
+
+        One that is over counts only while no run that succeeded has ended later: that one made
+        the image that is there now.
+        """
+        succeeded = (run for run in self.newest if run.status is RunStatus.SUCCEEDED)
+        made = max((run.finished for run in succeeded if run.finished), default=None)
+        for run in self.newest:
+            useless = run.finished is not None and made is not None and run.finished < made
+            if run.run_id not in self.ours and not useless and _moved(run, base):
+                return run
+        return None
+
+    def under_way(self, before: Run | None = None) -> Run | None:
+        """Return a run of somebody else's that is not over, if there is one.
+
+        It may have begun on an older image, and whichever run ends last makes the image that stays.
+
+        Args:
+            before: Only runs that are older than this one.
+        """
+        older = self.newest if before is None else self.newest[self.newest.index(before) + 1 :]
+        flying = (run for run in older if not run.status.terminal and run.run_id not in self.ours)
+        return next(flying, None)
+
+    def ended_since(self, time: datetime) -> bool:
+        """Tell whether some run has ended since a time."""
+        return any(run.finished is not None and run.finished > time for run in self.newest)
+
+
+def newest_runs(context: Context, task: Task) -> Runs:
+    """Read the newest runs of a task, if others than we start some.
 
     Runs that somebody starts by hand are not looked for: that would be a request for each build.
     """
     if not (task.native_trigger or task.other_triggers):
-        return []
-    return context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
-
-
-def native_run(context: Context, task: Task, base: Base, runs: Sequence[Run]) -> Run | None:
-    """Return the run that the trigger started for a base, if there is one.
-
-    Args:
-        context: The ledger: what is ours, or was adopted, is none.
-        task: The task.
-        base: The base.
-        runs: The task's newest runs.
-
-    Returns:
-        One that is over counts only while no run that succeeded has ended later: that one made
-        the image that is there now.
-    """
-    known = {rebuild.run_id for rebuild in context.ledger.rebuilds(task.id)}
-    ends = [run.finished for run in runs if run.status is RunStatus.SUCCEEDED and run.finished]
-    made = max(ends, default=None)
-    for run in runs:
-        useless = run.finished is not None and made is not None and run.finished < made
-        if run.run_id not in known and not useless and _moved(run, base):
-            return run
-    return None
+        return Runs()
+    found = context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
+    ours = frozenset(rebuild.run_id for rebuild in context.ledger.rebuilds(task.id))
+    return Runs(tuple(found), ours)
 
 
 def used_others(context: Context, run: Run, rebuild: Rebuild, base: Base) -> bool:
@@ -97,16 +119,6 @@ def used_others(context: Context, run: Run, rebuild: Rebuild, base: Base) -> boo
         if since is not None and run.started < since:
             return False
     return True
-
-
-def under_way(context: Context, task: Task, runs: Sequence[Run]) -> Run | None:
-    """Return a run of somebody else's that is not over.
-
-    It may have begun on an older image, and whichever run ends last makes the image that stays.
-    """
-    known = {rebuild.run_id for rebuild in context.ledger.rebuilds(task.id)}
-    flying = (run for run in runs if not run.status.terminal and run.run_id not in known)
-    return next(flying, None)
 
 
 def _moved(run: Run, base: Base) -> bool:

@@ -8,7 +8,6 @@ one. Every change is a compare-and-swap: of any number of deliveries one goes on
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -50,10 +49,9 @@ from rebuilder.usecases._deciding import (
     pushed_reference,
 )
 from rebuilder.usecases._native import (
+    Runs,
     could_see,
-    native_run,
-    runs_of_others,
-    under_way,
+    newest_runs,
     used_others,
     wait_until,
 )
@@ -104,6 +102,7 @@ class _Start:
         self._message = message
         self._owner = owner
         self._ledger = context.ledger
+        self._runs = Runs()
 
     def go(self) -> TaskDecision | Rebuild | None:
         context, message = self._context, self._message
@@ -128,9 +127,9 @@ class _Start:
             return self._decided(head, TaskGone(message.task))
         except Denied as error:
             return self._decided(head, TaskUnreadable(message.task, str(error)))
-        runs = runs_of_others(context, recorded)
+        self._runs = newest_runs(context, recorded)
         # What only other sources than ACR's record know is in the index.
-        indexed = self._view(recorded, runs)
+        indexed = self._view(recorded)
         task = with_view(recorded, indexed.view if indexed else None)
         reference = pushed_reference(context, message.push)
         base = pushed_base(context, reference, message.push)
@@ -139,13 +138,13 @@ class _Start:
         decision = decide_for(context, task, base)
         if not decision.rebuild:
             return self._decided(head, decision)
-        return self._rebuild(head, task, recorded, base, runs)
+        return self._rebuild(head, task, recorded, base)
 
-    def _view(self, recorded: Task, runs: Sequence[Run]) -> IndexedTask | None:
+    def _view(self, recorded: Task) -> IndexedTask | None:
         """Return what the index knows; what a commit may have changed since is read first."""
         context = self._context
         indexed = context.index.view(recorded.id)
-        if indexed is None or not any(r.finished and r.finished > indexed.read_at for r in runs):
+        if indexed is None or not self._runs.ended_since(indexed.read_at):
             return indexed
         now = context.now()
         try:
@@ -199,12 +198,7 @@ class _Start:
         )
 
     def _rebuild(
-        self,
-        head: Rebuild | None,
-        task: Task,
-        recorded: Task,
-        base: Base,
-        runs: Sequence[Run],
+        self, head: Rebuild | None, task: Task, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | None:
         context = self._context
         bases = [base, *other_bases(context, task, base)]
@@ -221,9 +215,9 @@ class _Start:
             lease_until=now + context.settings.lease,
         )
         if head is None:
-            return self._attempt(wanted, None, recorded, base, runs)
+            return self._attempt(wanted, None, recorded, base)
         if head.key == wanted.key:
-            return self._same_digests(head, wanted, recorded, base, runs)
+            return self._same_digests(head, wanted, recorded, base)
         if head.state in _IN_FLIGHT:
             # Two runs at once may finish in any order: the one on older digests ends first.
             _track(context, head)
@@ -234,15 +228,10 @@ class _Start:
             return self._decided(head, own)
         if head.unsettled:
             self._skipped(head, "the base moved on before a run was scheduled")
-        return self._attempt(wanted, None, recorded, base, runs)
+        return self._attempt(wanted, None, recorded, base)
 
     def _same_digests(
-        self,
-        head: Rebuild,
-        wanted: Rebuild,
-        recorded: Task,
-        base: Base,
-        runs: Sequence[Run],
+        self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | None:
         context = self._context
         match head.state:
@@ -261,18 +250,13 @@ class _Start:
                     self._later(head.due - now, f"attempt {head.attempt + 1} of {head.id}")
                     return None
                 again = replace(wanted, attempt=head.attempt + 1, chain=head.chain)
-                return self._attempt(again, head, recorded, base, runs)
+                return self._attempt(again, head, recorded, base)
             case State.HELD | State.CLAIMED:
-                return self._attempt(head, head, recorded, base, runs)
-        return self._attempt(wanted, None, recorded, base, runs)
+                return self._attempt(head, head, recorded, base)
+        return self._attempt(wanted, None, recorded, base)
 
     def _attempt(
-        self,
-        rebuild: Rebuild,
-        before: Rebuild | None,
-        recorded: Task,
-        base: Base,
-        runs: Sequence[Run],
+        self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | None:
         """Claim a rebuild and schedule its run, unless it has to wait for something.
 
@@ -281,7 +265,6 @@ class _Start:
             before: The task's newest rebuild, if it is on the same digests.
             recorded: The task as ARM tells of it.
             base: The tag that moved.
-            runs: The task's newest runs, if others start some.
         """
         context = self._context
         if before is None:
@@ -291,9 +274,9 @@ class _Start:
             rebuild = found
         now = context.now()
         if could_see(recorded, base, self._message.push):
-            run = native_run(context, recorded, base, runs)
+            run = self._runs.native(base)
             if run is not None and used_others(context, run, rebuild, base):
-                if self._waits_for(recorded, runs[runs.index(run) + 1 :]):
+                if self._waits_for(self._runs.under_way(before=run)):
                     return None
                 adopted = replace(self._claimed(rebuild), native=Native.ADOPTED)
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
@@ -309,15 +292,14 @@ class _Start:
                     return None
             if before is None or rebuild.state is State.HELD:
                 rebuild = replace(rebuild, native=Native.MISSED)
-        if self._waits_for(recorded, runs):
+        if self._waits_for(self._runs.under_way()):
             return None
         if self._message.turn is None and not self._its_turn():
             return None
         return self._schedule(self._claimed(rebuild))
 
-    def _waits_for(self, task: Task, runs: Sequence[Run]) -> bool:
-        """Put the message back if one of these runs is somebody else's and is not over."""
-        other = under_way(self._context, task, runs)
+    def _waits_for(self, other: Run | None) -> bool:
+        """Put the message back if there is a run that is to end first."""
         if other is not None:
             self._until_end(f"run {other.run_id}", other.created)
         return other is not None

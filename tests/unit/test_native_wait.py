@@ -19,7 +19,7 @@ from rebuilder.core.tasks import (
     TriggerType,
 )
 from rebuilder.errors import TransientError
-from rebuilder.usecases._native import could_see, native_run, wait_until
+from rebuilder.usecases._native import could_see, newest_runs, wait_until
 from rebuilder.usecases.refresh_index import sweep_registry
 from rebuilder.usecases.start_build import start_build
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
@@ -325,7 +325,7 @@ def test_docker_hub_has_several_names(world: World) -> None:
     base = Base(dependency("docker.io/library/node:9").reference, NEW, "event")
     moved = ("Not/An/Image", f"registry.hub.docker.com/library/node:9@{NEW}")
     world.tasks.found_runs["native"] = run("native", trigger=IMAGE_UPDATE, moved=moved)
-    found = native_run(world.context, task(), base, list(world.tasks.found_runs.values()))
+    found = newest_runs(world.context, native_task()).native(base)
 
     assert found is not None
     assert found.run_id == "native"
