@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,19 +16,13 @@ from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
 from rebuilder.ports import Bookmarks
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
-from tests.azurite import Azurite
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891234, UTC)
 
 
-@pytest.fixture(name="bookmarks", params=["sqlite", "tables"])
-def _bookmarks(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bookmarks]:
-    if request.param == "sqlite":
-        yield SqliteBookmarks(tmp_path / "store.db")
-        return
-    azurite: Azurite = request.getfixturevalue("azurite")
-    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
-        yield TableBookmarks(service)
+@pytest.fixture(name="bookmarks")
+def _bookmarks(place: Path | TableServiceClient) -> Bookmarks:
+    return SqliteBookmarks(place) if isinstance(place, Path) else TableBookmarks(place)
 
 
 @pytest.fixture(name="name")

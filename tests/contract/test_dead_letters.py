@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,20 +14,14 @@ from rebuilder.azure.dead_letters import TableDeadLetters
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.ports import DeadLetters
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
-from tests.azurite import Azurite
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891234, UTC)
 LATER = NOW + timedelta(minutes=1)
 
 
-@pytest.fixture(name="letters", params=["sqlite", "tables"])
-def _letters(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DeadLetters]:
-    if request.param == "sqlite":
-        yield SqliteDeadLetters(tmp_path / "store.db")
-        return
-    azurite: Azurite = request.getfixturevalue("azurite")
-    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
-        yield TableDeadLetters(service)
+@pytest.fixture(name="letters")
+def _letters(place: Path | TableServiceClient) -> DeadLetters:
+    return SqliteDeadLetters(place) if isinstance(place, Path) else TableDeadLetters(place)
 
 
 @pytest.fixture(name="letter")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -22,21 +21,15 @@ from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.errors import Conflict, PermanentError, TransientError
 from rebuilder.ports import Ledger
 from rebuilder.sqlite.ledger import SqliteLedger
-from tests.azurite import Azurite
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891234, UTC)
 LATER = NOW + timedelta(minutes=1)
 DIGEST = "sha256:" + "a" * 64
 
 
-@pytest.fixture(name="ledger", params=["sqlite", "tables"])
-def _ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        yield SqliteLedger(tmp_path / "ledger.db")
-        return
-    azurite: Azurite = request.getfixturevalue("azurite")
-    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
-        yield TableLedger(service)
+@pytest.fixture(name="ledger")
+def _ledger(place: Path | TableServiceClient) -> Ledger:
+    return SqliteLedger(place) if isinstance(place, Path) else TableLedger(place)
 
 
 @pytest.fixture(name="registry")
