@@ -538,7 +538,8 @@ def test_a_github_without_entity_tags(net: Hosts, sources: Made, repo: MemoryRep
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        (lambda pack: pack[:-60], "does not match length"),
+        # How git cuts its answer into lines is not always the same.
+        (lambda pack: pack[:-60], "does not match length|Invalid pkt-line length"),
         (lambda pack: pack.replace(b"PACK", b"JUNK"), "no pack"),
         # A pack ends with its own checksum.
         (lambda pack: pack[:-6] + b"\0\0" + pack[-4:], "no git repository"),
