@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rebuilder.core.decisions import Base, KnownFrom, RebuildFor, follows, wants
+from rebuilder.core.decisions import Base, RebuildFor, follows, wants
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
@@ -106,19 +106,30 @@ def newest_runs(context: Context, task: Task) -> Runs:
     return Runs(tuple(found), ours)
 
 
-def used_others(context: Context, run: Run, rebuild: Rebuild, base: Base) -> bool:
-    """Tell whether a native run for a base used what the task's other tags name now, too."""
+def used_bases(context: Context, run: Run, rebuild: Rebuild, base: Base) -> list[Base] | None:
+    """Return what a native run for a base is known to have used of what the task's tags name now.
+
+    Returns:
+        The base and others, but no foreign one of which nobody knows since when its tag names the
+        digest: the poll finds out. None if one came after the run began: it was missed.
+    """
     hosts = context.base_hosts()
+    used = [base]
     for other in rebuild.bases:
         name, _, digest = other.rpartition("@")
         reference = ImageReference.parse(name)
-        if reference == base.reference or run.started is None:
+        if reference == base.reference:
             continue
-        known_from: KnownFrom = "registry" if reference.domain in hosts else "poll"
-        since = came(context, Base(reference, digest, known_from))
-        if since is not None and run.started < since:
-            return False
-    return True
+        foreign = reference.domain not in hosts
+        found = Base(reference, digest, "poll" if foreign else "registry")
+        if run.started is not None:  # else it reads what the tags name when it begins
+            since = came(context, found)
+            if since is not None and run.started < since:
+                return None
+            if since is None and foreign:
+                continue
+        used.append(found)
+    return used
 
 
 def _moved(run: Run, base: Base) -> bool:

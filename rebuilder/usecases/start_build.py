@@ -8,6 +8,7 @@ one. Every change is a compare-and-swap: of any number of deliveries one goes on
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -52,7 +53,7 @@ from rebuilder.usecases._native import (
     Runs,
     could_see,
     newest_runs,
-    used_others,
+    used_bases,
     wait_until,
 )
 from rebuilder.usecases.context import Context
@@ -207,7 +208,7 @@ class _Start:
             task=task.id,
             sequence=1 if head is None else head.sequence + 1,
             key=rebuild_key(task.id, bases),
-            bases=tuple(sorted(str(b.reference.at(b.digest)) for b in bases)),
+            bases=_names(bases),
             push=self._message.push.key,
             state=State.CLAIMED,
             claimed_at=now,
@@ -275,10 +276,13 @@ class _Start:
         now = context.now()
         if could_see(recorded, base, self._message.push):
             run = self._runs.native(base)
-            if run is not None and used_others(context, run, rebuild, base):
+            used = None if run is None else used_bases(context, run, rebuild, base)
+            if run is not None and used is not None:
                 if self._waits_for(self._runs.under_way(before=run)):
                     return None
-                adopted = replace(self._claimed(rebuild), native=Native.ADOPTED)
+                key = rebuild_key(rebuild.task, used)
+                claimed = replace(self._claimed(rebuild), key=key, bases=_names(used))
+                adopted = replace(claimed, native=Native.ADOPTED)
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return _scheduled(context, adopted, run.run_id)
             if rebuild.state is State.HELD and rebuild.due is not None and now < rebuild.due:
@@ -446,6 +450,10 @@ def _advice(rebuild: Rebuild, error: PermanentError) -> str | None:
                 f" {rebuild.task.registry}, then `rebuilder retry {rebuild.task}`"
             )
     return None
+
+
+def _names(bases: Iterable[Base]) -> tuple[str, ...]:
+    return tuple(sorted(str(base.reference.at(base.digest)) for base in bases))
 
 
 def _pushed(rebuild: Rebuild, base: Base) -> bool:

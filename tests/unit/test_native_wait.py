@@ -19,6 +19,7 @@ from rebuilder.core.tasks import (
     TriggerType,
 )
 from rebuilder.errors import TransientError
+from rebuilder.ports import Seen
 from rebuilder.usecases._native import could_see, newest_runs, wait_until
 from rebuilder.usecases.refresh_index import sweep_registry
 from rebuilder.usecases.start_build import start_build
@@ -184,6 +185,19 @@ def test_a_native_run_must_have_used_what_the_other_tags_name(world: World, move
 
     adopted = ("native", Native.ADOPTED) if moved == "before" else ("ca1", Native.MISSED)
     assert (head(world).run_id, head(world).native) == adopted
+
+
+def test_an_adopted_run_claims_no_foreign_digest_that_it_may_have_missed(world: World) -> None:
+    """The tag may have moved while it ran, before any poll saw it: the poll is to decide."""
+    hub = "docker.io/library/alpine:3"
+    world.foreign.seen[hub] = Seen(NEWER)
+    world.tasks.add(replace(task("build-app", dependency(), dependency(hub)), native_trigger=True))
+    native(world)
+    first = world.tasks.found_runs["native"]
+    world.tasks.found_runs["native"] = replace(first, started=world.time.now)
+    start_build(world.context, MESSAGE, "me")
+
+    assert (head(world).run_id, head(world).bases) == ("native", (f"{NODE}@{NEW}",))
 
 
 @pytest.mark.parametrize("by", ["its base image", "a commit"])
