@@ -195,7 +195,8 @@ def _twice(
     for newer, older in pairwise(succeeded):
         # One on other digests in between means that the tag was moved back. A later attempt is
         # one that somebody asked for.
-        if newer in on and newer.key == older.key and newer.attempt <= older.attempt:
+        same = newer.key == older.key and set(newer.bases) <= set(older.bases)
+        if newer in on and same and newer.attempt <= older.attempt:
             return f"runs {older.run_id} and {newer.run_id} succeeded on the same digests"
     runs = books.runs.get(task, ())
     for rebuild in on:

@@ -53,18 +53,20 @@ class StartBuild:
         task: The task.
         turn: When it is this task's turn at ARM; None if it has not asked for one.
         anew: Whether it is to be tried although it was given up: somebody asked for it.
+        wait: Which of the messages that wait for the same it is, counted; 0 if it has not waited.
     """
 
     push: Push
     task: TaskId
     turn: datetime | None = None
     anew: bool = False
+    wait: int = 0
 
     def encode(self) -> str:
         """Write the message as text."""
         turn = self.turn.isoformat() if self.turn else None
-        values = {**_push(self.push), "task": str(self.task), "turn": turn, "anew": self.anew}
-        return _encode(values)
+        values = {"task": str(self.task), "turn": turn, "anew": self.anew, "wait": self.wait}
+        return _encode({**_push(self.push), **values})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -78,9 +80,10 @@ class StartBuild:
             lambda v: cls(
                 _read_push(v),
                 TaskId.parse(v["task"]),
-                # Messages of the version before had neither.
+                # Messages of the versions before had not all of them.
                 datetime.fromisoformat(v["turn"]) if v.get("turn") else None,
                 bool(v.get("anew")),
+                int(v.get("wait") or 0),
             ),
         )
 

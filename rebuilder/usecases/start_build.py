@@ -7,8 +7,10 @@ one. Every change is a compare-and-swap: of any number of deliveries one goes on
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -137,6 +139,8 @@ class _Start:
         if base is None:
             return self._decided(head, TagGone(task.id, str(reference)))
         decision = decide_for(context, task, base)
+        if isinstance(decision, AlreadyBuiltOn) and self._waits_for(self._runs.under_way()):
+            return None  # it may end with an image on the one before
         if not decision.rebuild:
             return self._decided(head, decision)
         return self._rebuild(head, task, recorded, base)
@@ -236,7 +240,7 @@ class _Start:
     ) -> TaskDecision | Rebuild | None:
         context = self._context
         match head.state:
-            case State.SUCCEEDED:
+            case State.SUCCEEDED if str(base.reference.at(base.digest)) in head.bases:
                 name = str(base.reference)
                 done = AlreadyBuiltOn(head.task, name, base.digest, "ledger of rebuilds")
                 return self._decided(head, done)
@@ -280,9 +284,8 @@ class _Start:
             if run is not None and used is not None:
                 if self._waits_for(self._runs.under_way(before=run)):
                     return None
-                key = rebuild_key(rebuild.task, used)
-                claimed = replace(self._claimed(rebuild), key=key, bases=_names(used))
-                adopted = replace(claimed, native=Native.ADOPTED)
+                claimed = self._claimed(rebuild)
+                adopted = replace(claimed, bases=_names(used), native=Native.ADOPTED)
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return _scheduled(context, adopted, run.run_id)
             if rebuild.state is State.HELD and rebuild.due is not None and now < rebuild.due:
@@ -326,7 +329,7 @@ class _Start:
         self._message = replace(self._message, turn=turn)
         if turn <= now + _SOON:
             return True
-        self._later(turn - now, f"its turn at {turn:%T}")
+        _put_back(self._context, self._message, turn - now, f"its turn at {turn:%T}")
         return False
 
     def _chain(self, rebuild: Rebuild, base: Base) -> Rebuild | TaskDecision | None:
@@ -393,7 +396,7 @@ class _Start:
             _pace.slow_down(context, subscription, error.retry_after)
             turn = _pace.turn(context, subscription)
             self._message = replace(message, turn=turn)
-            self._later(max(turn - context.now(), _SOON), str(error))
+            _put_back(context, self._message, max(turn - context.now(), _SOON), str(error))
             return None
         except PermanentError as error:
             # Disabled or deleted since it was read? Then it is no failure, and may be over.
@@ -484,6 +487,26 @@ def _track(context: Context, head: Rebuild) -> None:
 
 
 def _later(context: Context, message: StartBuild, delay: timedelta, reason: str) -> None:
+    """Put a message back, unless a newer one waits for the same already.
+
+    A message whose sending was not answered is there twice, and each copy would be put back for
+    as long as there is something to wait for. So those that wait are counted: the one that was
+    sent last goes on, and whichever comes after it is dropped. It is sent before it is counted,
+    so that there always is one.
+    """
+    words = f"{message.task} {message.push.key} {message.anew}"
+    mark = context.bookmarks.read(f"wait/{hashlib.sha256(words.encode()).hexdigest()}")
+    newest = int(mark.place or 0)
+    if 0 < message.wait < newest:
+        log.info("task %s: another message waits for: %s", message.task, reason)
+        return
+    count = max(newest, message.wait) + 1
+    _put_back(context, replace(message, wait=count), delay, reason)
+    with suppress(Conflict):  # a copy was counted meanwhile: either may go on
+        context.bookmarks.save(replace(mark, place=str(count)))
+
+
+def _put_back(context: Context, message: StartBuild, delay: timedelta, reason: str) -> None:
     context.queue.send(BUILDS, message.encode(), delay)
     log.info("task %s: back in %s, waiting for: %s", message.task, delay, reason)
 

@@ -87,7 +87,7 @@ def test_an_event_that_is_quicker_than_the_record_waits(circle: World) -> None:
     message = StartBuild(push(B, NEW), ONE)
     assert start_build(circle.context, message, "me") is None
     ((body, _),) = circle.queue.take(BUILDS)
-    assert StartBuild.decode(body) == message
+    assert StartBuild.decode(body) == replace(message, wait=1)
     finish(circle, TWO, B, NEW)
 
     assert isinstance(start_build(circle.context, message, "me"), Circle)

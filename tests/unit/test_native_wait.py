@@ -187,6 +187,21 @@ def test_a_native_run_must_have_used_what_the_other_tags_name(world: World, move
     assert (head(world).run_id, head(world).native) == adopted
 
 
+def test_an_older_run_may_yet_undo_what_is_recorded(world: World) -> None:
+    """The record names the new digest, but a run that began before it goes on."""
+    ended = world.time.now - MINUTE
+    new = run("new", status=RunStatus.SUCCEEDED, started=ended - MINUTE, finished=ended)
+    world.images.came[NEW] = ended - 2 * MINUTE
+    world.tasks.found_runs = {"old": run("old", started=ended - 3 * MINUTE), "new": new}
+    found = task("build-app", dependency(built_on=NEW))
+    world.tasks.add(replace(found, native_trigger=True))
+    assert start_build(world.context, MESSAGE, "me") is None
+    assert len(world.queue.take(BUILDS)) == 1
+
+    world.tasks.found_runs.pop("old")
+    assert isinstance(start_build(world.context, MESSAGE, "me"), AlreadyBuiltOn)
+
+
 def test_an_adopted_run_claims_no_foreign_digest_that_it_may_have_missed(world: World) -> None:
     """The tag may have moved while it ran, before any poll saw it: the poll is to decide."""
     hub = "docker.io/library/alpine:3"

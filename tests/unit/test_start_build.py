@@ -176,6 +176,34 @@ def test_a_second_message_finds_the_rebuild_under_way(world: World) -> None:
     assert len(world.tasks.scheduled) == 1
 
 
+def test_copies_of_a_message_that_waits_become_one(world: World) -> None:
+    """A message whose sending was not answered is there twice; each copy would wait for itself."""
+    start_build(world.context, MESSAGE, "me")
+    world.images.digests[NODE] = NEWER
+    newer = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
+    copies = [newer, newer, newer]
+    for _ in range(3):
+        for copy in copies:
+            assert start_build(world.context, copy, "you") is None
+        copies = [StartBuild.decode(body) for body, _ in world.queue.take(BUILDS)]
+
+    assert [copy.wait for copy in copies] == [5]
+
+
+def test_one_that_is_asked_for_waits_apart(world: World) -> None:
+    """Somebody's wish to try anew is not lost among the others."""
+    start_build(world.context, MESSAGE, "me")
+    world.images.digests[NODE] = NEWER
+    newer = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
+    start_build(world.context, replace(newer, anew=True), "you")
+    start_build(world.context, newer, "you")
+    for body, _ in world.queue.take(BUILDS):
+        start_build(world.context, StartBuild.decode(body), "you")
+
+    waiting = [StartBuild.decode(body).anew for body, _ in world.queue.take(BUILDS)]
+    assert waiting == [True, False]
+
+
 def test_older_digests_end_first(world: World) -> None:
     """A newer image waits for the run that is going on, then is built."""
     start_build(world.context, MESSAGE, "me")
@@ -183,7 +211,7 @@ def test_older_digests_end_first(world: World) -> None:
     newer = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
     assert start_build(world.context, newer, "you") is None
     ((body, delay),) = world.queue.take(BUILDS)
-    assert StartBuild.decode(body) == newer
+    assert StartBuild.decode(body) == replace(newer, wait=1)
     assert delay == world.settings.track_interval
     finish(world)
     start_build(world.context, newer, "you")
