@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -87,8 +87,15 @@ def came(context: Context, base: Base) -> datetime | None:
         return None
 
 
-def other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
-    """Return what the task's other tags name now: a run will use them too."""
+def other_bases(context: Context, task: Task, pushed: Base, head: Rebuild | None) -> list[Base]:
+    """Return what the task's other tags name now: a run will use them too.
+
+    Args:
+        context: Where to look.
+        task: The task, with every dependency that is known of it.
+        pushed: The tag that was pushed.
+        head: The task's newest rebuild, which tells of a foreign tag that cannot be looked at now.
+    """
     hosts = context.base_hosts()
     recorded = {
         dependency.reference: dependency.built_on or ""
@@ -100,7 +107,7 @@ def other_bases(context: Context, task: Task, pushed: Base) -> list[Base]:
     found = [
         _other_base(context, reference, built_on)
         if reference.domain in hosts
-        else _foreign_base(context, reference)
+        else _foreign_base(context, reference, () if head is None else head.bases)
         for reference, built_on in recorded.items()
     ]
     return [base for base in found if base is not None and base.digest]
@@ -122,17 +129,22 @@ def _other_base(context: Context, reference: ImageReference, built_on: str) -> B
     return None if digest is None else Base(reference, digest, "registry")
 
 
-def _foreign_base(context: Context, reference: ImageReference) -> Base | None:
+def _foreign_base(
+    context: Context, reference: ImageReference, before: Iterable[str]
+) -> Base | None:
     """Return what a tag of a foreign registry names now; None if that cannot be told.
 
     A build uses what the tag names when it runs, which may be newer than what any poll has seen.
+    If it cannot be looked at, what the rebuild before was asked for is taken, or an attempt would
+    not be known for one on the same digests.
     """
     try:
-        seen = context.foreign.look(reference, None)
+        digest = context.foreign.look(reference, None).digest
     except RebuilderError as error:
         log.info("%s: not looked at: %s", reference, error)
-        return None
-    return None if seen.digest is None else Base(reference, seen.digest, "poll")
+        known = (base.rpartition("@") for base in before)
+        digest = next((digest for name, _, digest in known if name == str(reference)), None)
+    return None if digest is None else Base(reference, digest, "poll")
 
 
 def decide_for(context: Context, task: Task, base: Base) -> TaskDecision:

@@ -206,7 +206,7 @@ class _Start:
         self, head: Rebuild | None, task: Task, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | None:
         context = self._context
-        bases = [base, *other_bases(context, task, base)]
+        bases = [base, *other_bases(context, task, base, head)]
         now = context.now()
         wanted = Rebuild(
             task=task.id,

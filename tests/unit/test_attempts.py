@@ -11,6 +11,7 @@ from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Failure, Rebuild, State
 from rebuilder.core.tasks import RunStatus
 from rebuilder.errors import Denied, OutcomeUnknown, TransientError
+from rebuilder.ports import Seen
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, task
@@ -328,3 +329,17 @@ def test_no_time_passes_for_a_denied_registry(world: World) -> None:
 
     assert world.queue.take(RUNS) == []
     assert world.ledger.unsettled() == []
+
+
+def test_a_foreign_tag_that_cannot_be_looked_at_now_starts_no_new_count(world: World) -> None:
+    """The next attempt is on the digests of the one before, as far as anybody can tell."""
+    hub = "docker.io/library/alpine:3"
+    world.tasks.add(task("build-app", dependency(), dependency(hub)))
+    world.foreign.seen[hub] = Seen(NEW)
+    start_build(world.context, MESSAGE, "me")
+    failed = end(world, RunStatus.FAILED)
+    world.time.pass_(300)
+    world.foreign.failures = [TransientError("no answer")]
+    start_build(world.context, MESSAGE, "me")
+
+    assert (head(world).attempt, head(world).bases) == (2, failed.bases)
