@@ -124,8 +124,8 @@ def test_what_runs_were_seen_to_make() -> None:
             Policy(),
             NotAllKnown,
             (
-                "known to be built on docker.io/library/alpine:3; whether it reads this image, too, is"
-                " not known: uploaded"
+                "known to be built on docker.io/library/alpine:3; whether it reads this image, too,"
+                " is not known: uploaded"
             ),
         ),
         (

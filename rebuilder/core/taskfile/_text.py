@@ -156,7 +156,7 @@ class Unknowns:
 
     def within(self, text: str) -> tuple[StandIn, ...]:
         """Return the stand-ins of a text, in the order in which they were made."""
-        if self._prefix not in text:
+        if not self._made or self._prefix not in text:
             return ()
         return tuple(stand_in for stand_in in self._made.values() if stand_in.word in text)
 
