@@ -133,6 +133,7 @@ class _Account:
         self._platform = platform
         self._store: dict[str, _Content] = {}
         self._all_tags: set[str] = set()
+        self._ordered = True
         self._made: list[_Made] = []
         self._fetched: list[_Fetched] = []
         self._ran: list[tuple[_Doing, str, int, tuple[str, ...]]] = []
@@ -150,6 +151,7 @@ class _Account:
     def step(self, step: Step, build: Build | None = None) -> None:
         """Follow one step."""
         self._step = _Doing(step.line, step.id, step.kind)
+        self._ordered = self._ordered and not step.when
         self._steps.append(self._step)
         for text in (step.text, step.folder, step.options, *step.environment, *step.pushed):
             for stand_in in self.unknowns.within(text):
@@ -338,7 +340,9 @@ class _Account:
         known = canonical(old)
         if known not in self._store:
             self._store[known] = self._fetch(old, line, (f"docker tag {old}",))
-        self._store[canonical(new)] = self._store[known]
+        self._store[canonical(new)] = content = self._store[known]
+        if isinstance(content, _Made):
+            self._all_tags.add(canonical(new))
 
     def push(self, image: str, line: int) -> None:
         """An image is pushed."""
@@ -499,7 +503,7 @@ class _Account:
         bases -= {u.reference for m in self._made for u in m.uses if u.kind is Kind.BUILD_TIME}
         found: dict[tuple[ImageReference, Kind], ImageUse] = {}
         for use in sorted(uses, key=lambda use: use.line):
-            own = str(use.reference) in self._all_tags
+            own = self._own(str(use.reference))
             # What a pushed image stands on needs no second mention.
             if not own and (use.kind is Kind.RUNTIME or use.reference not in bases):
                 found.setdefault((use.reference, use.kind), use)
@@ -508,7 +512,7 @@ class _Account:
     def _tools(self) -> Iterator[ImageUse]:
         """Return the images that are run and that no step makes, be it a later one."""
         for step, image, line, way in self._ran:
-            if canonical(image) in self._all_tags:
+            if self._own(canonical(image)):
                 continue
             reference = self._reference(image, line, tool=True)
             if reference is not None:
@@ -523,7 +527,15 @@ class _Account:
             one = one.stands_on[-1]  # made before it, so this ends
         if isinstance(one, _Fetched):
             return None if one.use is None else one.use.reference
-        return None if str(one.final) in self._all_tags else one.final
+        return None if self._own(str(one.final)) else one.final
+
+    def _own(self, image: str) -> bool:
+        """Tell whether an image that a step reads may be the run's own.
+
+        What a step reads before another one makes it is the registry's. If the run then pushes it,
+        it is left out all the same: each run would start the next one.
+        """
+        return image in self._all_tags and (image in self._pushes or not self._ordered)
 
     def _done(self, step: _Doing) -> StepDone:
         builds = tuple(

@@ -56,6 +56,11 @@ _RUN = grammar(
     " p=publish q=quiet t=tty u=user v=volume w=workdir",
     others_valued=True,  # of over a hundred flags nearly all are
 )
+_EXEC = grammar(
+    "detach-keys env env-file user workdir",
+    "detach interactive privileged tty",
+    "d=detach e=env i=interactive t=tty u=user w=workdir",
+)
 _PULL = grammar("platform", "all-tags disable-content-trust quiet", "a=all-tags q=quiet")
 _LOAD = grammar("input platform", "quiet", "i=input q=quiet")
 _TOOLS = grammar(
@@ -110,6 +115,10 @@ def docker(world: World, place: Place, words: Sequence[str], run: Run, tag: str 
     Raises:
         InvalidBuildFile: docker refuses the words.
     """
+    if not place.daemon:
+        if place.daemon is None:
+            _unclear(world, place, ["docker", *words], "which docker it speaks to is not known")
+        return
     asked = read(words, _GLOBAL, place.line, until_word=True)
     if asked.unknown:
         _unclear(world, place, ["docker", *words], f"the flag {asked.unknown[0]} is not known")
@@ -129,6 +138,8 @@ def docker(world: World, place: Place, words: Sequence[str], run: Run, tag: str 
         _compose.compose(world, place, rest, builder_of(place, tag))
     elif command in ("run", "create"):
         _run(world, place, rest, run)
+    elif command == "exec":
+        _exec(world, place, rest, run)
     elif command in _SIMPLE:
         _SIMPLE[command](world, place, rest)
     elif command not in _HARMLESS:
@@ -198,10 +209,6 @@ def _cp(world: World, place: Place, words: Sequence[str]) -> None:
         world.write(place, names[1])
 
 
-def _exec(world: World, place: Place, words: Sequence[str]) -> None:
-    _unclear(world, place, ["docker exec", *words], "what runs in a container is not followed")
-
-
 def _manifest(world: World, place: Place, words: Sequence[str]) -> None:
     command, *rest = words or [""]
     asked = read(rest, _MANIFEST, place.line)
@@ -224,7 +231,6 @@ _SIMPLE: Mapping[str, Callable[[World, Place, Sequence[str]], None]] = {
     "import": _import,
     "commit": _commit,
     "cp": _cp,
-    "exec": _exec,
     "manifest": _manifest,
 }
 
@@ -247,8 +253,22 @@ def _run(world: World, place: Place, words: Sequence[str], run: Run) -> None:
         elif name in place.variables:
             variables[name] = place.variables[name]
     folder: str | None = asked.last("workdir") or None
-    inside = Place(place.line, folder, variables, place.windows, place.depth + 1)
+    # The agent gives its own steps docker's socket (builder/context.go).
+    mounts = (*asked.all("volume"), *asked.all("mount"))
+    reaches = place.agent or any("docker.sock" in mount for mount in mounts)
+    daemon = True if reaches else None if asked.on("privileged") else False
+    inside = Place(place.line, folder, variables, place.windows, place.depth + 1, daemon=daemon)
     run(inside, image, asked.last("entrypoint"), arguments)
+
+
+def _exec(world: World, place: Place, words: Sequence[str], run: Run) -> None:
+    """Follow what is run in a container that runs already, of which its name only is known."""
+    asked = read(words, _EXEC, place.line, until_word=True)
+    if asked.unknown or not asked.words:
+        _unclear(world, place, ["docker exec", *words], "it is not followed")
+        return
+    inside = Place(place.line, None, {}, place.windows, place.depth + 1, daemon=None)
+    run(inside, "", "", asked.words[1:])
 
 
 # Builds.
@@ -271,12 +291,11 @@ def asked_build(world: World, place: Place, asked: Asked) -> Build:
         InvalidBuildFile: docker refuses it.
     """
     reasons = world.unknowns.reasons
-    # The agent's own scan takes the folder itself where the command names nothing.
-    context = asked.words[-1] if asked.words else "."
+    context = asked.words[-1] if asked.words else ""
     unknown = [f"the flag {flag} is not known" for flag in asked.unknown]
     for what in asked.words:
         unknown += reasons(what)
-    if len(asked.words) > 1 and not unknown:
+    if len(asked.words) != 1 and not unknown:
         raise InvalidBuildFile(
             place.line, f"docker build takes one context, not {len(asked.words)}"
         )

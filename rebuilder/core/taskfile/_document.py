@@ -238,10 +238,11 @@ class _Reader:
             environment,
             " ".join(options),
             texts.get("entryPoint", "") if kind == "cmd" else "",
-            "DOCKER_BUILDKIT=1" in own,
+            "DOCKER_BUILDKIT=1" in environment,
             cache == "enabled",
             bool(others.get("disableWorkingDirectoryOverride")),
             "" if expanded == text else text.split(maxsplit=1)[0],
+            "when" in given,
         )
 
     @staticmethod

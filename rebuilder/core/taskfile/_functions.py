@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from rebuilder.core.taskfile import _yaml
+from rebuilder.core.taskfile._expressions import plain_expression
 from rebuilder.core.taskfile._text import LIMIT, names
 from rebuilder.core.taskfile._values import Unknown
 
@@ -64,7 +65,7 @@ def call(name: str, arguments: list[object]) -> object:
             given.append(None)
         elif isinstance(argument, Unknown):
             return argument
-        elif not isinstance(argument, str | int | float | bool | list | None):
+        elif not isinstance(argument, str | int | float | bool | list | dict | None):
             return Unknown(_NOT_FOLLOWED.format(name))
         else:
             given.append(argument)
@@ -81,7 +82,7 @@ def call(name: str, arguments: list[object]) -> object:
 
 def is_empty(found: object) -> bool:
     """Tell whether a value counts as nothing: no, zero, no text, no items."""
-    return isinstance(found, str | int | float | bool | list | None) and not found
+    return isinstance(found, str | int | float | bool | list | dict | None) and not found
 
 
 def printed(found: object) -> str | None:
@@ -148,7 +149,7 @@ def _equal(first: object, *others: object) -> bool:
 def _same(first: object, other: object) -> bool:
     if first is None or other is None:
         return first is other
-    if isinstance(first, list) or isinstance(other, list) or type(first) is not type(other):
+    if isinstance(first, list | dict) or type(first) is not type(other):
         raise Refused("incompatible types for comparison")
     return first == other
 
@@ -280,6 +281,78 @@ def _split_list(separator: object, found: object) -> list[object]:
     return [*(text.split(between) if between else text)]
 
 
+def _split(separator: object, found: object, limit: int = -1) -> dict[str, object]:
+    between = _text(separator)
+    if not between:
+        raise _NotUnderstood
+    parts = _text(found).split(between, limit)
+    return {f"_{number}": part for number, part in enumerate(parts)}
+
+
+def _splitn(separator: object, count: object, found: object) -> dict[str, object]:
+    number = _number(count)
+    if number < 1:
+        raise _NotUnderstood
+    return _split(separator, found, number - 1)
+
+
+_NUMBERS = 10_000
+"""How many numbers a function may make."""
+
+
+def _counted(start: object, stop: object, step: object) -> list[object]:
+    by = _number(step)
+    found = range(_number(start), _number(stop), by) if by else range(0)
+    if len(found) > _NUMBERS:
+        raise Refused(f"it makes more than {_NUMBERS} numbers")
+    return [*found]
+
+
+def _until(count: object) -> list[object]:
+    return _counted(0, count, 1 if _number(count) >= 0 else -1)
+
+
+def _expression(pattern: object, found: object) -> re.Pattern[str]:
+    plain = plain_expression(_text(pattern), _text(found))
+    if plain is None:
+        raise _NotUnderstood
+    return plain
+
+
+def _matches(pattern: object, found: object) -> bool:
+    return _expression(pattern, found).search(_text(found)) is not None
+
+
+def _first_match(pattern: object, found: object) -> str:
+    match = _expression(pattern, found).search(_text(found))
+    return match[0] if match else ""
+
+
+def _replace_matches(pattern: object, found: object, instead: object) -> str:
+    if "$" in _text(instead):
+        raise _NotUnderstood  # it names groups, of which there are none
+    return _replace_matches_literally(pattern, found, instead)
+
+
+def _replace_matches_literally(pattern: object, found: object, instead: object) -> str:
+    plain, text = _expression(pattern, found), _text(instead)
+    if plain.match("") is not None:
+        raise _NotUnderstood  # where nothing matches, Go and Python count differently
+    return plain.sub(lambda _: text, _text(found))
+
+
+def _dict(*given: object) -> dict[str, object]:
+    names = [_print(name) for name in given[::2]]
+    values = [*given[1::2], ""][: len(names)]  # the last one may lack its value
+    return dict(zip(names, values, strict=True))
+
+
+def _fields(found: object) -> dict[str, object]:
+    if not isinstance(found, dict):
+        raise TypeError
+    return found
+
+
 def _slice(found: object, *bounds: object) -> object:
     values = [_number(bound) for bound in bounds]
     of: Sequence[object] = _ascii(found) if isinstance(found, str) else _items(found)
@@ -292,6 +365,8 @@ def _slice(found: object, *bounds: object) -> object:
 def _length(found: object) -> int:
     if isinstance(found, str):
         return len(found.encode())
+    if isinstance(found, dict):
+        return len(found)
     return len(_items(found))
 
 
@@ -388,6 +463,16 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "nindent": lambda count, found: "\n" + _indent(count, found),
     "join": _joined,
     "splitList": _split_list,
+    "split": _split,
+    "splitn": _splitn,
+    "until": _until,
+    "untilStep": _counted,
+    "dict": _dict,
+    "hasKey": lambda found, name: _text(name) in _fields(found),
+    "regexMatch": _matches,
+    "regexFind": _first_match,
+    "regexReplaceAll": _replace_matches,
+    "regexReplaceAllLiteral": _replace_matches_literally,
     "list": lambda *given: [*given],
     "tuple": lambda *given: [*given],
     "first": _at(0),
@@ -417,7 +502,7 @@ _TAKE_NOTHING = names("and or not eq ne default coalesce empty ternary")
 
 
 def _hashable(found: object) -> object:
-    if isinstance(found, list):
+    if isinstance(found, list | dict):
         raise _NotUnderstood
     return found
 

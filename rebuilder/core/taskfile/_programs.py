@@ -49,7 +49,7 @@ _OUTPUT = names("-o -O --output --out --out-file --output-file --output-document
 def container(
     world: World, place: Place, image: str, entry_point: str, arguments: Sequence[str]
 ) -> None:
-    """Follow a container: the tool that its image is, and what its arguments do.
+    """Follow a container: the tool that its image is, "" if that was told, and its arguments.
 
     Raises:
         InvalidBuildFile: A program refuses its arguments.
@@ -57,7 +57,7 @@ def container(
     name = _name(image)
     repository = name.partition("@")[0].rpartition(":")[0] or name
     tag = name.removeprefix(f"{repository}:") if name not in _AGENTS_OWN else ""
-    if name not in _AGENTS_OWN:
+    if image and name not in _AGENTS_OWN:
         world.run(image, place.line, ())
     if place.depth > DEPTH:
         text = " ".join([image, *arguments])
@@ -76,14 +76,38 @@ def container(
             words = words if words[0] == "az" else ["az", *words]
         elif last == "bash" and words[0].startswith("-"):
             words = ["bash", *words]
-        elif "kaniko" in repository and last in ("executor", "kaniko"):
-            words = ["/kaniko/executor", *words]
-        elif last == "img" and words[0] != "img":
-            words = ["img", *words]
+        else:
+            words = _with_entry_point(repository, words)
     if words and words[0].startswith("-"):
         _outputs(world, place, words)
     elif words and not world.unknowns.within(words[0]):
         program(world, place, words, tag if last == "docker" else "")
+
+
+_ENTRY_POINTS = {
+    "skopeo": "skopeo",
+    "crane": "crane",
+    "git": "git",
+    "docker/compose": "docker-compose",
+    "img": "img",
+    "regctl": "regctl",
+    "oras": "oras",
+}
+"""The programs that images begin with, by the word of the repository that tells them."""
+
+
+def _with_entry_point(repository: str, words: list[str]) -> list[str]:
+    """Return a container's words with the program that its image begins with, where it tells."""
+    last = repository.rpartition("/")[2]
+    if "kaniko" in repository and last in ("executor", "kaniko"):
+        return ["/kaniko/executor", *words]
+    parts = repository.split("/")[-2:]
+    known = ("/".join(parts), *parts[::-1])
+    program = next((_ENTRY_POINTS[part] for part in known if part in _ENTRY_POINTS), "")
+    first = words[0].rpartition("/")[2]
+    if not program or first in (program, *_SHELLS):
+        return words
+    return [program, *words]
 
 
 def _name(image: str) -> str:
@@ -131,11 +155,23 @@ def _command(world: World, place: Place, command: _shell.Command) -> Place:
         pairs = (word.partition("=") for word in words[1:] if "=" in word)
         return replace(place, variables={**variables, **{name: value for name, _, value in pairs}})
     here = replace(place, variables=variables) if command.assignments else place
-    if world.unknowns.within(words[0]):
+    if _reads_script(command):
+        text = " ".join(words)
+        world.unclear(text, "what a shell reads from its input is not followed", place.line)
+    elif world.unknowns.within(words[0]):
         world.unclear(" ".join(words), "which program it runs is not known", place.line)
     else:
         program(world, here, words)
     return place
+
+
+def _reads_script(command: _shell.Command) -> bool:
+    """Tell whether a command may be a shell whose commands come from a pipe or a file."""
+    given = command.joined == "|" or any(mark.startswith("<") for mark, _ in command.redirects)
+    return given and any(
+        word.rpartition("/")[2] in _SHELLS and "-c" not in command.words[number:]
+        for number, word in enumerate(command.words)
+    )
 
 
 def _moved(world: World, place: Place, words: Sequence[str]) -> Place:

@@ -4,8 +4,8 @@ The agent hands `docker run ... TEXT` to `/bin/sh -c` (builder/context.go), so q
 `&&` in a step's text are that shell's. A command may hand a text to another one: `bash -c '...'`.
 One splitter serves both. Source of the rules: POSIX, Shell Command Language, 2.2 to 2.10.
 
-What is plain words is read; from a loop, a condition, a function or a here-document on, a text is
-not followed any more, and that is said.
+What is plain words is read, and a here-document is passed over; from a loop, a condition or a
+function on, a text is not followed any more, and that is said.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _BRACES = re.compile(r"\{([A-Za-z_]\w*)\}")
 _NESTED = re.compile(r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
 _OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;&|\n]")
 _REDIRECT = re.compile(r"[0-9]*(?:<<<|<<-?|>>|>\||<>|[<>]&|&>>?|[<>])")
+_DELIMITER = re.compile(r"[ \t]*(['\"\\]?)([A-Za-z0-9_.-]+)['\"]?")
+_INSIDE = re.compile(r"\$\([^()]*\)|`[^`]*`")
 _COMPOUND = names(
     "if then elif else fi for while until do done case esac select function time { } [[ ! ("
 )
@@ -123,6 +125,7 @@ class _Splitter:
         self._word: list[str] | None = None
         self._redirect = ""
         self._began = 0
+        self._after_documents = 0
 
     def script(self) -> Script:
         text = self._text
@@ -150,7 +153,7 @@ class _Splitter:
                 return self._given_up()
             else:
                 self._letter(char)
-            if self._redirect.startswith("<<"):
+            if self._redirect in ("<<", "<<-") and not self._here_document():
                 return self._given_up()
         self._end_word()
         self._end_command("")
@@ -189,6 +192,8 @@ class _Splitter:
             self._commands.append(self._command)
             self._remember(self._command)
         self._at += len(operator)
+        if operator == "\n" and self._after_documents:
+            self._at, self._after_documents = self._after_documents, 0
         self._began = self._at
         self._command = Command(joined=operator.replace("\n", ";").replace("|&", "|"))
 
@@ -307,6 +312,25 @@ class _Splitter:
         self._end_word()
         self._redirect = found[0].lstrip("0123456789")
         self._at = found.end()
+        return True
+
+    def _here_document(self) -> bool:
+        """Pass over the lines up to a delimiter; tell whether it is there."""
+        text = self._text
+        delimiter = _DELIMITER.match(text, self._at)
+        first = self._after_documents or text.find("\n", self._at) + 1
+        if delimiter is None or not first:
+            return False
+        tabs = r"\t*" if self._redirect == "<<-" else ""
+        last = re.compile(rf"^{tabs}{re.escape(delimiter[2])}$", re.MULTILINE).search(text, first)
+        if last is None:
+            return False
+        if not delimiter[1]:
+            self._substitutions += _INSIDE.findall(text, first, last.start())
+        self._command.redirects.append((self._redirect, delimiter[2]))
+        self._redirect = ""
+        self._at = delimiter.end()
+        self._after_documents = last.end()
         return True
 
     def _end_word(self) -> None:

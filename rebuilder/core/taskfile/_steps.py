@@ -44,6 +44,7 @@ class Step:
         cached: Whether a build uses the build cache, and with it buildx.
         own_folder: Whether a cmd begins in its image's own folder instead of the workspace.
         alias: The alias without its mark that the command began with; "" if there was none.
+        when: Whether it says itself what it waits for; else it waits for the step before it.
     """
 
     line: int
@@ -59,6 +60,7 @@ class Step:
     cached: bool = False
     own_folder: bool = False
     alias: str = ""
+    when: bool = False
 
 
 @dataclass(frozen=True, slots=True)

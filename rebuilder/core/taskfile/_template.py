@@ -527,6 +527,10 @@ class _Run:
             found = [_yaml.value(item) for item in found.value]
         if found is None:
             found = []
+        keys: Sequence[object] = range(len(found)) if isinstance(found, list) else ()
+        if isinstance(found, dict):
+            keys = sorted(found)  # as Go goes through a map
+            found = [found[key] for key in keys]
         if not isinstance(found, list):
             text = f"{{{{range {node.decides.text}}}}}"
             raise Hidden(text, line, "what it goes through is not understood")
@@ -534,8 +538,8 @@ class _Run:
             self._write(node.otherwise, dot)
         names = node.decides.pipeline.declared
         known = len(self._variables)
-        for number, item in enumerate(found):
-            values = (number, item)[-len(names) :] if names else ()
+        for key, item in zip(keys, found, strict=True):
+            values = (key, item)[-len(names) :] if names else ()
             self._variables += zip(names, values, strict=True)
             try:
                 self._write(node.body, item)
@@ -644,6 +648,8 @@ class _Run:
                 return self._values.secret()
             case Unknown():
                 return of
+            case dict():
+                return of.get(name)
         raise InvalidBuildFile(
             line, f"a template asks for .{name} of what is not there or has no fields"
         )
@@ -677,6 +683,8 @@ class _Run:
                 found, _Root | _OfValues | _OfRun | _OfBuild | _OfSecrets
             ):
                 found = self._field(found, key, line)
+            elif isinstance(key, str) and isinstance(found, dict):
+                found = found.get(key)
             else:
                 raise InvalidBuildFile(line, "a template fails: index of what has no such keys")
         return found

@@ -31,6 +31,7 @@ class Place:
         windows: Whether paths and shells are those of Windows.
         depth: How many shells and containers it is inside of.
         agent: Whether it runs on the agent itself, whose variables are not known.
+        daemon: Whether it reaches the agent's docker; None if that is not known.
     """
 
     line: int
@@ -39,6 +40,7 @@ class Place:
     windows: bool = False
     depth: int = 0
     agent: bool = False
+    daemon: bool | None = True
 
     def path(self, path: str) -> str:
         """Return a path of the container from the root of the task's context.

@@ -24,7 +24,6 @@ def block(*lines: str) -> str:
         (".", "Dockerfile", ""),
         ("-t x .", "Dockerfile", ""),
         # No context at all: docker refuses it, the agent's own scan takes the folder itself.
-        ("-t x", "Dockerfile", ""),
         ("app", "app/Dockerfile", ""),
         ("./app/", "app/Dockerfile", ""),
         # docker looks for -f from where it is started, not from the context.
@@ -201,11 +200,14 @@ def test_the_builder_of_a_step(text: str, builder: Builder) -> None:
     assert syntax is (builder is Builder.BUILDKIT)
 
 
-def test_the_tasks_own_environment_asks_for_nothing() -> None:
-    """The agent looks at the step's list before it adds the task's."""
-    found = read("env: [DOCKER_BUILDKIT=1]\nsteps:\n- build: .\n")
+@pytest.mark.parametrize("listed", ["DOCKER_BUILDKIT=1", "'A=1,DOCKER_BUILDKIT=1'"])
+def test_the_tasks_own_environment_counts(listed: str) -> None:
+    """The agent looks at a step's list after it has added the task's."""
+    found = read(f"env: [{listed}]\nsteps:\n- build: .\n")
+    kept = read(f"env: [{listed}]\nsteps:\n- build: .\n  env: [DOCKER_BUILDKIT=0]\n")
 
-    assert found.builds[0].builder is Builder.CLASSIC
+    assert found.builds[0].builder is Builder.BUILDKIT
+    assert kept.builds[0].builder is Builder.CLASSIC
 
 
 # pull, tag, push.
@@ -290,6 +292,21 @@ def test_the_tasks_own_environment_asks_for_nothing() -> None:
         ),
         (["docker manifest create $Registry/n {node}"], ["{node} build-time"], []),
         (["docker run --rm -v a:b {node} x"], ["{node} tool"], []),
+        # Only what is given docker's socket speaks to docker.
+        (["docker run {node} docker push {other}"], ["{node} tool"], []),
+        (
+            ["docker run -v /var/run/docker.sock:/var/run/docker.sock {node} docker pull {other}"],
+            ["{other} build-time", "{node} tool"],
+            [],
+        ),
+        (
+            [
+                "docker run -d --name c {node}",
+                "docker exec -w /x c skopeo copy docker://{other} docker://$Registry/x",
+            ],
+            ["{other} runtime", "{node} tool"],
+            ["{own}/x:latest"],
+        ),
         (["docker container run -e A=1 {node}"], ["{node} tool"], []),
         (["docker create {node}"], ["{node} tool"], []),
         (
@@ -331,7 +348,10 @@ def test_what_becomes_of_images(commands: list[str], reads: list[str], pushes: l
         ("docker pull -a node", "which tags it fetches is not known"),
         ("docker push -a $Registry/app", "which of its tags are pushed"),
         ("docker load -i image.tar", "which images an archive holds"),
-        ("docker exec c sh -c x", "what runs in a container"),
+        ("docker exec c docker ps", "which docker it speaks to is not known"),
+        ("docker exec --nope c ls", "it is not followed"),
+        ("docker exec c sh x.sh", "what a script does is not followed"),
+        ("docker run --privileged docker:dind docker build .", "which docker it speaks to"),
         ("docker manifest frobnicate x", "it is not followed"),
         ("docker run --rm", "the command names no image"),
         ("docker run ''", "the command names no image"),
@@ -406,9 +426,8 @@ def test_an_own_name_for_an_image_that_was_pulled() -> None:
 
 
 def test_an_own_image_is_none_of_the_others() -> None:
-    """Whatever step reads it: a Dockerfile, a command, docker run; wherever it is built."""
+    """Whatever step reads it: a Dockerfile, a command, docker run."""
     found = steps(
-        "- cmd: $Registry/base:$ID before\n"
         "- build: -t $Registry/base:$ID -f D .\n"
         "- build: -t app --build-arg BASE=$Registry/base:$ID -f E .\n"
         "- cmd: $Registry/base:$ID test\n- cmd: docker run $Registry/base:$ID\n",
@@ -420,13 +439,35 @@ def test_an_own_image_is_none_of_the_others() -> None:
 
 
 def test_images_that_stand_on_each_other() -> None:
-    """A file may go round in a circle; it ends."""
+    """A file may go round in a circle, from where a registry's image comes in."""
     found = steps(
         "- build: -t a -f A .\n- build: -t b -f B .\n- build: -t a -f A .\n- push: [a]\n",
         {"A": "FROM b", "B": "FROM a"},
     )
 
-    assert (found.images, found.final) == ((), None)
+    assert images(found) == ["docker.io/library/b:latest runtime"]
+    assert str(found.final) == "docker.io/library/b:latest"
+
+
+@pytest.mark.parametrize("last", ["- push: [a]\n", "- cmd: docker tag a b\n- push: [b]\n"])
+def test_a_build_on_the_image_that_its_own_run_pushed_before(last: str) -> None:
+    """Each run would start the next one, so it is none of what the task waits for."""
+    found = steps(f"- build: -t a .\n{last}", {"Dockerfile": "FROM b\nCOPY --from=a / /a"})
+
+    other = "a:latest build-time" if "docker" in last else "b:latest runtime"
+    assert images(found) == [f"docker.io/library/{other}"]
+
+
+@pytest.mark.parametrize("when", ["", "  when: ['-']\n"])
+def test_an_image_that_is_read_before_it_is_made_is_the_registrys(when: str) -> None:
+    """Unless a step says itself when it starts, which may be earlier than it is written."""
+    found = steps(
+        f"- build: -t app -f A .\n- build: -t base -f B .\n{when}- push: [app]\n",
+        {"A": "FROM base", "B": "FROM sdk"},
+    )
+
+    own = [] if when else ["docker.io/library/base:latest runtime"]
+    assert images(found) == [*own, "docker.io/library/sdk:latest build-time"]
 
 
 def test_the_last_pushed_image_has_the_final_base() -> None:
