@@ -205,7 +205,7 @@ class FileRefused(LineGap):
 
 @dataclass(frozen=True, slots=True)
 class UnknownForm(LineGap):
-    """A FROM in a form that the scanner does not understand.
+    """A FROM or an ARG in a form that the scanner does not understand.
 
     Attributes:
         text: The line.
@@ -493,7 +493,9 @@ class OtherReading(MisreadImage):
 
     def cause(self) -> str:
         """What the scanner does not know."""
-        return "ACR's scanner knows no quotes, no escapes and no other forms of a name"
+        return (
+            "ACR's scanner knows no quotes inside a word, no escapes and no other forms of a name"
+        )
 
 
 @dataclass(frozen=True, slots=True)

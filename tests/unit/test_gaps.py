@@ -198,12 +198,9 @@ LINES: dict[str, tuple[str, list[str], str]] = {
         ["platform-argument"],
         "does not know TARGETARCH",
     ),
-    "quotes": ("FROM 'alpine:3'\n", ["other-reading"], "no quotes"),
-    "quotes around a build argument": (
-        'ARG GIVEN\nFROM "alpine:$GIVEN"\n',
-        ["other-reading"],
-        "what is left is no image",
-    ),
+    "quotes around a word": ("ARG T='3'\nFROM \"alpine:$T\"\n", [], ""),
+    "quotes inside of a word": ("FROM 'alpine':3\n", ["other-reading"], "no quotes inside"),
+    "an ARG of nothing": ("ARG\nFROM alpine:3\n", ["file-refused", "unknown-form"], "'ARG'"),
     "a stage that nothing needs, and that fails the run": (
         "FROM golang:${GO:-1} AS unused\nFROM alpine:3\n",
         ["expansion-form"],
@@ -577,8 +574,12 @@ def test_the_scanner_names_images_its_own_way(image: str, expected: str | None) 
 
 def test_the_scanner_reads_lines() -> None:
     """A byte order mark, a first default that is quoted, and a build argument that wins."""
-    text = b"\xef\xbb\xbfFROM alpine:3 AS a\nARG T='2'\nARG\nFROM alpine:$T\nFROM a\n"
+    text = b"\xef\xbb\xbfFROM alpine:3 AS a\nARG T='2'\nFROM 'alpine:$T'\nFROM a\n"
+    long = b"FROM a\n#" + b"x" * 65_535 + b"\nFROM b\n"
 
+    assert [s.image for s in scan(b"ARG T=1\nFROM a:$T\n", {"T": "'2'"}).seen] == ["a:2"]
+    assert [s.image for s in scan(long, {}).seen] == ["a"]
+    assert [s.image for s in scan(long.replace(b"x", b"", 1), {}).seen] == ["a", "b"]
     assert [s.image for s in scan(text, {}).seen] == ["alpine:3", "alpine:2", "alpine:3"]
     assert scan(text, {"T": "9"}).seen[1].image == "alpine:9"
     assert {str(r): k.value for r, k in scan(text, {}).record().items()} == {
