@@ -17,7 +17,7 @@ from typing import Any
 from rebuilder.cli_dependencies import print_task
 from rebuilder.core.build_files import BuildImages, ImageUse, UnknownImage
 from rebuilder.core.dockerfile import read_dockerfile
-from rebuilder.core.effects import Built, Effects, StepDone, warning
+from rebuilder.core.effects import Built, Effects, StepDone, warnings_of
 from rebuilder.core.taskfile import RunContext, read_task_file
 from rebuilder.errors import InvalidBuildFile, NotFound, SourceUnavailable
 
@@ -324,8 +324,8 @@ def _step_lines(step: StepDone) -> Iterator[str]:
 
 
 def _build_lines(build: Built) -> Iterator[str]:
-    if build.fails:
-        yield f"    warning: {warning(build)}"
+    for text in warnings_of(build):
+        yield f"    warning: {text}"
     for use in build.unused:
         pulled = ", and the classic builder pulls it" if not build.builder.reads_syntax else ""
         yield f"    {build.dockerfile}, line {use.line}: {use.reference} is not needed{pulled}"

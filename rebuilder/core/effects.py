@@ -7,7 +7,7 @@ the one place where that is decided: plans, sweeps and every report ask here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -54,6 +54,7 @@ class Built:
         images: What the Dockerfile reads; None if that is not known.
         refusal: Why the builder refuses the Dockerfile; None if it does not.
         unread: Why it is not known which Dockerfile is built, or what stands in it; "" if it is.
+        bare_arguments: Build arguments of a build step that stand there without a value.
     """
 
     line: int
@@ -67,6 +68,7 @@ class Built:
     images: BuildImages | None = None
     refusal: InvalidBuildFile | None = None
     unread: str = ""
+    bare_arguments: tuple[str, ...] = ()
 
     @property
     def unused(self) -> tuple[ImageUse, ...]:
@@ -137,7 +139,7 @@ class Effects:
 
 def output_of(effects: Effects) -> Output:
     """What a task makes whose files could be read."""
-    warnings = tuple(dict.fromkeys(map(warning, filter(lambda b: b.fails, effects.builds))))
+    warnings = tuple(dict.fromkeys(text for build in effects.builds for text in warnings_of(build)))
     if effects.pushes:
         return Output(Makes.IMAGE, effects.pushes, "its steps push it", effects.missing, warnings)
     open_ = [unknown for unknown in effects.unknown if unknown.makes]
@@ -147,13 +149,24 @@ def output_of(effects: Effects) -> Output:
     return Output(Makes.NOTHING, (), "no step of it pushes one", effects.missing, warnings)
 
 
-def warning(build: Built) -> str:
-    """What makes a build fail that gets the classic builder, for a person."""
-    first = build.needs_buildkit[:1]
-    what = "".join(f" (line {line}: {text})" for line, text in first)
+def warnings_of(build: Built) -> Iterator[str]:
+    """Yield what makes a build fail, for a person."""
+    if build.fails:
+        first = build.needs_buildkit[:1]
+        what = "".join(f" (line {line}: {text})" for line, text in first)
+        yield (
+            f"{build.dockerfile} needs BuildKit{what}, and the step gets the classic builder; `env:"
+            " [DOCKER_BUILDKIT=1]` in a task file's step asks for BuildKit"
+        )
+    for name in build.bare_arguments:
+        yield bare_argument(name)
+
+
+def bare_argument(name: str) -> str:
+    """What a build argument without a value does to a build step, for a person."""
     return (
-        f"{build.dockerfile} needs BuildKit{what}, and the step gets the classic builder; `env:"
-        " [DOCKER_BUILDKIT=1]` in a task file's step asks for BuildKit"
+        f"`--build-arg {name}` has no value, which ACR's scanner refuses, so the run fails;"
+        f" write `--build-arg {name}=...`"
     )
 
 

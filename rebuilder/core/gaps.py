@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from rebuilder.core.build_files import ImageUse
 from rebuilder.core.dockerfile import Instruction, outline
-from rebuilder.core.effects import Builder, Built, Effects, output_of
+from rebuilder.core.effects import Builder, Built, Effects, bare_argument, output_of
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import DOCKER_HUB, TaskId
 from rebuilder.core.scanner import Scan, SeenFrom, scan, variables
@@ -217,6 +217,22 @@ class UnknownForm(LineGap):
     def why(self) -> str:
         """The reason without the place."""
         return f"ACR's scanner does not understand {self.text!r}, so the run fails"
+
+
+@dataclass(frozen=True, slots=True)
+class BareArgument(LineGap):
+    """A build step's `--build-arg NAME`, which has no value.
+
+    Attributes:
+        name: The argument.
+    """
+
+    code: ClassVar[str] = "argument-without-value"
+    name: str
+
+    def why(self) -> str:
+        """The reason without the place."""
+        return bare_argument(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -795,8 +811,8 @@ class _Comparison:
         }
         self._recorded_names = {str(reference) for reference in self._recorded}
         self._predicted: dict[ImageReference, Kind] = {}
-        for one in self._scans:
-            for reference, kind in one.record().items():
+        for build, one in zip(self._builds, self._scans, strict=True):
+            for reference, kind in () if build.bare_arguments else one.record().items():
                 if reference.repository != _SCRATCH:
                     known = self._predicted.get(reference, kind)
                     both = Kind.RUNTIME in (known, kind)
@@ -841,6 +857,8 @@ class _Comparison:
         for build in self._effects.builds:
             for line, what in build.needs_buildkit if build.fails else ():
                 yield NeedsBuildkit(self._id, build.dockerfile, line, what)
+            for argument in build.bare_arguments:
+                yield BareArgument(self._id, name, build.line, argument)
 
     @property
     def _followed(self) -> Mapping[ImageReference, Kind]:
@@ -865,6 +883,7 @@ class _Comparison:
 
     def _of_the_record(self) -> Iterator[Gap]:
         fails = any(one.fails for one in self._scans)
+        fails = fails or any(build.bare_arguments for build in self._builds)
         if not self._recorded:
             if self._last_run is None:
                 yield NeverRan(self._id)

@@ -340,6 +340,15 @@ def test_a_tool_is_a_remark() -> None:
     assert find_gaps(known, files, HOST, "ca1") == ()
 
 
+def test_a_build_argument_without_a_value_fails_the_scan() -> None:
+    """Nothing is recorded then, and that nothing is recorded is no loss of a record."""
+    made = replace(dockerfile("FROM alpine:3\n"), bare_arguments=("BASE",))
+    found = find_gaps(owner(), files_of(made), HOST, "ca1")
+
+    assert [gap.code for gap in found] == ["argument-without-value"]
+    assert "`--build-arg BASE` has no value, which ACR's scanner refuses" in found[0].sentence()
+
+
 def test_what_commands_build_and_copy_is_not_scanned() -> None:
     """ACR looks at build steps only: a build in a command and a copied image leave no record."""
     made = dockerfile("FROM alpine:3\n")

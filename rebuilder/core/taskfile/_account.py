@@ -193,6 +193,8 @@ class _Account:
         name = self._name(build)
         tags = tuple(map(self._readable, build.tags))
         built = Built(line, builder, name, tags, build.pushed, build.build_args, build.target)
+        if self._step.kind == "build":
+            built = replace(built, bare_arguments=build.bare)
         built = self._said(built, build)
         self._step.builds.append((made, built))
         if built.images is not None:
@@ -220,11 +222,7 @@ class _Account:
             try:
                 content = self._content(build)
                 built = replace(built, content=content)
-                images = self._images(build, content)
-                return Built(
-                    *(built.line, built.builder, built.dockerfile, built.tags, built.pushed),
-                    *(built.arguments, built.target, content, images),
-                )
+                return replace(built, images=self._images(build, content))
             except SourceUnavailable as error:
                 reason = str(error)
             except InvalidBuildFile as error:

@@ -320,6 +320,7 @@ def asked_build(world: World, place: Place, asked: Asked) -> Build:
         asked.on("push") or any(map(pushes, outputs)),
         unknown_arguments(world, arguments),
         tuple(dict.fromkeys(unknown)),
+        bare=tuple(text for text in asked.all("build-arg") if "=" not in text),
     )
 
 

@@ -104,6 +104,7 @@ class Build:
         unknown_args: The build arguments whose values are not known, each with its reason.
         unknown: Why it cannot be told which Dockerfile is built, or how; empty if it can.
         inline: The Dockerfile itself, where it stands in a file that describes builds.
+        bare: Build arguments that the command line names without a value.
     """
 
     dockerfile: str
@@ -116,6 +117,7 @@ class Build:
     unknown_args: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     inline: bytes | None = None
+    bare: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

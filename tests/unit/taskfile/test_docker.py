@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.effects import Builder
+from rebuilder.core.effects import Builder, output_of
 from tests.unit.taskfile.reading import NODE, Files, cmd, images, read, steps, told
 
 OTHER = "mybase.azurecr.io/other:1"
@@ -632,3 +632,11 @@ def test_shells_inside_of_shells_are_bounded() -> None:
     assert "what a script does is not followed" in told(cmd(f"docker {deep}")) or (
         "inside each other" in told(cmd(f"docker {deep}"))
     )
+
+
+def test_a_build_argument_without_a_value() -> None:
+    """ACR's scanner, which looks at build steps only, refuses it; docker takes its own."""
+    found = steps("- build: --build-arg A --build-arg B=1 .\n- cmd: docker build --build-arg A .\n")
+
+    assert [build.bare_arguments for build in found.builds] == [("A",), ()]
+    assert [text.partition(" has")[0] for text in output_of(found).warnings] == ["`--build-arg A`"]
