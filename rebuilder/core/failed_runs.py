@@ -41,6 +41,9 @@ from rebuilder.core.run_logs import lines, shown
 from rebuilder.core.tasks import RunStatus
 from rebuilder.errors import InvalidReference
 
+BREAKS_OFF = "its log breaks off"
+"""What a log says that was not written to its end."""
+
 _LAST = 12  # lines before the end in which docker tells why it failed
 _BEFORE = 30  # lines in which a build tells that its disk is full
 
@@ -191,7 +194,7 @@ class _Log:
         if status is RunStatus.TIMEOUT:
             return TimeOver(self._shown(self._last(1)))
         if not self._whole and not self._step:
-            return NotKnown("", "its log breaks off")
+            return NotKnown("", BREAKS_OFF)
         for look in (
             self._source,
             self._before_steps,

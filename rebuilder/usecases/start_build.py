@@ -34,6 +34,7 @@ from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, 
 from rebuilder.core.pace import expired
 from rebuilder.core.rebuilds import (
     CLOCKS_DIFFER,
+    LONGEST_WAIT,
     Failure,
     Hold,
     Native,
@@ -301,9 +302,9 @@ class _Start:
             case State.GIVEN_UP if not self._may_be_tried(head):
                 return self._decided(head, given_up(head))
             case State.FAILED:
-                now = context.now()
-                if head.due is not None and now < head.due:
-                    return PutBack(head.due - now, f"attempt {head.attempt + 1} of {head.id}")
+                now, due = context.now(), head.due
+                if due is not None and now < due and not self._asked_for(head):
+                    return PutBack(due - now, f"attempt {head.attempt + 1} of {head.id}")
                 again = replace(
                     wanted, attempt=head.attempt + 1, chain=head.chain, repair=head.repair
                 )
@@ -483,9 +484,10 @@ class _Start:
             if not isinstance(error, Throttled):
                 self._not_sent(rebuild, error, context.now())
                 raise
+            asked = _pace.WAIT if error.retry_after is None else error.retry_after
+            self._not_sent(rebuild, error, context.now() + min(asked, LONGEST_WAIT))
             _pace.slow_down(context, subscription, error.retry_after)
             turn = _pace.turn(context, subscription)
-            self._not_sent(rebuild, error, turn)
             self.message = replace(self.message, turn=turn)
             return PutBack(max(turn - context.now(), _SOON), str(error), counted=False)
         except PermanentError as error:

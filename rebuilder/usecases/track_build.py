@@ -125,9 +125,12 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
         refreshed = _refreshed(context, task, at)  # what was known before tells what is old
         return _succeeded(context, rebuild, verdict, outcome, refreshed=refreshed)
     failure = _FAILURES[run.status]
-    if failure is not Failure.CANCELED:
-        rebuild = with_cause(context, rebuild, run, task)
-    return _failed(context, rebuild, failure, outcome)
+    if failure is Failure.CANCELED:
+        return _failed(context, rebuild, failure, outcome)
+    told = with_cause(context, rebuild, run, task)
+    if told is None:
+        return _goes_on(context, message, rebuild, run)
+    return _failed(context, told, failure, outcome)
 
 
 _FAILURES = {

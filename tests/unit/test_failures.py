@@ -15,7 +15,13 @@ from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Failure, Rebuild, State
 from rebuilder.core.tasks import RunStatus
-from rebuilder.errors import Denied, RebuilderError, SourceUnavailable, TransientError
+from rebuilder.errors import (
+    Denied,
+    RebuilderError,
+    SourceUnavailable,
+    Throttled,
+    TransientError,
+)
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
 from tests.unit.fakes import BASE, NEW, World, task
@@ -162,6 +168,67 @@ def test_without_the_log_it_goes_on(
     assert isinstance(failed.cause, NotKnown)
     assert said in failed.cause.sentence()
     assert said in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [59, 60])
+def test_a_log_that_is_still_written_is_waited_for(world: World, seconds: int) -> None:
+    """A minute at most: then the run is tried again, for nothing is proved."""
+    start_build(world.context, MESSAGE, "me")
+    run = world.tasks.found_runs["ca1"]
+    world.tasks.found_runs["ca1"] = replace(run, finished=world.time.now)
+    world.time.pass_(seconds)
+    rebuild = fail(world, BUILD.partition("failed to run")[0].format("unauthorized: no"))
+    if seconds == 59:
+        assert (rebuild.state, rebuild.cause) == (State.RUNNING, None)
+        rebuild = fail(world, UNFETCHED)
+        assert isinstance(rebuild.cause, SourceUnfetched)
+    else:
+        assert rebuild.state is State.FAILED
+        assert rebuild.cause == NotKnown("", "its log breaks off")
+
+
+@pytest.mark.parametrize("minutes", [9, 10])
+def test_a_log_that_arm_is_too_busy_for_is_waited_for(world: World, minutes: int) -> None:
+    """Ten minutes at most: the outcome is not kept from the record for ever."""
+    start_build(world.context, MESSAGE, "me")
+    run = world.tasks.found_runs["ca1"]
+    world.tasks.found_runs["ca1"] = replace(run, finished=world.time.now)
+    world.time.pass_(60 * minutes)
+    world.tasks.failures["log"] = [Throttled("slow down", timedelta(seconds=7))]
+    if minutes == 9:
+        with pytest.raises(Throttled):
+            fail(world, UNFETCHED)
+        assert head(world).state is State.SCHEDULED
+        assert isinstance(fail(world, UNFETCHED).cause, SourceUnfetched)
+    else:
+        failed = fail(world, UNFETCHED)
+        assert failed.state is State.FAILED
+        assert failed.cause == NotKnown("", "its log could not be read: slow down")
+
+
+def test_a_log_that_is_not_understood_keeps_nobody_from_going_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something unforeseen in it: the run is over, is recorded and tried again."""
+
+    def broken(*_: object) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("rebuilder.usecases._causes.classify", broken)
+    failed = fail(world, UNFETCHED)
+
+    assert failed.state is State.FAILED
+    assert failed.cause == NotKnown("", "its log was not understood")
+    assert "too deep" in caplog.text
+
+
+def test_somebody_need_not_wait_for_the_next_attempt(world: World) -> None:
+    """What was repaired is tried at once when somebody says so."""
+    failed = fail(world, RATE)
+    assert failed.due is not None
+    start_build(world.context, replace(MESSAGE, anew=True, after=1), "me")
+
+    assert (head(world).attempt, head(world).state) == (2, State.SCHEDULED)
 
 
 def test_what_acr_says_counts_without_the_log(world: World) -> None:
