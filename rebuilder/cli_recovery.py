@@ -37,7 +37,9 @@ def add_recovery_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's o
     which.add_argument("--all", action="store_true", help="everything that waits")
     again.set_defaults(command=_replay)
 
-    anew = commands.add_parser("retry", help="rebuild a task although its rebuild was given up")
+    anew = commands.add_parser(
+        "retry", help="rebuild a task although its rebuild was given up or done"
+    )
     anew.add_argument("task", metavar="TASK", help="NAME, REGISTRY/NAME or a resource id")
     anew.set_defaults(command=_retry)
 

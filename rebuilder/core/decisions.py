@@ -194,6 +194,35 @@ class AlreadyBuiltOn(TaskDecision):
 
 
 @dataclass(frozen=True, slots=True)
+class StillStale(TaskDecision):
+    """A rebuild on what the tag names succeeded, and its image stands on another base: rebuild.
+
+    Attributes:
+        dependency: The base image as the task names it.
+        digest: What the tag names, and the rebuild was on.
+        rebuild_id: That rebuild.
+        run: Its run, if it has one.
+        reason: What was found, and the likely cause.
+    """
+
+    rebuild: ClassVar[bool] = True
+    code: ClassVar[str] = "still-stale"
+    dependency: str
+    digest: str
+    rebuild_id: str
+    run: str | None
+    reason: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        run = f"run {self.run}" if self.run else f"rebuild {self.rebuild_id}"
+        return (
+            f"{run} was for {self.dependency} at {self.digest}, and is to be made again:"
+            f" {self.reason}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RebuildUnderWay(TaskDecision):
     """A rebuild on the same digests was claimed and is not over.
 
@@ -222,6 +251,7 @@ class RebuildFailed(TaskDecision):
         outcome: How it ended.
         attempts: How many there were.
         advice: What to do about it, if it is known.
+        cause: Why the last one failed, as far as its log tells.
     """
 
     code: ClassVar[str] = "rebuild-failed"
@@ -230,15 +260,16 @@ class RebuildFailed(TaskDecision):
     outcome: str
     attempts: int = 1
     advice: str | None = None
+    cause: str | None = None
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
         run = f"run {self.run}" if self.run else "it was not scheduled"
-        advice = f"; {self.advice}" if self.advice else ""
+        told = "; ".join(filter(None, (self.outcome, self.cause, self.advice)))
         return (
             f"a rebuild on these digests was given up after {self.attempts} attempt"
-            f"{'s' * (self.attempts > 1)} ({run}): {self.outcome}{advice}; a newer digest is tried"
-            " again, and `rebuilder retry` tries this one"
+            f"{'s' * (self.attempts > 1)} ({run}): {told}; a newer digest is tried again, and"
+            " `rebuilder retry` tries this one"
         )
 
 
@@ -690,6 +721,7 @@ REASONS: Mapping[str, type[Decision]] = {
         BaseMoved,
         BuiltWhileMoving,
         AlreadyBuiltOn,
+        StillStale,
         RebuildUnderWay,
         RebuildFailed,
         Circle,

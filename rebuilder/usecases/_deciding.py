@@ -21,7 +21,7 @@ from rebuilder.core.decisions import (
     wants,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.rebuilds import Rebuild, State, still_stale
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import Run, RunStatus, Task
@@ -259,7 +259,7 @@ def _succeeded_on(context: Context, task: Task, base: Base, head: Rebuild | None
         if head.state is State.SUCCEEDED
         else next((r for r in context.ledger.rebuilds(task.id) if r.state is State.SUCCEEDED), None)
     )
-    return newest is not None and _proof(base) in newest.bases
+    return newest is not None and _proof(base) in newest.bases and not newest.repairable
 
 
 def _proof(base: Base) -> str:
@@ -300,6 +300,8 @@ def _proven(
     base = since.base
     if head is not None and (moving := _under_way(task, base, head)) is not None:
         return moving
+    if head is not None and (stale := still_stale(head, base)) is not None:
+        return stale
     if head is not None and head.state is State.SUCCEEDED and _proof(base) in head.bases:
         return replace(decision, known_from=_LEDGER)
     try:

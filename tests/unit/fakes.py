@@ -130,6 +130,9 @@ class FakeTasks:
     read: list[TaskId] = field(default_factory=list)
     denied: set[TaskId] = field(default_factory=set)
     pages: list[TaskPage] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
+    logs_read: list[str] = field(default_factory=list)
+    listed: int = 0
 
     def add(self, *tasks: Task) -> None:
         """Add or replace tasks."""
@@ -193,8 +196,16 @@ class FakeTasks:
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs."""
         del registry
+        self.listed += 1
         found = [r for r in self.found_runs.values() if task in (None, r.task)]
         return found[::-1][:top]
+
+    def log_end(self, registry: RegistryId, run_id: str) -> str:
+        """Read the end of a run's log."""
+        del registry
+        self.logs_read.append(run_id)
+        self._fail("log")
+        return self.logs.get(run_id, "")
 
     def close(self) -> None:
         """Do nothing."""

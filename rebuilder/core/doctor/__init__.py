@@ -31,6 +31,7 @@ from rebuilder.core.doctor.registries import (
 )
 from rebuilder.core.doctor.roles import (
     AdviceRoleMissing,
+    LogRoleMissing,
     NoToken,
     PullMissing,
     RoleMissing,
@@ -58,6 +59,7 @@ __all__ = [
     "FunctionsMissing",
     "IndexNeverFilled",
     "IndexOld",
+    "LogRoleMissing",
     "NativeTriggerOn",
     "NoDeadLetters",
     "NoToken",
