@@ -70,7 +70,7 @@ class InvalidReference(PermanentError):
 
     def __init__(self, text: str, problem: str) -> None:
         self.problem = problem
-        super().__init__(f"{text!r} is not an image reference: {problem}")
+        super().__init__(f"{text!r:.300} is not an image reference: {problem}")
 
 
 class InvalidResourceId(PermanentError):

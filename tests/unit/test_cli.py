@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from rebuilder.core.tasks import RunStatus
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
-from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, OTHERS, World, dependency, run, task
+from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 
@@ -128,6 +128,19 @@ def test_explain_tells_the_circumstances(
     known.ledger.save(replace(rebuild, **{**common, **changes}))
     assert cli.main(["explain", NODE]) == 0
     assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("offset", [timedelta(hours=23, minutes=59), timedelta(hours=14)])
+def test_explain_shows_a_push_of_the_ends_of_time(
+    known: World, capsys: pytest.CaptureFixture[str], offset: timedelta
+) -> None:
+    """Versions before kept what events said; it is shown as it was kept."""
+    at = datetime.min.replace(tzinfo=timezone(offset))
+    known.ledger.record_push(replace(PUSH, digest=NEWER, pushed_at=at), known.time.now)
+
+    assert cli.main(["explain", NODE]) == 0
+    assert f"pushed {at.isoformat()}" in capsys.readouterr().out
+    assert cli.main(["explain", NODE, "--json"]) == 0
 
 
 def test_explain_tells_how_old_the_index_is(
