@@ -22,7 +22,8 @@ from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
-from rebuilder._net.http import Answer, Deadline, authority
+from rebuilder._net.addresses import authority
+from rebuilder._net.http import Answer, Deadline
 from rebuilder.core.contexts import GitContext, ref_names
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
 from rebuilder.sources._answers import problem

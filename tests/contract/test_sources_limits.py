@@ -118,6 +118,17 @@ def test_a_host_that_is_not_listed_is_not_asked(net: Hosts, sources: Made, conte
         (("fd00:ec2::254",), "never asked"),
         (("224.0.0.1",), "never asked"),
         (("0.0.0.0",), "never asked"),
+        (("::",), "never asked"),
+        (("::169.254.169.254",), "never asked"),
+        (("::168.63.129.16",), "never asked"),
+        (("::127.0.0.1",), "never asked"),
+        (("::8.8.8.8",), "never asked"),
+        (("::ffff:0:169.254.169.254",), "never asked"),
+        (("fec0::1",), "never asked"),
+        (("feff::1",), "never asked"),
+        (("64:ff9b:1:a9fe:a9:fe00::",), "never asked"),
+        (("64:ff9b:1::a9fe:a9fe",), "never asked"),
+        (("64:ff9b::a9fe:a9fe",), "never asked"),
         # One of several is enough: which one would be connected to is chance.
         (("93.184.216.34", "10.0.0.1"), "private address"),
     ],
@@ -131,7 +142,9 @@ def test_a_name_with_a_private_address_is_not_asked(
         made.read(FILES, "Dockerfile")
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "fe80::1"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "168.63.129.16", "fe80::1", "::127.0.0.1", "fec0::1"]
+)
 def test_what_is_never_asked_cannot_be_listed(sources: Made, address: str) -> None:
     """The addresses of Azure's own services stay closed for hosts that are listed as private."""
     made = sources(resolve=resolver(address))
@@ -169,6 +182,12 @@ def test_private_hosts_have_ports(pattern: str, name: str, port: int) -> None:
         ("file:///etc/passwd", "only https"),
         ("https://u:s3cr3t@files.example.com/x", "credentials"),
         ("https://files.example.com:99999/x", "a port that is none"),
+        ("https://[evil/", "an address cannot be read"),
+        ("//[evil/", "an address cannot be read"),
+        ("https://files.example.com\\@evil.example.com/", "a host that is none"),
+        ("https://files.example.com%2f.evil.example.com/", "a host that is none"),
+        ("https://files.example.com/" + "x" * 9000, "longer than 8192"),
+        ("gopher" * 1000 + "://x", "only https"),
         (FILES, "redirects"),
     ],
 )
@@ -184,6 +203,14 @@ def test_redirects_that_are_not_followed(net: Hosts, sources: Made, target: str,
     with pytest.raises(SourceUnavailable, match=text) as raised:
         sources(("inside.example.com",), resolve=resolve).read(FILES, "Dockerfile")
     assert "s3cr3t" not in str(raised.value)
+
+
+def test_a_redirect_of_look_alike_letters_is_not_followed(net: Hosts, sources: Made) -> None:
+    """Bytes of UTF-8 come as letters of Latin 1; neither is a host."""
+    target = "https://files.example.com℀evil/".encode().decode("latin-1")
+    net.mount("files.example.com", hosts.redirect(target))
+    with pytest.raises(SourceUnavailable, match="a host that is none"):
+        sources().read(FILES, "Dockerfile")
 
 
 def test_the_address_that_was_looked_at_is_asked(net: Hosts, sources: Made) -> None:
