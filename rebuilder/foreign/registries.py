@@ -22,7 +22,7 @@ from rebuilder._net.guard import Guard, Resolver
 from rebuilder._net.http import Answer, Deadline, Http
 from rebuilder._net.sign_in import TOKEN_LIMIT, read_challenge, read_token
 from rebuilder.core.references import ImageReference, digest_problem
-from rebuilder.core.registries import DOCKER_HUB, host_matches
+from rebuilder.core.registries import DOCKER_HUB, canonical_host, host_matches
 from rebuilder.core.waits import asked_wait, used_up
 from rebuilder.errors import (
     Denied,
@@ -80,7 +80,8 @@ class OciRegistries:
     ) -> None:
         self._hosts = tuple(hosts)
         self._http = Http(Guard(self._hosts, private_hosts, resolve, POLL_HOSTS), ca_bundle)
-        self._credentials = {credential.host: credential for credential in credentials}
+        # Docker Hub has several names, and references have one.
+        self._credentials = {canonical_host(shown.host): shown for shown in credentials}
         self._seconds = seconds
         self._fresh = fresh
         self._seen: dict[ImageReference, tuple[Seen, float]] = {}

@@ -85,11 +85,14 @@ def test_docker_hub_has_hosts_of_its_own(net: Hosts, registries: Made) -> None:
 
 
 @pytest.mark.parametrize("tokens", [b'{"access_token": "t"}', b'{"token": "t", "x": 1}'])
-def test_a_credential_goes_to_its_registry(net: Hosts, registries: Made, tokens: bytes) -> None:
-    """Docker Hub's password is shown where its tokens are given out, and nowhere else."""
+@pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+def test_a_credential_goes_to_its_registry(
+    net: Hosts, registries: Made, tokens: bytes, name: str
+) -> None:
+    """Docker Hub's password is shown where its tokens are given out, under any of its names."""
     net.mount(HUB, registry("Bearer t", Docker_Content_Digest=NEW))
     net.mount(TOKENS, hosts.answer(tokens))
-    made = registries(credentials=(SourceCredential("docker.io", "p", "u"),))
+    made = registries(credentials=(SourceCredential(name, "p", "u"),))
 
     assert made.look(ALPINE, None).digest == NEW
     assert net.shown(TOKENS) == {"Basic dTpw"}
