@@ -15,7 +15,7 @@ help:
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
 	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
 	@echo "make live          ask Azure what its documentation leaves open (tests/live/README.md)"
-	@echo "make requirements  export requirements.txt from uv.lock"
+	@echo "make requirements  export requirements.txt from uv.lock, with hashes"
 
 env: .venv/env.done
 
@@ -72,8 +72,9 @@ soak: env
 	@$(PYTHON) -m tests.soak --events 10000
 	@$(PYTHON) -m tests.soak --outages
 
+# With hashes: pip then takes nothing whose hash is not here, in Azure's remote build, too.
 requirements: env
-	@$(UV) export --frozen --quiet --no-dev --no-hashes --no-emit-project --output-file requirements.txt
+	@$(UV) export --frozen --quiet --no-dev --no-emit-project --output-file requirements.txt
 
 clean:
 	rm -rf .venv .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

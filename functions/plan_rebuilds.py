@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import azure.functions as func
 
+from functions._messages import text
 from rebuilder.composition import compose
 from rebuilder.core.messages import PUSHES, PlanRebuilds
 from rebuilder.settings import STORAGE
@@ -17,7 +18,7 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=PUSHES, connection=STORAGE)
 def plan_rebuilds(message: func.QueueMessage) -> None:
     """Plan for one push."""
-    deliver(compose(), PUSHES, message.get_body().decode(), _work)
+    deliver(compose(), PUSHES, text(message), _work)
 
 
 def _work(context: Context, body: str) -> None:

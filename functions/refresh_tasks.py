@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import azure.functions as func
 
+from functions._messages import text
 from rebuilder.composition import compose
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.settings import STORAGE
@@ -17,7 +18,7 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=REFRESH, connection=STORAGE)
 def refresh_tasks(message: func.QueueMessage) -> None:
     """Read one task, or some of the tasks of a registry, again."""
-    deliver(compose(), REFRESH, message.get_body().decode(), _work)
+    deliver(compose(), REFRESH, text(message), _work)
 
 
 def _work(context: Context, body: str) -> None:

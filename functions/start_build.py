@@ -6,6 +6,7 @@ import uuid
 
 import azure.functions as func
 
+from functions._messages import text
 from rebuilder.composition import compose
 from rebuilder.core.messages import BUILDS, StartBuild
 from rebuilder.settings import STORAGE
@@ -19,7 +20,7 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=BUILDS, connection=STORAGE)
 def start_build(message: func.QueueMessage) -> None:
     """Start one build."""
-    deliver(compose(), BUILDS, message.get_body().decode(), _work)
+    deliver(compose(), BUILDS, text(message), _work)
 
 
 def _work(context: Context, body: str) -> None:

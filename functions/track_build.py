@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import azure.functions as func
 
+from functions._messages import text
 from rebuilder.composition import compose
 from rebuilder.core.messages import RUNS, TrackBuild
 from rebuilder.settings import STORAGE
@@ -17,7 +18,7 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=RUNS, connection=STORAGE)
 def track_build(message: func.QueueMessage) -> None:
     """Look at one run."""
-    deliver(compose(), RUNS, message.get_body().decode(), _work)
+    deliver(compose(), RUNS, text(message), _work)
 
 
 def _work(context: Context, body: str) -> None:

@@ -149,7 +149,13 @@ def _why(listed: ListedRun) -> Iterator[str]:
 
 
 def _time(value: datetime | None) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else ""
+    if value is None:
+        return ""
+    try:
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        # At the ends of time; versions before kept what events said.
+        return value.isoformat()
 
 
 def _duration(value: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""The commands for what went wrong: `dead-letters`, `replay`, `retry`, `audit`."""
+"""The commands for what went wrong: `dead-letters`, `replay`, `discard`, `retry`, `audit`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 from rebuilder.cli_dependencies import find_task
 from rebuilder.core.books import Audit, Finding, Verdict
 from rebuilder.core.dead_letters import DeadLetter
+from rebuilder.core.times import utc_time
 from rebuilder.usecases.audit import PATIENCE, audit
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.replay import chosen_letters, replay, retry
+from rebuilder.usecases.replay import chosen_letters, discard, replay_each, retry
 
 _SHOWN = 300  # characters of a dead letter's body
 _MINUTE = timedelta(minutes=1)
@@ -36,6 +37,12 @@ def add_recovery_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's o
     which.add_argument("ids", nargs="*", default=[], metavar="ID", help="of `dead-letters`")
     which.add_argument("--all", action="store_true", help="everything that waits")
     again.set_defaults(command=_replay)
+
+    gone = commands.add_parser(
+        "discard", help="forget a dead letter for good: nothing is to be done about it"
+    )
+    gone.add_argument("ids", nargs="+", metavar="ID", help="of `dead-letters`")
+    gone.set_defaults(command=_discard)
 
     anew = commands.add_parser(
         "retry", help="rebuild a task although its rebuild was given up or done"
@@ -73,10 +80,10 @@ def add_recovery_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's o
 
 def _time(text: str) -> datetime:
     try:
-        time = datetime.fromisoformat(text)
+        return utc_time(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 2026-01-31T12:00Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        form = "a time like 2026-01-31T12:00Z, between 1970 and 9000"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {form}") from None
 
 
 def _number(text: str) -> int:
@@ -118,15 +125,33 @@ def _letter_record(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-# replay, retry
+# replay, discard, retry
 
 
 def _replay(context: Context, options: argparse.Namespace) -> int:
-    # Printed one by one: if the store fails, it is seen how far it came.
     letters = chosen_letters(context, options.ids, everything=options.all)
-    for letter in letters:
-        _print(f"{letter.id}  {replay(context, letter)}")
-    _print(f"{len(letters)} dead letter(s) replayed.")
+    failed: list[str] = []
+    done = 0
+    # Printed one by one: if the process ends, it is seen how far it came.
+    for letter, outcome in replay_each(context, letters):
+        if isinstance(outcome, Exception):
+            failed.append(f"{letter.id}  NOT replayed: {outcome}")
+            continue
+        _print(f"{letter.id}  {outcome}")
+        done += 1
+    for line in failed:
+        _print(line)
+    left = len(letters) - done - len(failed)
+    untried = f", {left} not tried: the store is out of order" if left else ""
+    missed = f", {len(failed)} not{untried}" if failed else ""
+    _print(f"{done} dead letter(s) replayed{missed}.")
+    return 1 if failed else 0
+
+
+def _discard(context: Context, options: argparse.Namespace) -> int:
+    for letter in chosen_letters(context, options.ids):
+        discard(context, letter)
+        _print(f"{letter.id}  discarded; nothing will come of it")
     return 0
 
 

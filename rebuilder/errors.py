@@ -9,6 +9,7 @@
     + InvalidSettings: the configuration cannot be used
     + InvalidReference: a text is not an image reference
     + InvalidResourceId: a text is not the resource id that is expected
+    + InvalidJson: a text is not JSON, or not within the bounds of what is read
     + InvalidMessage: a queue message is not one of ours
     + InvalidBuildFile: a Dockerfile or task file cannot be read
     + SourceUnavailable: a build file cannot be had, and asking again does not help
@@ -69,11 +70,18 @@ class InvalidReference(PermanentError):
 
     def __init__(self, text: str, problem: str) -> None:
         self.problem = problem
-        super().__init__(f"{text!r} is not an image reference: {problem}")
+        super().__init__(f"{text!r:.300} is not an image reference: {problem}")
 
 
 class InvalidResourceId(PermanentError):
     """A text is not the resource id that is expected."""
+
+
+class InvalidJson(PermanentError):
+    """A text is not JSON, or longer, deeper or larger than is read.
+
+    Whoever reads it knows what it was to be, and turns this into an error that says so.
+    """
 
 
 class InvalidMessage(PermanentError):

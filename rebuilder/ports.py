@@ -187,6 +187,9 @@ class DeadLetters(Protocol):
     def mark_replayed(self, letter_id: str, at: datetime) -> None:
         """Remember that a dead letter was replayed; nothing happens if it is not known."""
 
+    def remove(self, letter_id: str) -> None:
+        """Forget a dead letter for good; nothing happens if it is not known."""
+
     def close(self) -> None:
         """Close the connections."""
 
@@ -200,12 +203,14 @@ class PoisonMessage:
         body: The message as it was sent.
         at: When the host gave it up.
         handle: What `WorkQueue.forget` knows it by.
+        encoded: Whether it was written as the host reads messages; else no function ever saw it.
     """
 
     queue: str
     body: str
     at: datetime
     handle: tuple[str, str]
+    encoded: bool = True
 
 
 class WorkQueue(Protocol):

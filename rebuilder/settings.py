@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from rebuilder.core.decisions import Policy, RebuildFor, Tool
+from rebuilder.core.foreign_json import read_object
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
-from rebuilder.errors import InvalidReference, InvalidResourceId, InvalidSettings
+from rebuilder.errors import InvalidJson, InvalidReference, InvalidResourceId, InvalidSettings
 
 STORAGE = "AzureWebJobsStorage"
 BASE_REGISTRIES = "REBUILDER_BASE_REGISTRIES"
@@ -99,6 +99,11 @@ class SourceCredential:
     username: str = ""
 
 
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_WORD = re.compile(r"[^\x00-\x1f\x7f]+")
+_NAME = 64  # characters of a name that is shown
+_PORTS = 65535
+_GITHUB_API = "api.github.com"
 _CRON_FIELD = re.compile(r"[A-Za-z0-9*,/-]+")
 _CRON_FIELDS = (5, 6)
 _CONTAINER = 2  # parts of a container's path: the slash and its name
@@ -358,20 +363,44 @@ def _credentials(env: Mapping[str, str], problems: list[str]) -> tuple[SourceCre
         ' {"username": ..., "password": ...}'
     )
     try:
-        given = json.loads(text)
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        problems.append(form)
+        given = read_object(text)
+    except InvalidJson as error:
+        problems.append(f"{form}; it is {error}")
         return ()
-    found = []
-    for host, shown in given.items():
+    found: dict[str, SourceCredential] = {}
+    for number, (key, shown) in enumerate(given.items(), 1):
+        host = key.lower()
+        # Whoever mixes up the two sides of an entry has a secret for a name.
+        called = repr(key) if len(key) <= _NAME and re.search("[.:]", key) else f"number {number}"
+        problem = _host_problem(host) or (f"{host!r} is there twice" if host in found else None)
         match shown:
-            case str(token) if token:
-                found.append(SourceCredential(host.lower(), token))
-            case {"username": str(username), "password": str(password)} if username and password:
-                found.append(SourceCredential(host.lower(), password, username))
+            case str(token) if _TOKEN.fullmatch(token):
+                found[host] = SourceCredential(host, token)
+            case {"username": str(user), "password": str(password)} if _WORD.fullmatch(
+                user
+            ) and _WORD.fullmatch(password):
+                found[host] = SourceCredential(host, password, user)
             case _:
-                problems.append(form)
-                return ()
-    return tuple(found)
+                problem = problem or (
+                    "write a token, without white space, or"
+                    ' {"username": ..., "password": ...}, neither empty nor with line breaks'
+                )
+        if problem:
+            problems.append(f"{SOURCE_CREDENTIALS}: the entry {called}: {problem}")
+    return tuple(found.values())
+
+
+def _host_problem(host: str) -> str | None:
+    """Tell why the name of an entry is none that a host could be looked up by."""
+    name, colon, port = host.rpartition(":")
+    if not _HOST.fullmatch(host):
+        return "write HOST or HOST:PORT, without https://, path and white space"
+    if host.startswith("*."):
+        return "a credential is one host's own: write an entry for each host"
+    if host == _GITHUB_API:
+        return "write 'github.com': contexts name that one"
+    if colon and port == "443":
+        return f"443 is meant anyway: write {name!r}"
+    if colon and port.isdecimal() and not 0 < int(port) <= _PORTS:
+        return f"the port is not 1 to {_PORTS}"
+    return None

@@ -17,6 +17,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rebuilder._net.addresses import HTTPS
 from rebuilder.core.registries import host_matches
 from rebuilder.errors import SourceUnavailable, TransientError
 from rebuilder.settings import PRIVATE_SOURCE_HOSTS, SOURCE_HOSTS
@@ -25,11 +26,17 @@ type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 type Resolver = Callable[[str, int], list[Any]]
 """`socket.getaddrinfo`, or what stands for it."""
 
-HTTPS = 443
-
 # Azure's platform address (DNS, DHCP, health, the agents' keys) is a public one.
 _PLATFORM = (ipaddress.ip_address("168.63.129.16"), ipaddress.ip_address("fd00:ec2::254"))
-_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOOPBACK = ipaddress.ip_address("::1")
+# Old or local ways to write another address in: what reaches which, only its network knows.
+_NOT_ASKED = (
+    ipaddress.ip_network("::/96"),  # IPv4-compatible (RFC 4291, 2.5.5.1)
+    ipaddress.ip_network("::ffff:0:0:0/96"),  # IPv4-translated (RFC 2765)
+    ipaddress.ip_network("64:ff9b:1::/48"),  # NAT64 of a network's own (RFC 8215)
+    ipaddress.ip_network("fec0::/10"),  # site-local (RFC 3879)
+)
 
 
 class Guard:
@@ -124,7 +131,7 @@ def _inner(address: Address) -> list[Address]:
     if isinstance(address, ipaddress.IPv6Address):
         embedded: list[ipaddress.IPv4Address | None] = [address.ipv4_mapped, address.sixtofour]
         embedded += address.teredo or ()
-        if any(address in network for network in _NAT64):
+        if address in _NAT64:
             embedded.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         found += [inner for inner in embedded if inner is not None]
         # What stands for an IPv4 address is judged as that.
@@ -138,4 +145,5 @@ def _never(address: Address) -> bool:
         or address.is_link_local
         or address.is_multicast
         or address.is_unspecified
+        or (address != _LOOPBACK and any(address in network for network in _NOT_ASKED))
     )

@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextvars
 import logging
 import os
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urljoin, urlsplit
 
 import requests
 import requests.adapters
@@ -26,7 +27,8 @@ import urllib3.exceptions
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
-from rebuilder._net.guard import HTTPS, Guard
+from rebuilder._net.addresses import HTTPS, authority, split_address, target
+from rebuilder._net.guard import Guard
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ _HOPS = 5
 _CONNECT_SECONDS = 10.0
 _CHUNK = 64 * 1024
 _AGENT = "acr-rebuilder"
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 
 
 class _Queries(logging.Filter):
@@ -198,6 +201,14 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return manager
 
 
+class _Session(requests.Session):
+    """Leaves redirects alone; `requests` reads each of them, even where none is to be followed."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none: who asked reads the header, and looks at each hop."""
+        del resp
+
+
 class Answer:
     """An answer whose body is read as far as it is allowed to go.
 
@@ -214,6 +225,15 @@ class Answer:
         self._response = response
         self._deadline = deadline
         self._what = what
+
+    @property
+    def etag(self) -> str:
+        """What the server calls this state of the thing; "" if it does not, or not in a few signs.
+
+        It is kept, and shown to the server again.
+        """
+        found = self.headers.get("ETag", "")
+        return found if _ETAG.fullmatch(found) else ""
 
     def __enter__(self) -> Self:
         return self
@@ -280,7 +300,7 @@ class Http:
     def __init__(self, guard: Guard, ca_bundle: str = "") -> None:
         self._guard = guard
         bundle = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE", "")
-        self._session = requests.Session()
+        self._session = _Session()
         # Nothing of the machine's own: a .netrc would be sent to whom it names.
         self._session.trust_env = False
         self._session.verify = bundle or True
@@ -330,19 +350,19 @@ class Http:
             if authorization and authority(url) == origin:
                 sent["Authorization"] = authorization
             response = self._send(method, url, sent, data, deadline, what)
-            target = response.headers.get("Location", "")
-            if not redirects or response.status_code not in _REDIRECTS or not target:
+            location = response.headers.get("Location", "")
+            if not redirects or response.status_code not in _REDIRECTS or not location:
                 return Answer(response, deadline, what)
             response.close()
             if data is not None:
                 raise SourceUnavailable(f"{what}: what was posted is sent elsewhere")
-            url = urljoin(url, target)
+            url = target(url, location)
         raise SourceUnavailable(f"{what}: more than {_HOPS} redirects")
 
     def _check(self, url: str, also: Iterable[str]) -> None:
-        parts = urlsplit(url)
+        parts = split_address(url)
         if parts.scheme != "https":
-            raise SourceUnavailable(f"a redirect leads to {parts.scheme}; only https is asked")
+            raise SourceUnavailable(f"a redirect leads to {parts.scheme:.20}; only https is asked")
         if parts.username is not None or parts.password is not None:
             raise SourceUnavailable("a redirect holds credentials")
         self._guard.check_host(authority(url), also)
@@ -378,11 +398,21 @@ def _translated(what: str, deadline: Deadline) -> Iterator[None]:
     except RebuilderError:
         raise
     except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidHeader,
+        urllib3.exceptions.LocationParseError,
+        UnicodeError,
+    ) as error:
+        # Nothing was sent, and nothing would be the next time.
+        raise SourceUnavailable(f"{what}: it cannot be asked ({type(error).__name__})") from None
+    except (
         requests.RequestException,
         urllib3.exceptions.HTTPError,
         ssl.SSLError,
+        HTTPException,
         OSError,
         ValueError,
+        OverflowError,
     ) as error:
         deadline.remaining()
         if isinstance(error, requests.exceptions.SSLError) and _untrusted(error):
@@ -392,15 +422,3 @@ def _translated(what: str, deadline: Deadline) -> Iterator[None]:
 
 def _untrusted(error: BaseException) -> bool:
     return "CERTIFICATE_VERIFY_FAILED" in str(error)
-
-
-def authority(url: str) -> str:
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        raise SourceUnavailable("an address has a port that is none") from None
-    host = (parts.hostname or "").lower()
-    if ":" in host:
-        host = f"[{host}]"
-    return host if port in (None, HTTPS) else f"{host}:{port}"

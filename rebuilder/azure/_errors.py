@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from azure.core.exceptions import (
     AzureError,
@@ -14,6 +14,7 @@ from azure.core.exceptions import (
 )
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from rebuilder.core.waits import retry_after
 from rebuilder.errors import (
     Denied,
     NotFound,
@@ -24,11 +25,14 @@ from rebuilder.errors import (
     TransientError,
 )
 
+_WORDS, _CODE = 500, 100  # characters
 _THROTTLED = 429
 _NOT_FOUND = 404
 _DENIED = (401, 403)
 _TIMEOUT = 408
 _SERVER = 500
+# ARM counts by the hour at most.
+_LONGEST_WAIT = timedelta(hours=1)
 
 
 @contextmanager
@@ -48,6 +52,28 @@ def translated(action: str, *, once: bool = False) -> Iterator[None]:
         raise _translate(error, action, once=once) from error
 
 
+@contextmanager
+def answered(action: str, *, once: bool = False) -> Iterator[None]:
+    """Do as `translated`, and turn what an answer of another shape raises into an error, too.
+
+    The SDKs' models take any JSON, and raise whatever they do at the first field that is not what
+    they expect. That is a service out of order, about one thing, and no fault of who asked.
+    """
+    with translated(action, once=once):
+        try:
+            yield
+        except _SHAPE as error:
+            unclear = OutcomeUnknown if once else TransientError
+            name = type(error).__name__
+            raise unclear(f"{action}: the answer is not one of Azure's ({name})") from error
+
+
+_SHAPE = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError),
+    *(RecursionError, OverflowError),
+)
+
+
 def _translate(error: AzureError, action: str, *, once: bool) -> RebuilderError:
     unclear: type[TransientError] = OutcomeUnknown if once else TransientError
     if isinstance(error, HttpResponseError) and error.status_code is not None:
@@ -56,7 +82,7 @@ def _translate(error: AzureError, action: str, *, once: bool) -> RebuilderError:
         # The SDK's text lists what was tried; the first line is what a person needs. It does not
         # tell an identity endpoint that is out of order from an identity that is not there, and
         # nothing was sent either way: it is tried again, and given up when that lasts.
-        text = str(error.message).splitlines()[0]
+        text = _plain((str(error.message).splitlines() or [""])[0])
         return TransientError(
             f"{action}: no credential: {text}; in Azure, give the function app an identity,"
             " on a laptop run `az login`"
@@ -69,24 +95,25 @@ def _translate(error: AzureError, action: str, *, once: bool) -> RebuilderError:
 def _from_response(
     error: HttpResponseError, status: int, action: str, unclear: type[TransientError]
 ) -> RebuilderError:
-    code = (error.error.code if error.error else None) or f"HTTP {status}"
-    words = (error.error.message if error.error else None) or error.reason or ""
-    text = f"{action}: {code}: {' '.join(str(words).split())[:500]}"
+    code = _plain((error.error.code if error.error else None) or f"HTTP {status}")[:_CODE]
+    words = _plain((error.error.message if error.error else None) or error.reason or "")
+    text = f"{action}: {code}: {words}"
     if status == _THROTTLED:
-        return Throttled(text, _retry_after(error))
+        headers: Mapping[str, str] = getattr(error.response, "headers", {})
+        return Throttled(text, retry_after(headers, datetime.now(UTC), _LONGEST_WAIT))
     if status in _DENIED:
         return Denied(text)
     if status == _NOT_FOUND:
         return NotFound(text)
     if status >= _SERVER or status == _TIMEOUT or status < 400:  # noqa: PLR2004 - HTTP's errors
         return unclear(text)
-    return Refused(str(code), text)
+    return Refused(code, text)
 
 
-def _retry_after(error: HttpResponseError) -> timedelta | None:
-    headers: Mapping[str, str] = getattr(error.response, "headers", {})
-    value = str(headers.get("Retry-After", ""))
-    return timedelta(seconds=int(value)) if value.isdecimal() else None
+def _plain(words: object) -> str:
+    """Return Azure's words on one line, as they can be kept: not too many, whole characters."""
+    text = " ".join(str(words)[: 2 * _WORDS].split())[:_WORDS]
+    return text.encode(errors="replace").decode()
 
 
 def _never_sent(error: AzureError) -> bool:

@@ -12,7 +12,7 @@ from azure.core.credentials import TokenCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
-from rebuilder.azure._errors import translated
+from rebuilder.azure._errors import answered
 from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
 from rebuilder.core.access import Permission, PullAccess, may_pull
 from rebuilder.core.registries import RegistryId
@@ -48,7 +48,7 @@ class ArmAccess:
         """Tell whether an identity may pull; see Access."""
         with (
             self._manners.request(registry),
-            translated(f"read the roles of {principal} on {registry}"),
+            answered(f"read the roles of {principal} on {registry}"),
             ContainerRegistryManagementClient(
                 self._credential, registry.subscription, **self._options
             ) as registries,

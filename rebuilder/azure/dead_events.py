@@ -13,6 +13,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 from rebuilder.azure._errors import translated
 from rebuilder.azure._storage import connection_string
 from rebuilder.azure.identity import credential
+from rebuilder.core.dead_events import BLOB_LIMIT
 from rebuilder.ports import DeadEvents
 from rebuilder.settings import SQLITE, Settings
 
@@ -64,7 +65,10 @@ class BlobDeadEvents:
                 return []
             for name in names:
                 try:
-                    content = self._container.download_blob(name).readall()
+                    # Of what is longer than is read, so much that it is seen.
+                    content = self._container.download_blob(
+                        name, offset=0, length=BLOB_LIMIT + 1
+                    ).readall()
                 except ResourceNotFoundError:
                     log.info("blob %s is gone", name)
                     continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 
 from azure.core import MatchConditions
@@ -99,6 +100,11 @@ class TableDeadLetters(TableStore):
                 except ResourceModifiedError:
                     continue
                 return
+
+    def remove(self, letter_id: str) -> None:
+        """Forget a dead letter for good; see DeadLetters."""
+        with translated(f"remove dead letter {letter_id}"), suppress(ResourceNotFoundError):
+            self._tables.table(DEAD_LETTERS).delete_entity(_PARTITION, letter_id)
 
 
 def _letter(entity: Entity) -> DeadLetter:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -15,9 +13,21 @@ from azure.core.credentials import TokenCredential
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
-from rebuilder.azure._errors import translated
+from rebuilder.azure._errors import answered
+from rebuilder.azure.manners import Patience
 from rebuilder.core.evidence import ImageContent
-from rebuilder.errors import NotFound, Refused
+from rebuilder.core.foreign_json import LIMIT, read_object
+from rebuilder.core.images import (
+    CONFIG_LIMIT,
+    INVALID_IMAGE,
+    annotations_of,
+    config_of,
+    diff_ids,
+    digest_of,
+    entry_for,
+    layers,
+)
+from rebuilder.errors import InvalidJson, NotFound, Refused
 
 _PUBLIC_ARM = "https://management.azure.com"
 _PUBLIC_AUDIENCE = "https://containerregistry.azure.net"
@@ -26,7 +36,6 @@ _TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
 # Source of the names: github.com/opencontainers/image-spec, annotations.md.
 _BASE_NAME = "org.opencontainers.image.base.name"
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
-_CONFIG_LIMIT = 4 << 20
 _CONTENTS = 500
 _TOKENS = 500
 _TOKEN_SECONDS = 60.0  # a registry's own lifetime is over an hour; what is taken away ends soon
@@ -55,9 +64,9 @@ class AcrImages:
     def digest(self, login_server: str, repository: str, tag: str) -> str | None:
         """Return what a tag names; see Images."""
         try:
-            with translated(f"read the tag {login_server}/{repository}:{tag}"):
+            with answered(f"read the tag {login_server}/{repository}:{tag}"):
                 properties = self._client(login_server).get_tag_properties(repository, tag)
-                return str(properties.digest)
+                return digest_of(properties.digest, f"{login_server}/{repository}:{tag}")
         except NotFound:
             return None
 
@@ -74,7 +83,7 @@ class AcrImages:
 
     def _read_created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         try:
-            with translated(f"read the manifest {login_server}/{repository}@{digest}"):
+            with answered(f"read the manifest {login_server}/{repository}@{digest}"):
                 client = self._client(login_server)
                 return client.get_manifest_properties(repository, digest).created_on
         except NotFound:
@@ -89,54 +98,55 @@ class AcrImages:
         if key in self._contents:
             return self._contents[key]
         try:
-            action = f"read the image {login_server}/{repository} at {reference}"
-            with translated(action):
-                found = self._read_content(self._client(login_server), *key[1:])
+            with answered(f"read the image {login_server}/{repository} at {reference}"):
+                found = self._checked_content(login_server, repository, reference, platform)
         except NotFound:
             return None
-        except ValueError as error:
-            # The SDK's own checks: a digest that does not fit, a manifest without length.
-            raise Refused("INVALID_IMAGE", f"{login_server}/{repository}: {error}") from error
         if found is not None and ":" in reference:
             if len(self._contents) >= _CONTENTS:
                 self._contents.clear()
             self._contents[key] = found
         return found
 
+    def _checked_content(
+        self, login_server: str, repository: str, reference: str, platform: str
+    ) -> ImageContent | None:
+        client = self._client(login_server)
+        try:
+            return self._read_content(client, repository, reference, platform)
+        except Refused as error:
+            if error.code != INVALID_IMAGE:
+                raise
+            raise Refused(INVALID_IMAGE, f"{login_server}/{repository}: {error}") from error
+        except ValueError as error:
+            # The SDK's own checks: a digest that does not fit, a manifest without length.
+            raise Refused(INVALID_IMAGE, f"{login_server}/{repository}: {error}") from error
+
     def _read_content(
         self, client: ContainerRegistryClient, repository: str, reference: str, platform: str
     ) -> ImageContent | None:
         digest, manifest = _manifest(client, repository, reference)
-        annotations = dict(manifest.get("annotations") or {})
+        known = annotations_of(manifest)
         own = digest
         if "manifests" in manifest:
-            chosen = _of_platform(manifest["manifests"], platform)
+            chosen = entry_for(manifest, platform)
             if chosen is None:
                 return None
-            annotations |= chosen.get("annotations") or {}
-            own, manifest = _manifest(client, repository, str(chosen["digest"]))
-            annotations |= manifest.get("annotations") or {}
-        if "config" not in manifest:
+            known |= annotations_of(chosen)
+            wanted = digest_of(chosen.get("digest"), f"its image for {platform}")
+            own, manifest = _manifest(client, repository, wanted)
+            known |= annotations_of(manifest)
+        config = config_of(manifest)
+        if config is None:
             return None
         return ImageContent(
             digest,
             own,
-            annotations.get(_BASE_NAME) or "",
-            annotations.get(_BASE_DIGEST) or "",
-            tuple(str(layer["digest"]) for layer in manifest.get("layers") or ()),
-            self._diff_ids(client, repository, manifest["config"]),
+            known.get(_BASE_NAME) or "",
+            known.get(_BASE_DIGEST) or "",
+            layers(manifest),
+            _diff_ids(client, repository, *config),
         )
-
-    def _diff_ids(
-        self, client: ContainerRegistryClient, repository: str, config: Mapping[str, Any]
-    ) -> tuple[str, ...]:
-        if int(config.get("size") or 0) > _CONFIG_LIMIT:
-            return ()
-        with client.download_blob(repository, str(config["digest"])) as stream:
-            read = json.loads(b"".join(stream))
-        # What is no image (a chart, a signature) has a configuration of its own kind.
-        rootfs = read.get("rootfs") if isinstance(read, dict) else None
-        return tuple(map(str, (rootfs or {}).get("diff_ids") or ()))
 
     def _client(self, login_server: str) -> ContainerRegistryClient:
         if login_server not in self._clients:
@@ -144,7 +154,8 @@ class AcrImages:
                 f"https://{login_server}",
                 self._credential,
                 audience=self._audience,
-                raw_response_hook=_read_refusal,
+                raw_response_hook=_read_answer,
+                retry_policy=Patience(),
                 per_retry_policies=[_Remembered()],
                 **_TIMEOUTS,
             )
@@ -186,14 +197,26 @@ def _place(request: PipelineRequest[Any]) -> str:
     return f"{url.netloc}{url.path.rpartition('/')[0]}"
 
 
-def _read_refusal(response: PipelineResponse[Any, Any]) -> None:
-    """Read an answer that is an error at once.
+def _read_answer(response: PipelineResponse[Any, Any]) -> None:
+    """Read an answer that is an error at once, and look at a manifest before the SDK reads it.
 
     The SDK streams manifests and blobs, and would leave the connection of every refusal open:
-    of the one too that asks for a token, with which each request begins.
+    of the one too that asks for a token, with which each request begins. Of a manifest it looks
+    at the length, and reads JSON of any depth.
     """
-    if response.http_response.status_code >= HTTPStatus.BAD_REQUEST:
-        response.http_response.read()
+    answer = response.http_response
+    if answer.status_code >= HTTPStatus.BAD_REQUEST:
+        answer.read()
+    elif "/manifests/" in urlsplit(str(response.http_request.url)).path:
+        if "Content-Encoding" in answer.headers:
+            raise Refused(INVALID_IMAGE, "the manifest is compressed, unasked")
+        # Not longer than it says it is: HTTP ends it there.
+        if int(answer.headers.get("Content-Length", LIMIT + 1)) > LIMIT:
+            raise Refused(INVALID_IMAGE, f"the manifest is longer than {LIMIT} bytes, or untold")
+        try:
+            read_object(answer.read())
+        except InvalidJson as error:
+            raise Refused(INVALID_IMAGE, f"the manifest is {error}") from None
 
 
 def _manifest(
@@ -201,16 +224,20 @@ def _manifest(
 ) -> tuple[str, dict[str, Any]]:
     found = client.get_manifest(repository, reference)
     manifest: dict[str, Any] = found.manifest or {}
-    return str(found.digest), manifest
+    return digest_of(found.digest, "the manifest"), manifest
 
 
-def _of_platform(manifests: list[dict[str, Any]], platform: str) -> dict[str, Any] | None:
-    """Return the entry of an index for a platform; its variant counts only if one is asked for."""
-    system, architecture, variant = (*platform.split("/"), "", "")[:3]
-    for entry in manifests:
-        of = entry.get("platform") or {}
-        if (of.get("os"), of.get("architecture")) == (system, architecture) and (
-            not variant or of.get("variant") == variant
-        ):
-            return entry
-    return None
+def _diff_ids(
+    client: ContainerRegistryClient, repository: str, digest: str, said: int
+) -> tuple[str, ...]:
+    if said > CONFIG_LIMIT:
+        return ()
+    pieces, size = [], 0
+    with client.download_blob(repository, digest) as stream:
+        for piece in stream:
+            size += len(piece)
+            # What it says of its size is whoever pushed it's own word.
+            if size > CONFIG_LIMIT:
+                return ()
+            pieces.append(piece)
+    return diff_ids(b"".join(pieces))

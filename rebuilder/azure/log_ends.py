@@ -5,8 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from rebuilder._net.addresses import authority
 from rebuilder._net.guard import Guard
-from rebuilder._net.http import Deadline, Http, authority
+from rebuilder._net.http import Deadline, Http
 from rebuilder.core.registries import host_matches
 from rebuilder.errors import NotFound, SourceUnavailable, TransientError
 

@@ -15,6 +15,7 @@ from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
 
 from rebuilder.core.registries import RegistryId
+from rebuilder.core.waits import RETRY_AFTER
 from rebuilder.errors import Throttled, TransientError
 
 TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
@@ -103,6 +104,7 @@ class Patience(RetryPolicy[Any, Any]):
     def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
         """Tell whether a response is worth another request."""
         answer = response.http_response
-        if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS or answer.headers.get("Retry-After"):
+        told = {str(name).lower() for name in answer.headers}
+        if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS or told.intersection(RETRY_AFTER):
             return False
         return super().is_retry(settings, response)

@@ -7,8 +7,6 @@ among what is deployed. Source of the paths and shapes: the REST references of t
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,15 +19,16 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.storage.queue import QueueServiceClient
 
-from rebuilder.azure._errors import translated
+from rebuilder.azure._errors import answered, translated
 from rebuilder.azure._storage import connection_string, endpoint
 from rebuilder.azure.identity import credential, registry_audience
 from rebuilder.azure.manners import TIMEOUTS, Patience
 from rebuilder.core.access import Permission
+from rebuilder.core.foreign_json import read_object
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.preflight import EventSubscription, RegistrySetup, RoleDefinition, Site, Topic
 from rebuilder.core.registries import RegistryId
-from rebuilder.errors import Denied, NotFound, RebuilderError, Refused
+from rebuilder.errors import Denied, InvalidJson, NotFound, RebuilderError, Refused
 from rebuilder.settings import SQLITE, Settings
 
 type Json = Mapping[str, Any]
@@ -90,8 +89,8 @@ class ArmPreflight:
         # Only read, for its owner's name: ARM is who checks it.
         claims = token.split(".")[1] if token.count(".") > 1 else ""
         try:
-            found = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-        except (binascii.Error, ValueError) as error:
+            found = read_object(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        except (InvalidJson, ValueError) as error:
             raise Denied("ARM's token does not say whose it is: give --identity") from error
         return str(found.get("oid") or "")
 
@@ -256,10 +255,10 @@ class ArmPreflight:
             yield from page.get("value") or ()
 
     def _ask(self, url: str, path: str) -> Json:
-        with translated(f"read {path}"):
+        with answered(f"read {path}"):
             response = self._client.send_request(HttpRequest("GET", url))
             response.raise_for_status()
-            found: Json = response.json()
+            found: Json = dict(response.json())
             return found
 
 

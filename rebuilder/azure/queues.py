@@ -11,7 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64EncodePolicy
+from azure.storage.queue import (
+    QueueClient,
+    QueueMessage,
+    QueueServiceClient,
+    TextBase64EncodePolicy,
+)
 
 from rebuilder.azure._errors import translated
 from rebuilder.azure._storage import connection_string, endpoint
@@ -72,15 +77,7 @@ class StorageQueues:
                 )
             except ResourceNotFoundError:
                 return []
-        return [
-            PoisonMessage(
-                queue,
-                _text(message.content),
-                message.inserted_on or datetime.now(UTC),
-                (str(message.id), str(message.pop_receipt)),
-            )
-            for message in found
-        ]
+        return [_poisoned(queue, message) for message in found]
 
     def forget(self, message: PoisonMessage) -> None:
         """Delete a message from its poison queue; see WorkQueue."""
@@ -116,9 +113,25 @@ class StorageQueues:
                     list(pool.map(send, others))
 
 
-def _text(content: object) -> str:
-    """Return a message's text: what is not Base64 was put there by somebody else, as it is."""
+def _poisoned(queue: str, message: QueueMessage) -> PoisonMessage:
+    content = str(message.content)
+    text = _decoded(content)
+    return PoisonMessage(
+        queue,
+        content if text is None else text,
+        message.inserted_on or datetime.now(UTC),
+        (str(message.id), str(message.pop_receipt)),
+        text is not None,
+    )
+
+
+def _decoded(content: str) -> str | None:
+    """Return a message's text, as the host reads it; None for what is not Base64.
+
+    The host skips white space, and puts U+FFFD for what is not UTF-8.
+    """
     try:
-        return base64.b64decode(str(content), validate=True).decode()
+        data = base64.b64decode("".join(content.split()), validate=True)
     except ValueError:
-        return str(content)
+        return None
+    return data.decode(errors="replace")

@@ -12,7 +12,7 @@ from azure.core.credentials import TokenCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, models
 
-from rebuilder.azure._errors import translated
+from rebuilder.azure._errors import answered
 from rebuilder.azure._looks import Looks
 from rebuilder.azure.log_ends import LogEnds
 from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
@@ -90,7 +90,7 @@ class ArmTasks:
                 self._credential, subscription, **self._options
             )
         operations = self._registries[subscription].registries
-        with self._manners.request(registry), translated(f"read {registry}"):
+        with self._manners.request(registry), answered(f"read {registry}"):
             found = operations.get(registry.resource_group, registry.name)
             properties = found.properties
             return Registry(registry, str(properties.login_server if properties else ""))
@@ -106,32 +106,39 @@ class ArmTasks:
 
     def page(self, registry: RegistryId, after: str = "") -> TaskPage:
         """Read some of the tasks of a registry; see Tasks."""
-        arm = urlsplit(self._options["base_url"])
-        place = urlsplit(after or arm.geturl())
-        if (place.scheme, place.hostname) != (arm.scheme, arm.hostname):
+        if after and _host(after) != _host(self._options["base_url"]):
             # The place was stored, and the identity's token is sent to where it is.
-            raise Refused("InvalidPlace", f"{registry}: {place.hostname} is not ARM")
+            raise Refused("InvalidPlace", f"{registry}: {_host(after)[1]} is not ARM")
         found: list[models.Task] = []
         operations = self._client(registry).tasks
-        with self._manners.request(registry), translated(f"list the tasks of {registry}"):
+        with self._manners.request(registry), answered(f"list the tasks of {registry}"):
             pages = operations.list(registry.resource_group, registry.name).by_page(after or None)
             found += next(pages, ())
+            names = [_name(entry.name) for entry in found]
         tasks, brief = [], []
-        for entry in found:
-            task_id = TaskId(registry, str(entry.name).lower())
-            step = entry.properties.step if entry.properties else None
-            if step is not None and step.base_image_dependencies is None:
-                # Whether the list carries them is not documented.
+        for name, entry in zip(names, found, strict=True):
+            task_id = TaskId(registry, name)
+            try:
+                with answered(f"read {task_id}"):
+                    step = entry.properties.step if entry.properties else None
+                    # Whether the list carries them is not documented.
+                    whole = step is None or step.base_image_dependencies is not None
+                    listed = _task(task_id, entry) if whole else None
+            except TransientError as error:
+                # Read by itself, it fails by itself.
+                log.warning("%s", error)
+                listed = None
+            if listed is None:
                 brief.append(task_id)
             else:
-                tasks.append(_task(task_id, entry))
+                tasks.append(listed)
         following = str(getattr(pages, "continuation_token", None) or "")
         return TaskPage(tuple(tasks), tuple(brief), following or None)
 
     def task(self, task: TaskId) -> Task:
         """Read one task; see Tasks."""
         group, registry = task.registry.resource_group, task.registry.name
-        with self._manners.request(task.registry), translated(f"read {task}"):
+        with self._manners.request(task.registry), answered(f"read {task}"):
             return _task(task, self._client(task.registry).tasks.get(group, registry, task.name))
 
     def schedule(self, task: TaskId, token: str) -> str:
@@ -153,7 +160,7 @@ class ArmTasks:
 
         with (
             self._manners.request(task.registry, Counted.WRITE, _HURRY_SECONDS),
-            translated(f"schedule {task}", once=True),
+            answered(f"schedule {task}", once=True),
         ):
             # azure-core sends a POST again after 500, 503, 504 and any Retry-After; each time
             # would be another run.
@@ -175,14 +182,14 @@ class ArmTasks:
             looks = self._looks.setdefault(registry, looks)
         if found := looks.find(run_id):
             return found
-        with self._manners.request(registry), translated(f"read run {run_id} of {registry}"):
+        with self._manners.request(registry), answered(f"read run {run_id} of {registry}"):
             runs = self._client(registry).runs
             return _run(runs.get(registry.resource_group, registry.name, run_id))
 
     def _run_pages(self, registry: RegistryId) -> Iterator[list[Run]]:
         pages = self._client(registry).runs.list(registry.resource_group, registry.name).by_page()
         while True:
-            with self._manners.request(registry), translated(f"list the runs of {registry}"):
+            with self._manners.request(registry), answered(f"list the runs of {registry}"):
                 page = next(pages, None)
                 found = None if page is None else [_run(run) for run in page]
             if found is None:
@@ -200,7 +207,7 @@ class ArmTasks:
 
     def _runs(self, registry: RegistryId, wanted: str | None, top: int) -> list[Run]:
         found: list[Run] = []
-        with self._manners.request(registry), translated(f"list the runs of {registry}"):
+        with self._manners.request(registry), answered(f"list the runs of {registry}"):
             pages = self._client(registry).runs.list(
                 registry.resource_group, registry.name, filter=wanted, top=top
             )
@@ -213,7 +220,7 @@ class ArmTasks:
     def log_end(self, registry: RegistryId, run_id: str) -> str:
         """Read the end of a run's log; see Tasks."""
         what = f"read the log of run {run_id} of {registry}"
-        with self._manners.request(registry, Counted.WRITE, _HURRY_SECONDS), translated(what):
+        with self._manners.request(registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
             runs = self._client(registry).runs
             found = runs.get_log_sas_url(registry.resource_group, registry.name, run_id)
         if not found.log_link:
@@ -227,6 +234,27 @@ class ArmTasks:
                 self._credential, subscription, **self._options
             )
         return self._tasks[subscription]
+
+
+def _host(url: str) -> tuple[str, str]:
+    """Return the scheme and the host of an address, with its port."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", "an address that is none"
+    return parts.scheme, parts.netloc
+
+
+def _name(value: str | None) -> str:
+    """Return a task's name; a list with one that has none is no list of tasks."""
+    if not value:
+        raise ValueError(value)
+    return value.lower()
+
+
+def _text(value: str | None) -> str:
+    """Return a text of a task as it can be kept: half a character becomes a question mark."""
+    return (value or "").encode(errors="replace").decode()
 
 
 def _arm_id(task: TaskId) -> str:
@@ -273,30 +301,30 @@ def _others(trigger: models.TriggerProperties | None) -> bool:
 
 
 def _step(found: models.TaskStepProperties | None) -> TaskStep | None:
-    context = (found.context_path if found else None) or ""
+    context = _text(found.context_path if found else None)
     match found:
         case models.DockerBuildStep():
             return DockerStep(
                 context,
-                found.docker_file_path or "Dockerfile",
-                found.target or "",
+                _text(found.docker_file_path) or "Dockerfile",
+                _text(found.target),
                 _arguments(found.arguments),
-                tuple(found.image_names or ()),
+                tuple(map(_text, found.image_names or ())),
                 # ACR pushes unless it is told not to.
                 found.is_push_enabled is not False,
             )
         case models.FileTaskStep():
             return FileStep(
                 context,
-                found.task_file_path or "",
-                found.values_file_path or "",
+                _text(found.task_file_path),
+                _text(found.values_file_path),
                 _arguments(found.values_property),
             )
         case models.EncodedTaskStep():
             return EncodedStep(
                 context,
-                found.encoded_task_content or "",
-                found.encoded_values_content or "",
+                _text(found.encoded_task_content),
+                _text(found.encoded_values_content),
                 _arguments(found.values_property),
             )
     return None
@@ -307,7 +335,7 @@ def _arguments(
 ) -> tuple[Argument, ...]:
     # A secret's value is null on GET; an empty value of one that is no secret is null too.
     return tuple(
-        Argument(entry.name, None if entry.is_secret else entry.value or "")
+        Argument(_text(entry.name), None if entry.is_secret else _text(entry.value))
         for entry in found or ()
     )
 
@@ -372,7 +400,7 @@ def _run(found: models.Run) -> Run:
         properties.finish_time,
         outputs,
         properties.update_trigger_token,
-        properties.run_error_message,
+        _text(properties.run_error_message) or None,
         moved,
     )
 

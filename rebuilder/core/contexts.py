@@ -26,6 +26,8 @@ _ARCHIVE = re.compile(r"\.(?:tar|tgz|tbz2?|txz|tar\.(?:gz|bz2|xz|zst|zstd|lzma|z
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_HALF = re.compile(r"[\ud800-\udfff]")
+_LONGEST = 4096
 _NO_WAY = "only https addresses are read"
 
 
@@ -112,7 +114,7 @@ class OciContext:
     """An artifact of a registry.
 
     Attributes:
-        registry: The registry's host, lower case, with its port if any.
+        registry: As the host of GitContext.
         repository: The repository.
         reference: A tag or a digest.
     """
@@ -147,6 +149,11 @@ def parse_context(text: str) -> Context:
             holds no credentials.
     """
     text = text.strip()
+    # Before any pattern is tried: some look at each letter for each.
+    if len(text) > _LONGEST:
+        raise SourceUnavailable(f"the context is longer than {_LONGEST} characters")
+    if _HALF.search(text):
+        raise SourceUnavailable("the context holds half a character, which no address has")
     if text in ("", NULL):
         return NoContext()
     if text.lower().startswith(_OCI):
@@ -195,6 +202,8 @@ def file_path(folder: str, path: str) -> str:
     """
     if "\x00" in path or "\x00" in folder:
         raise SourceUnavailable("the path of the build file holds a zero byte")
+    if len(path) > _LONGEST or _HALF.search(path):
+        raise SourceUnavailable("the path of the build file is none: too long, or half a character")
     clean = posixpath.normpath(posixpath.join("/", folder, path.lstrip("/")))
     # Not by looking at the result: normpath drops every .. that would lead above the root.
     depth = 0
@@ -305,7 +314,7 @@ def _oci(text: str) -> OciContext:
     host, slash, rest = text.partition("/")
     name, at, digest = rest.partition("@")
     repository, colon, tag = name.partition(":")
-    host = host.lower()
+    host = host.lower().removesuffix(":443")
     problem = None if slash and _HOST.fullmatch(host.partition(":")[0]) else "its registry"
     if problem is None:
         problem = path_problem(repository)

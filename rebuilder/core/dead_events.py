@@ -11,14 +11,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.core.events import storable
+from rebuilder.core.foreign_json import read_json
+from rebuilder.core.times import utc_time
+from rebuilder.errors import InvalidJson
+
+BLOB_LIMIT = 4 * 1024 * 1024
+"""Bytes of a blob that are read; Event Grid's own limit is 1 MB for what it delivers at once."""
 
 # Not `topic` or `source`: a blob may hold neither.
 _UNKNOWN_SOURCE = "event grid"
 
 _TEXT_LIMIT = 8192
+_BODY_LIMIT = 256 * 1024  # a store takes little more
 _REASON = "deadletterreason"
 _ATTEMPTS = "deliveryattempts"
 _OUTCOMES = ("lastdeliveryoutcome", "deliveryresult", "lasthttpstatuscode")
@@ -41,11 +49,10 @@ def read_dead_events(name: str, content: bytes, now: datetime) -> list[DeadLette
         raises.
     """
     try:
-        text = content.decode()
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        found = read_json(content, limit=BLOB_LIMIT, mend=True)
+    except InvalidJson as error:
         text = content[:_TEXT_LIMIT].decode(errors="replace")
-        reason = f"blob {name} is not JSON ({type(error).__name__}); its text is kept"
+        reason = f"blob {name} cannot be read: {error}; its text is kept"
         if len(content) > _TEXT_LIMIT:
             reason += f" up to byte {_TEXT_LIMIT} of {len(content)}"
         return [DeadLetter(Origin.EVENT, _UNKNOWN_SOURCE, text, reason, now)]
@@ -57,7 +64,7 @@ def _letter(event: object, now: datetime) -> DeadLetter:
         return DeadLetter(
             Origin.EVENT,
             _UNKNOWN_SOURCE,
-            json.dumps(event),
+            json.dumps(event)[:_TEXT_LIMIT],
             f"Event Grid put {type(event).__name__} where an event should be",
             now,
         )
@@ -73,18 +80,24 @@ def _letter(event: object, now: datetime) -> DeadLetter:
     source = kept.get("source") if "specversion" in kept else kept.get("topic")
     return DeadLetter(
         Origin.EVENT,
-        source if isinstance(source, str) and source else _UNKNOWN_SOURCE,
-        json.dumps(kept, separators=(",", ":")),
-        _reason(added),
+        storable(source) if isinstance(source, str) and source else _UNKNOWN_SOURCE,
+        *_bounded(json.dumps(kept, separators=(",", ":")), _reason(added)),
         _time(added, now),
     )
+
+
+def _bounded(body: str, reason: str) -> tuple[str, str]:
+    """Return a body as a store takes it, with the reason that says what was left out."""
+    if len(body) <= _BODY_LIMIT:
+        return body, reason
+    return body[:_TEXT_LIMIT], f"{reason}; its text is kept up to {_TEXT_LIMIT} of {len(body)}"
 
 
 def _reason(added: Mapping[str, object]) -> str:
     attempts = added.get(_ATTEMPTS)
     words = "Event Grid could not deliver it"
     if attempts is not None:
-        words += f" ({attempts} attempts)"
+        words += f" ({attempts!s:.20} attempts)"
     words += f": {added.get(_REASON) or 'no reason given'!s:.500}"
     outcome = next((str(added[name]) for name in _OUTCOMES if added.get(name)), "")
     return f"{words}; the last attempt ended in {outcome:.500}" if outcome else words
@@ -93,8 +106,7 @@ def _reason(added: Mapping[str, object]) -> str:
 def _time(added: Mapping[str, object], now: datetime) -> datetime:
     for name in _TIMES:
         try:
-            time = datetime.fromisoformat(str(added.get(name)))
+            return utc_time(str(added.get(name)))
         except ValueError:
             continue
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
     return now

@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar, Self
 
 from rebuilder.core.references import digest_problem, path_problem, tag_problem
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry, RegistryId
+from rebuilder.core.times import utc_time
 from rebuilder.errors import InvalidResourceId
 
 _PREFIX = "microsoft.containerregistry."
 _PUSHED = "imagepushed"
 _DELETED = frozenset({"imagedeleted", "chartdeleted"})
 _CHART = "chartpushed"
+_LONGEST = 512
 
 # cosign's tags and the referrers tag schema of the OCI distribution spec: the tag of such a
 # manifest names another manifest, so nothing can be built on it.
@@ -35,7 +37,7 @@ class Push:
         repository: The repository inside the registry.
         tag: The tag.
         digest: The digest of the manifest that the tag names now.
-        pushed_at: When, as the event tells; None if it does not.
+        pushed_at: When, as the event tells, in UTC; None if it does not tell a time that can be.
         event: The event's id, for the log; never used to tell events apart.
     """
 
@@ -248,8 +250,12 @@ def _read(
 
 
 def storable(text: str) -> str:
-    """The text with half characters replaced: JSON may hold them, no store takes them."""
-    return text.encode(errors="replace").decode()
+    """A text of an event as it can be kept and sent: whole characters, and not too many of them.
+
+    JSON may hold half characters, which no store takes, and a name may be as long as the event.
+    """
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return short.encode(errors="replace").decode()
 
 
 def _text(mapping: Mapping[str, object], name: str, prefix: str = "") -> str:
@@ -267,7 +273,6 @@ def _time(value: object) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        time = datetime.fromisoformat(value)
+        return utc_time(value)
     except ValueError:
         return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from rebuilder.core.references import ImageReference
+from rebuilder.core.references import ImageReference, digest_problem
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Dependency, Kind, Output, Task
 
@@ -155,7 +155,8 @@ def base_by_annotation(
     if not image.base_name:
         return ()
     reference = ImageReference.parse(image.base_name)
-    digest = image.base_digest or None
+    # Whoever pushes writes annotations: a digest that is none tells nothing.
+    digest = image.base_digest if digest_problem(image.base_digest) is None else None
     for candidate in candidates:
         if digest == candidate.content.manifest:
             digest = candidate.content.digest

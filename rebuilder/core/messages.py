@@ -13,8 +13,11 @@ from datetime import datetime
 from typing import Any, Self
 
 from rebuilder.core.events import Push, storable
+from rebuilder.core.foreign_json import read_object
+from rebuilder.core.references import digest_problem, path_problem, tag_problem
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.errors import InvalidMessage, InvalidResourceId
+from rebuilder.core.times import utc_time
+from rebuilder.errors import InvalidJson, InvalidMessage, InvalidResourceId
 
 PUSHES = "rebuilder-pushes"
 BUILDS = "rebuilder-builds"
@@ -22,6 +25,10 @@ RUNS = "rebuilder-runs"
 REFRESH = "rebuilder-refresh"
 
 _VERSION = 1
+
+# What a message collects on its way: how often it was put back and since when, which of those that
+# wait for the same it is, and when its turn at ARM is. None of it is what the message asks for.
+_COLLECTED = frozenset({"tries", "since", "wait", "turn"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +91,9 @@ class StartBuild:
                 _read_push(v),
                 TaskId.parse(v["task"]),
                 # Messages of the versions before had not all of them.
-                datetime.fromisoformat(v["turn"]) if v.get("turn") else None,
+                utc_time(v["turn"]) if v.get("turn") else None,
                 bool(v.get("anew")),
-                int(v.get("wait") or 0),
+                _number(v.get("wait") or 0),
                 _number(v["after"]) if v.get("after") is not None else None,
             ),
         )
@@ -165,41 +172,64 @@ class Refresh:
             lambda v: cls(
                 RegistryId.parse(v["registry"]),
                 TaskId.parse(v["task"]) if v["task"] is not None else None,
-                datetime.fromisoformat(v["askedAt"]),
+                utc_time(v["askedAt"]),
                 _number(v["looks"]) if v["looks"] is not None else None,
             ),
         )
 
 
+def problem(queue: str, body: str) -> str | None:
+    """Tell why a message of a queue is none of ours; None if it is one."""
+    readers: dict[str, Callable[[str], object]] = {
+        PUSHES: PlanRebuilds.decode,
+        BUILDS: StartBuild.decode,
+        RUNS: TrackBuild.decode,
+        REFRESH: Refresh.decode,
+    }
+    try:
+        readers[queue](body)
+    except InvalidMessage as error:
+        return str(error)
+    return None
+
+
 def tried_since(body: str) -> tuple[int, datetime | None]:
     """Return how often a message was put back since a service failed, and since when."""
     try:
-        values = json.loads(body)
-        text = values.get("since")
-        since = datetime.fromisoformat(text) if text else None
-        tries = int(values.get("tries", 0))
-    except (ValueError, TypeError, AttributeError, OverflowError):
+        values = read_object(body)
+        text = values.get("since") or ""
+        # A time without a zone is not one of ours.
+        known = utc_time(text) if text and datetime.fromisoformat(text).tzinfo else None
+        return _number(values.get("tries", 0)), known
+    except (InvalidJson, ValueError, TypeError):
         return 0, None
-    # A time without a zone is not one of ours, and cannot be compared.
-    return tries, since if since and since.tzinfo else None
 
 
 def put_back(body: str, now: datetime) -> str:
-    """Return a message as it is put back because a service failed: it counts that."""
+    """Return a message as it is put back because a service failed: it counts that.
+
+    Raises:
+        InvalidJson: It is no message at all.
+    """
     tries, since = tried_since(body)
-    return json.dumps(
-        {**json.loads(body), "tries": tries + 1, "since": (since or now).isoformat()},
-        separators=(",", ":"),
-    )
+    counted = {"tries": tries + 1, "since": (since or now).isoformat()}
+    return json.dumps({**read_object(body), **counted}, separators=(",", ":"))
 
 
 def afresh(body: str) -> str:
-    """Return a message as it was before it was ever put back; one that never was stays as it is."""
-    tries, since = tried_since(body)
-    if not tries and since is None:
+    """Return a message as it was first sent, without what it collected on its way.
+
+    However often and wherever a message is given up, it is the same dead letter; and replayed, it
+    does not stand back behind others that waited beside it. What is none of ours stays as it is,
+    to the letter.
+    """
+    try:
+        values = read_object(body)
+    except InvalidJson:
         return body
-    values = json.loads(body)
-    kept = {key: value for key, value in values.items() if key not in ("tries", "since")}
+    kept = {name: value for name, value in values.items() if name not in _COLLECTED}
+    if values.get("schema") != _VERSION or len(kept) == len(values):
+        return body
     return json.dumps(kept, separators=(",", ":"))
 
 
@@ -208,20 +238,22 @@ def _encode(values: Mapping[str, object]) -> str:
 
 
 def _decode[Message](body: str, read: Callable[[Mapping[str, Any]], Message]) -> Message:
+    shown = ascii(body[:200])
     try:
-        values = json.loads(body)
+        values = read_object(body)
         if values["schema"] != _VERSION:
-            raise InvalidMessage(f"schema {values['schema']!r} is not {_VERSION}: {body:.200}")
+            raise InvalidMessage(f"schema {values['schema']!r:.50} is not {_VERSION}: {shown}")
         return read(values)
     except (
+        InvalidJson,
+        InvalidResourceId,
         ValueError,
         KeyError,
         TypeError,
         AttributeError,
-        OverflowError,
-        InvalidResourceId,
     ) as error:
-        raise InvalidMessage(f"{type(error).__name__} {error} in {body:.200}") from error
+        words = f"{type(error).__name__}: {error}"
+        raise InvalidMessage(f"{words[:300]} in {shown}") from error
 
 
 def _number(value: object) -> int:
@@ -240,9 +272,16 @@ def _push(push: Push) -> dict[str, str | None]:
 
 
 def _read_push(values: Mapping[str, Any]) -> Push:
-    pushed_at = values["pushedAt"]
+    push, pushed_at = Push.from_key(values["push"]), values["pushedAt"]
+    for found in (
+        path_problem(push.repository),
+        tag_problem(push.tag),
+        digest_problem(push.digest),
+    ):
+        if found:
+            raise ValueError(found)
     return replace(
-        Push.from_key(values["push"]),
-        pushed_at=datetime.fromisoformat(pushed_at) if pushed_at else None,
+        push,
+        pushed_at=utc_time(pushed_at) if pushed_at else None,
         event=storable(str(values["event"])),
     )

@@ -29,11 +29,11 @@ def digest_problem(text: str) -> str | None:
     """What is wrong with a digest; None if nothing is."""
     match = _DIGEST.fullmatch(text)
     if match is None:
-        return f"the digest {text!r} is not ALGORITHM:HEX"
+        return f"the digest {text!r:.300} is not ALGORITHM:HEX"
     length = _DIGEST_LENGTHS.get(match["algorithm"])
     if length is None:
         known = ", ".join(_DIGEST_LENGTHS)
-        return f"the digest algorithm {match['algorithm']!r} is none of {known}"
+        return f"the digest algorithm {match['algorithm']!r:.50} is none of {known}"
     if len(match["hex"]) != length or match["hex"].lower() != match["hex"]:
         return f"a {match['algorithm']} digest has {length} lower-case hexadecimal digits"
     return None
@@ -43,16 +43,19 @@ def tag_problem(text: str) -> str | None:
     """What is wrong with a tag; None if nothing is."""
     if _TAG.fullmatch(text):
         return None
-    return f"the tag {text!r} is not up to 128 letters, digits, '_', '.', '-' (not first: '.', '-')"
+    return (
+        f"the tag {text!r:.300} is not up to 128 letters, digits, '_', '.', '-'"
+        " (not first: '.', '-')"
+    )
 
 
 def path_problem(text: str) -> str | None:
     """What is wrong with a repository's path; None if nothing is."""
     if text.lower() != text:
-        return f"the repository {text!r} must be lower case"
+        return f"the repository {text!r:.300} must be lower case"
     if not _PATH.fullmatch(text):
         return (
-            f"the repository {text!r} is not lower-case letters and digits,"
+            f"the repository {text!r:.300} is not lower-case letters and digits,"
             " separated by one of '.', '_', '__', '-', in parts separated by '/'"
         )
     if len(text) > _PATH_LIMIT:
@@ -92,7 +95,9 @@ class ImageReference:
         path, colon, tag = name.partition(":")
         problem = path_problem(path)
         if not _HOST.fullmatch(domain):
-            problem = f"the registry {domain!r} is not a host name or address, with or without port"
+            problem = (
+                f"the registry {domain!r:.300} is not a host name or address, with or without port"
+            )
         if colon:
             problem = problem or tag_problem(tag)
         if at:
@@ -113,7 +118,7 @@ class ImageReference:
         problem = path_problem(repository) or (tag_problem(tag) if tag else None)
         problem = problem or (digest_problem(digest) if digest else None)
         if not _HOST.fullmatch(registry):
-            problem = f"the registry {registry!r} is not a host name or address"
+            problem = f"the registry {registry!r:.300} is not a host name or address"
         if problem:
             raise InvalidReference(text, problem)
         return cls._normalised(registry, repository, tag or None, digest or None)

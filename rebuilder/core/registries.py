@@ -78,7 +78,7 @@ class RegistryId:
         """
         registry, rest = cls._split(text)
         if rest:
-            raise InvalidResourceId(f"{text!r} is not a registry; expected {_ID_FORM}")
+            raise InvalidResourceId(f"{text!r:.300} is not a registry; expected {_ID_FORM}")
         return registry
 
     @classmethod
@@ -94,14 +94,14 @@ class RegistryId:
         registry, rest = cls._split(text)
         kind, _, name = rest.strip("/").partition("/")
         if rest and (kind != "connectedregistries" or not name or "/" in name):
-            raise InvalidResourceId(f"{text!r} is not a registry; expected {_ID_FORM}")
+            raise InvalidResourceId(f"{text!r:.300} is not a registry; expected {_ID_FORM}")
         return registry
 
     @classmethod
     def _split(cls, text: str) -> tuple[Self, str]:
         match = _REGISTRY_ID.fullmatch(text.strip().lower().rstrip("/"))
         if match is None:
-            raise InvalidResourceId(f"{text!r} is not a registry's resource id: {_ID_FORM}")
+            raise InvalidResourceId(f"{text!r:.300} is not a registry's resource id: {_ID_FORM}")
         return cls(match["subscription"], match["group"], match["name"]), match["rest"] or ""
 
     def __str__(self) -> str:
@@ -125,7 +125,7 @@ class ForeignRegistry:
             InvalidResourceId: It is none that an image reference could name.
         """
         if not _HOST.fullmatch(text):
-            raise InvalidResourceId(f"{text!r} is neither a registry's resource id nor a host")
+            raise InvalidResourceId(f"{text!r:.300} is neither a registry's resource id nor a host")
         return cls(text)
 
     def __str__(self) -> str:
@@ -152,7 +152,9 @@ class TaskId:
         """
         parent, separator, name = text.strip().lower().rstrip("/").rpartition("/tasks/")
         if not separator or not _TASK_NAME.fullmatch(name):
-            raise InvalidResourceId(f"{text!r} is not a task's resource id: {_ID_FORM}/tasks/TASK")
+            raise InvalidResourceId(
+                f"{text!r:.300} is not a task's resource id: {_ID_FORM}/tasks/TASK"
+            )
         return cls(RegistryId.parse(parent), name)
 
     def __str__(self) -> str:

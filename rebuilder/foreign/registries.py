@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import re
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from rebuilder._net.addresses import authority
 from rebuilder._net.guard import Guard, Resolver
-from rebuilder._net.http import Answer, Deadline, Http, authority
+from rebuilder._net.http import Answer, Deadline, Http
+from rebuilder._net.sign_in import TOKEN_LIMIT, read_challenge, read_token
 from rebuilder.core.references import ImageReference, digest_problem
-from rebuilder.core.registries import DOCKER_HUB, host_matches
+from rebuilder.core.registries import DOCKER_HUB, canonical_host, host_matches
+from rebuilder.core.waits import asked_wait, used_up
 from rebuilder.errors import (
     Denied,
     RebuilderError,
@@ -48,9 +48,8 @@ _SECONDS = 30.0
 _FRESH_SECONDS = 30.0
 _SEEN = 10_000  # answers that are remembered at most
 _MANIFEST = 4 * 1024 * 1024
-_TOKEN = 256 * 1024
-_PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
-_REMAINING = re.compile(r"(\d+)(?:;w=(\d+))?")
+_TOKENS = ("token", "access_token")
+_DIGEST = 200  # characters; a longer one is none
 _LONGEST_WAIT = timedelta(hours=6)
 
 
@@ -81,7 +80,8 @@ class OciRegistries:
     ) -> None:
         self._hosts = tuple(hosts)
         self._http = Http(Guard(self._hosts, private_hosts, resolve, POLL_HOSTS), ca_bundle)
-        self._credentials = {credential.host: credential for credential in credentials}
+        # Docker Hub has several names, and references have one.
+        self._credentials = {canonical_host(shown.host): shown for shown in credentials}
         self._seconds = seconds
         self._fresh = fresh
         self._seen: dict[ImageReference, tuple[Seen, float]] = {}
@@ -143,19 +143,19 @@ class OciRegistries:
                 also=also,
             )
         answer.close()
-        wait = _exhausted(answer.headers)
+        wait = used_up(answer.headers, datetime.now(UTC), _LONGEST_WAIT) or timedelta()
         if answer.status == HTTPStatus.NOT_MODIFIED and known is not None:
             return Seen(known.digest, known.etag, wait)
         if answer.status == HTTPStatus.NOT_FOUND:
             return Seen(None, "", wait)
         if answer.status != HTTPStatus.OK:
             raise _problem(answer, what, domain)
-        digest = answer.headers.get("Docker-Content-Digest", "")
+        digest = answer.headers.get("Docker-Content-Digest", "")[:_DIGEST]
         if not digest:
             digest = self._hashed(url, authorization, what, deadline, reference, also)
         if problem := digest_problem(digest):
             raise Refused("NoDigest", f"{what}: {problem}")
-        return Seen(digest, answer.headers.get("ETag", ""), wait)
+        return Seen(digest, answer.etag, wait)
 
     def _hashed(
         self,
@@ -185,29 +185,27 @@ class OciRegistries:
     ) -> str:
         """Return the header that a registry asks for by its challenge."""
         shown = self._credentials.get(reference.domain)
-        scheme, _, rest = challenge.partition(" ")
-        if scheme.lower() == "basic" and shown is not None:
+        asks = read_challenge(challenge)
+        if asks.scheme == "basic" and shown is not None:
             return _basic(shown)
-        parameters = dict(_PARAMETER.findall(rest))
-        realm = parameters.get("realm", "")
-        if scheme.lower() != "bearer" or not realm.startswith("https://"):
+        if asks.scheme != "bearer" or not asks.realm:
             raise Denied(
                 f"{what}: {reference.domain} asks for a credential; add the entry"
                 f" {reference.domain!r} of {SOURCE_CREDENTIALS}"
             )
-        issuer = authority(realm)
+        issuer = authority(asks.realm)
         own = issuer == host or (host, issuer) == (_DOCKER_API, _DOCKER_TOKENS)
         # As registry.gitlab.com and gitlab.com: a host may speak for those below it.
         above = "." in issuer and host.endswith(f".{issuer}")
         asked = {
-            "service": parameters.get("service", host),
+            "service": asks.service or host,
             "scope": f"repository:{reference.path}:pull",
         }
-        joint = "&" if urlsplit(realm).query else "?"
+        joint = "&" if "?" in asks.realm else "?"
         # Secrets go to the registry itself alone, wherever it says that tokens are given out.
         header = _basic(shown) if shown is not None and own else ""
         with self._http.ask(
-            f"{realm}{joint}{urlencode(asked)}",
+            f"{asks.realm}{joint}{urlencode(asked)}",
             deadline,
             what,
             authorization=header,
@@ -215,12 +213,9 @@ class OciRegistries:
         ) as answer:
             if answer.status != HTTPStatus.OK:
                 raise _problem(answer, what, reference.domain)
-            body = answer.body(_TOKEN)
-        try:
-            found = json.loads(body)
-            token = found.get("token") or found["access_token"]
-        except (ValueError, AttributeError, KeyError, TypeError):
-            raise Refused("NoToken", f"{what}: {issuer} gives no token") from None
+            token = read_token(answer.body(TOKEN_LIMIT), _TOKENS)
+        if token is None:
+            raise Refused("NoToken", f"{what}: {issuer} gives no token")
         return f"Bearer {token}"
 
 
@@ -233,8 +228,8 @@ def _problem(answer: Answer, what: str, domain: str) -> RebuilderError:
     """Return the error that an answer which is no success stands for."""
     status = answer.status
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        wait = _retry_after(answer.headers) or _exhausted(answer.headers)
-        return Throttled(f"{what}: {domain} asks to wait", wait or None)
+        wait = asked_wait(answer.headers, datetime.now(UTC), _LONGEST_WAIT)
+        return Throttled(f"{what}: {domain} asks to wait", wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
         return TransientError(f"{what}: {domain} answers HTTP {status}")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -243,31 +238,3 @@ def _problem(answer: Answer, what: str, domain: str) -> RebuilderError:
             f" {domain!r} of {SOURCE_CREDENTIALS}"
         )
     return Refused("NotServed", f"{what}: {domain} answers HTTP {status}")
-
-
-def _exhausted(headers: Mapping[str, str]) -> timedelta:
-    """Return how long to wait because the registry has no requests left for us."""
-    left = _REMAINING.match(headers.get("ratelimit-remaining", ""))
-    if left is None or int(left[1]) > 0:
-        return timedelta()
-    reset = headers.get("ratelimit-reset", "")
-    seconds = int(reset) if reset.isdecimal() else int(left[2] or 0)
-    # Some registries write the time of the reset, and some the seconds until then.
-    year = int(timedelta(days=365).total_seconds())
-    if seconds > year:
-        seconds -= int(datetime.now(UTC).timestamp())
-    return min(max(timedelta(seconds=seconds), timedelta(minutes=1)), _LONGEST_WAIT)
-
-
-def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    text = headers.get("Retry-After", "")
-    if text.isdecimal():
-        return min(timedelta(seconds=int(text)), _LONGEST_WAIT)
-    try:
-        # The host's own clock, if it tells: this machine's may differ.
-        date = headers.get("Date", "")
-        now = parsedate_to_datetime(date) if date else datetime.now(UTC)
-        left = parsedate_to_datetime(text) - now
-    except (ValueError, TypeError):
-        return None
-    return min(max(left, timedelta(seconds=1)), _LONGEST_WAIT)

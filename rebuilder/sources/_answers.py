@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from rebuilder._net.http import Answer
+from rebuilder.core.waits import asked_wait, used_up
 from rebuilder.errors import RebuilderError, SourceUnavailable, Throttled, TransientError
 from rebuilder.settings import SOURCE_CREDENTIALS
 
 _LONGEST_WAIT = timedelta(hours=1)
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def commit_id(text: str, url: str) -> str:
+    """Return a commit's id as a host told it.
+
+    Raises:
+        SourceUnavailable: It is none.
+    """
+    if not _COMMIT.fullmatch(text):
+        raise SourceUnavailable(f"{url}: what the host tells of the branch is no commit")
+    return text
 
 
 def problem(answer: Answer, what: str, host: str, *, shown: bool) -> RebuilderError:
@@ -24,11 +36,13 @@ def problem(answer: Answer, what: str, host: str, *, shown: bool) -> RebuilderEr
         shown: Whether the host was shown a credential.
     """
     status, headers = answer.status, answer.headers
-    limited = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.FORBIDDEN) and (
-        headers.get("X-RateLimit-Remaining") == "0" or "Retry-After" in headers
+    now = datetime.now(UTC)
+    limited = status == HTTPStatus.FORBIDDEN and (
+        "Retry-After" in headers or used_up(headers, now, _LONGEST_WAIT) is not None
     )
     if status == HTTPStatus.TOO_MANY_REQUESTS or limited:
-        return Throttled(f"{what}: {host} asks to wait", _wait(headers))
+        wait = asked_wait(headers, now, _LONGEST_WAIT)
+        return Throttled(f"{what}: {host} asks to wait", wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
         return TransientError(f"{what}: {host} answers HTTP {status}")
     entry = f"the entry {host!r} of {SOURCE_CREDENTIALS}"
@@ -45,18 +59,3 @@ def problem(answer: Answer, what: str, host: str, *, shown: bool) -> RebuilderEr
         )
         return SourceUnavailable(f"{what}: it is not there; {hint}")
     return SourceUnavailable(f"{what}: {host} answers HTTP {status}")
-
-
-def _wait(headers: Mapping[str, str]) -> timedelta | None:
-    after = headers.get("Retry-After", "")
-    if after.isdecimal():
-        return min(timedelta(seconds=int(after)), _LONGEST_WAIT)
-    reset, now = headers.get("X-RateLimit-Reset", ""), headers.get("Date", "")
-    if not reset.isdecimal() or not now:
-        return None
-    try:
-        # The host's own clock: this machine's may differ.
-        left = datetime.fromtimestamp(int(reset), UTC) - parsedate_to_datetime(now)
-    except (ValueError, OverflowError):
-        return None
-    return min(max(left, timedelta(seconds=1)), _LONGEST_WAIT)

@@ -10,20 +10,22 @@ from __future__ import annotations
 import bz2
 import lzma
 import posixpath
-import tarfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import IO
 
 from rebuilder.errors import SourceUnavailable
+from rebuilder.sources._tar import Member, members
 from rebuilder.sources._tools import Limits
 
 _CHUNK = 64 * 1024
-_HEADER = 64 * 1024
 _LINKS = 40
-_NAMES = 32 * 1024 * 1024
-_LZMA_MEMORY = 128 * 1024 * 1024
+_NAMES = 16 * 1024 * 1024
+_PATH = 4096  # bytes, as everywhere
+_HEADERS = 4  # for each member: what describes it, and itself
+_STREAMS = 16 * 1024  # of an archive packed by several threads at once
+_LZMA_MEMORY = 72 * 1024 * 1024  # what `xz -9` needs, and a little
 
 
 class _Gzip:
@@ -69,11 +71,11 @@ _MAGIC: tuple[tuple[bytes, Callable[[], _AnyDecoder]], ...] = (
 
 
 class _Forward:
-    """A file that tarfile reads from front to back, and that counts what it unpacks.
+    """A file that is read from front to back, and that counts what it unpacks.
 
     Args:
         source: The archive as it was sent.
-        limits: What may be unpacked, in all and in one piece.
+        limits: What may be unpacked.
         check: Is asked now and then whether there is time left.
     """
 
@@ -86,7 +88,9 @@ class _Forward:
         source.seek(0)
         self._start = next((made for magic, made in _MAGIC if head.startswith(magic)), _Plain)
         self._decoder: _AnyDecoder = self._start()
+        self._streams = 1
         self._ready = b""
+        self._taken = 0
         self._position = 0
 
     def tell(self) -> int:
@@ -94,67 +98,55 @@ class _Forward:
         return self._position
 
     def seek(self, position: int) -> int:
-        """Go on, as far as there is anything.
-
-        Raises:
-            SourceUnavailable: A member's size leads backwards.
-        """
-        if position < self._position:
-            raise SourceUnavailable("the archive leads backwards")
-        while self._position < position:
-            if not self._some(min(position - self._position, _CHUNK)):
-                break
+        """Go on, as far as there is anything; return how far."""
+        while self._position < position and self._fill():
+            self._take(position - self._position)
         return self._position
 
     def read(self, size: int) -> bytes:
-        """Read exactly `size` bytes, or fewer at the end.
-
-        Raises:
-            SourceUnavailable: That is more than any header or build file has.
-        """
-        # tarfile reads headers of any length that they say they have.
-        if size > self._limits.file + _HEADER:
-            raise SourceUnavailable(
-                f"a part of the archive is longer than {self._limits.file} bytes"
-            )
+        """Read exactly `size` bytes, or fewer at the end."""
         parts = []
-        while size and (part := self._some(size)):
-            parts.append(part)
-            size -= len(part)
+        while size and self._fill():
+            start = self._taken
+            taken = self._take(size)
+            parts.append(self._ready[start : start + taken])
+            size -= taken
         return b"".join(parts)
 
-    def _some(self, size: int) -> bytes:
-        while not self._ready:
+    def _take(self, size: int) -> int:
+        """Pass over what is ready, up to so many bytes; return how many."""
+        taken = min(size, len(self._ready) - self._taken)
+        self._taken += taken
+        self._position += taken
+        if self._position > self._limits.unpacked:
+            raise SourceUnavailable(f"the archive unpacks to over {self._limits.unpacked} bytes")
+        return taken
+
+    def _fill(self) -> bool:
+        """Make something ready; tell whether there was anything."""
+        while self._taken == len(self._ready):
             self._check()
+            self._taken = 0
             if self._decoder.eof:
                 # What follows a gzip stream is another of the same file, or padding.
                 rest = self._decoder.unused_data or self._source.read(_CHUNK)
                 if not rest.strip(b"\x00"):
-                    return b""
+                    self._ready = b""
+                    return False
+                self._streams += 1
+                if self._streams > _STREAMS:
+                    raise SourceUnavailable(f"the archive has more than {_STREAMS} streams")
                 self._decoder = self._start()
                 self._ready = self._decoder.decompress(rest, _CHUNK)
                 continue
             given = self._source.read(_CHUNK) if self._decoder.needs_input else b""
             if not given and self._decoder.needs_input:
+                self._ready = b""
                 if isinstance(self._decoder, _Plain):
-                    return b""
+                    return False
                 raise SourceUnavailable("the archive breaks off")
             self._ready = self._decoder.decompress(given, _CHUNK)
-        part, self._ready = self._ready[:size], self._ready[size:]
-        self._position += len(part)
-        if self._position > self._limits.unpacked:
-            raise SourceUnavailable(f"the archive unpacks to over {self._limits.unpacked} bytes")
-        return part
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A name of an archive: a file at a place, or a link to another name."""
-
-    place: int = -1
-    size: int = 0
-    link: str = ""
-    hard: bool = False
+        return True
 
 
 def read_member(source: IO[bytes], path: str, limits: Limits, check: Callable[[], object]) -> bytes:
@@ -170,73 +162,70 @@ def read_member(source: IO[bytes], path: str, limits: Limits, check: Callable[[]
         SourceUnavailable: It is not there, or the archive is none, or beyond the limits.
     """
     try:
-        entries = _entries(source, limits, check)
-        entry = _resolve(entries, path)
-        if entry.size > limits.file:
+        found = _resolve(_entries(source, limits, check), path.encode())
+        if found.size > limits.file:
             raise SourceUnavailable(f"{path} is longer than {limits.file} bytes")
         forward = _Forward(source, limits, check)
-        forward.seek(entry.place)
-        content = forward.read(entry.size)
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
+        forward.seek(found.place)
+        return forward.read(found.size)
+    except (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, MemoryError) as error:
         name = type(error).__name__
         raise SourceUnavailable(f"the archive cannot be read ({name})") from None
-    return content
 
 
-def _entries(source: IO[bytes], limits: Limits, check: Callable[[], object]) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
+def _entries(source: IO[bytes], limits: Limits, check: Callable[[], object]) -> dict[bytes, Member]:
+    entries: dict[bytes, Member] = {}
     names = 0
     forward = _Forward(source, limits, check)
-    with tarfile.open(fileobj=forward, mode="r:", errorlevel=2) as archive:  # type: ignore[call-overload] # only read, seek and tell are asked for
-        for count, member in enumerate(archive, 1):
-            names += len(member.name) + len(member.linkname)
-            if count > limits.entries or names > _NAMES:
-                raise SourceUnavailable(f"the archive has more than {limits.entries} entries")
-            # tarfile keeps every member that it has seen.
-            archive.members.clear()
-            name = _inside(member.name)
-            if not name:
-                continue
-            if member.issym() or member.islnk():
-                entries[name] = _Entry(link=member.linkname, hard=member.islnk())
-            elif member.isreg() and not member.issparse():
-                entries[name] = _Entry(member.offset_data, member.size)
-            else:
-                entries.pop(name, None)
+    for count, member in enumerate(members(forward, limits.entries * _HEADERS), 1):
+        names += len(member.name) + len(member.link)
+        if count > limits.entries or names > _NAMES:
+            raise SourceUnavailable(f"the archive has more than {limits.entries} entries")
+        name = _inside(member.name)
+        if name and (member.link or member.place >= 0):
+            # By one and the same name: they are what fills the memory.
+            entries[name] = replace(member, name=name)
+        else:
+            entries.pop(name, None)
     return entries
 
 
-def _inside(name: str) -> str:
-    """Return a member's name from the archive's root; "" for one that is outside."""
-    clean = posixpath.normpath(name.lstrip("/"))
-    return "" if clean == "." or clean.split("/")[0] == ".." else clean
+def _inside(name: bytes) -> bytes:
+    """Return a member's name from the archive's root; b"" for the root and what is outside."""
+    clean = posixpath.normpath(name.lstrip(b"/"))
+    return b"" if clean == b"." or clean.split(b"/")[0] == b".." else clean
 
 
-def _resolve(entries: dict[str, _Entry], path: str) -> _Entry:
+def _resolve(entries: dict[bytes, Member], path: bytes) -> Member:
     """Return the file that a path leads to, through links of files and of folders."""
     for _ in range(_LINKS):
+        if len(path) > _PATH:
+            raise SourceUnavailable(f"{_shown(path)}: a path that is none")
         entry = entries.get(path)
         if entry is not None and not entry.link:
             return entry
         if entry is not None:
-            base = "" if entry.hard else posixpath.dirname(path)
-            path = _target(base, entry.link, "")
+            base = b"" if entry.hard else posixpath.dirname(path)
+            path = _target(base, entry.link, b"")
             continue
-        parts = path.split("/")
+        parts = path.split(b"/")
         for depth in range(1, len(parts)):
-            folder = "/".join(parts[:depth])
-            link = entries[folder].link if folder in entries else ""
+            folder = b"/".join(parts[:depth])
+            link = entries[folder].link if folder in entries else b""
             if link:
-                path = _target(posixpath.dirname(folder), link, "/".join(parts[depth:]))
+                path = _target(posixpath.dirname(folder), link, b"/".join(parts[depth:]))
                 break
         else:
-            raise SourceUnavailable(f"there is no file {path} in the archive")
-    raise SourceUnavailable(f"{path}: too many links")
+            raise SourceUnavailable(f"there is no file {_shown(path)} in the archive")
+    raise SourceUnavailable(f"{_shown(path)}: too many links")
 
 
-def _target(base: str, link: str, rest: str) -> str:
-    path = posixpath.normpath(posixpath.join(base, link, rest)) if rest else ""
-    path = path or posixpath.normpath(posixpath.join(base, link))
-    if posixpath.isabs(link) or path.split("/")[0] == "..":
+def _target(base: bytes, link: bytes, rest: bytes) -> bytes:
+    path = posixpath.normpath(posixpath.join(base, link, *([rest] if rest else [])))
+    if posixpath.isabs(link) or path.split(b"/")[0] == b"..":
         raise SourceUnavailable("a link of the archive leads outside of it")
     return path
+
+
+def _shown(path: bytes) -> str:
+    return path[:300].decode(errors="replace")

@@ -5,15 +5,15 @@ Source of the rules: learn.microsoft.com, Azure DevOps REST API 7.1: git refs, r
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
 from rebuilder._net.http import Answer, Deadline
 from rebuilder.core.contexts import AzureReposContext, ref_names
-from rebuilder.errors import SourceUnavailable
+from rebuilder.core.foreign_json import read_object
+from rebuilder.errors import InvalidJson, SourceUnavailable
 from rebuilder.settings import SOURCE_CREDENTIALS
-from rebuilder.sources._answers import problem
+from rebuilder.sources._answers import commit_id, problem
 from rebuilder.sources._tools import Found, Tools, basic
 
 _VERSION = "7.1"
@@ -50,7 +50,8 @@ class AzureRepos:
             listed = self._json(context, "/refs", query, deadline).get("value")
             for ref in listed if isinstance(listed, list) else []:
                 if isinstance(ref, dict) and ref.get("name") == name:
-                    return str(ref.get("peeledObjectId") or ref.get("objectId"))
+                    commit = ref.get("peeledObjectId") or ref.get("objectId")
+                    return commit_id(str(commit), context.url)
         ref = context.ref or "the default branch"
         raise SourceUnavailable(f"{context.url}: there is no branch or tag {ref}")
 
@@ -83,12 +84,10 @@ class AzureRepos:
             self._check(context, answer, f"read {context.url}")
             body = answer.body(_LIST)
         try:
-            found = json.loads(body)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise SourceUnavailable(f"{context.url}: the answer is not that of Azure Repos")
-        return found
+            return read_object(body)
+        except InvalidJson as error:
+            what = f"{context.url}: the answer is not that of Azure Repos"
+            raise SourceUnavailable(f"{what}: {error}") from None
 
     def _ask(
         self,

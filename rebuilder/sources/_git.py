@@ -10,7 +10,6 @@ import logging
 import posixpath
 import stat
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -18,21 +17,26 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from dulwich.client import AbstractHttpGitClient
-from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+from dulwich.errors import GitProtocolError, HangupException
+from dulwich.object_format import SHA1, ObjectFormat
 from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
-from rebuilder._net.http import Answer, Deadline, authority
+from rebuilder._net.addresses import authority
+from rebuilder._net.http import Answer, Deadline
 from rebuilder.core.contexts import GitContext, ref_names
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
-from rebuilder.sources._answers import problem
+from rebuilder.sources._answers import commit_id, problem
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Found, Tools, basic
 
 log = logging.getLogger(__name__)
 
 _LINKS = 40
+_PATH = 4096  # characters, as everywhere
 _SINGLE = 4
+# A list of branches, of old hosts that send it whole.
+_REFS = 8 * 1024 * 1024
 _PEELED = b"^{}"
 # A packet begins with four digits, its length.
 _ERROR_AT, _ERROR = 4, b"ERR "
@@ -61,14 +65,14 @@ class GitHosts:
             return context.commit
         names = ref_names(context.ref) if context.ref else ["HEAD"]
         wanted = [name.encode() for name in names]
-        with _translated(context), _Client(self._tools, context, deadline) as client:
+        with _translated(context), _Client(self._tools, context, deadline, _REFS) as client:
             found = client.get_refs(b"", ref_prefix=wanted).refs
         for name in wanted:
             # What an annotated tag is a tag of.
             for candidate in (name + _PEELED, name):
                 commit = found.get(candidate)  # type: ignore[call-overload] # names are bytes
                 if commit:
-                    return str(commit.decode("ascii"))
+                    return commit_id(commit.decode("ascii", "replace"), context.url)
         ref = context.ref or "HEAD"
         raise SourceUnavailable(f"{context.url}: there is no branch or tag {ref}")
 
@@ -80,7 +84,7 @@ class GitHosts:
         """
         wanted = ObjectID(commit.encode("ascii"))
         with _translated(context), tempfile.TemporaryDirectory(prefix="rebuilder-") as folder:
-            store = DiskObjectStore.init(Path(folder) / "objects")
+            store = DiskObjectStore.init(Path(folder) / "objects", object_format=_clocked(deadline))
             try:
                 content = self._through(context, store, wanted, path, deadline)
             finally:
@@ -101,13 +105,13 @@ class GitHosts:
         # The file, and a link or two on the way to it.
         for _ in range(_SINGLE):
             try:
-                return _file(store, commit, path, limit)
+                return _file(store, commit, path, limit, deadline)
             except _Absent as absent:
                 if not self._fetch_single(context, store, absent.blob, deadline):
                     break
         self._fetch(context, store, commit, deadline, depth=1, leave_out=f"blob:limit={limit + 1}")
         try:
-            return _file(store, commit, path, limit)
+            return _file(store, commit, path, limit, deadline)
         except _Absent:
             # Left out by the host, which was asked to.
             raise SourceUnavailable(f"{path} is longer than {limit} bytes") from None
@@ -134,9 +138,11 @@ class GitHosts:
         leave_out: str = "",
     ) -> None:
         """Fetch an object, and all that it consists of, into a store."""
-        file, finish, abort = store.add_pack()
-        try:
-            with _translated(context), _Client(self._tools, context, deadline) as client:
+        file, finish, _ = store.add_pack()
+        # Whatever fails, the file is closed; it lies in the folder, which goes then.
+        with file:
+            limit = self._tools.limits.download
+            with _translated(context), _Client(self._tools, context, deadline, limit) as client:
                 client.fetch_pack(
                     b"",
                     lambda _refs, depth=None: [wanted],  # noqa: ARG005 - its name is fixed
@@ -148,12 +154,8 @@ class GitHosts:
                     filter_spec=leave_out.encode("ascii") or None,
                 )
             file.flush()
-            _check(file, self._tools)
-        except BaseException:
-            abort()
-            raise
-        deadline.remaining()
-        finish()
+            _check(file, self._tools, deadline)
+            finish()
 
 
 class _Absent(Exception):
@@ -164,7 +166,17 @@ class _Absent(Exception):
         self.blob = blob
 
 
-def _check(file: IO[bytes], tools: Tools) -> None:
+def _clocked(deadline: Deadline) -> ObjectFormat:
+    """Return git's format of names, which are asked for with each object that is unpacked."""
+
+    def sha1() -> Any:  # noqa: ANN401 - hashlib's own
+        deadline.remaining()
+        return SHA1.hash_func()
+
+    return ObjectFormat(SHA1.name, SHA1.type_num, SHA1.oid_length, SHA1.hex_length, sha1)
+
+
+def _check(file: IO[bytes], tools: Tools, deadline: Deadline) -> None:
     limits = tools.limits
     check_pack(
         file,
@@ -172,14 +184,23 @@ def _check(file: IO[bytes], tools: Tools) -> None:
         object_limit=limits.file * 16,
         unpacked_limit=limits.unpacked,
         entries=limits.entries,
+        check=deadline.remaining,
     )
 
 
 class _Client(AbstractHttpGitClient):
-    """dulwich's client over this package's requests."""
+    """dulwich's client over this package's requests.
 
-    def __init__(self, tools: Tools, context: GitContext, deadline: Deadline) -> None:
+    Args:
+        tools: What every kind of source is given.
+        context: The repository.
+        deadline: For everything.
+        limit: The most bytes of what it is asked for.
+    """
+
+    def __init__(self, tools: Tools, context: GitContext, deadline: Deadline, limit: int) -> None:
         super().__init__(context.url, quiet=True)
+        self._limit = limit
         self._tools = tools
         self._context = context
         self._deadline = deadline
@@ -223,7 +244,7 @@ class _Client(AbstractHttpGitClient):
         kind = answer.headers.get("Content-Type", "")
         if not kind.startswith("application/x-git-upload-pack-"):
             raise SourceUnavailable(f"{what}: the host does not answer as a git repository")
-        read = _bounded(answer, self._tools.limits.download)
+        read = _bounded(answer, min(self._limit, _REFS) if data is None else self._limit)
         head = read(_ERROR_AT + len(_ERROR))
         if head[_ERROR_AT:] == _ERROR:
             # A refusal of protocol 2, which dulwich takes for an answer that breaks off.
@@ -270,7 +291,11 @@ def _bounded(answer: Answer, limit: int) -> Callable[[int], bytes]:
 
 @contextmanager
 def _translated(context: GitContext) -> Iterator[None]:
-    """Turn what dulwich raises into the product's errors."""
+    """Turn what dulwich raises into the product's errors.
+
+    It reads what a host sends, and answers garbage with errors of many kinds: of its own, of zlib
+    and struct, of whatever first meets a value that cannot be. All of them are about this answer.
+    """
     try:
         yield
     except RebuilderError:
@@ -280,30 +305,35 @@ def _translated(context: GitContext) -> Iterator[None]:
     except GitProtocolError as error:
         words = " ".join(str(error).split())[:200]
         raise SourceUnavailable(f"fetch {context.url}: {words}") from None
-    except (NotGitRepository, ValueError, KeyError, IndexError, TypeError, AssertionError) as error:
+    except OSError as error:
+        # A full disk, say: not the host's doing.
         name = type(error).__name__
+        raise TransientError(f"fetch {context.url}: it could not be kept ({name})") from None
+    except Exception as error:
+        name = type(error).__name__
+        log.debug("fetch %s: no git repository", context.url, exc_info=True)
         raise SourceUnavailable(f"fetch {context.url}: no git repository ({name})") from None
-    except (zlib.error, EOFError) as error:
-        name = type(error).__name__
-        raise SourceUnavailable(f"fetch {context.url}: the pack is broken ({name})") from None
 
 
-def _file(store: DiskObjectStore, commit: ObjectID, path: str, limit: int) -> bytes:
+def _file(
+    store: DiskObjectStore, commit: ObjectID, path: str, limit: int, deadline: Deadline
+) -> bytes:
     """Return a file of a commit, through links of files and of folders."""
     root = store[commit]
     while isinstance(root, Tag):
+        deadline.remaining()
         root = store[root.object[1]]
     if not isinstance(root, Commit):
         raise SourceUnavailable("the context's commit is none")
     parts = path.split("/")
     for _ in range(_LINKS):
-        mode, found, depth = _walk(store, root.tree, parts)
+        mode, found, depth = _walk(store, root.tree, parts, deadline)
         if found is None:
             raise SourceUnavailable(f"there is no file {'/'.join(parts)} in the repository")
         if not stat.S_ISLNK(mode):
             break
-        link = _object(store, found).as_raw_string().decode("utf-8", "surrogateescape")
-        parts = _target(parts[: depth - 1], link, parts[depth:])
+        link = _object(store, found).as_raw_string()[: _PATH + 1]
+        parts = _target(parts[: depth - 1], link.decode("utf-8", "surrogateescape"), parts[depth:])
     else:
         raise SourceUnavailable(f"{path}: too many links")
     if depth < len(parts) or not stat.S_ISREG(mode):
@@ -322,13 +352,14 @@ def _object(store: DiskObjectStore, wanted: ObjectID) -> ShaFile:
 
 
 def _walk(
-    store: DiskObjectStore, tree: ObjectID, parts: list[str]
+    store: DiskObjectStore, tree: ObjectID, parts: list[str], deadline: Deadline
 ) -> tuple[int, ObjectID | None, int]:
     """Go down as far as folders lead; return what is there and how many parts led to it."""
     mode, found = stat.S_IFDIR, tree
     for depth, part in enumerate(parts):
         if not stat.S_ISDIR(mode):
             return mode, found, depth
+        deadline.remaining()
         entries = store[found]
         name = part.encode("utf-8", "surrogateescape")
         if not isinstance(entries, Tree) or name not in entries:
@@ -339,6 +370,8 @@ def _walk(
 
 def _target(folder: list[str], link: str, rest: list[str]) -> list[str]:
     path = posixpath.normpath(posixpath.join(*folder, link, *rest))
+    if len(path) > _PATH:
+        raise SourceUnavailable("a link of the repository leads to a path that is none")
     if posixpath.isabs(link) or path.split("/")[0] == "..":
         raise SourceUnavailable("a link of the repository leads outside of it")
     return path.split("/")

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote
 
 from rebuilder._net.http import Answer, Deadline
 from rebuilder.core.contexts import GitContext
-from rebuilder.errors import SourceUnavailable
-from rebuilder.sources._answers import problem
+from rebuilder.core.foreign_json import read_json
+from rebuilder.errors import InvalidJson, SourceUnavailable
+from rebuilder.sources._answers import commit_id, problem
 from rebuilder.sources._cache import Recent
 from rebuilder.sources._tools import Found, Tools
 
@@ -64,11 +64,9 @@ class GitHub:
                 # No such ref; an empty repository.
                 raise SourceUnavailable(f"{what}: there is no such branch, tag or commit")
             self._check(context, answer, what)
-            commit = answer.body(_COMMIT).decode("ascii", "replace").strip()
-            if len(commit) not in (40, 64) or not commit.isalnum():
-                raise SourceUnavailable(f"{what}: the answer is no commit; is this GitHub?")
-            if tag := answer.headers.get("ETag"):
-                self._commits.put(url, (tag, commit))
+            commit = commit_id(answer.body(_COMMIT).decode("ascii", "replace").strip(), what)
+            if answer.etag:
+                self._commits.put(url, (answer.etag, commit))
             return commit
 
     def read(self, context: GitContext, commit: str, path: str, deadline: Deadline) -> Found:
@@ -85,19 +83,21 @@ class GitHub:
             self._check(context, answer, what)
             body = answer.body(limit * 2 + _WRAPPING)
         try:
-            found = json.loads(body)
-        except ValueError:
-            raise SourceUnavailable(f"{what}: the answer is not JSON; is this GitHub?") from None
+            found = read_json(body)
+        except InvalidJson as error:
+            raise SourceUnavailable(f"{what}: is this GitHub? its answer is {error}") from None
         if not isinstance(found, dict) or found.get("type") != "file":
             raise SourceUnavailable(f"{what}: it is no file")
         size = found.get("size")
         if not isinstance(size, int) or size > limit or found.get("encoding") != "base64":
             raise SourceUnavailable(f"{what}: longer than {limit} bytes")
-        content = "".join(str(found.get("content")).split())
         try:
-            return Found(base64.b64decode(content, validate=True), commit)
-        except binascii.Error:
+            content = base64.b64decode("".join(str(found.get("content")).split()), validate=True)
+        except (binascii.Error, ValueError):
             raise SourceUnavailable(f"{what}: the content is not Base64") from None
+        if len(content) > limit:
+            raise SourceUnavailable(f"{what}: longer than {limit} bytes")
+        return Found(content, commit)
 
     def _repository(self, context: GitContext) -> str:
         owner, slash, name = context.path.partition("/")

@@ -8,19 +8,20 @@ oras.land, file annotations.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import IO, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from rebuilder._net.addresses import authority
 from rebuilder._net.http import Deadline
+from rebuilder._net.sign_in import TOKEN_LIMIT, read_challenge, read_token
 from rebuilder.core.contexts import OciContext, file_path, public_address
+from rebuilder.core.foreign_json import read_object
 from rebuilder.core.references import digest_problem
-from rebuilder.errors import Denied, SourceUnavailable
+from rebuilder.errors import Denied, InvalidJson, SourceUnavailable
 from rebuilder.sources._answers import problem
 from rebuilder.sources._archives import read_member
 from rebuilder.sources._tools import Found, Tools, basic
@@ -31,11 +32,9 @@ _MANIFESTS = (
     "application/vnd.oci.artifact.manifest.v1+json",
 )
 _MANIFEST = 4 * 1024 * 1024
-_TOKEN = 256 * 1024
 _IN_MEMORY = 4 * 1024 * 1024
 _TITLE = "org.opencontainers.image.title"
 _UNPACK = "io.deis.oras.content.unpack"
-_PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
 # The user of an ACR refresh token, by which a token alone signs in.
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 # Where registries send who asks for a layer.
@@ -99,11 +98,13 @@ class Artifacts:
         if ":" in context.reference and context.reference != digest:
             raise SourceUnavailable(f"{what}: the manifest is not the one of the digest")
         try:
-            found = json.loads(body)
-            layers = found.get("layers") or found.get("blobs") or []
-            return Manifest(digest, tuple(dict(layer) for layer in layers)), authorization
-        except (ValueError, TypeError, AttributeError):
-            raise SourceUnavailable(f"{what}: the answer is no manifest") from None
+            found = read_object(body)
+        except InvalidJson as error:
+            raise SourceUnavailable(f"{what}: the answer is no manifest: {error}") from None
+        layers = found.get("layers") or found.get("blobs") or []
+        if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
+            raise SourceUnavailable(f"{what}: the answer is no manifest: its layers are none")
+        return Manifest(digest, tuple(layers)), authorization
 
     def read(
         self,
@@ -158,18 +159,15 @@ class Artifacts:
 
     def _sign_in(self, context: OciContext, challenge: str, what: str, deadline: Deadline) -> str:
         """Return the header that a registry asks for by its challenge."""
-        scheme, _, rest = challenge.partition(" ")
-        parameters = dict(_PARAMETER.findall(rest))
-        if scheme.lower() == "basic":
+        asks = read_challenge(challenge)
+        if asks.scheme == "basic":
             return self._tools.authorization(context.registry)
-        realm = parameters.get("realm", "")
-        if scheme.lower() != "bearer" or not realm.startswith("https://"):
+        if asks.scheme != "bearer" or not asks.realm:
             raise SourceUnavailable(f"{what}: the registry asks for a credential of another kind")
-        service = parameters.get("service", context.registry)
-        scope = parameters.get("scope") or f"repository:{context.repository}:pull"
-        asked = {"service": service, "scope": scope}
+        service = asks.service or context.registry
+        asked = {"service": service, "scope": asks.scope or f"repository:{context.repository}:pull"}
         # Secrets go to the registry itself alone, wherever it says that tokens are given out.
-        own = urlsplit(realm).netloc.lower() == context.registry
+        own = authority(asks.realm) == context.registry
         shown = self._tools.credentials.get(context.registry) if own else None
         identity = self._identity(context.registry) if own and shown is None else None
         if identity:
@@ -177,10 +175,11 @@ class Artifacts:
             form = {"grant_type": "access_token", "service": service, "access_token": identity}
             refresh = self._token(exchange, what, deadline, context, form=form)
             form = {"grant_type": "refresh_token", "refresh_token": refresh, **asked}
-            token = self._token(realm, what, deadline, context, form=form)
+            token = self._token(asks.realm, what, deadline, context, form=form)
         else:
             header = basic(shown.username or _NOBODY, shown.secret) if shown else ""
-            address = f"{realm}?{urlencode(asked)}"
+            joint = "&" if "?" in asks.realm else "?"
+            address = f"{asks.realm}{joint}{urlencode(asked)}"
             token = self._token(address, what, deadline, context, authorization=header)
         return f"Bearer {token}"
 
@@ -209,13 +208,10 @@ class Artifacts:
             if answer.status != HTTPStatus.OK:
                 shown = form is not None or bool(authorization)
                 raise problem(answer, what, context.registry, shown=shown)
-            body = answer.body(_TOKEN)
-        try:
-            found = json.loads(body)
-            token = next(found[name] for name in _TOKENS if found.get(name))
-        except (ValueError, AttributeError, StopIteration):
-            raise SourceUnavailable(f"{what}: the registry gives no token") from None
-        return str(token)
+            token = read_token(answer.body(TOKEN_LIMIT), _TOKENS)
+        if token is None:
+            raise SourceUnavailable(f"{what}: the registry gives no token")
+        return token
 
 
 _TOKENS = ("refresh_token", "access_token", "token")

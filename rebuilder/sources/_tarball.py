@@ -46,7 +46,7 @@ class Tarballs:
                 raise problem(answer, what, context.host, shown=bool(authorization))
             save(answer, archive, self._tools.limits.download)
             content = read_member(archive, path, self._tools.limits, deadline.remaining)
-            return Found(content, answer.headers.get("ETag", "").strip('"'))
+            return Found(content, answer.etag.removeprefix("W/").strip('"'))
 
 
 def save(answer: Answer, file: IO[bytes], limit: int) -> None:

@@ -78,3 +78,8 @@ class SqliteDeadLetters:
             db.execute(
                 "UPDATE dead_letters SET replayed_at = ? WHERE id = ?", (at.isoformat(), letter_id)
             )
+
+    def remove(self, letter_id: str) -> None:
+        """Forget a dead letter for good; see DeadLetters."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM dead_letters WHERE id = ?", (letter_id,))

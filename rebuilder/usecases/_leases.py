@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from rebuilder.core.bookmarks import Bookmark
@@ -16,6 +19,35 @@ SLICE = timedelta(minutes=2)
 
 LEASE = timedelta(minutes=8)
 """How long a bookmark is taken for: longer than a function may take."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease that is ours.
+
+    Attributes:
+        place: Where the work goes on afterwards.
+    """
+
+    place: str
+
+
+@contextmanager
+def leased(context: Context, name: str, owner: str) -> Iterator[Held | None]:
+    """Hold a bookmark's lease for a block, and give it back however the block ends.
+
+    Yields:
+        The lease; None if it is somebody else's.
+    """
+    mark = take_lease(context, name, owner)
+    if mark is None:
+        yield None
+        return
+    held = Held(mark.place)
+    try:
+        yield held
+    finally:
+        give_back(context, mark, held.place)
 
 
 def take_lease(context: Context, name: str, owner: str) -> Bookmark | None:

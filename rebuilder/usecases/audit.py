@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -12,11 +11,12 @@ from rebuilder.core.books import Audit, Books, Made, Told, Waiting
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.decisions import Base, TaskDecision, decide
 from rebuilder.core.events import Push, read_event
+from rebuilder.core.foreign_json import read_json
 from rebuilder.core.index import unread
 from rebuilder.core.messages import BUILDS, PUSHES, RUNS, PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Run
-from rebuilder.errors import InvalidMessage, RebuilderError
+from rebuilder.errors import InvalidJson, InvalidMessage, RebuilderError
 from rebuilder.ports import PushRecord
 from rebuilder.usecases._deciding import pushed_reference
 from rebuilder.usecases._parallel import attempts
@@ -141,7 +141,7 @@ def _waiting(context: Context, letter: DeadLetter) -> Waiting:
     """Tell which push and task a dead letter is about."""
     try:
         if letter.origin is Origin.EVENT:
-            event = read_event(json.loads(letter.body), context.settings.base_registries)
+            event = read_event(read_json(letter.body, mend=True), context.settings.base_registries)
             return Waiting(letter, event if isinstance(event, Push) else None)
         if letter.source == PUSHES:
             return Waiting(letter, PlanRebuilds.decode(letter.body).push)
@@ -150,7 +150,7 @@ def _waiting(context: Context, letter: DeadLetter) -> Waiting:
             return Waiting(letter, build.push, build.task)
         if letter.source == RUNS:
             return Waiting(letter, None, TrackBuild.decode(letter.body).task)
-    except (InvalidMessage, ValueError, RecursionError) as error:
+    except (InvalidMessage, InvalidJson) as error:
         log.info("dead letter %s is about nothing known: %s", letter.id, error)
     return Waiting(letter)
 

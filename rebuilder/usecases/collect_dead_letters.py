@@ -7,12 +7,15 @@ whatever dies in between, the next collection goes on.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from rebuilder.core.dead_events import read_dead_events
 from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
+from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS, afresh, problem
 from rebuilder.errors import RebuilderError
-from rebuilder.ports import PoisonMessage
+from rebuilder.ports import DeadEvents, PoisonMessage
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,11 @@ QUEUES = (PUSHES, BUILDS, RUNS, REFRESH)
 NO_REASON = (
     "its function died or ran out of time at every delivery; no reason is recorded, see the"
     " function app's log"
+)
+
+NOT_ENCODED = (
+    "it was put into the queue as it is, and not in Base64: no function was given it; its replay"
+    " writes it in Base64"
 )
 
 # A round takes a queue's next 32 messages or so; what is left after them, the next collection
@@ -39,54 +47,78 @@ def collect_dead_letters(context: Context) -> int:
     Raises:
         TransientError, Denied: One of the places could not be read; the others were.
     """
-    count = 0
+    kept = _Kept(context)
+    for queue in QUEUES:
+        kept.attempt(f"queue {queue}", partial(_messages, kept, queue))
+    kept.attempt("events", partial(_events, kept))
+    if kept.problem is not None:
+        raise kept.problem
+    return kept.count
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was kept so far.
+
+    Attributes:
+        context: The ports.
+        count: How many dead letters.
+        problem: The last error; each was logged.
+    """
+
+    context: Context
+    count: int = 0
     problem: RebuilderError | None = None
-    places = [*((_messages, queue) for queue in QUEUES), (_events, "events")]
-    for collect, place in places:
+
+    def attempt(self, what: str, work: Callable[[], object]) -> None:
+        """Do something that keeps nothing else from being done if it fails."""
         try:
-            count += collect(context, place)
+            work()
         except RebuilderError as error:
-            log.error("dead letters of %s not collected: %s", place, error)  # noqa: TRY400 - the text says it
-            problem = error
-    if problem is not None:
-        raise problem
-    return count
+            log.error("dead letters: %s: not collected: %s", what, error)  # noqa: TRY400 - the text says it
+            self.problem = error
+
+    def keep(self, letter: DeadLetter) -> None:
+        """Keep a dead letter."""
+        self.context.dead_letters.record(letter)
+        self.count += 1
+        log.error("dead letter %s of %s: %s", letter.id, letter.source, letter.reason)
 
 
-def _messages(context: Context, queue: str) -> int:
-    count = 0
+def _messages(kept: _Kept, queue: str) -> None:
     for _ in range(_ROUNDS):
-        messages = context.queue.poisoned(queue)
+        messages = kept.context.queue.poisoned(queue)
         for message in messages:
-            _keep(context, _letter(context, message))
-            context.queue.forget(message)
-        count += len(messages)
+            kept.attempt(f"a message of {queue}", partial(_message, kept, message))
         if not messages:
             break
-    return count
+
+
+def _message(kept: _Kept, message: PoisonMessage) -> None:
+    kept.keep(_letter(kept.context, message))
+    # One that could not be kept stays where it lies, and comes again.
+    kept.context.queue.forget(message)
 
 
 def _letter(context: Context, message: PoisonMessage) -> DeadLetter:
-    reason = context.dead_letters.failure(message.queue, message.body)
-    return DeadLetter(Origin.QUEUE, message.queue, message.body, reason or NO_REASON, message.at)
+    queue, body = message.queue, message.body
+    # The reason was recorded for the message as it was delivered.
+    reason = context.dead_letters.failure(queue, body) if message.encoded else NOT_ENCODED
+    reason = reason or problem(queue, body) or NO_REASON
+    return DeadLetter(Origin.QUEUE, queue, afresh(body), reason, message.at)
 
 
-def _events(context: Context, place: str) -> int:
-    del place
-    count = 0
+def _events(kept: _Kept) -> None:
     for _ in range(_ROUNDS):
-        blobs = context.dead_events.read()
+        blobs = kept.context.dead_events.read()
         for blob in blobs:
-            letters = read_dead_events(blob.name, blob.content, context.now())
-            for letter in letters:
-                _keep(context, letter)
-            context.dead_events.forget(blob.name)
-            count += len(letters)
-        if not blobs:
+            kept.attempt(f"blob {blob.name}", partial(_blob, kept, blob))
+        if not blobs or kept.problem is not None:
+            # One that could not be kept would be read again and again.
             break
-    return count
 
 
-def _keep(context: Context, letter: DeadLetter) -> None:
-    context.dead_letters.record(letter)
-    log.error("dead letter %s of %s: %s", letter.id, letter.source, letter.reason)
+def _blob(kept: _Kept, blob: DeadEvents) -> None:
+    for letter in read_dead_events(blob.name, blob.content, kept.context.now()):
+        kept.keep(letter)
+    kept.context.dead_events.forget(blob.name)

@@ -144,6 +144,7 @@ class _Examination:
         checks = [
             *(self._base_roles(r) for r in bases if r in self._setups),
             *(self._task_roles(r) for r in tasks if r in self._setups),
+            *(self._uses(r, bases, tasks) for r in every if r in self._setups),
             *(self._firewall(r, bases) for r in every if r in self._setups),
             *(check for r in subscribed for check in self._delivery(r, *subscribed[r])),
             *(self._tasks(r) for r in tasks if r in self._setups),
@@ -276,6 +277,15 @@ class _Examination:
             if role.custom and not missing(role.permissions, actions)
         ]
         return min(suiting)[1] if suiting else ""
+
+    def _uses(
+        self, registry: RegistryId, bases: list[RegistryId], tasks: list[RegistryId]
+    ) -> _Check:
+        def look() -> Iterator[Result]:
+            uses = {"base": registry in bases, "tasks": registry in tasks}
+            return doctor.judge_uses(self._setups[registry], **uses)
+
+        return _Check(f"uses of {registry.name}", READ_REGISTRY, look)
 
     # Networks and events.
 

@@ -14,11 +14,20 @@ from datetime import UTC, datetime, timedelta
 
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events import Push
+from rebuilder.core.foreign_json import read_object
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, canonical_host, host_matches
-from rebuilder.errors import Conflict, RebuilderError, Throttled, TransientError
+from rebuilder.core.times import utc_time
+from rebuilder.errors import (
+    Conflict,
+    InvalidJson,
+    PermanentError,
+    RebuilderError,
+    Throttled,
+    TransientError,
+)
 from rebuilder.ports import Seen
-from rebuilder.usecases._leases import SLICE, give_back, take_lease
+from rebuilder.usecases._leases import SLICE, leased
 from rebuilder.usecases._missed import Followers, followers, missed, tell
 from rebuilder.usecases.context import Context
 
@@ -77,11 +86,25 @@ def poll_bases(context: Context, owner: str) -> PollReport:
         TransientError: The store cannot be reached, or ARM does not tell the base registries'
             login servers.
     """
-    mark = take_lease(context, BOOKMARK, owner)
-    if mark is None:
-        log.info("another poll is under way")
-        return PollReport(polled=False)
     report = PollReport()
+    with leased(context, BOOKMARK, owner) as held:
+        if held is None:
+            log.info("another poll is under way")
+            return PollReport(polled=False)
+        _poll(context, report)
+    for problem in report.problems:
+        log.warning("poll: %s", problem)
+    log.info(
+        "poll: %d images, %d pushes, resting: %s, not polled: %s",
+        report.looked,
+        len(report.pushes),
+        ", ".join(report.resting) or "none",
+        ", ".join(report.left) or "none",
+    )
+    return report
+
+
+def _poll(context: Context, report: PollReport) -> None:
     following = _foreign(context, report, followers(context))
     began = context.now()
     due = [k for k in (_known(context, r) for r in following) if _is_due(context, k, began)]
@@ -97,18 +120,33 @@ def poll_bases(context: Context, owner: str) -> PollReport:
         if context.now() - began > SLICE:
             report.complete = False
             break
-        resting[host] = _look(context, report, known, following)
-    give_back(context, mark, "")
-    for problem in report.problems:
-        log.warning("poll: %s", problem)
-    log.info(
-        "poll: %d images, %d pushes, resting: %s, not polled: %s",
-        report.looked,
-        len(report.pushes),
-        ", ".join(report.resting) or "none",
-        ", ".join(report.left) or "none",
-    )
-    return report
+        resting[host] = _attempt(context, report, known, following)
+
+
+def _attempt(context: Context, report: PollReport, known: _Known, following: Followers) -> bool:
+    """Look at an image; whatever it raises is its own problem, and keeps no other from its turn.
+
+    Returns:
+        Whether its registry is to be left alone for the rest of this poll.
+
+    Raises:
+        TransientError: The store cannot be reached.
+    """
+    try:
+        return _look(context, report, known, following)
+    except TransientError:
+        raise
+    except PermanentError as error:
+        report.problems.append(f"{known.reference}: {error}")
+    except Exception as error:
+        log.exception("poll: %s", known.reference)
+        report.problems.append(f"{known.reference}: {type(error).__name__}: {error}")
+    try:
+        # It was its turn, and the others come first now.
+        _remember(context, known, known.seen)
+    except PermanentError as error:
+        log.warning("poll: %s: not remembered: %s", known.reference, error)
+    return False
 
 
 def foreign_bookmark(reference: ImageReference) -> str:
@@ -143,11 +181,15 @@ def _known(context: Context, reference: ImageReference) -> _Known:
     mark = context.bookmarks.read(foreign_bookmark(reference))
     if not mark.place:
         return _Known(reference, mark, None, _NEVER)
-    values = json.loads(mark.place)
-    at = datetime.fromisoformat(values["at"])
-    if not values["seen"]:
-        return _Known(reference, mark, None, at)
-    return _Known(reference, mark, Seen(values["digest"], values["etag"]), at)
+    try:
+        values = read_object(mark.place)
+        at = utc_time(values["at"])
+        seen = Seen(values["digest"], values["etag"]) if values["seen"] else None
+    except (InvalidJson, ValueError, KeyError, TypeError) as error:
+        # It is looked at as if for the first time, and then remembered as it should be.
+        log.warning("%s: what was seen last cannot be read: %s", mark.name, error)
+        return _Known(reference, mark, None, _NEVER)
+    return _Known(reference, mark, seen, at)
 
 
 def _is_due(context: Context, known: _Known, now: datetime) -> bool:
@@ -155,8 +197,12 @@ def _is_due(context: Context, known: _Known, now: datetime) -> bool:
 
 
 def _rests(context: Context, host: str) -> bool:
-    place = context.bookmarks.read(f"foreign-host/{host}").place
-    return bool(place) and datetime.fromisoformat(place) > context.now()
+    mark = context.bookmarks.read(f"foreign-host/{host}")
+    try:
+        return bool(mark.place) and utc_time(mark.place) > context.now()
+    except ValueError as error:
+        log.warning("%s: until when it rests cannot be read: %s", mark.name, error)
+        return False
 
 
 def _rest(context: Context, host: str, wait: timedelta) -> None:

@@ -1,19 +1,18 @@
-"""Do again what was given up: replay dead letters, try a task's rebuild anew."""
+"""Do again what was given up: replay dead letters or discard them, try a task's rebuild anew."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.events import Ignored, Push
-from rebuilder.core.messages import BUILDS, StartBuild
+from rebuilder.core.foreign_json import read_json
+from rebuilder.core.messages import BUILDS, StartBuild, afresh
 from rebuilder.core.rebuilds import Check, State
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry, TaskId
-from rebuilder.errors import NotFound
+from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientError
 from rebuilder.ports import PushRecord
 from rebuilder.usecases.accept_event import accept_event
 from rebuilder.usecases.accept_task_event import accept_task_event
@@ -23,9 +22,7 @@ from rebuilder.usecases.context import Context
 log = logging.getLogger(__name__)
 
 _RESOURCES = "microsoft.resources."
-
-# What a message collects on its way: counted anew, and it asks for its turn again.
-_COLLECTED = ("tries", "since", "turn")
+_OUT_OF_ORDER = 3
 
 
 def chosen_letters(
@@ -53,6 +50,40 @@ def chosen_letters(
     ]
 
 
+def discard(context: Context, letter: DeadLetter) -> None:
+    """Forget a dead letter for good, because a person says that nothing is to be done about it.
+
+    Raises:
+        TransientError: The store cannot be reached.
+    """
+    context.dead_letters.remove(letter.id)
+    log.warning("dead letter %s of %s discarded: %.1000r", letter.id, letter.source, letter.body)
+
+
+def replay_each(
+    context: Context, letters: Iterable[DeadLetter]
+) -> Iterator[tuple[DeadLetter, str | Exception]]:
+    """Replay dead letters; one that cannot be replayed does not keep the others from it.
+
+    Yields:
+        Each with what came of it, or with why it waits on. The rest is left alone once several in
+        a row failed for the time being: then it is not they, but the store.
+    """
+    in_a_row = 0
+    for letter in letters:
+        try:
+            outcome: str | Exception = replay(context, letter)
+        except RebuilderError as error:
+            outcome = error
+        except Exception as error:
+            log.exception("dead letter %s could not be replayed", letter.id)
+            outcome = error
+        yield letter, outcome
+        in_a_row = in_a_row + 1 if isinstance(outcome, TransientError) else 0
+        if in_a_row == _OUT_OF_ORDER:
+            return
+
+
 def replay(context: Context, letter: DeadLetter) -> str:
     """Do with a dead letter what was to be done with it; safe to repeat.
 
@@ -76,26 +107,14 @@ def replay(context: Context, letter: DeadLetter) -> str:
 def _message(context: Context, letter: DeadLetter) -> str:
     if letter.source not in QUEUES:
         raise NotFound(f"dead letter {letter.id}: there is no queue {letter.source}")
-    context.queue.send(letter.source, _fresh(letter.body))
+    context.queue.send(letter.source, afresh(letter.body))
     return f"back in {letter.source}"
-
-
-def _fresh(body: str) -> str:
-    """Return a message as it was first sent; what is none of ours, as it is."""
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
-        return body
-    if not isinstance(values, dict):
-        return body
-    kept = {name: value for name, value in values.items() if name not in _COLLECTED}
-    return json.dumps(kept, separators=(",", ":"))
 
 
 def _event(context: Context, letter: DeadLetter) -> str:
     try:
-        raw: Any = json.loads(letter.body)
-    except (ValueError, RecursionError):
+        raw = read_json(letter.body, mend=True)
+    except InvalidJson:
         raw = letter.body
     accepted = accept_task_event(context, raw) if _of_resource(raw) else accept_event(context, raw)
     if isinstance(accepted, Ignored):

@@ -26,7 +26,7 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, RegistryId
 from rebuilder.errors import Conflict, PermanentError, RebuilderError
-from rebuilder.usecases._leases import SLICE, give_back, take_lease
+from rebuilder.usecases._leases import SLICE, leased
 from rebuilder.usecases._missed import Followers, followers, missed, tell
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
@@ -78,20 +78,21 @@ def sweep(context: Context, owner: str) -> SweepReport:
         owner: A name for this sweep, unique among all, to hold the lease with.
 
     Raises:
-        TransientError: The store cannot be reached; the lease runs out by itself.
+        TransientError: The store cannot be reached. The lease is given back, whatever is raised,
+            unless the store does not take it; then it runs out by itself.
     """
-    mark = take_lease(context, BOOKMARK, owner)
-    if mark is None:
-        log.info("another sweep is under way")
-        return SweepReport(swept=False)
     report = SweepReport()
-    _settle(context, report)
-    _refresh(context, report)
-    hosts = _hosts(context, report)
-    following = {ref: tasks for ref, tasks in followers(context).items() if ref.domain in hosts}
-    _plan_again(context, report, following)
-    place = _compare(context, report, mark.place, hosts, following)
-    give_back(context, mark, place)
+    with leased(context, BOOKMARK, owner) as held:
+        if held is None:
+            log.info("another sweep is under way")
+            return SweepReport(swept=False)
+        _settle(context, report)
+        _refresh(context, report)
+        hosts = _hosts(context, report)
+        following = {ref: tasks for ref, tasks in followers(context).items() if ref.domain in hosts}
+        _plan_again(context, report, following)
+        held.place = _compare(context, report, held.place, hosts, following)
+        place = held.place
     for problem in report.problems:
         log.warning("sweep: %s", problem)
     log.info(

@@ -84,3 +84,17 @@ def test_the_last_reason_of_a_message_counts(letters: DeadLetters, letter: DeadL
 
     assert letters.failure("a", letter.body) == "secönd" * 10_000
     assert letters.failure("b", letter.body) is None
+
+
+def test_one_that_is_removed_is_gone(letters: DeadLetters, letter: DeadLetter) -> None:
+    """For good, and again does no harm; others stay, and the same may come again."""
+    other = replace(letter, source="rebuilder-runs")
+    letters.record(letter)
+    letters.record(other)
+    for _ in range(2):
+        letters.remove(letter.id)
+
+    assert kept(letters, letter) == []
+    assert kept(letters, other) == [other]
+    letters.record(letter)
+    assert kept(letters, letter) == [letter]

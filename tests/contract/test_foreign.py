@@ -85,11 +85,14 @@ def test_docker_hub_has_hosts_of_its_own(net: Hosts, registries: Made) -> None:
 
 
 @pytest.mark.parametrize("tokens", [b'{"access_token": "t"}', b'{"token": "t", "x": 1}'])
-def test_a_credential_goes_to_its_registry(net: Hosts, registries: Made, tokens: bytes) -> None:
-    """Docker Hub's password is shown where its tokens are given out, and nowhere else."""
+@pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+def test_a_credential_goes_to_its_registry(
+    net: Hosts, registries: Made, tokens: bytes, name: str
+) -> None:
+    """Docker Hub's password is shown where its tokens are given out, under any of its names."""
     net.mount(HUB, registry("Bearer t", Docker_Content_Digest=NEW))
     net.mount(TOKENS, hosts.answer(tokens))
-    made = registries(credentials=(SourceCredential("docker.io", "p", "u"),))
+    made = registries(credentials=(SourceCredential(name, "p", "u"),))
 
     assert made.look(ALPINE, None).digest == NEW
     assert net.shown(TOKENS) == {"Basic dTpw"}
@@ -200,6 +203,55 @@ def test_a_reset_may_be_a_time(net: Hosts, registries: Made) -> None:
     assert timedelta(minutes=29) < wait <= timedelta(minutes=30)
 
 
+MANY = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ratelimit_remaining": "0;w=99999999999999999"},
+        {"ratelimit_remaining": f"0;w={MANY}"},
+        {"ratelimit_remaining": "0", "ratelimit_reset": MANY},
+        {"ratelimit_remaining": MANY},
+        {"Retry_After": "99999999999999999999"},
+        {"Retry_After": MANY},
+        {"Retry_After": "Fri, 02 Jan 99999999999999 00:00:00 GMT", "Date": "today"},
+    ],
+)
+@pytest.mark.parametrize("status", ["200 OK", "429 No", "503 No"])
+def test_no_number_of_a_header_is_too_large(
+    net: Hosts, registries: Made, status: str, headers: dict[str, str]
+) -> None:
+    """Whatever a registry asks for, it is left alone for six hours at most."""
+    net.mount(GHCR, plain(status, Docker_Content_Digest=NEW, **headers))
+    try:
+        wait = registries().look(STATIC, None).wait
+    except TransientError as error:
+        wait = getattr(error, "retry_after", None) or timedelta()
+
+    assert wait <= timedelta(hours=6)
+
+
+@pytest.mark.parametrize(
+    ("etag", "kept"),
+    [
+        ('"e"', '"e"'),
+        ('W/"e"', 'W/"e"'),
+        ("e", ""),
+        ('"' + "e" * 60_000 + '"', ""),
+        ('"\xe9"', ""),
+        ('"\t"', ""),
+    ],
+)
+def test_what_is_kept_of_an_answer_is_short(
+    net: Hosts, registries: Made, etag: str, kept: str
+) -> None:
+    """It is stored, and shown to the registry again."""
+    net.mount(GHCR, plain("200 OK", Docker_Content_Digest=NEW, ETag=etag))
+
+    assert registries().look(STATIC, None) == Seen(NEW, kept)
+
+
 DATE = "Fri, 02 Jan 2026 03:04:05 GMT"
 
 
@@ -248,11 +300,13 @@ def test_answers_that_are_none(
         registries().look(STATIC, None)
 
 
-def test_a_digest_that_is_none(net: Hosts, registries: Made) -> None:
-    """What a registry tells is looked at before it is believed."""
-    net.mount(GHCR, registry(Docker_Content_Digest="latest"))
-    with pytest.raises(Refused, match="is not ALGORITHM:HEX"):
+@pytest.mark.parametrize("digest", ["latest", "sha256:" + "a" * 60_000, "\xff"])
+def test_a_digest_that_is_none(net: Hosts, registries: Made, digest: str) -> None:
+    """What a registry tells is looked at before it is believed, and is not told at length."""
+    net.mount(GHCR, registry(Docker_Content_Digest=digest))
+    with pytest.raises(Refused, match="digest") as raised:
         registries().look(STATIC, None)
+    assert len(str(raised.value)) < 500
 
 
 OWN = f'Bearer realm="https://{GHCR}/token"'
@@ -268,6 +322,12 @@ OWN = f'Bearer realm="https://{GHCR}/token"'
         (OWN, hosts.answer(b"{}"), Refused, "gives no token"),
         (OWN, hosts.answer(b"[]"), Refused, "gives no token"),
         (OWN, hosts.answer(b"no json"), Refused, "gives no token"),
+        (OWN, hosts.answer(b"[" * 100_000), Refused, "gives no token"),
+        (OWN, hosts.answer(b'{"token": {"a": 1}}'), Refused, "gives no token"),
+        (OWN, hosts.answer(b'{"token": "a\\nb"}'), Refused, "gives no token"),
+        (OWN, hosts.answer(b"x" * 300_000), Refused, "longer than 262144"),
+        ('Bearer realm="https://[evil/t"', hosts.answer(b"{}"), Refused, "cannot be read"),
+        ("Bearer " + "a" * 60_000, hosts.answer(b"{}"), Denied, "credential"),
         (OWN, hosts.answer(b"", "401 No"), Denied, "HTTP 401"),
         (OWN, hosts.answer(b"", "429 No"), Throttled, "asks to wait"),
         (OWN, hosts.answer(b'{"token": "other"}'), Denied, "HTTP 401"),

@@ -108,10 +108,13 @@ class Pusher:
         layers: list[tuple[Json, str]],
         annotations: Mapping[str, str] | None = None,
         config: object = None,
+        size: int | None = None,
     ) -> str:
-        """Push an image; return its digest."""
+        """Push an image, which may lie about the size of its configuration; return its digest."""
         given = config or {"rootfs": {"type": "layers", "diff_ids": [d for _, d in layers]}}
-        blob = self._client.push_blob(self._host, "images/node", json.dumps(given).encode())
+        written = given if isinstance(given, bytes) else json.dumps(given).encode()
+        blob = self._client.push_blob(self._host, "images/node", written)
+        blob = blob if size is None else {**blob, "size": size}
         manifest: Json = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -213,12 +216,17 @@ def test_what_is_no_image_has_no_content(base: Registry, pusher: Pusher, acr: Ac
     assert chart.diff_ids == ()
 
 
+@pytest.mark.parametrize("size", [None, 1])
 def test_a_configuration_that_is_too_large_is_not_read(
-    base: Registry, pusher: Pusher, acr: AcrImages, monkeypatch: pytest.MonkeyPatch
+    base: Registry,
+    pusher: Pusher,
+    acr: AcrImages,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int | None,
 ) -> None:
     """Who pushes a giant configuration cannot fill the memory; the layers still count."""
-    monkeypatch.setattr("rebuilder.azure.images._CONFIG_LIMIT", 10)
-    pusher.image("9", [pusher.layer("one")])
+    monkeypatch.setattr("rebuilder.azure.images.CONFIG_LIMIT", 10)
+    pusher.image("9", [pusher.layer("one")], size=size)
     found = acr.content(base.login_server, "images/node", "9", "linux/amd64")
 
     assert found is not None
@@ -247,3 +255,69 @@ def test_an_answer_that_does_not_fit_its_digest_is_refused(
     object.__setattr__(manifest, "data", manifest.data + b" ")
     with pytest.raises(Refused, match=r"mybase\.azurecr\.io/images/node.*digest"):
         acr.content(base.login_server, "images/node", digest, "linux/amd64")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"rootfs": [1]},
+        {"rootfs": {"diff_ids": 5}},
+        {"rootfs": {"diff_ids": [1]}},
+        {"rootfs": {"diff_ids": ["sha256:0"]}},
+        b"[" * 100_000,
+        b'{"rootfs": ' + b"9" * 5000 + b"}",
+        b'{"rootfs": {"diff_ids": ["\\ud800"]}}',
+        b"\xff",
+        b" ",
+    ],
+)
+def test_a_configuration_of_another_shape_proves_nothing(
+    base: Registry, pusher: Pusher, acr: AcrImages, config: object
+) -> None:
+    """Whoever pushes writes it; the layers still count."""
+    pusher.image("9", [pusher.layer("one")], config=config)
+    found = acr.content(base.login_server, "images/node", "9", "linux/amd64")
+
+    assert found is not None
+    assert (len(found.layers), found.diff_ids) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        ({"manifests": [1]}, "its manifests are not a list of objects"),
+        ({"manifests": {"a": 1}}, "its manifests are not a list of objects"),
+        (
+            {"manifests": [{"platform": {"os": "linux", "architecture": "amd64"}, "digest": 7}]},
+            "the digest of its image for linux/amd64 is int",
+        ),
+        ({"config": 7}, "its config is int"),
+        ({"config": {"digest": ["x"]}}, "the digest of its config is list"),
+        ({"config": {"digest": "latest"}}, "is not ALGORITHM:HEX"),
+        ({"layers": [1]}, "its layers are not a list of objects"),
+        ({"layers": 5}, "its layers are not a list of objects"),
+        ({"layers": [{"digest": "x"}]}, "is not ALGORITHM:HEX"),
+        ({"annotations": [1]}, "its annotations are not texts by name"),
+        ({"annotations": {"a": 1}}, "its annotations are not texts by name"),
+        ({"x": json.loads("[" * 100 + "]" * 100)}, "nested deeper than 64"),
+        ({"x": int("9" * 100)}, "a number of more than 40 digits"),
+        ({"x": "\ud800"}, "half a character"),
+        ({"x": ["", 1] * 100_001}, "more than 200000 values"),
+    ],
+)
+def test_a_manifest_of_another_shape_is_refused(
+    cloud: LocalCloud, base: Registry, pusher: Pusher, acr: AcrImages, manifest: Json, reason: str
+) -> None:
+    """The reason is told, and no other image suffers from it."""
+    digest = pusher.image("9", [pusher.layer("one")])
+    stored = cloud.registry.manifest(base, "images/node", digest)
+    assert stored is not None
+    data = json.dumps({**json.loads(stored.data), **manifest}).encode()
+    told = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    object.__setattr__(stored, "data", data)
+    object.__setattr__(stored, "digest", told)
+    with pytest.raises(Refused, match=reason) as raised:
+        acr.content(base.login_server, "images/node", "9", "linux/amd64")
+
+    assert raised.value.code == "INVALID_IMAGE"
+    assert len(str(raised.value)) < 1000

@@ -260,3 +260,30 @@ def test_what_the_host_gave_up_is_read_and_forgotten(
     assert work.poisoned(queue) == []
     for message in (*found, found[0]):
         work.forget(message)
+
+
+@pytest.mark.parametrize(
+    ("content", "body", "encoded"),
+    [
+        ('{"schema":1}', '{"schema":1}', False),
+        ("abc", "abc", False),
+        ("é", "é", False),
+        (" eyJh Ijox\nfQ==", '{"a":1}', True),
+        ("7aCA", "\ufffd\ufffd\ufffd", True),
+        ("", "", True),
+    ],
+)
+def test_what_is_not_base64_is_told(
+    azurite: Azurite,
+    queue: str,
+    content: str,
+    body: str,
+    encoded: bool,  # noqa: FBT001
+) -> None:
+    """It is read as it is; what is Base64 is read as the host reads it."""
+    with QueueServiceClient.from_connection_string(azurite.connection_string) as service:
+        poison = service.create_queue(f"{queue}-poison")
+        poison.send_message(content)
+        (found,) = StorageQueues(service).poisoned(queue)
+
+    assert (found.body, found.encoded) == (body, encoded)

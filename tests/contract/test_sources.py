@@ -416,6 +416,26 @@ def test_bad_answers(
         ),
         ("403 Forbidden", {"Retry_After": "99999"}, timedelta(hours=1)),
         ("429 Slow", {"X_RateLimit_Reset": "9" * 30, "Date": "today"}, None),
+        ("429 Slow", {"Retry_After": "9" * 5000}, timedelta(hours=1)),
+        ("429 Slow", {"Retry_After": "-1"}, None),
+        (
+            "403 Forbidden",
+            {
+                "X_RateLimit_Remaining": "0",
+                "X_RateLimit_Reset": "9" * 5000,
+                "Date": "Tue, 14 Nov 2023 22:13:20",
+            },
+            timedelta(hours=1),
+        ),
+        (
+            "403 Forbidden",
+            {
+                "X_RateLimit_Remaining": "0",
+                "X_RateLimit_Reset": "1700000060",
+                "Date": "Tue, 14 Nov 2023 22:13:20",
+            },
+            timedelta(seconds=60),
+        ),
     ],
 )
 def test_hosts_that_ask_to_wait(
@@ -432,6 +452,19 @@ def test_hosts_that_ask_to_wait(
     ("body", "text"),
     [
         (b"no json", "not JSON"),
+        (b"[" * 100_000, "is this GitHub"),
+        (b'{"type": "file", "size": ' + b"9" * 5000, "is this GitHub"),
+        (b'{"type": "file", "path": "\\ud800"}', "is this GitHub"),
+        (
+            json.dumps(
+                {"type": "file", "size": 9, "encoding": "base64", "content": "eHh4" * 400_000}
+            ).encode(),
+            "longer",
+        ),
+        (
+            json.dumps({"type": "file", "size": 9, "encoding": "base64", "content": "é"}).encode(),
+            "not Base64",
+        ),
         (b"[]", "no file"),
         (json.dumps({"type": "symlink"}).encode(), "no file"),
         (json.dumps({"type": "file", "size": 9, "encoding": "none"}).encode(), "longer"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import io
+import math
 import socket
 import ssl
 import struct
 import tarfile
+import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dulwich.object_store import DiskObjectStore
 
 from localcloud.network import Network
 from rebuilder._net.guard import Guard
 from rebuilder._net.http import Deadline, Http
 from rebuilder.errors import SourceUnavailable, TransientError
 from rebuilder.sources._cache import Recent
+from rebuilder.sources._git import _clocked
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources
@@ -118,6 +123,17 @@ def test_a_host_that_is_not_listed_is_not_asked(net: Hosts, sources: Made, conte
         (("fd00:ec2::254",), "never asked"),
         (("224.0.0.1",), "never asked"),
         (("0.0.0.0",), "never asked"),
+        (("::",), "never asked"),
+        (("::169.254.169.254",), "never asked"),
+        (("::168.63.129.16",), "never asked"),
+        (("::127.0.0.1",), "never asked"),
+        (("::8.8.8.8",), "never asked"),
+        (("::ffff:0:169.254.169.254",), "never asked"),
+        (("fec0::1",), "never asked"),
+        (("feff::1",), "never asked"),
+        (("64:ff9b:1:a9fe:a9:fe00::",), "never asked"),
+        (("64:ff9b:1::a9fe:a9fe",), "never asked"),
+        (("64:ff9b::a9fe:a9fe",), "never asked"),
         # One of several is enough: which one would be connected to is chance.
         (("93.184.216.34", "10.0.0.1"), "private address"),
     ],
@@ -131,7 +147,9 @@ def test_a_name_with_a_private_address_is_not_asked(
         made.read(FILES, "Dockerfile")
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "fe80::1"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "168.63.129.16", "fe80::1", "::127.0.0.1", "fec0::1"]
+)
 def test_what_is_never_asked_cannot_be_listed(sources: Made, address: str) -> None:
     """The addresses of Azure's own services stay closed for hosts that are listed as private."""
     made = sources(resolve=resolver(address))
@@ -169,6 +187,12 @@ def test_private_hosts_have_ports(pattern: str, name: str, port: int) -> None:
         ("file:///etc/passwd", "only https"),
         ("https://u:s3cr3t@files.example.com/x", "credentials"),
         ("https://files.example.com:99999/x", "a port that is none"),
+        ("https://[evil/", "an address cannot be read"),
+        ("//[evil/", "an address cannot be read"),
+        ("https://files.example.com\\@evil.example.com/", "a host that is none"),
+        ("https://files.example.com%2f.evil.example.com/", "a host that is none"),
+        ("https://files.example.com/" + "x" * 9000, "longer than 8192"),
+        ("gopher" * 1000 + "://x", "only https"),
         (FILES, "redirects"),
     ],
 )
@@ -184,6 +208,14 @@ def test_redirects_that_are_not_followed(net: Hosts, sources: Made, target: str,
     with pytest.raises(SourceUnavailable, match=text) as raised:
         sources(("inside.example.com",), resolve=resolve).read(FILES, "Dockerfile")
     assert "s3cr3t" not in str(raised.value)
+
+
+def test_a_redirect_of_look_alike_letters_is_not_followed(net: Hosts, sources: Made) -> None:
+    """Bytes of UTF-8 come as letters of Latin 1; neither is a host."""
+    target = "https://files.example.com℀evil/".encode().decode("latin-1")
+    net.mount("files.example.com", hosts.redirect(target))
+    with pytest.raises(SourceUnavailable, match="a host that is none"):
+        sources().read(FILES, "Dockerfile")
 
 
 def test_the_address_that_was_looked_at_is_asked(net: Hosts, sources: Made) -> None:
@@ -545,8 +577,8 @@ def _header(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
         (hosts.tar(("big", bytes(200_000)), ("Dockerfile", b"")), "unpacks to over 100000"),
         (hosts.tar(("Dockerfile", bytes(1001))), "longer than 1000"),
         (_header(1 << 40), "cannot be read"),
-        (_header(1 << 40, tarfile.GNUTYPE_LONGNAME), "longer than 1000"),
-        (_header(1 << 40, tarfile.XHDTYPE), "longer than 1000"),
+        (_header(1 << 40, tarfile.GNUTYPE_LONGNAME), "longer than 65536"),
+        (_header(1 << 40, tarfile.XHDTYPE), "longer than 65536"),
         (_header(900), "cannot be read"),
         (_header(-4096), "archive"),
         (_header(0) + _header(-600), "archive"),
@@ -582,8 +614,8 @@ def test_a_file_that_a_folder_replaced(net: Hosts, sources: Made) -> None:
 
 def test_names_that_fill_the_memory(net: Hosts, sources: Made) -> None:
     """Names are kept, so they have a limit, too."""
-    content = hosts.tar(*((f"{n}" + "n" * 90_000, b"") for n in range(400)))
-    limits = Limits(unpacked=100_000_000, file=200_000)
+    content = hosts.tar(*((f"{n}" + "n" * 60_000, b"") for n in range(300)))
+    limits = Limits(unpacked=100_000_000)
     net.mount("files.example.com", hosts.answer(content))
     with pytest.raises(SourceUnavailable, match="more than 100000 entries"):
         sources(limits=limits).read(FILES, "Dockerfile")
@@ -621,6 +653,12 @@ def _pack(*objects: bytes, count: int | None = None, version: int = 2) -> bytes:
     return struct.pack(">4sII", b"PACK", version, amount) + b"".join(objects)
 
 
+def look(pack: io.BytesIO) -> None:
+    """Look through a pack within small limits."""
+    limits = {"object_limit": 100, "unpacked_limit": 800, "entries": 10}
+    check_pack(pack, **limits, check=lambda: None)
+
+
 BLOB = _object(3, 4, zlib.compress(b"FROM"))
 DELTA = zlib.compress(b"\x04\xff\xff\x7f")
 
@@ -642,18 +680,185 @@ DELTA = zlib.compress(b"\x04\xff\xff\x7f")
         (_pack(*[_object(3, 90, zlib.compress(bytes(90)))] * 10), "unpacks to more"),
         (_pack(b"\xb0" + b"\xff" * 20), "a size that is none"),
         (_pack(_object(6, 4, b"\xff" * 30)), "an offset that is none"),
+        (_pack(_object(0, 4, zlib.compress(b"FROM"))), "a kind that is none"),
+        (_pack(_object(5, 4, zlib.compress(b"FROM"))), "a kind that is none"),
     ],
 )
 def test_packs_made_to_harm(content: bytes, text: str) -> None:
     """Everything that a pack says of its sizes is looked at before anything is unpacked."""
     with pytest.raises(SourceUnavailable, match=text):
-        check_pack(io.BytesIO(content), object_limit=100, unpacked_limit=800, entries=10)
+        look(io.BytesIO(content))
+
+
+def _whole(kind: int, content: bytes) -> bytes:
+    return _object(kind, len(content), zlib.compress(content))
+
+
+def _number(number: int) -> bytes:
+    """Return a size as a delta writes it."""
+    made = bytearray([number & 0x7F])
+    while number := number >> 7:
+        made[-1] |= 0x80
+        made.append(number & 0x7F)
+    return bytes(made)
+
+
+def _back(distance: int) -> bytes:
+    """Return how far before a delta its base stands."""
+    made = [distance & 0x7F]
+    while distance := distance >> 7:
+        distance -= 1
+        made.insert(0, distance & 0x7F | 0x80)
+    return bytes(made)
+
+
+class Pack:
+    """A pack with deltas, each on any object before it."""
+
+    def __init__(self, kind: int, content: bytes) -> None:
+        self.objects = [_whole(kind, content)]
+        self.places = [12]
+        self.size = len(content)
+
+    def delta(self, base: int = -1, after: int | None = None, name: bytes = b"") -> None:
+        """Add a delta that makes as much as its base is, or says that it makes more."""
+        place = self.places[-1] + len(self.objects[-1])
+        to = self.size if after is None else after
+        copied = b"\xff" + bytes(4) + (self.size - 1).to_bytes(3, "little")
+        data = _number(self.size) + _number(to) + copied + b"\1" + bytes([len(self.places) & 255])
+        where = name or _back(place - self.places[base])
+        self.objects.append(_object(7 if name else 6, len(data), where + zlib.compress(data)))
+        self.places.append(place)
+
+    def whole(self) -> bytes:
+        """Return the pack."""
+        data = _pack(*self.objects)
+        return data + hashlib.sha1(data, usedforsecurity=False).digest()
+
+
+def unpack(pack: Pack, deadline: Any) -> None:  # noqa: ANN401 - what stands for one
+    """Look through a pack within the product's own limits, and have it unpacked."""
+    data, limits = pack.whole(), Limits()
+    check_pack(
+        io.BytesIO(data),
+        object_limit=limits.file * 16,
+        unpacked_limit=limits.unpacked,
+        entries=limits.entries,
+        check=deadline.remaining,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        store = DiskObjectStore.init(Path(folder) / "o", object_format=_clocked(deadline))
+        file, finish, _ = store.add_pack()
+        with contextlib.closing(store), file:
+            file.write(data)
+            file.flush()
+            finish()
+
+
+class Ticks:
+    """A time that is over after so many questions."""
+
+    def __init__(self, left: float = math.inf) -> None:
+        self.left = left
+
+    def remaining(self) -> float:
+        """Take one away."""
+        self.left -= 1
+        if self.left < 0:
+            raise TransientError("the time is over")
+        return self.left
+
+
+MEGABYTE = 1 << 20
+
+
+def test_a_pack_is_unpacked_by_the_clock() -> None:
+    """Each object that is looked through, inflated or made of a delta asks for the time."""
+    pack = Pack(3, b"x" * 100)
+    for _ in range(200):
+        pack.delta()
+    whole = Ticks(10_000)
+    unpack(pack, whole)
+    asked = 10_000 - int(whole.left)
+
+    assert asked > 3 * 200
+    for left in (10, 150, 300, 500, asked - 1):
+        with pytest.raises(TransientError, match="the time is over"):
+            unpack(pack, Ticks(left))
+
+
+def test_a_chain_of_deltas_has_an_end() -> None:
+    """Each look at the last of them would begin at the first."""
+    pack = Pack(3, b"x" * 100)
+    for _ in range(4095):
+        pack.delta()
+    unpack(pack, Ticks())
+    pack.delta()
+    with pytest.raises(SourceUnavailable, match="more than 4095 deltas on deltas"):
+        unpack(pack, Ticks())
+
+
+def test_deltas_that_name_their_base_have_an_end() -> None:
+    """Which stands on which is not known before they are unpacked."""
+    pack = Pack(3, b"x" * 100)
+    name = hashlib.sha1(b"blob 100\0" + b"x" * 100, usedforsecurity=False).digest()
+    for _ in range(4095):
+        pack.delta(name=name)
+    unpack(pack, Ticks())
+    pack.delta(name=name)
+    with pytest.raises(SourceUnavailable, match="more than 4095 deltas on deltas"):
+        unpack(pack, Ticks())
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_bases_that_are_kept_have_a_limit(named: bool) -> None:  # noqa: FBT001
+    """A base stays in memory until its last delta is made: one beside the chain keeps it."""
+    pack = Pack(3, bytes(MEGABYTE))
+    for number in range(40):
+        base = len(pack.places) - 1
+        for side in range(2):
+            name = bytes([number]) * 20 if named else b""
+            pack.delta(base, name=name if side else b"")
+            if named:
+                pack.delta(base, name=name)
+    with pytest.raises(SourceUnavailable, match="more memory to unpack"):
+        unpack(pack, Ticks())
+
+
+def test_many_deltas_on_one_base_are_no_harm() -> None:
+    """It is kept once, however many there are."""
+    pack = Pack(3, bytes(MEGABYTE))
+    for _ in range(100):
+        pack.delta(0)
+    unpack(pack, Ticks())
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "named"),
+    [
+        (1, MEGABYTE, False),
+        (4, MEGABYTE, False),
+        (2, 4 * MEGABYTE, False),
+        (3, 16 * MEGABYTE, False),
+        (3, 4 * MEGABYTE, True),
+    ],
+)
+def test_each_kind_of_object_has_a_limit(kind: int, size: int, named: bool) -> None:  # noqa: FBT001
+    """A commit is a text, an entry of a tree becomes several objects; deltas are no way around."""
+    whole = Pack(kind, bytes(size + 1))
+    if not named:
+        with pytest.raises(SourceUnavailable, match="unpacks to more than is read"):
+            unpack(whole, Ticks())
+    made = Pack(kind, b"x" * 100)
+    made.delta(after=size + 1, name=b"x" * 20 if named else b"")
+    with pytest.raises(SourceUnavailable, match="unpacks to more than is read"):
+        unpack(made, Ticks())
 
 
 def test_a_pack_within_the_limits() -> None:
     """A pack within its limits is looked through to its end."""
     small = _object(6, 4, b"\x85\x01" + zlib.compress(b"\x04\x04\x90\x04"))
     pack = io.BytesIO(_pack(BLOB, small, _object(3, 0, zlib.compress(b""))))
-    check_pack(pack, object_limit=100, unpacked_limit=800, entries=10)
+    look(pack)
 
     assert pack.read() == b""

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
+from azure.mgmt.containerregistrytasks import models
 
 from localcloud.arm import Fault
 from localcloud.blobs import Blobs
 from localcloud.cloud import LocalCloud
 from localcloud.state import Registry
 from rebuilder.azure.identity import credential
-from rebuilder.azure.tasks import ArmTasks
+from rebuilder.azure.tasks import ArmTasks, _step
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import (
     IMAGE_UPDATE,
@@ -554,3 +555,61 @@ def test_a_place_that_is_not_in_arm_is_not_asked(apps: Registry, tasks: ArmTasks
     """A stored place that was tampered with does not send the token elsewhere."""
     with pytest.raises(Refused, match=r"evil\.example is not ARM"):
         tasks.page(RegistryId.parse(apps.id), "https://evil.example/subscriptions/?$skipToken=x")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"platform": "linux"},
+        {"trigger": {"baseImageTrigger": "x"}},
+        {"step": {"type": "Docker", "imageNames": 5, "baseImageDependencies": []}},
+        {"step": {"type": "Docker", "baseImageDependencies": 7}},
+    ],
+)
+def test_a_task_that_cannot_be_read_hides_no_other(
+    apps: Registry, tasks: ArmTasks, changes: dict[str, object]
+) -> None:
+    """Of a list it is left to be read by itself, and then it fails by itself."""
+    for name in ("alpha", "bad", "zulu"):
+        images.task(apps, name, [])
+    apps.tasks["bad"].properties |= changes
+    page = tasks.page(RegistryId.parse(apps.id))
+
+    assert [task.id.name for task in page.tasks] == ["alpha", "zulu"]
+    assert page.brief == (ids(apps, "bad"),)
+    with pytest.raises(TransientError, match=r"read .*/tasks/bad: the answer is not one of Azure"):
+        tasks.task(ids(apps, "bad"))
+
+
+def test_a_list_of_what_has_no_names_is_no_list(apps: Registry, tasks: ArmTasks) -> None:
+    """A task that is missing from a list is taken for gone, so no list is read in part."""
+    images.task(apps, "alpha", [])
+    apps.tasks["bad"] = images.task(apps, "bad", [])
+    apps.tasks["bad"].name = ""
+    with pytest.raises(TransientError, match="the answer is not one of Azure"):
+        tasks.page(RegistryId.parse(apps.id))
+
+
+def test_half_a_character_in_a_task_can_be_kept() -> None:
+    """No store takes it, and no address and no file has it: it becomes a question mark."""
+    half = "\ud800"
+    step = models.DockerBuildStep(
+        context_path=f"https://github.com/a/{half}.git",
+        docker_file_path=half,
+        target=half,
+        arguments=[models.Argument(name=half, value=half)],
+        image_names=[half],
+    )
+
+    assert _step(step) == DockerStep(
+        "https://github.com/a/?.git", "?", "?", (Argument("?", "?"),), ("?",)
+    )
+
+
+@pytest.mark.parametrize("place", ["https://[x/", "https://u@management.azure.com/x"])
+def test_a_place_that_is_no_address_is_not_asked(
+    apps: Registry, tasks: ArmTasks, place: str
+) -> None:
+    """Nor one with a name before the host, or another port."""
+    with pytest.raises(Refused, match="is not ARM"):
+        tasks.page(RegistryId.parse(apps.id), place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,21 +13,63 @@ from tests.infra.templates import ROOT
 FOLDER = ROOT / ".github" / "workflows"
 
 
-@pytest.mark.parametrize("name", ["test", "what-if", "deploy"])
-def test_workflows_are_pinned_and_modest(name: str) -> None:
-    """Actions are pinned by commit, or say that they are not; the token may only read."""
-    text = (FOLDER / f"{name}.yml").read_text("utf-8")
-    workflow = yaml.safe_load(text)
-    lines = text.splitlines()
+# Whoever owns an action may move its tags; a commit stays what it is. One job signs in to Azure.
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+WORKFLOWS = sorted(path for path in FOLDER.iterdir() if path.suffix in (".yml", ".yaml"))
 
+
+def test_every_workflow_is_looked_at() -> None:
+    """There are three, and nothing else is in their folder."""
+    assert [path.name for path in WORKFLOWS] == ["deploy.yml", "test.yml", "what-if.yml"]
+    assert sorted(FOLDER.iterdir()) == WORKFLOWS
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_are_pinned_and_modest(path: Path) -> None:
+    """Every action is pinned by its commit, with its version beside; the token may only read."""
+    text = path.read_text("utf-8")
+    workflow = yaml.safe_load(text)
+    written = [line.partition("uses:")[2].strip() for line in text.splitlines() if "uses:" in line]
+    used = [
+        step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step
+    ]
+
+    assert [PINNED.fullmatch(line) is not None for line in written] == [True] * len(written)
+    assert [line.partition(" #")[0] for line in written] == used
+    assert not any("uses" in job for job in workflow["jobs"].values())
     assert workflow["permissions"]["contents"] == "read"
     assert set(workflow["permissions"]) <= {"contents", "id-token"}
     assert "secrets." not in text
-    for number, line in enumerate(lines):
-        if "uses:" in line and not re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line):
-            assert "pin it before use" in lines[number - 1], line
+    assert "pull_request_target" not in text
     for job in workflow["jobs"].values():
         assert job["timeout-minutes"] <= 90
+        assert not set(job.get("permissions", {})) - {"contents", "id-token"}
+
+
+def test_one_version_of_each_action_is_used() -> None:
+    """What one workflow was looked at with is what the others run."""
+    found: dict[str, set[str]] = {}
+    for path in WORKFLOWS:
+        for line in re.findall(r"uses: (.+)", path.read_text("utf-8")):
+            found.setdefault(line.partition("@")[0], set()).add(line)
+
+    assert sorted(found) == ["actions/checkout", "actions/setup-python", "azure/login"]
+    assert [len(lines) for lines in found.values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("azure/login@v2", "azure/login@v3.0.1", "azure/login@main", "./local"),
+        "azure/login@f5d393ae46f8fde4be8b75f32e3fc50e654ad0ca",
+        "azure/login@f5d393ae46f8fde4be8b75f32e3fc50e654ad0ca # v3",
+        "azure/login@f5d393a # v3.0.1",
+        "docker://alpine:3 # v1.2.3",
+    ],
+)
+def test_what_is_not_pinned(line: str) -> None:
+    """A tag, a branch, a short commit, and one without its version."""
+    assert not PINNED.fullmatch(line)
 
 
 def test_what_is_published_is_what_is_needed() -> None:

@@ -395,9 +395,13 @@ def test_dead_letters_about_no_push_are_listed_only(world: World) -> None:
     letter(world, BUILDS, "[]")
     letter(world, str(BASE), "{}", Origin.EVENT)
     letter(world, str(BASE), "{", Origin.EVENT)
+    for half in ('"\\ud800"', PlanRebuilds(PUSH).encode().replace("node", "\\ud800")):
+        for source in (PUSHES, BUILDS, RUNS):
+            letter(world, source, half)
+    letter(world, str(BASE), EVENT.replace("node", "\\ud800"), Origin.EVENT)
     found = audited(world)
 
-    assert len(found.waiting) == 5
+    assert len(found.waiting) == 12
     assert found.waiting[0].task == TASK
     assert (found.findings, found.clean) == ((), True)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +223,19 @@ def test_explain_tells_when_a_repair_is_due(
     results = [d["result"] for d in json.loads(capsys.readouterr().out)["decisions"]]
     (result,) = [result for result in results if result]
     assert (result["repair"], result["staleBy"], result["hold"]) == (1, "cache", None)
+
+
+@pytest.mark.parametrize("offset", [timedelta(hours=23, minutes=59), timedelta(hours=14)])
+def test_explain_shows_a_push_of_the_ends_of_time(
+    known: World, capsys: pytest.CaptureFixture[str], offset: timedelta
+) -> None:
+    """Versions before kept what events said; it is shown as it was kept."""
+    at = datetime.min.replace(tzinfo=timezone(offset))
+    known.ledger.record_push(replace(PUSH, digest=NEWER, pushed_at=at), known.time.now)
+
+    assert cli.main(["explain", NODE]) == 0
+    assert f"pushed {at.isoformat()}" in capsys.readouterr().out
+    assert cli.main(["explain", NODE, "--json"]) == 0
 
 
 def test_explain_tells_how_old_the_index_is(

@@ -15,6 +15,7 @@ from rebuilder.core.messages import BUILDS, PUSHES, StartBuild
 from rebuilder.core.rebuilds import Native, Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind
+from rebuilder.errors import Refused, TransientError
 from tests.unit.fakes import BASE, NEW, NODE, OLD, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
@@ -89,6 +90,47 @@ def test_replay_puts_back_and_says_so(
         expected += f"{other.id}  back in rebuilder-pushes\n"
     assert capsys.readouterr().out == expected + f"{1 + everything} dead letter(s) replayed.\n"
     assert len(known.queue.sent) == 1 + everything
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (
+            Refused("RequestBodyTooLarge", "413"),
+            ["0 NOT replayed: RequestBodyTooLarge: 413", "5 dead letter(s) replayed, 1 not."],
+        ),
+        (
+            TransientError("no connection"),
+            [
+                *(f"{n} NOT replayed: no connection" for n in range(3)),
+                "0 dead letter(s) replayed, 3 not, 3 not tried: the store is out of order.",
+            ],
+        ),
+    ],
+)
+def test_what_could_not_be_replayed_is_named_at_the_end(
+    known: World,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    lines: list[str],
+) -> None:
+    """One that cannot be put back keeps no other waiting, and the exit code tells of it."""
+    letters = [letter(known, str(number)) for number in range(6)]
+    real = known.queue.send
+
+    def send(queue: str, body: str, delay: timedelta = timedelta()) -> None:
+        if body == "0" or isinstance(error, TransientError):
+            raise error
+        real(queue, body, delay)
+
+    monkeypatch.setattr(known.queue, "send", send)
+
+    assert cli.main(["replay", "--all"]) == 1
+    out = capsys.readouterr().out
+    for number, one in enumerate(letters):
+        out = out.replace(f"{one.id} ", str(number))
+    assert out.splitlines()[-len(lines) :] == lines
 
 
 def test_replay_wants_to_know_what(known: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,6 +252,8 @@ def test_an_audit_as_json(known: World, capsys: pytest.CaptureFixture[str]) -> N
     "arguments",
     [
         ["--since", "soon"],
+        ["--since", "0001-01-01T00:00:00+14:00"],
+        ["--until", "9999-12-31T23:59:59-14:00"],
         ["--hours", "-1"],
         ["--hours", "9" * 20],
         ["--since", "2026-01-01", "--hours", "1"],
@@ -225,6 +269,25 @@ def test_an_audit_of_no_time_span_is_refused(
     assert wrong.value.code == 2
     assert arguments[-2] in capsys.readouterr().err
     assert known.queue.sent == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--all"]])
+def test_half_a_character_in_a_letter_stops_no_command(
+    known: World, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """It is listed, audited and discarded like any other letter, in plain characters."""
+    body = StartBuild(PUSH, TASK).encode().replace("node", "\\ud800")
+    bad = letter(known, body)
+
+    assert cli.main(["audit", *arguments]) == 0
+    assert cli.main(["dead-letters", *arguments]) == 0
+    assert cli.main(["discard", bad.id]) == 0
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert f"{bad.id}  discarded; nothing will come of it\n" in out
+    assert known.context.dead_letters.all() == []
+    assert cli.main(["discard", bad.id]) == 1
+    assert f"there is no dead letter {bad.id}" in capsys.readouterr().err
 
 
 def test_what_could_not_be_looked_at_is_printed(

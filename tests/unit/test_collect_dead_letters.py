@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,14 +11,26 @@ import pytest
 from functions import collect_dead_letters as function
 from rebuilder.core.dead_events import read_dead_events
 from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
-from rebuilder.errors import TransientError
+from rebuilder.core.events import Push
+from rebuilder.core.messages import (
+    BUILDS,
+    PUSHES,
+    REFRESH,
+    RUNS,
+    PlanRebuilds,
+    StartBuild,
+    put_back,
+)
+from rebuilder.errors import Denied, RebuilderError, Refused, TransientError
 from rebuilder.ports import PoisonMessage
-from rebuilder.usecases.collect_dead_letters import NO_REASON, collect_dead_letters
-from tests.unit.fakes import BASE, World
+from rebuilder.usecases.collect_dead_letters import NO_REASON, NOT_ENCODED, collect_dead_letters
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.delivery import deliver
+from tests.unit.fakes import BASE, NEW, World, task
 
 AT = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
 NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)
+PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 EVENT = {"id": "e1", "topic": str(BASE), "subject": "node:9", "eventType": "x", "data": {}}
 CLOUD = {"specversion": "1.0", "id": "e1", "source": str(BASE), "type": "x", "data": {}}
 ADDED = {
@@ -36,7 +50,8 @@ def poison(queue: str, body: str, at: datetime = AT) -> PoisonMessage:
 def test_messages_of_every_queue_are_kept_with_their_reason(world: World) -> None:
     """The reason is the last one recorded; a function that died left none, which is said."""
     world.context.dead_letters.record_failure(BUILDS, "b", "KeyError: 'x'", AT)
-    world.queue.poison = [poison(queue, queue[10]) for queue in (PUSHES, BUILDS, RUNS, REFRESH)]
+    world.queue.poison = [poison(queue, queue[10]) for queue in (BUILDS, RUNS, REFRESH)]
+    world.queue.poison.append(poison(PUSHES, PlanRebuilds(PUSH).encode()))
 
     assert collect_dead_letters(world.context) == 4
     kept = {letter.source: letter for letter in world.context.dead_letters.all()}
@@ -44,6 +59,70 @@ def test_messages_of_every_queue_are_kept_with_their_reason(world: World) -> Non
     assert kept[BUILDS] == DeadLetter(Origin.QUEUE, BUILDS, "b", "KeyError: 'x'", AT)
     assert kept[PUSHES].reason == NO_REASON
     assert world.queue.poison == []
+
+
+def test_what_no_function_was_given_is_told(world: World) -> None:
+    """A text that is not Base64, or no message of ours, did not die in a function."""
+    plain = PlanRebuilds(PUSH).encode()
+    world.queue.poison = [
+        replace(poison(PUSHES, plain), encoded=False),
+        poison(BUILDS, '{"hello": "world"}'),
+        poison(RUNS, '{"task": "\\ud800"}'),
+    ]
+    collect_dead_letters(world.context)
+
+    kept = {letter.source: letter for letter in world.context.dead_letters.all()}
+    assert kept[PUSHES].reason == NOT_ENCODED
+    assert "not in Base64" in NOT_ENCODED
+    assert kept[BUILDS].reason == "KeyError: 'schema' in '{\"hello\": \"world\"}'"
+    assert kept[RUNS].reason.startswith("InvalidJson: a lone surrogate")
+    assert all(letter.reason.isascii() for letter in kept.values())
+
+
+def test_wherever_a_message_dies_it_is_one_letter(world: World) -> None:
+    """What it collected on its way, in either place, makes no letter of its own."""
+    build = StartBuild(PUSH, task().id)
+    waiting = replace(build, wait=3, turn=AT)
+    for message in (build, waiting):
+        deliver(world.context, BUILDS, message.encode(), _denied)
+    bodies = [put_back(waiting.encode(), AT), replace(build, wait=9).encode()]
+    world.queue.poison = [poison(BUILDS, body) for body in bodies]
+    collect_dead_letters(world.context)
+
+    (letter,) = world.context.dead_letters.all()
+    assert StartBuild.decode(letter.body) == build
+
+
+def _denied(context: Context, body: str) -> None:
+    del context, body
+    raise Denied("no role")
+
+
+@pytest.mark.parametrize("error", [Refused("413", "too large"), TransientError("no answer")])
+def test_one_that_cannot_be_kept_does_not_keep_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: RebuilderError
+) -> None:
+    """Messages and blobs beside it are collected; it stays where it lies, and is told."""
+    real = world.context.dead_letters.record
+
+    def record(letter: DeadLetter) -> None:
+        if "bad" in letter.body:
+            raise error
+        real(letter)
+
+    monkeypatch.setattr(world.context.dead_letters, "record", record)
+    world.queue.poison = [poison(BUILDS, body) for body in ("bad", "good")]
+    for name in ("bad", "good"):
+        world.dead_events.blobs[name] = json.dumps({**EVENT, "id": name}).encode()
+    with pytest.raises(type(error)):
+        collect_dead_letters(world.context)
+
+    assert {letter.body for letter in world.context.dead_letters.all()} == {
+        "good",
+        json.dumps({**EVENT, "id": "good"}, separators=(",", ":")),
+    }
+    assert [message.body for message in world.queue.poison] == ["bad"]
+    assert set(world.dead_events.blobs) == {"bad"}
 
 
 def test_undelivered_events_are_kept_with_event_grids_reason(world: World) -> None:
@@ -106,9 +185,11 @@ def test_who_did_it_is_not_kept() -> None:
 @pytest.mark.parametrize(
     ("content", "body", "reason"),
     [
-        (b"{", "{", "blob B is not JSON (JSONDecodeError); its text is kept"),
-        (b"\xff[]", "\ufffd[]", "blob B is not JSON (UnicodeDecodeError); its text is kept"),
+        (b"{", "{", "blob B cannot be read: not JSON: Expecting property name"),
+        (b"\xff[]", "\ufffd[]", "blob B cannot be read: not UTF-8; its text is kept"),
         (b"[" * 9000, "[" * 8192, "its text is kept up to byte 8192 of 9000"),
+        (b"[1" + b"1" * 5000 + b"]", "[" + "1" * 5001 + "]", "a number of more than 40 digits"),
+        (b" " * (1 << 22) + b"{}", " " * 8192, "longer than 4194304 bytes; its text is kept up"),
         (b"[7]", "7", "Event Grid put int where an event should be"),
         (b"[{}]", "{}", "Event Grid could not deliver it: no reason given"),
     ],
@@ -119,6 +200,38 @@ def test_what_is_no_event_is_kept_too(content: bytes, body: str, reason: str) ->
 
     assert (letter.body, letter.source, letter.at) == (body, "event grid", NOW)
     assert reason in letter.reason
+
+
+def test_half_a_character_costs_no_other_event() -> None:
+    """The blob's events are all there, and what is half becomes a question mark."""
+    bad, good = {**EVENT, "id": "\ud800", "topic": "\udfff"}, {**EVENT, "id": "e2"}
+    letters = read_dead_events("B", json.dumps([bad, good]).encode(), NOW)
+
+    assert [json.loads(letter.body)["id"] for letter in letters] == ["?", "e2"]
+    assert [letter.source for letter in letters] == ["?", str(BASE)]
+
+
+def test_an_event_that_no_store_takes_is_cut() -> None:
+    """What is left out is said; every other event of the blob is whole."""
+    long = {**EVENT, "data": {"target": "x" * 300_000}, "deliveryAttempts": [1] * 1000}
+    first, second = read_dead_events("B", json.dumps([long, EVENT]).encode(), NOW)
+
+    assert len(first.body) == 8192
+    assert len(first.reason) < 200
+    assert re.search(r"its text is kept up to 8192 of 300\d+$", first.reason)
+    assert json.loads(second.body) == EVENT
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-14:00", "9" * 5000, 7, None, ["x"]],
+)
+def test_a_time_that_cannot_be_is_now(time: object) -> None:
+    """Nothing of what an event tells makes the letter unusable."""
+    content = json.dumps({**EVENT, "lastDeliveryAttemptTime": time}).encode()
+    (letter,) = read_dead_events("B", content, NOW)
+
+    assert letter.at == NOW
 
 
 def test_an_empty_blob_is_no_dead_letter() -> None:

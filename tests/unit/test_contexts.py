@@ -143,6 +143,10 @@ def test_forms_of_contexts(text: str, context: Context) -> None:
         ("oci://team.azurecr.io/a:?", "tag"),
         ("oci://team.azurecr.io/a@b", "digest"),
         ("oci://u:s3cr3t@team.azurecr.io/a", "credentials"),
+        ("https://github.com/team/\ud800.git", "half a character"),
+        ("\udfff/upload.tar.gz", "half a character"),
+        ("a." * 3000, "longer than 4096"),
+        ("https://github.com/" + "a" * 5000, "longer than 4096"),
     ],
 )
 def test_contexts_that_are_refused(text: str, reason: str) -> None:
@@ -205,6 +209,8 @@ def test_paths_inside(folder: str, path: str, clean: str) -> None:
         ("a", "../../x"),
         ("", "a/../../a"),
         ("", "\0"),
+        ("", "\ud800"),
+        ("", "a" * 5000),
     ],
 )
 def test_paths_outside(folder: str, path: str) -> None:

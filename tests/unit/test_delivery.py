@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import azure.functions as func
 import pytest
 
+from functions._messages import text
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.messages import BUILDS, StartBuild, afresh, put_back, tried_since
 from rebuilder.errors import (
@@ -191,6 +193,9 @@ class BrokenLetters:
     def mark_replayed(self, letter_id: str, at: datetime) -> None:
         """Do nothing."""
 
+    def remove(self, letter_id: str) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -227,3 +232,8 @@ def test_strange_counts_count_nothing(values: dict[str, object]) -> None:
     body = json.dumps({**json.loads(BODY), **values})
 
     assert tried_since(body) == (0, None)
+
+
+def test_what_is_no_utf8_is_a_text_all_the_same() -> None:
+    """The host does the same; the reason for its dead letter is then that it is no message."""
+    assert text(func.QueueMessage(body=b'{"a":"\xff"}')) == '{"a":"\ufffd"}'

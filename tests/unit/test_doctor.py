@@ -294,6 +294,25 @@ def test_a_registry_of_repositories(good: World, asked: FakePreflight) -> None:
     assert "--assignee-object-id p1" in report.findings[2].commands()[0]
 
 
+def test_a_base_registry_that_runs_may_push_to(good: World, asked: FakePreflight) -> None:
+    """It warns where one registry is both, unless permissions go by repository there."""
+    both = replace(good.context.settings, task_registries=(BASE, APPS, OTHERS))
+    good.context = replace(good.context, settings=both)
+    sweep_registry(good.context, BASE)
+    finding = one(examine(good.context, asked, site=SITE))
+
+    assert (finding.code, finding.severity) == ("bases-open-to-runs", "warning")
+    assert "mybase is both base and task registry" in finding.what()
+    assert "scheduleRun" in finding.why()
+    assert finding.commands()[-1] == (
+        "az acr update --name mybase --resource-group g --subscription s1"
+        " --role-assignment-mode rbac-abac"
+    )
+    assert not examine(good.context, asked, site=SITE).errors
+    asked.setups[BASE] = replace(asked.setups[BASE], abac=True)
+    assert "bases-open-to-runs" not in codes(examine(good.context, asked, site=SITE))
+
+
 def test_a_task_without_an_identity(good: World, asked: FakePreflight) -> None:
     """It is given one first."""
     good.tasks.add(task("bare"))

@@ -135,7 +135,13 @@ def test_a_malformed_event_names_its_field(event: object, field: str) -> None:
     assert field in ignored.sentence()
 
 
-@pytest.mark.parametrize("time", [None, 7, "yesterday", ...])
+@pytest.mark.parametrize(
+    "time",
+    [
+        *(None, 7, "yesterday", ..., "9" * 5000, "2026-01-01T00:00:00+99:00"),
+        *("0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"),
+    ],
+)
 def test_an_unreadable_time_does_not_lose_the_push(time: object) -> None:
     """The time is informative only."""
     push = read_event(changed("data.timestamp", time), {BASE})
@@ -150,6 +156,28 @@ def test_a_time_without_zone_is_utc() -> None:
 
     assert isinstance(push, Push)
     assert push.pushed_at == datetime(2026, 9, 8, 6, 37, 45, tzinfo=UTC)
+
+
+def test_a_time_of_another_zone_is_the_same_in_utc() -> None:
+    """It is shown in UTC, and can be at any time that is read."""
+    push = read_event(changed("data.timestamp", "2026-09-08T20:37:45+14:00"), {BASE})
+
+    assert isinstance(push, Push)
+    assert push.pushed_at == datetime(2026, 9, 8, 6, 37, 45, tzinfo=UTC)
+    assert push.pushed_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize("name", ["id", "subject", "topic", "eventType"])
+def test_texts_are_bounded_and_whole(name: str) -> None:
+    """Whatever is kept of an event fits into a message, and holds no half characters."""
+    event = changed(name, "é\ud800" * 30_000)
+    read = read_event(event, {BASE})
+    known = read.sentence() if isinstance(read, Ignored) else read.event
+
+    assert known.encode()
+    assert len(known) < 1000
+    if name == "id":
+        assert read.event == "é?" * 256 + "..."
 
 
 JSON = st.recursive(

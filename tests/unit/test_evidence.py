@@ -285,6 +285,8 @@ def test_annotations_name_the_base() -> None:
     assert base_by_annotation(APP, image, [other])[0].built_on == OLD
     assert base_by_annotation(APP, image, [other, index])[0].built_on == NEW
     assert base_by_annotation(APP, ImageContent(NEW, NEW, NODE), [])[0].built_on is None
+    for none in ("latest", "sha256:0", "x" * 100_000):
+        assert base_by_annotation(APP, ImageContent(NEW, NEW, NODE, none), [])[0].built_on is None
     assert base_by_annotation(APP, ImageContent(NEW, NEW), []) == ()
     with pytest.raises(InvalidReference):
         base_by_annotation(APP, ImageContent(NEW, NEW, "Not An Image"), [])

@@ -1,11 +1,25 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from rebuilder.core.events import Push
-from rebuilder.core.messages import PlanRebuilds, Refresh, StartBuild, TrackBuild
+from rebuilder.core.messages import (
+    BUILDS,
+    PUSHES,
+    REFRESH,
+    RUNS,
+    PlanRebuilds,
+    Refresh,
+    StartBuild,
+    TrackBuild,
+    afresh,
+    problem,
+    put_back,
+)
 from rebuilder.errors import InvalidMessage
 from tests.unit.fakes import BASE, NEW, task
 
@@ -58,6 +72,16 @@ def test_messages_come_back_as_they_were(
         '{"schema":1}',
         '{"schema":1,"push":"a|b","pushedAt":null,"event":""}',
         '{"schema":1,"push":"a|b|c|d","pushedAt":null,"event":""}',
+        '{"schema":1,"push":7,"pushedAt":null,"event":""}',
+        '{"schema":1,"push":null,"task":7,"registry":[],"sequence":{},"record":true}',
+        '"\\ud800"',
+        '{"schema":1,"push":"\\ud800"}',
+        '{"schema":1,"event":"' + "x" * (1 << 22) + '"}',
+        '{"schema":' + "9" * 5000 + "}",
+        '{"schema":1e999}',
+        "[" * 100_000,
+        '{"schema":1,"push":' + "[" * 100_000,
+        '{"a":' * 100_000,
     ],
 )
 @pytest.mark.parametrize("kind", [PlanRebuilds, StartBuild, TrackBuild, Refresh])
@@ -65,5 +89,88 @@ def test_other_texts_are_refused(
     kind: type[PlanRebuilds | StartBuild | TrackBuild | Refresh], body: str
 ) -> None:
     """What is not one of our messages is a clear, permanent error."""
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidMessage) as raised:
         kind.decode(body)
+    assert str(raised.value).isascii()
+    assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("push", PUSH.key.replace("images/node", "../node")),
+        ("push", PUSH.key.replace("|9|", "|-9|")),
+        ("push", PUSH.key.replace("|9|", "||")),
+        ("push", PUSH.key.replace(NEW, "sha256:1")),
+        ("push", f"{PUSH.key}|"),
+        ("pushedAt", "0001-01-01T00:00:00+23:59"),
+        ("pushedAt", "9999-12-31T23:59:59-14:00"),
+        ("pushedAt", "soon"),
+        ("pushedAt", 7),
+        ("event", ...),
+        ("turn", "0001-01-01T00:00:00+14:00"),
+        ("turn", 7),
+        ("wait", -1),
+        ("wait", 1 << 31),
+        ("wait", "x"),
+        ("task", "x"),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused(name: str, value: object) -> None:
+    """No field gets further than the reader, whatever stands in it."""
+    values = json.loads(StartBuild(PUSH, task().id).encode())
+    assert StartBuild.decode(json.dumps(values)).push == PUSH
+    values[name] = value
+    if value is ...:
+        del values[name]
+    with pytest.raises(InvalidMessage):
+        StartBuild.decode(json.dumps(values))
+
+
+def test_times_come_in_utc() -> None:
+    """Whatever zone they were written in, they can be shown."""
+    values = json.loads(PlanRebuilds(PUSH).encode()) | {"pushedAt": "2026-01-01T02:00:00+02:00"}
+    read = PlanRebuilds.decode(json.dumps(values)).push.pushed_at
+
+    assert read == PUSH.pushed_at
+    assert read is not None
+    assert read.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("{", "7", "[]", '{"a": 1, "tries": 3}', '{"schema":2,"wait":1}', '{ "schema": 1 }'),
+        *("[" * 100_000, '{"schema": 1, "x": "\\ud800", "wait": 1}'),
+    ],
+)
+def test_what_has_collected_nothing_stays_to_the_letter(body: str) -> None:
+    """Neither the spelling nor what is none of ours changes."""
+    assert afresh(body) == body
+
+
+def test_what_was_collected_is_left_behind() -> None:
+    """Once and for all: however often it is done, it is the same text."""
+    message = StartBuild(PUSH, task().id, anew=True)
+    collected = replace(message, wait=7, turn=datetime(2026, 1, 1, tzinfo=UTC))
+    body = put_back(collected.encode(), datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert afresh(body) == afresh(message.encode()) == afresh(afresh(body))
+    assert StartBuild.decode(afresh(body)) == message
+
+
+@pytest.mark.parametrize(
+    ("queue", "message"),
+    [
+        (PUSHES, PlanRebuilds(PUSH)),
+        (BUILDS, StartBuild(PUSH, task().id)),
+        (RUNS, TrackBuild(task().id, 2, 3)),
+        (REFRESH, Refresh(BASE, None, datetime(2026, 1, 1, tzinfo=UTC))),
+    ],
+)
+def test_whether_a_queue_knows_a_message(
+    queue: str, message: PlanRebuilds | StartBuild | TrackBuild | Refresh
+) -> None:
+    """Of one that it does not know, the reason is told."""
+    assert problem(queue, message.encode()) is None
+    assert str(problem(queue, "hello")).startswith("InvalidJson: not JSON")

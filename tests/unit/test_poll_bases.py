@@ -13,8 +13,16 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import RunStatus, Task
-from rebuilder.errors import Conflict, Denied, RebuilderError, Throttled, TransientError
+from rebuilder.errors import (
+    Conflict,
+    Denied,
+    RebuilderError,
+    Refused,
+    Throttled,
+    TransientError,
+)
 from rebuilder.ports import Seen
+from rebuilder.usecases import poll_bases as module
 from rebuilder.usecases._deciding import decide_all
 from rebuilder.usecases._leases import LEASE, SLICE, take_lease
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
@@ -196,6 +204,94 @@ def test_what_cannot_be_looked_at_is_told(
     assert report.looked == looked
     assert report.problems == [f"{ALPINE}: {failure}"]
     assert later(world).looked == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OverflowError("too large"),
+        RecursionError(),
+        ValueError("no URL"),
+        MemoryError(),
+        KeyError(1),
+    ],
+)
+def test_what_nobody_foresaw_of_one_image_is_its_own_problem(
+    world: World, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are looked at, of its registry too; it has had its turn, and comes again."""
+    known(world, *(task(f"t{n}", dependency(i)) for n, i in enumerate((ALPINE, DEBIAN, STATIC))))
+    world.foreign.failures = [error]  # type: ignore[list-item] # what nobody foresaw
+    for image in (DEBIAN, STATIC):
+        world.foreign.seen[image] = Seen(NEW)
+    report = poll_bases(world.context, "me")
+
+    assert (report.looked, len(report.pushes), report.complete) == (3, 2, True)
+    assert report.problems == [f"{ALPINE}: {type(error).__name__}: {error}"]
+    assert "Traceback" in caplog.text
+    assert later(world, 1).looked == 0
+    assert later(world).looked == 3
+
+
+@pytest.mark.parametrize("where", ["missed", "tell", "bookmark"])
+def test_an_image_that_cannot_be_told_or_kept_hinders_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A store that refuses one thing is not out of order."""
+    known(world, task("a", dependency(ALPINE)), task("b", dependency(DEBIAN)))
+    for image in (ALPINE, DEBIAN):
+        world.foreign.seen[image] = Seen(NEW)
+    target, name = {
+        "missed": (module, "missed"),
+        "tell": (module, "tell"),
+        "bookmark": (world.context.bookmarks, "save"),
+    }[where]
+    real = getattr(target, name)
+
+    def refusing(*given: object) -> object:
+        if "alpine" in " ".join(map(str, given[1:] or given)):
+            raise Refused("PropertyValueTooLarge", "no")
+        return real(*given)
+
+    monkeypatch.setattr(target, name, refusing)
+    report = poll_bases(world.context, "me")
+
+    assert report.looked == 2
+    assert KEY.replace("alpine|3", "debian|13") in report.pushes
+    assert report.problems == [f"{ALPINE}: PropertyValueTooLarge: no"]
+
+
+@pytest.mark.parametrize("error", [TransientError("the store"), KeyError("unforeseen")])
+def test_a_poll_that_fails_gives_its_lease_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The next one need not wait until it has run out."""
+    known(world, task("a", dependency(ALPINE)))
+
+    def failing(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "followers" if isinstance(error, KeyError) else "tell", failing)
+        world.foreign.seen[ALPINE] = Seen(NEW)
+        with pytest.raises(type(error)):
+            poll_bases(world.context, "me")
+
+    assert poll_bases(world.context, "you").polled
+
+
+@pytest.mark.parametrize("place", ["{", "[]", "{}", '{"at": 7}', "[" * 100_000, '{"at": "soon"}'])
+def test_what_is_remembered_wrongly_is_looked_at_anew(world: World, place: str) -> None:
+    """A bookmark that cannot be read stops neither the poll nor its image."""
+    known(world, task("a", dependency(ALPINE)), task("b", dependency(DEBIAN)))
+    for name in (foreign_bookmark(ImageReference.parse(ALPINE)), "foreign-host/docker.io"):
+        mark = world.context.bookmarks.read(name)
+        world.context.bookmarks.save(replace(mark, place=place))
+    for image in (ALPINE, DEBIAN):
+        world.foreign.seen[image] = Seen(NEW)
+
+    assert len(poll_bases(world.context, "me").pushes) == 2
+    assert later(world, 1).looked == 0
 
 
 def test_a_tag_that_is_gone_starts_nothing(world: World) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,17 +17,22 @@ from rebuilder.core.messages import (
     REFRESH,
     PlanRebuilds,
     StartBuild,
+    afresh,
     put_back,
     tried_since,
 )
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind
-from rebuilder.errors import NotFound, TransientError
-from rebuilder.usecases.replay import chosen_letters, replay, retry
+from rebuilder.errors import NotFound, Refused, TransientError
+from rebuilder.ports import PoisonMessage
+from rebuilder.usecases.collect_dead_letters import collect_dead_letters
+from rebuilder.usecases.replay import chosen_letters, discard, replay, replay_each, retry
+from rebuilder.usecases.start_build import start_build
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
+AT = datetime(2026, 1, 2, tzinfo=UTC)
 EVENTS = Path(__file__).resolve().parent.parent / "events"
 TASK = f"{APPS}/tasks/build-app"
 
@@ -51,6 +56,99 @@ def test_a_message_goes_back_as_it_was_first_sent(world: World) -> None:
     assert StartBuild.decode(again) == replace(sent, turn=None)
     assert tried_since(again) == (0, None)
     assert world.context.dead_letters.all() == [replace(letter, replayed_at=world.time.now)]
+
+
+def test_a_letter_that_waited_does_not_stand_back_behind_others(world: World) -> None:
+    """Its place among those that wait was given up with it: replayed, it waits and is built."""
+    message = StartBuild(PUSH, task().id)
+    head(world, State.CLAIMED, lease=timedelta(hours=1))
+    # It waits for the lease, and was sent once more after each look.
+    for wait in range(3):
+        start_build(world.context, replace(message, wait=wait), "me")
+    bodies = [body for body, _ in world.queue.take(BUILDS)]
+    assert [StartBuild.decode(body).wait for body in bodies] == [1, 2, 3]
+    # The host gave up an earlier one of them, whose acknowledgement was lost.
+    replay(world.context, kept(world, BUILDS, bodies[0]))
+    ((body, _),) = world.queue.take(BUILDS)
+    start_build(world.context, StartBuild.decode(body), "me")
+
+    assert len(world.queue.take(BUILDS)) == 1
+
+
+def test_a_letter_replayed_twice_is_one_letter(world: World) -> None:
+    """Whatever its spelling: its bytes go back, and when they die again it is the same letter."""
+    bodies = ['{"a": 1}', '{ "schema": 1, "push": "x" }', '{"ü": 1}', "{", put_back("{}", AT)]
+    bodies += ['{"schema":2,"wait":1}', StartBuild(PUSH, task().id, wait=3).encode()]
+    for body in bodies:
+        kept(world, BUILDS, body)
+    first = {letter.id for letter in world.context.dead_letters.all()}
+    for _ in range(3):
+        world.time.pass_(60)
+        for letter in chosen_letters(world.context, [], everything=True):
+            replay(world.context, letter)
+        world.time.pass_(60)
+        sent = [body for body, _ in world.queue.take(BUILDS)]
+        world.queue.poison = [
+            PoisonMessage(BUILDS, body, world.time.now, (body, "r")) for body in sent
+        ]
+        collect_dead_letters(world.context)
+    assert len(sent) == len(bodies)
+    assert bodies[:-1] == sorted(sent, key=_place(bodies))[:-1]
+
+    now = {letter.id for letter in world.context.dead_letters.all()}
+    # The build's place among those that wait was all that was not the letter's own.
+    assert len(now - first) == 1
+    assert len(chosen_letters(world.context, [], everything=True)) == len(bodies)
+
+
+def _place(bodies: list[str]) -> Callable[[str], int]:
+    return lambda body: bodies.index(body) if body in bodies else len(bodies)
+
+
+def test_a_letter_may_be_discarded(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """It is gone, and the log keeps what it said; others stay."""
+    bad, good = kept(world, BUILDS, '"\\ud800"'), kept(world, PUSHES, "x")
+    discard(world.context, bad)
+    discard(world.context, bad)
+
+    assert world.context.dead_letters.all() == [good]
+    assert f"dead letter {bad.id} of {BUILDS} discarded: '\"\\\\ud800\"'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error", [Refused("413", "too large"), TransientError("no answer"), KeyError("unforeseen")]
+)
+def test_one_that_cannot_be_put_back_keeps_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It waits on, with its reason; the others are replayed."""
+    real = world.queue.send
+
+    def send(queue: str, body: str, delay: timedelta = timedelta()) -> None:
+        if body == "bad":
+            raise error
+        real(queue, body, delay)
+
+    monkeypatch.setattr(world.queue, "send", send)
+    letters = [kept(world, BUILDS, body) for body in ("one", "bad", "two")]
+    outcomes = [outcome for _, outcome in replay_each(world.context, letters)]
+
+    assert outcomes == [f"back in {BUILDS}", error, f"back in {BUILDS}"]
+    assert chosen_letters(world.context, [], everything=True) == [letters[1]]
+
+
+def test_a_store_that_is_out_of_order_is_not_asked_for_each(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a few in a row the rest is left for another time."""
+
+    def failing(*_: object) -> None:
+        raise TransientError("no connection")
+
+    monkeypatch.setattr(world.queue, "send", failing)
+    letters = [kept(world, BUILDS, str(number)) for number in range(10)]
+
+    assert len(list(replay_each(world.context, letters))) == 3
 
 
 @pytest.mark.parametrize("body", ["{", "7", "[" * 100_000])
@@ -146,9 +244,7 @@ def test_a_death_anywhere_leaves_it_waiting_or_done(
     assert (known.replayed_at is not None) is (where == "mark" and after)
     assert bool(world.queue.sent) is (where == "mark" or after)
     replay(world.context, letter)
-    assert {body for body, _ in world.queue.take(BUILDS)} == {
-        StartBuild.decode(letter.body).encode().replace(',"turn":null', "")
-    }
+    assert {body for body, _ in world.queue.take(BUILDS)} == {afresh(letter.body)}
 
 
 def test_an_unreachable_store_leaves_it_waiting(
@@ -178,12 +274,12 @@ def test_the_letters_that_a_person_means(world: World) -> None:
         chosen_letters(world.context, [first.id, "ffff"])
 
 
-def head(world: World, state: State, push: str = PUSH.key) -> None:
+def head(world: World, state: State, push: str = PUSH.key, lease: timedelta = timedelta()) -> None:
     """Store a task's only rebuild."""
     assert world.ledger.claim(
         Rebuild(
             task().id, 1, "k" * 64, (f"{NODE}@{NEW}",), push, state,
-            world.time.now, "me", world.time.now,
+            world.time.now, "me", world.time.now + lease,
         )
     )  # fmt: skip
 

@@ -78,8 +78,8 @@ def test_the_index_and_what_counts_can_be_set() -> None:
         ({"REBUILDER_GITHUB_HOSTS": "a/b"}, "REBUILDER_GITHUB_HOSTS: 'a/b'"),
         ({"REBUILDER_SOURCE_CREDENTIALS": "s3cr3t"}, "write a JSON object"),
         ({"REBUILDER_SOURCE_CREDENTIALS": '["s3cr3t"]'}, "write a JSON object"),
-        ({"REBUILDER_SOURCE_CREDENTIALS": '{"a": 1}'}, "write a JSON object"),
-        ({"REBUILDER_SOURCE_CREDENTIALS": '{"a": {"password": "s3cr3t"}}'}, "write a JSON object"),
+        ({"REBUILDER_SOURCE_CREDENTIALS": "[" * 100_000}, "nested deeper than 64"),
+        ({"REBUILDER_SOURCE_CREDENTIALS": '{"a.b": "\\ud800"}'}, "half a character"),
         (
             {"REBUILDER_SOURCE_CREDENTIALS": "@Microsoft.KeyVault(SecretUri=https://s3cr3t)"},
             "a Key Vault reference that was not resolved",
@@ -91,6 +91,67 @@ def test_wrong_settings_are_named(changes: dict[str, str], problem: str) -> None
     with pytest.raises(InvalidSettings, match=problem) as raised:
         Settings.from_env({**GOOD, **changes})
     assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (
+            {"ghcr.io:443": "s3cr3t"},
+            "the entry 'ghcr.io:443': 443 is meant anyway: write 'ghcr.io'",
+        ),
+        ({"[fd00::1]:443": "s3cr3t"}, r"443 is meant anyway: write '\[fd00::1\]'"),
+        ({"*.x.io": "s3cr3t"}, r"the entry '\*\.x\.io': .*write an entry for each host"),
+        ({"*": "s3cr3t"}, "the entry number 1: write HOST or HOST:PORT"),
+        ({"https://ghcr.io": "s3cr3t"}, "the entry 'https://ghcr.io': write HOST or HOST:PORT"),
+        ({"ghcr.io/team": "s3cr3t"}, "write HOST or HOST:PORT"),
+        ({" ghcr.io": "s3cr3t"}, "write HOST or HOST:PORT"),
+        ({"ghcr.io.": "s3cr3t"}, "write HOST or HOST:PORT"),
+        ({"": "s3cr3t"}, "the entry number 1: write HOST or HOST:PORT"),
+        ({"ghcr.io:0": "s3cr3t"}, "the port is not 1 to 65535"),
+        ({"ghcr.io:65536": "s3cr3t"}, "the port is not 1 to 65535"),
+        ({"api.github.com": "s3cr3t"}, "write 'github.com'"),
+        ({"ghcr.io": "s3cr3t", "GHCR.io": "s3cr3t"}, "'ghcr.io' is there twice"),
+        ({"a.b": 1}, "the entry 'a.b': write a token"),
+        ({"a.b": ""}, "the entry 'a.b': write a token"),
+        ({"a.b": "s3cr3t\n"}, "the entry 'a.b': write a token, without white space"),
+        ({"a.b": "s3cr3t é"}, "the entry 'a.b': write a token, without white space"),
+        ({"a.b": {"password": "s3cr3t"}}, "the entry 'a.b': write a token"),
+        ({"a.b": {"username": "", "password": "s3cr3t"}}, "neither empty"),
+        ({"a.b": {"username": "u", "password": "s3cr3t\n"}}, "nor with line breaks"),
+        # The two sides mixed up: a secret is not told, whatever it looks like.
+        ({"ok.io": "t", "s3cr3t_": "github.com"}, "the entry number 2: write HOST"),
+        ({"eyJ" + "s3cr3t." * 20: "github.com"}, "the entry number 1: write HOST"),
+    ],
+)
+def test_an_entry_that_could_never_be_used_is_refused(
+    entry: dict[str, object], problem: str
+) -> None:
+    """Its name and what would help are told, and nothing of what is secret."""
+    env = {**GOOD, "REBUILDER_SOURCE_CREDENTIALS": json.dumps(entry)}
+    with pytest.raises(InvalidSettings, match=problem) as raised:
+        Settings.from_env(env)
+    assert len(raised.value.problems) == 1
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_every_wrong_entry_is_told() -> None:
+    """Nobody should have to try again for each of them."""
+    env = {**GOOD, "REBUILDER_SOURCE_CREDENTIALS": '{"*.a": "t", "b.c:443": "t", "d.e": 7}'}
+    with pytest.raises(InvalidSettings) as raised:
+        Settings.from_env(env)
+
+    assert len(raised.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    "host", ["github.com", "registry", "localhost:5000", "10.0.0.1", "[fd00::1]", "[fd00::1]:8443"]
+)
+def test_names_that_hosts_are_looked_up_by(host: str) -> None:
+    """Names and addresses, with or without a port."""
+    env = {**GOOD, "REBUILDER_SOURCE_CREDENTIALS": json.dumps({host.upper(): "t"})}
+
+    assert Settings.from_env(env).source_credentials == (SourceCredential(host, "t"),)
 
 
 def test_all_problems_are_told_at_once() -> None:

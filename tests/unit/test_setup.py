@@ -13,16 +13,30 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def test_requirements_are_the_locks() -> None:
     """requirements.txt is what `make requirements` would write now, the runtime pinned in it."""
-    command = [str(ROOT / ".tools" / "uv" / "bin" / "uv"), "export", "--frozen", "--quiet"]
-    command += ["--no-dev", "--no-hashes", "--no-emit-project"]
+    recipe = (ROOT / "Makefile").read_text().partition("\nrequirements: env\n\t@$(UV) ")[2]
+    arguments = recipe.splitlines()[0].removesuffix(" --output-file requirements.txt").split()
+    command = [str(ROOT / ".tools" / "uv" / "bin" / "uv"), *arguments]
     exported = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
     def pins(text: str) -> list[str]:
         return [line for line in text.splitlines() if line and not line.strip().startswith("#")]
 
     kept = pins((ROOT / "requirements.txt").read_text())
+    assert arguments[0] == "export"
     assert kept == pins(exported)
-    assert "azure-functions-runtime==1.3.0" in kept
+    assert "azure-functions-runtime==1.3.0 \\" in kept
+
+
+def test_every_requirement_has_its_hashes() -> None:
+    """All or nothing: with one hash pip asks for all, and without any it asks for none."""
+    text = (ROOT / "requirements.txt").read_text()
+    assert "://" not in re.sub(r"(?m)^ *#.*$", "", text)  # no index, no address of a file
+    joined = re.sub(r"(?m)^ *#.*\n", "", text).replace("\\\n", " ")
+    requirements = [line for line in joined.splitlines() if line.strip()]
+    form = re.compile(r"[a-z0-9-]+==\S+( ; [^#]+?)?( +--hash=sha256:[0-9a-f]{64})+")
+
+    assert len(requirements) > 20
+    assert [line for line in requirements if not form.fullmatch(line.strip())] == []
 
 
 def test_the_lock_fits_the_project() -> None:

@@ -287,6 +287,26 @@ def test_one_sweeper_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) ->
     assert sweep(world.context, "me").missed == [PUSH.key]
 
 
+def test_a_sweep_that_fails_gives_its_lease_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one need not wait until it has run out, and goes on where it would have."""
+    known(world, task())
+    mark = world.context.bookmarks.read(BOOKMARK)
+    world.context.bookmarks.save(replace(mark, place="docker.io/library/a:1"))
+
+    def failing(*_: object) -> None:
+        raise KeyError("unforeseen")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.ledger, "unsettled", failing)
+        with pytest.raises(KeyError):
+            sweep(world.context, "me")
+
+    assert world.context.bookmarks.read(BOOKMARK).place == "docker.io/library/a:1"
+    assert sweep(world.context, "you").missed == [PUSH.key]
+
+
 def test_a_lease_that_was_lost_is_not_given_back(world: World) -> None:
     """Whoever took over keeps the place."""
     mark = take_lease(world.context, BOOKMARK, "slow")

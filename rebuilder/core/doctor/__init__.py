@@ -24,10 +24,12 @@ from rebuilder.core.doctor.events import (
 from rebuilder.core.doctor.kept import DeadLettersWait, IndexNeverFilled, IndexOld, RebuildOverdue
 from rebuilder.core.doctor.registries import (
     AppShutOut,
+    BasesOpenToRuns,
     RegistryNotThere,
     TasksNotAllowed,
     TasksShutOut,
     judge_firewall,
+    judge_uses,
 )
 from rebuilder.core.doctor.roles import (
     AdviceRoleMissing,
@@ -49,6 +51,7 @@ from rebuilder.core.doctor.tasks import (
 __all__ = [
     "AdviceRoleMissing",
     "AppShutOut",
+    "BasesOpenToRuns",
     "DeadLetterContainerMissing",
     "DeadLettersNotWritable",
     "DeadLettersUnread",
@@ -86,4 +89,5 @@ __all__ = [
     "judge_functions",
     "judge_subscriptions",
     "judge_task",
+    "judge_uses",
 ]

@@ -15,7 +15,7 @@ class Severity(StrEnum):
     """How bad a finding is."""
 
     ERROR = "error"  # something is not rebuilt
-    WARNING = "warning"  # something will be missed one day, or is done twice
+    WARNING = "warning"  # something will be missed one day, is done twice, or is open too wide
     NOTE = "note"  # to know
 
 

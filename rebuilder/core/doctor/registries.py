@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rebuilder.core.doctor._finding import Finding, az, short
+from rebuilder.core.doctor._finding import Finding, Severity, az, short
 from rebuilder.core.preflight import (
     RegistrySetup,
     part,
@@ -140,6 +140,62 @@ class TasksNotAllowed(Finding):
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
         return (f"rebuilder retry {self.registry.name}/{self.task}",)
+
+
+@dataclass(frozen=True, slots=True)
+class BasesOpenToRuns(Finding):
+    """A base registry whose tasks are rebuilt, too: a run in it may push to its base images.
+
+    Attributes:
+        registry: The registry.
+    """
+
+    code: ClassVar[str] = "bases-open-to-runs"
+    severity: ClassVar[Severity] = Severity.WARNING
+    registry: RegistryId
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return (
+            f"{self.registry.name} is both base and task registry, and its runs may push to any"
+            " of its repositories"
+        )
+
+    def why(self) -> str:
+        """Why it matters."""
+        return (
+            "who acts as the function app may start runs in it (scheduleRun) that change base"
+            " images, for all that are built on them; keep base images in a registry of their own,"
+            " or let permissions go by repository, after whoever pulls or pushes has roles for that"
+            " (Container Registry Repository Reader, Writer): AcrPull and AcrPush then do not count"
+        )
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return (
+            az(
+                *("role", "assignment", "list", "--scope", str(self.registry)),
+                *("--include-inherited", "--output", "table"),
+            ),
+            az(
+                *("acr", "update", "--name", self.registry.name),
+                *("--resource-group", self.registry.resource_group),
+                *("--subscription", self.registry.subscription),
+                *("--role-assignment-mode", "rbac-abac"),
+            ),
+        )
+
+
+def judge_uses(found: RegistrySetup, *, base: bool, tasks: bool) -> Iterator[Finding]:
+    """Tell whether runs in a registry may change what others are built on.
+
+    Args:
+        found: The registry.
+        base: Whether its pushes start rebuilds.
+        tasks: Whether its tasks are rebuilt, so that the function app may start runs in it.
+    """
+    if base and tasks and not found.abac:
+        yield BasesOpenToRuns(found.id)
 
 
 def judge_firewall(found: RegistrySetup) -> Iterator[Finding]:
