@@ -17,6 +17,7 @@ from rebuilder.cli_deps import add_deps
 from rebuilder.cli_doctor import add_doctor
 from rebuilder.cli_recovery import add_recovery_commands
 from rebuilder.composition import compose, release
+from rebuilder.core.books import Waiting
 from rebuilder.core.causes import to_record as to_cause
 from rebuilder.core.decisions import TaskDecision, to_record
 from rebuilder.core.rebuilds import REPAIR_WAITS, Check, Native, Rebuild, State
@@ -265,6 +266,7 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
             lines += _decision_lines(explained)
             warnings = _warnings(explanation, explained)
             lines += [f"          warning: {warning}" for warning in warnings]
+        lines += [_letter_line(waiting) for waiting in explanation.waiting]
     if explanation.ignored:
         lines += ["", f"Events about {explanation.image.path} that started nothing:"]
         lines += [
@@ -273,6 +275,15 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
             for record in explanation.ignored
         ]
     return [*lines, "", *map(_age_line, explanation.indexes)]
+
+
+def _letter_line(waiting: Waiting) -> str:
+    letter, task = waiting.letter, waiting.task
+    about = "" if task is None else f" about {task.registry.name}/{task.name}"
+    return (
+        f"  GIVEN UP at {_time(letter.at)}: a message of {letter.source}{about}: {letter.reason};"
+        f" `rebuilder replay {letter.id}` does it again"
+    )
 
 
 def _age_line(age: IndexAge) -> str:
@@ -379,6 +390,16 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
                 "deliveries": record.deliveries,
             }
             for record in explanation.ignored
+        ],
+        "waiting": [
+            {
+                "id": waiting.letter.id,
+                "source": waiting.letter.source,
+                "task": None if waiting.task is None else str(waiting.task),
+                "reason": waiting.letter.reason,
+                "at": _json_time(waiting.letter.at),
+            }
+            for waiting in explanation.waiting
         ],
         "indexes": [
             {

@@ -16,6 +16,7 @@
     + NotFound: Azure does not know the resource
     + Denied: the identity lacks a role
     + Refused: Azure understood and said no
+    + Unforeseen: something that is none of these, while one of many things was worked on
 """
 
 from __future__ import annotations
@@ -125,3 +126,7 @@ class Refused(PermanentError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+
+
+class Unforeseen(PermanentError):
+    """Something that nobody thought of, and that stops the one thing which it happened to."""

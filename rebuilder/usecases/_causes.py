@@ -13,6 +13,7 @@ from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.run_logs import end
 from rebuilder.core.tasks import Run, Task
 from rebuilder.errors import Denied, RebuilderError, Throttled
+from rebuilder.isolation import attempt
 from rebuilder.usecases._access import pull_advice
 from rebuilder.usecases.context import Context
 
@@ -71,12 +72,11 @@ def with_cause(context: Context, rebuild: Rebuild, run: Run, task: Task | None) 
 
 
 def _classified(text: str, rebuild: Rebuild, run: Run) -> Cause:
-    try:
-        return classify(text, run.status, run.error, rebuild.bases)
-    except Exception:
-        # Whatever a log holds: the run is over, and that must be recorded.
-        log.exception("task %s: run %s: its log was not understood", rebuild.task, run.run_id)
-        return NotKnown("", "its log was not understood")
+    cause = attempt(lambda said: classify(said, run.status, run.error, rebuild.bases), text)
+    # Whatever a log holds: the run is over, and that must be recorded.
+    return (
+        NotKnown("", "its log was not understood") if isinstance(cause, RebuilderError) else cause
+    )
 
 
 def _ended_within(context: Context, run: Run, time: timedelta) -> bool:

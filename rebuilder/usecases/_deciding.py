@@ -26,8 +26,8 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import Denied, PermanentError, RebuilderError
+from rebuilder.isolation import attempt, attempts
 from rebuilder.usecases._access import missing_pull
-from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -179,9 +179,7 @@ def decide_all(
         For each task its decision, or what kept it from being made.
     """
     policy = context.settings.policy
-    made: list[TaskDecision | RebuilderError] = [
-        decide(task, base, policy=policy) for task in tasks
-    ]
+    made = [attempt(lambda task: decide(task, base, policy=policy), task) for task in tasks]
     doubtful = {
         number: decision
         for number, decision in enumerate(made)

@@ -44,7 +44,7 @@ from rebuilder.errors import (
     SourceUnavailable,
     TransientError,
 )
-from rebuilder.usecases._parallel import attempts
+from rebuilder.isolation import attempts
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -142,13 +142,19 @@ def _output(task: Task, files: _Files, image: _Image) -> Output | None:
 
 
 def look_at_all(context: Context, tasks: Iterable[Task], *, thorough: bool = True) -> list[Look]:
-    """Find out all about many tasks, several at a time."""
-    found: list[Look] = []
-    for result in attempts(partial(look, context, thorough=thorough), tasks):
-        if isinstance(result, RebuilderError):
-            raise result
-        found.append(result)
-    return found
+    """Find out all about many tasks, several at a time; what stops one is its own problem."""
+    asked = list(tasks)
+    results = attempts(partial(look, context, thorough=thorough), asked)
+    return [
+        _unread(task, result) if isinstance(result, RebuilderError) else result
+        for task, result in zip(asked, results, strict=True)
+    ]
+
+
+def _unread(task: Task, error: RebuilderError) -> Look:
+    problem = str(error)
+    evidence = [recorded(task), Evidence(Source.BUILD_FILE, (), problem)]
+    return Look(task, join(task.id, evidence), None, problem, "", None, None)
 
 
 @dataclass(slots=True)

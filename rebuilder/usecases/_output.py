@@ -16,6 +16,7 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.run_logs import lines
 from rebuilder.core.tasks import Run, Task
 from rebuilder.errors import Denied, InvalidReference, NotFound, PermanentError, RebuilderError
+from rebuilder.isolation import attempt
 from rebuilder.usecases._deciding import came
 from rebuilder.usecases.context import Context
 
@@ -38,16 +39,15 @@ def check_output(
         run: Its run; without it, its log proves nothing.
 
     Returns:
-        What was found, and the evidence or the likely cause. Never raises an error of the
-        product: what cannot be read now is unknown.
+        What was found, and the evidence or the likely cause. Nothing is raised: what cannot be
+        read now is unknown.
     """
-    try:
-        verdict = _checked(context, rebuild, task, run)
-    except Denied as error:
+    verdict = attempt(lambda one: _checked(context, one, task, run), rebuild)
+    if isinstance(verdict, Denied):
         role = "AcrPull on its registry (ABAC: Container Registry Repository Reader)"
-        verdict = Verdict(Check.UNKNOWN, f"{error}; {role} would let it be read")
-    except RebuilderError as error:
-        verdict = Verdict(Check.UNKNOWN, f"it could not be read: {error}")
+        verdict = Verdict(Check.UNKNOWN, f"{verdict}; {role} would let it be read")
+    elif isinstance(verdict, RebuilderError):
+        verdict = Verdict(Check.UNKNOWN, f"it could not be read: {verdict}")
     if verdict.check is Check.UNKNOWN and task is not None and run is not None:
         verdict = _by_log(context, rebuild, task, run) or verdict
     log.log(

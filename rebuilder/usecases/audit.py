@@ -8,18 +8,15 @@ from datetime import datetime, timedelta
 
 from rebuilder.core.audit import audit as judge
 from rebuilder.core.books import Audit, Books, Made, Told, Waiting
-from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.decisions import Base, TaskDecision, decide
-from rebuilder.core.events import Push, read_event
-from rebuilder.core.foreign_json import read_json
 from rebuilder.core.index import unread
-from rebuilder.core.messages import BUILDS, PUSHES, RUNS, PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Run
-from rebuilder.errors import InvalidJson, InvalidMessage, RebuilderError
+from rebuilder.errors import RebuilderError
+from rebuilder.isolation import attempts
 from rebuilder.ports import PushRecord
 from rebuilder.usecases._deciding import pushed_reference
-from rebuilder.usecases._parallel import attempts
+from rebuilder.usecases._letters import waiting
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -72,11 +69,7 @@ def audit(
         for record in records
     )
     audited = tuple(push for push in told if push.at < until)
-    waiting = tuple(
-        _waiting(context, letter)
-        for letter in context.dead_letters.all()
-        if letter.replayed_at is None and since <= letter.at < until
-    )
+    letters = tuple(w for w in waiting(context) if since <= w.letter.at < until)
     tasks = dict.fromkeys(
         made.decision.task
         for push in audited
@@ -86,10 +79,10 @@ def audit(
     return judge(
         Books(
             audited,
-            (*told[len(audited) :], *_told_before(context, waiting, decisions)),
+            (*told[len(audited) :], *_told_before(context, letters, decisions)),
             {task: context.ledger.rebuilds(task) for task in tasks},
             _runs(context, list(tasks), remarks) if ask_arm else {},
-            waiting,
+            letters,
             now,
             patience,
             tuple(remarks),
@@ -125,34 +118,16 @@ def _followers(context: Context, record: PushRecord, remarks: list[str]) -> tupl
 
 
 def _told_before(
-    context: Context, waiting: Iterable[Waiting], known: Collection[str]
+    context: Context, letters: Iterable[Waiting], known: Collection[str]
 ) -> list[Told]:
     """Return the pushes of dead letters that were told otherwise, before the time span."""
     return [
         Told(record.push, record.first_at)
-        for push in {w.push.key: w.push for w in waiting if w.push is not None}.values()
+        for push in {w.push.key: w.push for w in letters if w.push is not None}.values()
         if push.key not in known
         for record in context.ledger.pushes(push.registry, push.repository)
         if record.push.key == push.key
     ]
-
-
-def _waiting(context: Context, letter: DeadLetter) -> Waiting:
-    """Tell which push and task a dead letter is about."""
-    try:
-        if letter.origin is Origin.EVENT:
-            event = read_event(read_json(letter.body, mend=True), context.settings.base_registries)
-            return Waiting(letter, event if isinstance(event, Push) else None)
-        if letter.source == PUSHES:
-            return Waiting(letter, PlanRebuilds.decode(letter.body).push)
-        if letter.source == BUILDS:
-            build = StartBuild.decode(letter.body)
-            return Waiting(letter, build.push, build.task)
-        if letter.source == RUNS:
-            return Waiting(letter, None, TrackBuild.decode(letter.body).task)
-    except (InvalidMessage, InvalidJson) as error:
-        log.info("dead letter %s is about nothing known: %s", letter.id, error)
-    return Waiting(letter)
 
 
 def _runs(context: Context, tasks: list[TaskId], remarks: list[str]) -> dict[TaskId, list[Run]]:

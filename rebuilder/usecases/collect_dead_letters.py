@@ -15,6 +15,7 @@ from rebuilder.core.dead_events import read_dead_events
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS, afresh, problem
 from rebuilder.errors import RebuilderError
+from rebuilder.isolation import attempt
 from rebuilder.ports import DeadEvents, PoisonMessage
 from rebuilder.usecases.context import Context
 
@@ -72,11 +73,10 @@ class _Kept:
 
     def attempt(self, what: str, work: Callable[[], object]) -> None:
         """Do something that keeps nothing else from being done if it fails."""
-        try:
-            work()
-        except RebuilderError as error:
-            log.error("dead letters: %s: not collected: %s", what, error)  # noqa: TRY400 - the text says it
-            self.problem = error
+        found = attempt(lambda _: work(), what)
+        if isinstance(found, RebuilderError):
+            log.error("dead letters: %s: not collected: %s", what, found)
+            self.problem = found
 
     def keep(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""

@@ -24,9 +24,9 @@ from rebuilder.core.rebuilds import Failure
 from rebuilder.core.registries import RegistryId, canonical_host
 from rebuilder.core.tasks import Task
 from rebuilder.errors import NotFound, RebuilderError
+from rebuilder.isolation import attempts
 from rebuilder.ports import Preflight
 from rebuilder.settings import BASE_REGISTRIES, SQLITE, TASK_REGISTRIES
-from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
 OVERDUE = timedelta(hours=1)

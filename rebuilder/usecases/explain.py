@@ -6,16 +6,18 @@ alone is worked out here, from the index.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from rebuilder.core.books import Waiting
 from rebuilder.core.decisions import (
     Base,
     BaseMoved,
     Decision,
     NothingRecorded,
     TaskDecision,
+    TaskUnreadable,
     decide,
 )
 from rebuilder.core.events import Push
@@ -23,10 +25,11 @@ from rebuilder.core.index import unread, with_view
 from rebuilder.core.rebuilds import CLOCKS_DIFFER, Rebuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, RegistryId, TaskId
-from rebuilder.errors import NotFound, RebuilderError
+from rebuilder.errors import NotFound, RebuilderError, Unforeseen
+from rebuilder.isolation import attempt, attempts
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
 from rebuilder.usecases._deciding import decide_for, pushed_reference
-from rebuilder.usecases._parallel import attempts
+from rebuilder.usecases._letters import waiting
 from rebuilder.usecases.context import Context
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -78,6 +81,7 @@ class Explanation:
         indexes: How old the index of each task registry is.
         remark: What the registry knows of the push now, if it is odd; "" if nothing is.
         warnings: Of the tasks with a decision, what makes their runs fail.
+        waiting: The dead letters about the push, or about rebuilds that it led to.
     """
 
     image: ImageReference
@@ -88,6 +92,7 @@ class Explanation:
     indexes: tuple[IndexAge, ...] = ()
     remark: str = ""
     warnings: Mapping[TaskId, tuple[str, ...]] = field(default_factory=dict)
+    waiting: tuple[Waiting, ...] = ()
 
 
 def explain(context: Context, image: ImageReference) -> Explanation:
@@ -126,8 +131,25 @@ def explain(context: Context, image: ImageReference) -> Explanation:
     remark = _remark(context, pushes[0].push)
     warnings = _warnings(context, explained)
     return Explanation(
-        image, pushes[0], len(pushes) - 1, (*explained, *left), ignored, indexes, remark, warnings
+        image,
+        pushes[0],
+        len(pushes) - 1,
+        (*explained, *left),
+        ignored,
+        indexes,
+        remark,
+        warnings,
+        tuple(_waiting(context, pushes[0].push, explained)),
     )
+
+
+def _waiting(context: Context, push: Push, explained: Iterable[Explained]) -> Iterator[Waiting]:
+    """Yield the dead letters that keep something of a push from being done."""
+    tasks = {e.rebuild.task for e in explained if e.rebuild is not None and e.rebuild.unsettled}
+    for letter in waiting(context):
+        about = letter.task in tasks if letter.push is None else letter.push.key == push.key
+        if about:
+            yield letter
 
 
 def _remark(context: Context, push: Push) -> str:
@@ -217,7 +239,10 @@ def _left_alone(
             if not indexed.view.dependencies:
                 unknown.append(task)
                 continue
-            found.append(decide(unread(indexed.view), base, policy=policy))
+            result = attempt(lambda view: decide(unread(view), base, policy=policy), indexed.view)
+            if isinstance(result, RebuilderError):
+                result = TaskUnreadable(task, str(result))
+            found.append(result)
     return [*found, *_of_unknown(context, unknown, base)]
 
 
@@ -235,6 +260,8 @@ def _of_unknown(context: Context, tasks: Sequence[TaskId], base: Base) -> list[T
     for task, result in zip(asked, results, strict=True):
         if not isinstance(result, RebuilderError):
             found.append(result)
+        elif isinstance(result, Unforeseen):
+            found.append(TaskUnreadable(task, str(result)))
         elif not isinstance(result, NotFound):
             found.append(NothingRecorded(task))
     return [*found, *map(NothingRecorded, tasks[_ASKED:])]

@@ -19,6 +19,7 @@ from rebuilder.core.decisions import (
     RegistryUnreadable,
     TagGone,
     TaskDecision,
+    TaskUnreadable,
     decide,
     follows,
 )
@@ -28,9 +29,9 @@ from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, PlanRebuilds, Refre
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
 from rebuilder.core.tasks import Task
-from rebuilder.errors import RebuilderError, TransientError
+from rebuilder.errors import Denied, RebuilderError, TransientError
+from rebuilder.isolation import attempt, attempts
 from rebuilder.usecases._deciding import decide_all, pushed_base, pushed_reference
-from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.refresh_index import sweep_registry
 
@@ -63,7 +64,7 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
     aged, complete = _ages(context, problems)
     following, others = _indexed(context, reference)
     decisions: list[Decision] = [*aged]
-    decisions += [decide(unread(indexed.view), base or told) for indexed in others]
+    decisions += [_alone(context, indexed, base or told) for indexed in others]
     stale = _recorded(context, push, decisions)
     # In some at a time, so that builds begin while others are still being decided on.
     for some in batched(following, _SOME, strict=False):
@@ -160,7 +161,20 @@ def _decided(
         return decisions
     for task, decided in zip(tasks, decide_all(context, tasks, base), strict=True):
         if isinstance(decided, RebuilderError):
-            problems.setdefault(task.id.registry, decided)
+            if isinstance(decided, TransientError | Denied):
+                problems.setdefault(task.id.registry, decided)
+            else:
+                log.error("task %s: cannot be decided on: %s", task.id, decided)
+                decisions.append(TaskUnreadable(task.id, str(decided)))
         else:
             decisions.append(decided)
     return decisions
+
+
+def _alone(context: Context, indexed: IndexedTask, base: Base) -> TaskDecision:
+    """Decide for a task that does not follow the tag."""
+    policy = context.settings.policy
+    decided = attempt(lambda view: decide(unread(view), base, policy=policy), indexed.view)
+    if isinstance(decided, RebuilderError):
+        return TaskUnreadable(indexed.view.task, str(decided))
+    return decided

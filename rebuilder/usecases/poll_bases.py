@@ -21,11 +21,11 @@ from rebuilder.core.times import utc_time
 from rebuilder.errors import (
     Conflict,
     InvalidJson,
-    PermanentError,
     RebuilderError,
     Throttled,
     TransientError,
 )
+from rebuilder.isolation import attempt
 from rebuilder.ports import Seen
 from rebuilder.usecases._leases import SLICE, leased
 from rebuilder.usecases._missed import Followers, followers, missed, tell
@@ -132,20 +132,16 @@ def _attempt(context: Context, report: PollReport, known: _Known, following: Fol
     Raises:
         TransientError: The store cannot be reached.
     """
-    try:
-        return _look(context, report, known, following)
-    except TransientError:
-        raise
-    except PermanentError as error:
-        report.problems.append(f"{known.reference}: {error}")
-    except Exception as error:
-        log.exception("poll: %s", known.reference)
-        report.problems.append(f"{known.reference}: {type(error).__name__}: {error}")
-    try:
-        # It was its turn, and the others come first now.
-        _remember(context, known, known.seen)
-    except PermanentError as error:
-        log.warning("poll: %s: not remembered: %s", known.reference, error)
+    rests = attempt(lambda one: _look(context, report, one, following), known)
+    if not isinstance(rests, RebuilderError):
+        return rests
+    if isinstance(rests, TransientError):
+        raise rests
+    report.problems.append(f"{known.reference}: {rests}")
+    # It was its turn, and the others come first now.
+    remembered = attempt(lambda one: _remember(context, one, one.seen), known)
+    if isinstance(remembered, RebuilderError):
+        log.warning("poll: %s: not remembered: %s", known.reference, remembered)
     return False
 
 

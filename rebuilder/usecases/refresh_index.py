@@ -10,17 +10,32 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from rebuilder.core.evidence import Source, TaskView, join, recorded, with_earlier
+from rebuilder.core.evidence import (
+    Evidence,
+    Source,
+    TaskView,
+    join,
+    recorded,
+    with_earlier,
+)
 from rebuilder.core.index import IndexedTask, Sweep
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Task
-from rebuilder.errors import NotFound, PermanentError, RebuilderError, Refused, TransientError
+from rebuilder.errors import (
+    NotFound,
+    PermanentError,
+    RebuilderError,
+    Refused,
+    Throttled,
+    TransientError,
+)
+from rebuilder.isolation import attempt, attempts
 from rebuilder.ports import TaskPage
 from rebuilder.usecases._evidence import gather
 from rebuilder.usecases._leases import SLICE
-from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -114,11 +129,13 @@ def refresh_known(context: Context, task: Task, at: datetime) -> None:
     Raises:
         TransientError: Another source could not be read now; what it said before is kept.
     """
-    try:
-        view = _gathered(context, task)
-    except TransientError:
+    view = attempt(partial(_gathered, context), task)
+    if isinstance(view, TransientError):
         context.index.replace(_known_before(context, task), at)
-        raise
+        raise view
+    if isinstance(view, RebuilderError):
+        log.error("task %s: cannot be read: %s", task.id, view)
+        view = _unreadable(context, task, view)
     context.index.replace(view, at)
     log.info("task %s: %d dependencies known", task.id, len(view.dependencies))
 
@@ -156,10 +173,10 @@ def sweep_registry(context: Context, registry: RegistryId) -> bool:
             log.info("registry %s: its sweep goes on in another message", registry)
             return False
     # What the list did not name is looked for before it is forgotten.
-    left = attempts(
-        lambda task: refresh_task(context, task), context.index.unseen(registry, sweep.started)
-    )
-    _raise_first(left)
+    unseen = list(context.index.unseen(registry, sweep.started))
+    failed = _failed(unseen, attempts(partial(refresh_task, context), unseen))
+    for task, error in failed.items():
+        _ask_later(context, task, error)
     context.index.mark_refreshed(registry, sweep.started)
     log.info("registry %s: its index is from %s", registry, sweep.started)
     return True
@@ -177,8 +194,12 @@ def _store(context: Context, page: TaskPage, at: datetime) -> None:
 
     listed: list[Task | TaskId] = [*page.tasks, *page.brief]
     read_now = attempts(read, listed)
-    context.index.replace_many([found for found in read_now if isinstance(found, IndexedTask)])
-    _raise_first(read_now)
+    views = [found for found in read_now if isinstance(found, IndexedTask)]
+    for found, error in _failed(listed, read_now).items():
+        _ask_later(context, found if isinstance(found, TaskId) else found.id, error)
+        view = attempt(lambda one: _unreadable(context, one, error), found)  # noqa: B023 - called at once
+        views += [] if isinstance(view, RebuilderError) else [IndexedTask(view, at)]
+    context.index.replace_many(views)
 
 
 def _view(context: Context, task: Task) -> TaskView:
@@ -187,9 +208,49 @@ def _view(context: Context, task: Task) -> TaskView:
         return _gathered(context, task)
     except TransientError as error:
         log.warning("task %s: going by what was known before: %s", task.id, error)
-        again = Refresh.of(task.id, context.now())
-        context.queue.send(REFRESH, again.encode(), _LATER)
+        _ask_later(context, task.id, error)
         return _known_before(context, task)
+
+
+def _failed[Item](items: Sequence[Item], results: Sequence[object]) -> dict[Item, RebuilderError]:
+    """Return the tasks that could not be read.
+
+    Raises:
+        TransientError: It is not the tasks: ARM asks to wait, or none of several could be read.
+    """
+    failed = {
+        item: result
+        for item, result in zip(items, results, strict=True)
+        if isinstance(result, RebuilderError)
+    }
+    transient = [error for error in failed.values() if isinstance(error, TransientError)]
+    for error in transient:
+        if isinstance(error, Throttled) or len(transient) == len(items) > 1:
+            raise error
+    return failed
+
+
+def _ask_later(context: Context, task: TaskId, error: RebuilderError) -> None:
+    """Have a task read again by itself, if that may help."""
+    if isinstance(error, TransientError):
+        log.warning("task %s: cannot be read now: %s", task, error)
+        context.queue.send(REFRESH, Refresh.of(task, context.now()).encode(), _LATER)
+    else:
+        log.error("task %s: cannot be read: %s", task, error)
+
+
+def _unreadable(context: Context, found: Task | TaskId, error: RebuilderError) -> TaskView:
+    """Return a task's view as one that may read more than is known, and why."""
+    task = found if isinstance(found, TaskId) else found.id
+    known = attempt(context.index.view, task)
+    before = known.view.evidence if isinstance(known, IndexedTask) else ()
+    kept = [evidence for evidence in before if evidence.source is not Source.BUILD_FILE]
+    if isinstance(found, Task):
+        kept = [recorded(found), *(e for e in kept if e.source is not Source.ACR_RECORD)]
+    files = next((e for e in before if e.source is Source.BUILD_FILE), None)
+    files = files or Evidence(Source.BUILD_FILE, ())
+    output = known.view.output if isinstance(known, IndexedTask) else None
+    return join(task, [*kept, replace(files, problem=f"the task cannot be read: {error}")], output)
 
 
 def _gathered(context: Context, task: Task) -> TaskView:
@@ -208,9 +269,3 @@ def _known_before(context: Context, task: Task) -> TaskView:
     others = (evidence for evidence in before if evidence.source is not Source.ACR_RECORD)
     output = known.view.output if known is not None else None
     return join(task.id, [recorded(task), *others], output)
-
-
-def _raise_first(results: Sequence[object]) -> None:
-    for result in results:
-        if isinstance(result, RebuilderError):
-            raise result

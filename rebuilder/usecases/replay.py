@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.events import Ignored, Push
@@ -13,6 +14,7 @@ from rebuilder.core.messages import BUILDS, StartBuild, afresh
 from rebuilder.core.rebuilds import Check, State
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry, TaskId
 from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientError
+from rebuilder.isolation import attempt
 from rebuilder.ports import PushRecord
 from rebuilder.usecases.accept_event import accept_event
 from rebuilder.usecases.accept_task_event import accept_task_event
@@ -62,7 +64,7 @@ def discard(context: Context, letter: DeadLetter) -> None:
 
 def replay_each(
     context: Context, letters: Iterable[DeadLetter]
-) -> Iterator[tuple[DeadLetter, str | Exception]]:
+) -> Iterator[tuple[DeadLetter, str | RebuilderError]]:
     """Replay dead letters; one that cannot be replayed does not keep the others from it.
 
     Yields:
@@ -71,13 +73,7 @@ def replay_each(
     """
     in_a_row = 0
     for letter in letters:
-        try:
-            outcome: str | Exception = replay(context, letter)
-        except RebuilderError as error:
-            outcome = error
-        except Exception as error:
-            log.exception("dead letter %s could not be replayed", letter.id)
-            outcome = error
+        outcome = attempt(partial(replay, context), letter)
         yield letter, outcome
         in_a_row = in_a_row + 1 if isinstance(outcome, TransientError) else 0
         if in_a_row == _OUT_OF_ORDER:

@@ -26,9 +26,9 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, RegistryId
 from rebuilder.errors import Conflict, PermanentError, RebuilderError
+from rebuilder.isolation import attempts
 from rebuilder.usecases._leases import SLICE, leased
 from rebuilder.usecases._missed import Followers, followers, missed, tell
-from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from rebuilder.core.rebuilds import (
 from rebuilder.core.run_logs import shown
 from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import Conflict, NotFound, RebuilderError
+from rebuilder.isolation import attempt
 from rebuilder.usecases._causes import with_cause
 from rebuilder.usecases._output import check_output
 from rebuilder.usecases.context import Context
@@ -217,10 +218,9 @@ def _refreshed(context: Context, task: Task | None, at: datetime) -> bool:
     """Store what the run changed about what is known of the task: it has just been read."""
     if task is None:
         return False
-    try:
-        refresh_known(context, task, at)
-    except RebuilderError as error:
-        log.warning("task %s: to be read again: %s", task.id, error)
+    refreshed = attempt(lambda known: refresh_known(context, known, at), task)
+    if isinstance(refreshed, RebuilderError):
+        log.warning("task %s: to be read again: %s", task.id, refreshed)
         return False
     return True
 

@@ -20,6 +20,7 @@ from typing import Any, cast
 import azure.functions as func
 import pytest
 
+from rebuilder import isolation
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.rebuilds import State
 from rebuilder.settings import Settings
@@ -29,7 +30,6 @@ from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import SqliteQueues
-from rebuilder.usecases import _parallel
 from rebuilder.usecases.context import Context
 from tests.crash._world import APPS, BASE, NEW, TASKS, Azure, DeadEventBlobs, Sources
 
@@ -106,7 +106,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(_database.Database, "_connect", connect)
     monkeypatch.setattr(_database.Database, "_make", make_once)
-    monkeypatch.setattr(_parallel, "AT_ONCE", 1)
+    monkeypatch.setattr(isolation, "AT_ONCE", 1)
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -15,6 +15,7 @@ from typing import Any
 
 import azure.functions as func
 
+from rebuilder import isolation
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.references import ImageReference
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
@@ -25,7 +26,6 @@ from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import MessageGone, ReceivedMessage, SqliteQueues
-from rebuilder.usecases import _parallel
 from rebuilder.usecases.context import Context
 from tests.soak.azure import APPS, BASE, HOSTS, OTHERS, Azure, SimTask, seconds
 from tests.soak.ports import (
@@ -40,7 +40,7 @@ from tests.soak.ports import (
 from tests.soak.stage import Crash, Invocation
 
 # One request at a time, so that a seed replays exactly.
-_parallel.AT_ONCE = 1
+isolation.AT_ONCE = 1
 
 
 class _Shared(sqlite3.Connection):

@@ -11,11 +11,11 @@ from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Kind, Task
-from rebuilder.errors import Denied, Refused, TransientError
+from rebuilder.errors import Denied, Refused, Throttled, TransientError
+from rebuilder.isolation import AT_ONCE, attempts
 from rebuilder.ports import TaskPage
 from rebuilder.usecases import refresh_index as usecase
 from rebuilder.usecases._leases import SLICE
-from rebuilder.usecases._parallel import AT_ONCE, attempts
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.refresh_index import refresh_index, sweep_all, sweep_registry
 from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, OTHERS, World, dependency, task
@@ -161,15 +161,38 @@ def test_a_list_that_arm_refuses_is_an_error(
     assert world.index.refreshed(APPS) is None
 
 
-def test_one_task_that_cannot_be_read_keeps_the_sweep_open(world: World) -> None:
-    """The others are stored; the registry does not count as read."""
+@pytest.mark.parametrize("error", [TransientError("503"), Refused("400", "no"), KeyError("x")])
+def test_one_task_that_cannot_be_read_keeps_no_other_from_it(
+    world: World, error: Exception
+) -> None:
+    """It keeps what is known of it, with why that may not be all, and is read again by itself."""
+    world.tasks.add(task("one"), task("two"), task("three"))
+    refresh(world)
+    world.tasks.list_is_brief = True
+    world.tasks.failures["task"] = [error]  # type: ignore[list-item] # what nobody foresaw
+    world.time.pass_(60)
+    world.queue.take(REFRESH)
+    refresh(world)
+
+    assert world.index.refreshed(APPS) == world.time.now
+    assert len(dependents(world)) == 3
+    told = {v.view.task.name: v.view.unread for v in world.index.views(APPS) if v.view.unread}
+    assert [text.startswith("the task cannot be read: ") for text in told.values()] == [True]
+    again = [Refresh.decode(body).task for body, _ in world.queue.take(REFRESH)]
+    known = [found.name for found in again if found is not None]
+    assert known == (list(told) if isinstance(error, TransientError) else [])
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_it_is_not_the_tasks_if_none_can_be_read(world: World, *, many: bool) -> None:
+    """ARM asks to wait, or is out of order: the registry does not count as read."""
     world.tasks.add(task("one"), task("two"))
     world.tasks.list_is_brief = True
-    world.tasks.failures["task"] = [TransientError("503")]
+    failures = [TransientError("503")] * 2 if many else [Throttled("429")]
+    world.tasks.failures["task"] = [*failures]
     with pytest.raises(TransientError):
         refresh(world)
 
-    assert len(dependents(world)) == 1
     assert world.index.refreshed(APPS) is None
 
 
@@ -353,12 +376,6 @@ def test_many_things_are_attempted_in_order() -> None:
     assert results[::2] == list(range(AT_ONCE * 3 // 2))
     assert [str(error) for error in results[1::2]] == [str(n) for n in range(1, AT_ONCE * 3, 2)]
     assert attempts(half, []) == []
-
-
-def test_other_errors_are_raised() -> None:
-    """A mistake in the code is not taken for an answer."""
-    with pytest.raises(ZeroDivisionError):
-        attempts(lambda number: 1 // number, [1, 0])
 
 
 def test_what_is_indexed_knows_when_it_was_read(world: World) -> None:
