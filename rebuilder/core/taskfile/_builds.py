@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -131,8 +132,14 @@ def pushes(output: str) -> bool:
 
 def output_names(outputs: Iterable[str]) -> list[str]:
     """Return the images that `--output`s name."""
-    return [name for output in outputs if (name := _output(output).get("name"))]
+    given = ",".join(_output(output).get("name", "") for output in outputs)
+    return [name for name in given.split(",") if name]
 
 
 def _output(output: str) -> dict[str, str]:
-    return dict(part.partition("=")[::2] for part in output.split(","))
+    """Return the fields of an `--output`, which is a line of CSV."""
+    try:
+        parts = next(csv.reader([output]), [])
+    except csv.Error:
+        parts = output.split(",")
+    return dict(part.partition("=")[::2] for part in parts)

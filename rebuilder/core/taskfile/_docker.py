@@ -374,5 +374,7 @@ def _imagetools(world: World, place: Place, words: Sequence[str]) -> None:
     if "file" in asked.flags or asked.unknown:
         _unclear(world, place, ["docker buildx imagetools", *words], "it is not followed")
         return
+    if asked.on("dry-run"):
+        return
     for target in asked.all("tag"):
         world.copy(asked.words, target, place.line)

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from rebuilder.core.taskfile import _yaml
 from rebuilder.core.taskfile._expressions import plain_expression
@@ -109,7 +109,8 @@ def _text(found: object) -> str:
 
 
 def _print(found: object) -> str:
-    text = printed(found)
+    # Only where it is the whole of an action's output, nothing is left out.
+    text = "<nil>" if found is None else printed(found)
     if text is None:
         raise _NotUnderstood
     return text
@@ -164,11 +165,13 @@ def _less(first: object, other: object) -> bool:
     raise Refused("invalid type for comparison")
 
 
-def _and(*given: object) -> object:
+def _and(first: object, *others: object) -> object:
+    given = (first, *others)
     return next((found for found in given if is_empty(found)), given[-1])
 
 
-def _or(*given: object) -> object:
+def _or(first: object, *others: object) -> object:
+    given = (first, *others)
     return next((found for found in given if not is_empty(found)), given[-1])
 
 
@@ -260,7 +263,7 @@ def _ascii(found: object) -> str:
 
 
 def _trim_all(cut: object, found: object) -> str:
-    return _text(found).strip(_text(cut)) if cut else _text(found)
+    return _text(found).strip(_text(cut)) if _text(cut) else _text(found)
 
 
 def _indent(count: object, found: object) -> str:
@@ -348,6 +351,8 @@ def _dict(*given: object) -> dict[str, object]:
 
 
 def _fields(found: object) -> dict[str, object]:
+    if found is None:
+        return {}
     if not isinstance(found, dict):
         raise TypeError
     return found
@@ -355,7 +360,7 @@ def _fields(found: object) -> dict[str, object]:
 
 def _slice(found: object, *bounds: object) -> object:
     values = [_number(bound) for bound in bounds]
-    of: Sequence[object] = _ascii(found) if isinstance(found, str) else _items(found)
+    of = _items(found)  # sprig's, which is for lists only
     first, last = [*values, len(of)][:2] if values else (0, len(of))
     if not 0 <= first <= last <= len(of):
         raise Refused("slice index out of range")
@@ -396,6 +401,20 @@ def _unicode_same(function: Callable[[str], str]) -> Callable[[object], str]:
     return of
 
 
+def _uniq(found: object) -> list[object]:
+    first: dict[object, object] = {}
+    for item in _items(found):
+        first.setdefault(_key(item), item)
+    return [*first.values()]
+
+
+def _key(found: object) -> tuple[type, object]:
+    """Return what two values are compared by: to Go, 1 is not true."""
+    if isinstance(found, list | dict):
+        raise _NotUnderstood
+    return type(found), found
+
+
 def _ternary(yes: object, no: object, decides: object) -> object:
     if not isinstance(decides, bool):
         raise TypeError
@@ -404,6 +423,17 @@ def _ternary(yes: object, no: object, decides: object) -> object:
 
 def _default(instead: object, *found: object) -> object:
     return instead if not found or is_empty(found[0]) else found[0]
+
+
+def _b64enc(found: object) -> str:
+    """The agent's own, which takes anything (templating/engine.go)."""
+    if found is None:
+        return ""
+    kind = {bool: "bool", int: "int", float: "float64"}.get(type(found), "[]interface {}")
+    if isinstance(found, dict):
+        raise _NotUnderstood
+    text = found if isinstance(found, str) else f"<{kind} Value>"
+    return base64.b64encode(text.encode()).decode()
 
 
 def _b64dec(found: object) -> str:
@@ -480,15 +510,15 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "rest": lambda found: _items(found)[1:],
     "initial": lambda found: _items(found)[:-1],
     "reverse": lambda found: _items(found)[::-1],
-    "has": lambda wanted, found: wanted in _items(found),
-    "uniq": lambda found: list(dict.fromkeys(map(_hashable, _items(found)))),
+    "has": lambda wanted, found: _key(wanted) in map(_key, [] if found is None else _items(found)),
+    "uniq": _uniq,
     "int": _to_int,
     "int64": _to_int,
     "atoi": lambda found: _to_int(_text(found)),
     "add": _sum,
     "add1": lambda found: _to_int(found) + 1,
     "sub": lambda first, other: _to_int(first) - _to_int(other),
-    "b64enc": lambda found: base64.b64encode(_text(found).encode()).decode(),
+    "b64enc": _b64enc,
     "b64dec": _b64dec,
     "sha256sum": lambda found: hashlib.sha256(_text(found).encode()).hexdigest(),
     "base": _path(posixpath.basename),
@@ -499,12 +529,6 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
 
 _TAKE_NOTHING = names("and or not eq ne default coalesce empty ternary")
 """What is asked whether there is a value at all."""
-
-
-def _hashable(found: object) -> object:
-    if isinstance(found, list | dict):
-        raise _NotUnderstood
-    return found
 
 
 def _extension(name: str) -> str:

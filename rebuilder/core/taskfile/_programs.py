@@ -92,6 +92,7 @@ _ENTRY_POINTS = {
     "img": "img",
     "regctl": "regctl",
     "oras": "oras",
+    "pack": "pack",
 }
 """The programs that images begin with, by the word of the repository that tells them."""
 
@@ -135,8 +136,14 @@ def script(world: World, place: Place, text: str) -> None:
     if found.rest:
         reason = "what a shell does from here on is not followed"
         world.unclear(found.rest, reason, place.line)
+        if _MAY_WRITE.search(found.left):
+            world.write_all("what a shell does is not followed", place.line)
 
 
+_MAY_WRITE = re.compile(
+    r"(?<![0-9&])>(?!&)|[0-9]>(?![&0-9])(?!\s*/dev/null)"
+    r"|\b(?:cp|mv|install|ln|tee|rm|sed|perl|git|patch|dos2unix|truncate|touch|oryx)\b"
+)
 _MAY_MAKE = re.compile(r"\b(?:docker|az|buildah|podman|img|skopeo|crane|executor|make)\b")
 
 
@@ -148,7 +155,9 @@ def _command(world: World, place: Place, command: _shell.Command) -> Place:
             world.write(place, target)
     variables = {**place.variables, **command.assignments}
     if not words:
-        return replace(place, variables=variables)
+        # What is not exported is the shell's own, which it has filled in already.
+        known = {name: value for name, value in variables.items() if name in place.variables}
+        return replace(place, variables=known)
     if words[0] == "cd":
         return _moved(world, place, words[1:])
     if words[0] in ("export", "declare", "readonly"):
@@ -404,17 +413,29 @@ def _all(world: World, place: Place, words: Sequence[str]) -> None:
         world.write(place, word)
 
 
+_COPY_FILES = grammar(
+    "target-directory suffix mode owner group",
+    "archive force interactive no-clobber recursive verbose no-target-directory directory symbolic",
+    "t=target-directory S=suffix m=mode o=owner g=group a=archive f=force i=interactive"
+    " n=no-clobber r=recursive R=recursive v=verbose T=no-target-directory d=directory s=symbolic",
+)
+
+
 def _last(world: World, place: Place, words: Sequence[str]) -> None:
-    names = _plain_words(words)
-    for target in names[-1:] if len(names) > 1 else ():
-        world.write(place, target)
-        for source in names[:-1]:
-            world.write(place, posixpath.join(target, source.rpartition("/")[2]))
+    asked = read(words, _COPY_FILES, place.line)
+    names = asked.words
+    folder = asked.last("target-directory")
+    if not folder and len(names) > 1:
+        folder = names.pop()
+    if folder:
+        world.write(place, folder)
+        for source in names:
+            world.write(place, posixpath.join(folder, source.rpartition("/")[2]))
 
 
 def _move(world: World, place: Place, words: Sequence[str]) -> None:
     _last(world, place, words)
-    _all(world, place, words[:-1])
+    _all(world, place, words)
 
 
 _IN_PLACE = re.compile(r"--in-place|-[a-zA-Z]*i")

@@ -41,12 +41,14 @@ class Command:
         joined: The operator before it: "", "&&", "||", ";", "|", "&".
         assignments: The variables that are set for it, or, without words, for all that follow.
         redirects: The files that it reads and writes, each with its operator.
+        at: Where it begins in the text.
     """
 
     words: list[str] = field(default_factory=list)
     joined: str = ""
     assignments: dict[str, str] = field(default_factory=dict)
     redirects: list[tuple[str, str]] = field(default_factory=list)
+    at: int = 0
 
     @property
     def empty(self) -> bool:
@@ -60,13 +62,15 @@ class Script:
 
     Attributes:
         commands: The simple commands, in their order.
-        rest: What is not followed, from where on; "" if all is.
+        rest: What is not followed, from where on, for a person; "" if all is.
+        left: All of the text that is not followed.
         substitutions: The commands whose output is filled in.
     """
 
     commands: tuple[Command, ...]
     rest: str = ""
     substitutions: tuple[str, ...] = ()
+    left: str = ""
 
 
 def parse(
@@ -94,7 +98,7 @@ def parse(
         words = text.split()
         if not words or not _ASSIGNMENT.match(words[0]):
             if words and words[0] in _COMPOUND:
-                return Script((), text.strip())
+                return Script((), text.strip(), left=text)
             return Script((Command(words),) if words else ())
     of_agent = variables is None
     known = variables or {}
@@ -163,7 +167,9 @@ class _Splitter:
         for number, command in enumerate(self._commands):
             if self._stops(command):
                 words = self._unknowns.readable(" ".join(command.words))
-                return Script(tuple(self._commands[:number]), words, tuple(self._substitutions))
+                followed = tuple(self._commands[:number])
+                left = self._text[command.at :]
+                return Script(followed, words, tuple(self._substitutions), left)
         return Script(tuple(self._commands), "", tuple(self._substitutions))
 
     @staticmethod
@@ -176,8 +182,9 @@ class _Splitter:
         """Return what was read before the command that is not followed."""
         rest = self._text[self._began :].strip()
         found = self._whole()
+        left = found.left or rest
         rest = found.rest or self._unknowns.readable(rest)
-        return Script(found.commands, rest, found.substitutions)
+        return Script(found.commands, rest, found.substitutions, left)
 
     # Words.
 
@@ -188,14 +195,21 @@ class _Splitter:
         return found[0]
 
     def _end_command(self, operator: str) -> None:
+        waits = self._command.joined in ("&&", "||", "|")
         if not self._command.empty:
             self._commands.append(self._command)
             self._remember(self._command)
+        elif operator == "\n" and waits:
+            self._at += 1
+            return  # what goes on in the next line is one command
+        elif (operator or waits) and operator != "\n":
+            raise InvalidBuildFile(self._line, "the shell refuses the text: a command is missing")
         self._at += len(operator)
         if operator == "\n" and self._after_documents:
             self._at, self._after_documents = self._after_documents, 0
         self._began = self._at
-        self._command = Command(joined=operator.replace("\n", ";").replace("|&", "|"))
+        joined = operator.replace("\n", ";").replace("|&", "|")
+        self._command = Command(joined=joined, at=self._at)
 
     def _remember(self, command: Command) -> None:
         """Let what follows know the variables that a command sets."""
@@ -292,7 +306,9 @@ class _Splitter:
             self._substitutions.append(piece)
         reason = f"the shell fills in {piece}"
         if self._of_agent:
-            reason = f"the agent's shell fills in {piece}; an alias needs version v1.1.0"
+            reason = (
+                f"the agent's shell fills in {piece}, which is no alias (version v1.1.0 has them)"
+            )
         self._add(self._unknowns.word(piece, reason, self._line, may_be_empty=True))
 
     def _fill(self, found: str, *, quoted: bool) -> None:

@@ -657,6 +657,8 @@ class _Run:
     def _function(self, name: str, arguments: list[object], line: int) -> object:
         if name == "index" and arguments:
             return self._index(arguments, line)
+        if name == "hasKey" and len(arguments) == 2 and isinstance(arguments[0], _OfValues):  # noqa: PLR2004 - where and what
+            return str(arguments[1]) in self._values
         given = [
             [_yaml.value(item) for item in argument.value]
             if isinstance(argument, yaml.SequenceNode)
@@ -670,6 +672,8 @@ class _Run:
 
     def _index(self, arguments: list[object], line: int) -> object:
         found, *keys = arguments
+        if found is None and not keys:
+            raise InvalidBuildFile(line, "a template fails: index of nothing")
         for key in keys:
             if isinstance(found, Unknown) or isinstance(key, Unknown):
                 return found if isinstance(found, Unknown) else key

@@ -83,6 +83,10 @@ class Values:
     hidden: Collection[str] = ()
     secrets: bool = True
 
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a value is given, be it as nothing."""
+        return name in self.hidden or name in self.given or name in self.file
+
     def value(self, name: str) -> object:
         """Return `.Values.NAME`; None where it is given as nothing."""
         if name in self.hidden:
@@ -125,21 +129,11 @@ def read_values(text: str) -> Mapping[str, yaml.Node]:
     try:
         root = _yaml.compose(text, line_of_values)
         found = _yaml.fields(root, line_of_values, "the values file")
-        _check_serialisable(root)
+        _yaml.check_values(root, line_of_values)
     except InvalidBuildFile as error:
         where = f"line {error.line} of " if error.line else ""
         raise InvalidBuildFile(0, f"{where}the values file: {error.problem}") from None
     return found
-
-
-def _check_serialisable(root: yaml.Node | None) -> None:
-    odd = _yaml.unserialisable(root)
-    if odd is not None:
-        raise InvalidBuildFile(
-            odd.start_mark.line + 1,
-            "a mapping inside of the values, or a number that is not finite, which the agent cannot"
-            " serialize",
-        )
 
 
 def line_of_values(index: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 import yaml
@@ -49,9 +50,21 @@ _INTEGER = re.compile(
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _INT_64 = range(-(2**63), 2**64)
+_LARGEST = 2**63
+_RESOLVED: dict[str, tuple[type, ...]] = {
+    f"{_TAG}int": (int,),
+    f"{_TAG}float": (float, int),
+    f"{_TAG}bool": (bool,),
+    f"{_TAG}null": (type(None),),
+    f"{_TAG}timestamp": (str,),
+}
+"""What a scalar with one of these tags is to be, or the agent refuses the file."""
 
 type Line = Callable[[int], int]
 """Gives the file's line for a line of the text, counted from 0."""
+
+
+_NO_JSON = "which the agent cannot serialize"
 
 
 class Uncertain:
@@ -206,6 +219,8 @@ def string(node: yaml.Node | None, line: Line, what: str) -> str:
         return ""
     if not isinstance(node, yaml.ScalarNode):
         raise _misfit(node, line, f"{what} is not a string")
+    if node.tag in _RESOLVED:
+        _scalar(node, line)
     return str(node.value)
 
 
@@ -224,13 +239,14 @@ def integer(node: yaml.Node | None, line: Line, what: str) -> int:
     Raises:
         InvalidBuildFile: It is none.
     """
-    found = 0 if node is None else value(node)
-    if isinstance(found, float) and abs(found) < float(2**63):
-        found = int(found)
+    found = None if node is None else _scalar(node, line)
     if found is None:
         return 0
-    if isinstance(found, bool) or not isinstance(found, int):
-        raise _misfit(node, line, f"{what} is not a number")
+    if isinstance(found, float) and found < _LARGEST:
+        # As decode.go has it: a number that is too small gets past.
+        found = int(max(found, -_LARGEST))
+    if isinstance(found, bool) or not isinstance(found, int) or found >= _LARGEST:
+        raise _misfit(node, line, f"{what} is not a number that fits")
     return found
 
 
@@ -240,7 +256,7 @@ def boolean(node: yaml.Node | None, line: Line, what: str) -> bool:
     Raises:
         InvalidBuildFile: It is none.
     """
-    found = False if node is None else value(node)
+    found = None if node is None else _scalar(node, line)
     if found is None:
         return False
     if not isinstance(found, bool):
@@ -265,13 +281,35 @@ def value(node: yaml.Node) -> object:
     A list or a mapping is returned as its node, for its parts to be asked for one by one: a text
     of a few lines can mean a mapping of billions.
     """
+    return _scalar(node, lambda index: index + 1)
+
+
+def _scalar(node: yaml.Node, line: Line) -> object:
+    """Return what a node means; see `value`.
+
+    Raises:
+        InvalidBuildFile: Its tag says that it is something which it is not.
+    """
     if not isinstance(node, yaml.ScalarNode):
         return node
     text = str(node.value)
-    if node.tag in ("", f"{_TAG}str"):
-        return text
-    if node.tag != _PLAIN:
+    if node.tag == f"{_TAG}binary":
         return Uncertain()
+    kinds = _RESOLVED.get(node.tag)
+    if kinds is None:
+        return _plain(text) if node.tag == _PLAIN else text
+    found = _plain(text)
+    if type(found) not in kinds or (node.tag == f"{_TAG}timestamp" and not _is_time(text)):
+        kind = str(node.tag).removeprefix(_TAG)
+        raise _misfit(node, line, f"cannot decode {text[:50]!r} as a !!{kind}")
+    return float(found) if node.tag == f"{_TAG}float" and isinstance(found, int) else found
+
+
+def _is_time(text: str) -> bool:
+    return _TIMESTAMP.fullmatch(text) is not None
+
+
+def _plain(text: str) -> object:
     if text in _NULLS:
         return None
     if text in _BOOLEANS:
@@ -293,9 +331,9 @@ def _number(text: str) -> object:
         found = _whole(plain)
         if found in _INT_64:
             return found
-    if _FLOAT.fullmatch(plain):
-        return float(plain)
-    return text
+    if _FLOAT.fullmatch(plain) and isfinite(number := float(plain)):
+        return number
+    return text  # what is beyond a float64 stays a text
 
 
 def _whole(text: str) -> int:
@@ -306,11 +344,14 @@ def _whole(text: str) -> int:
     return sign * int(digits, 0)
 
 
-def unserialisable(root: yaml.Node | None) -> yaml.Node | None:
-    """Return what keeps values from being written as JSON, which the agent does with all of them.
+def check_values(root: yaml.Node | None, line: Line) -> None:
+    """Refuse values that cannot be written as JSON, which the agent does with all of them.
 
     That is a mapping inside of the values (to yaml.v2 its keys may be anything, and encoding/json
     takes only texts), or a number that is not finite.
+
+    Raises:
+        InvalidBuildFile: There is such a value, or one that does not fit its tag.
     """
     waiting: list[yaml.Node] = []
     if isinstance(root, yaml.MappingNode):
@@ -319,13 +360,13 @@ def unserialisable(root: yaml.Node | None) -> yaml.Node | None:
     while waiting:
         node = waiting.pop()
         if isinstance(node, yaml.MappingNode):
-            return node
-        if isinstance(node, yaml.SequenceNode) and id(node) not in seen:
-            seen.add(id(node))
-            waiting += node.value
-        elif node.tag == _PLAIN and _NOT_FINITE.fullmatch(str(node.value)):
-            return node
-    return None
+            raise _misfit(node, line, f"a mapping inside of the values, {_NO_JSON}")
+        if isinstance(node, yaml.SequenceNode):
+            if id(node) not in seen:
+                seen.add(id(node))
+                waiting += node.value
+        elif isinstance(found := _scalar(node, line), float) and not isfinite(found):
+            raise _misfit(node, line, f"a number that is not finite, {_NO_JSON}")
 
 
 def go_float(number: float) -> str:

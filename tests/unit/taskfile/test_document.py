@@ -35,14 +35,14 @@ def test_versions(text: str, aliases: bool) -> None:  # noqa: FBT001 - a paramet
     found = read(text.replace("{steps}", "steps:\n- cmd: $Registry/tool:1 go\n"))
 
     assert images(found) == (["myapps.azurecr.io/tool:1 tool"] if aliases else [])
-    assert ("an alias needs version v1.1.0" in told(found)) is not aliases
+    assert ("which is no alias" in told(found)) is not aliases
 
 
 def test_a_version_that_begins_with_a_blank_is_none() -> None:
     """To YAML it is one; to the agent's search for aliases it is not."""
     found = read(" version: v1.1.0\n steps:\n - cmd: $Registry/tool:1 go\n")
 
-    assert "an alias needs version v1.1.0" in told(found)
+    assert "which is no alias" in told(found)
 
 
 # Aliases.
@@ -83,7 +83,10 @@ def test_what_is_no_alias_is_the_shells(text: str, names: tuple[str, ...]) -> No
     found = told(read(f"{ALIASED}steps:\n- cmd: {text}\n"))
 
     for name in names:
-        assert f"the agent's shell fills in {name}; an alias needs version v1.1.0" in found
+        assert (
+            f"the agent's shell fills in {name}, which is no alias (version v1.1.0 has them)"
+            in found
+        )
     assert bool(names) == ("shell" in found)
 
 
@@ -299,7 +302,14 @@ def test_values_that_the_agent_refuses(content: str, problem: str) -> None:
         ("No", False),
         ("off", False),
         ("Y", True),
-        ("1" * 5000, float("inf")),
+        ("1" * 5000, "1" * 5000),
+        ("1e400", "1e400"),
+        ('!!int "5"', 5),
+        ("!!float 5", 5.0),
+        ("!!bool on", True),
+        ("!!null ~", None),
+        ("!!timestamp 2001-01-01", "2001-01-01"),
+        ("!own 5", "5"),
         ("-.inf", float("-inf")),
     ],
 )

@@ -50,7 +50,7 @@ def words(text: str, *, windows: bool = False) -> list[list[str]]:
         ("a >b <c 2>&1 d >>e", [["a", "d"]]),
         ("a &>b", [["a"]]),
         ("", []),
-        (";;", []),
+        ("a &&\n\n b |\nc", [["a"], ["b"], ["c"]]),
     ],
 )
 def test_words(text: str, expected: list[list[str]]) -> None:
@@ -116,10 +116,19 @@ def test_the_agents_own_variables_are_not_known() -> None:
     found, unknowns = taken("$Registry/x", known=False)
 
     assert unknowns.reasons(found.commands[0].words[0]) == (
-        "the agent's shell fills in $Registry; an alias needs version v1.1.0",
+        "the agent's shell fills in $Registry, which is no alias (version v1.1.0 has them)",
     )
 
 
 def test_windows_has_backslashes_in_words() -> None:
     """To PowerShell a backslash is a letter."""
     assert words(r"a c:\x\y 'd\e' " + r'"f\g"', windows=True) == [["a", r"c:\x\y", r"d\e", r"f\g"]]
+
+
+@pytest.mark.parametrize(
+    "text", [";;", "; a", "a; ; b", "a &&", "a | | b", "a || && b", "& a", "a |"]
+)
+def test_what_a_shell_refuses_none_of_it_runs(text: str) -> None:
+    """An operator with nothing to do is an error of the whole text."""
+    with pytest.raises(InvalidBuildFile, match="a command is missing"):
+        words(text)
