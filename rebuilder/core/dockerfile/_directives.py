@@ -35,15 +35,17 @@ class Syntax:
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """What the directives of a file say.
+    """What the directives of a file say, but for the escape character.
 
     Attributes:
-        escape: The escape character.
         syntax: What names the frontend, if anything does.
+        check: The options of the linter; "" if there are none.
+        check_line: The line on which they stand.
     """
 
-    escape: str = "\\"
     syntax: Syntax | None = None
+    check: str = ""
+    check_line: int = 0
 
 
 _NONE = Directives()
@@ -58,23 +60,18 @@ def read_directives(text: str, lines: list[str]) -> Directives:
     Args:
         text: The file, without its byte order mark.
         lines: Its lines, without their ends.
-
-    Raises:
-        InvalidBuildFile: For what BuildKit refuses.
     """
     if not text.startswith(_FIRST):
         return _NONE
     start = 1 if text.startswith("#!") else 0
     found = _run_of(lines, start, "#")
-    _check_options(found.get("check", (0, "")))
-    syntax = found.get("syntax")
-    if syntax is not None:
-        line, value = syntax
-        return Directives(
-            _escape(lines),
-            Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE))),
-        )
-    return Directives(_escape(lines), _other_syntax(lines, start))
+    check_line, check = found.get("check", (0, ""))
+    check = check.partition(" ")[0]
+    if "syntax" not in found:
+        return Directives(_other_syntax(lines, start), check, check_line)
+    line, value = found["syntax"]
+    shown = short(lines[line - 1].strip(SPACE))
+    return Directives(Syntax(value.partition(" ")[0], line, shown), check, check_line)
 
 
 def _run_of(lines: list[str], start: int, comment: str) -> dict[str, tuple[int, str]]:
@@ -97,7 +94,12 @@ def _directive(line: str, comment: str) -> tuple[str | None, str]:
     return match[1].lower(), match[2]
 
 
-def _escape(lines: list[str]) -> str:
+def read_escape(lines: list[str]) -> str:
+    """The escape character of a file.
+
+    Raises:
+        InvalidBuildFile: For what BuildKit refuses.
+    """
     escape = "\\"
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
@@ -116,19 +118,20 @@ def _escape(lines: list[str]) -> str:
     return escape
 
 
-def _check_options(found: tuple[int, str]) -> None:
-    line, value = found
-    options = value.partition(" ")[0].strip(SPACE)
+def check_options(text: str) -> None:
+    """See whether the linter takes its options.
+
+    Raises:
+        ValueError: With what BuildKit refuses.
+    """
+    options = text.strip(SPACE)
     for option in options.split(";", 2) if options else ():
         name, equals, setting = option.partition("=")
         if not equals or name.strip(SPACE) not in _CHECK_OPTIONS:
             wrong = name.strip(SPACE) if equals else option
-            problem = f"invalid check option {quoted(wrong)}"
-        elif name.strip(SPACE) == "error" and boolean(setting.strip(SPACE)) is None:
-            problem = f"failed to parse check option {quoted(option)}"
-        else:
-            continue
-        raise InvalidBuildFile(line, f"failed to parse check options: {problem}")
+            raise ValueError(f"invalid check option {quoted(wrong)}")
+        if name.strip(SPACE) == "error" and boolean(setting.strip(SPACE)) is None:
+            raise ValueError(f"failed to parse check option {quoted(option)}")
 
 
 def _other_syntax(lines: list[str], start: int) -> Syntax | None:

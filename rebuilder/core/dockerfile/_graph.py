@@ -7,23 +7,23 @@ and images that the target does not reach must be well formed, but need not be i
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rebuilder.core.dockerfile._checks import Scope
+from rebuilder.core.dockerfile._environment import COPIES_LIMIT, Environment
+from rebuilder.core.dockerfile._frontends import Frontend
 from rebuilder.core.dockerfile._instructions import Bad, Command, Stage, read_trigger
-from rebuilder.core.dockerfile._mounts import check_mount
-from rebuilder.core.dockerfile._text import parse_reference, quoted
+from rebuilder.core.dockerfile._text import integer, parse_reference, quoted
 from rebuilder.core.dockerfile._tree import read_tree
-from rebuilder.core.dockerfile._words import Lexer, WordError
+from rebuilder.core.dockerfile._words import UNKNOWN, Lexer, Variable, WordError
 from rebuilder.core.references import ImageReference
-from rebuilder.errors import InvalidBuildFile, InvalidReference
+from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
 
 SCRATCH = "scratch"
-
-_INTEGER = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
-_URL = re.compile(r"https?://")
+NAMELESS = ""
+"""What stands for the name of an image that nobody can know before the build."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,12 +37,15 @@ class State:
         number: How many states there were before it.
         blamed: The line that BuildKit blames: the same, but for what ONBUILD leaves.
         way: How the text became `base_name`.
+        system: The operating system that it is for.
+        note: What is told if `base_name` names no image; None if there is nothing to tell.
         commands: The instructions of the stage; None if it is no stage.
         base: The stage that it is built on, if it is one.
         reference: The image that it is built on, if it is one.
         steps: What it carries out, what its base leaves to it first.
         ready: Whether instructions may read it.
         triggered: Whether it has taken over what its base leaves to it.
+        environment: What is known of its variables at its end, if that was looked at.
     """
 
     base_name: str
@@ -51,12 +54,15 @@ class State:
     line: int
     blamed: int
     way: tuple[str, ...]
+    system: str
+    note: Callable[[], Note | None] | None = None
     commands: list[Command] | None = None
     base: State | None = None
     reference: ImageReference | None = None
     steps: list[Step] = field(default_factory=list)
     ready: bool = False
     triggered: bool = False
+    environment: Environment | None = None
 
     def sources(self) -> Iterator[tuple[State, int]]:
         """What its instructions read, each with the line of the instruction."""
@@ -79,30 +85,94 @@ class Step(NamedTuple):
     line: int
 
 
+class Note(NamedTuple):
+    """What is told beside the reason for which BuildKit refuses a line.
+
+    Attributes:
+        text: What is told.
+        missing: The build arguments that would settle it.
+    """
+
+    text: str
+    missing: tuple[str, ...] = ()
+
+
+def refusal(line: int, problem: str, note: Note | None) -> InvalidBuildFile:
+    """The error of a line, with what is told beside the reason."""
+    if note is None:
+        return InvalidBuildFile(line, problem)
+    problem = f"{problem}; {note.text}"
+    if note.missing:
+        return ArgumentMissing(line, problem, note.missing)
+    return InvalidBuildFile(line, problem)
+
+
 class Graph:
     """The stages of a file.
 
     Args:
         lexer: Expands its words.
         build_args: The build arguments, which replace the defaults of ARGs.
+        outer: The ARGs before the first FROM.
+        system: The operating system to build for.
+        tracks: Whether the variables of stages matter, and every ENV and ARG is there.
     """
 
-    __slots__ = ("_build_args", "_by_name", "_lexer", "_states")
+    __slots__ = (
+        "_build_args", "_by_name", "_copies", "_lexer", "_outer", "_states", "_system", "_tracks",
+    )  # fmt: skip
 
-    def __init__(self, lexer: Lexer, build_args: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        lexer: Lexer,
+        build_args: Mapping[str, str],
+        outer: Mapping[str, Variable],
+        system: str,
+        *,
+        tracks: bool,
+    ) -> None:
         self._lexer = lexer
         self._build_args = build_args
+        self._outer = outer
+        self._system = system
+        self._tracks = tracks
+        self._copies = COPIES_LIMIT
         self._by_name: dict[str, State] = {}
         self._states: list[State] = []
 
-    def add(self, stage: Stage, base_name: str, way: tuple[str, ...]) -> None:
-        """Add a stage; only those before it can be what it is built on."""
-        number = len(self._states)
-        self._add(State(base_name, stage.name, number, stage.line, stage.line, way, stage.commands))
+    def add(
+        self,
+        stage: Stage,
+        base_name: str,
+        way: tuple[str, ...],
+        system: str = "",
+        note: Callable[[], Note | None] | None = None,
+    ) -> None:
+        """Add a stage; only those before it can be what it is built on.
+
+        Args:
+            stage: The stage.
+            base_name: What it is built on.
+            way: How the text became that.
+            system: The operating system of its --platform; "" if it has none.
+            note: What is told if `base_name` names no image; None if there is nothing to tell.
+        """
+        number, line = len(self._states), stage.line
+        state = State(base_name, stage.name, number, line, line, way, system or self._system, note)
+        state.commands = stage.commands
+        self._add(state)
+
+    def up_to(self, target: State) -> list[State]:
+        """The stages of the file up to a target, in their order."""
+        return [state for state in self._states[: target.number + 1] if state.commands is not None]
 
     def _add(self, state: State) -> None:
         # By its spelling: after FROM, the case of a stage's name matters, and nowhere else.
         state.base = self._by_name.get(state.base_name)
+        if state.base is not None:
+            state.system = state.base.system
+        elif state.base_name == SCRATCH:
+            state.system = self._system
         self._states.append(state)
         if state.name:
             self._by_name[state.name] = state
@@ -169,10 +239,11 @@ class Graph:
                 "variable expansion is not supported for --from, define a new stage with FROM"
                 " using ARG from global scope as a workaround",
             )
-        if not _INTEGER.fullmatch(name):
+        try:
+            index = integer(name)
+        except ValueError:
             return self._named(name, command.line, line, prefix + command.text)
         # The images that instructions name without a stage count too, behind the stages.
-        index = int(name)
         if not 0 <= index < len(self._states):
             raise InvalidBuildFile(line, f"invalid stage index {index}")
         return self._states[index]
@@ -180,7 +251,7 @@ class Graph:
     def _named(self, name: str, line: int, blamed: int, way: str) -> State:
         state = self._by_name.get(name.lower())
         if state is None:
-            state = State(name, "", len(self._states), line, blamed, (way,))
+            state = State(name, "", len(self._states), line, blamed, (way,), self._system)
             self._add(state)
         return state
 
@@ -234,7 +305,7 @@ class Graph:
         for left in state.base.commands or ():
             if not left.trigger:
                 continue
-            command = _triggered(left, state.line)
+            command = _triggered(left, state.line, self._lexer.frontend)
             if command is not None:
                 sources = self._read_by(command, state.line, "ONBUILD ")
                 steps.append(Step(command, sources, state.line))
@@ -245,24 +316,48 @@ class Graph:
         """Check what BuildKit checks when it carries out the instructions of a stage."""
         # What the target does not reach never gets ready, and what comes later is not yet.
         state.ready = True
+        environment = self._begin(state) if self._tracks else None
+        state.environment = environment
+        devices = self._lexer.frontend.devices
+        scope = Scope(self._lexer, state.system, devices, environment, [])
         for step in state.steps:
+            scope.lacking.clear()
             try:
-                self._check(step, state)
+                self._check(step, state, scope)
             except (WordError, ValueError) as error:
-                raise InvalidBuildFile(step.line, str(error)) from None
+                note = self._settled_by(step.command, scope)
+                raise refusal(step.line, str(error), note) from None
 
-    def _check(self, step: Step, state: State) -> None:
+    def _begin(self, state: State) -> Environment:
+        """What is known of the variables of a stage at its beginning."""
+        if state.base is None:
+            if state.base_name == SCRATCH:
+                return Environment.of_scratch(state.system)
+            return Environment()
+        known = state.base.environment
+        if known is None:
+            return Environment()
+        self._copies -= len(known.values)
+        return known.copy() if self._copies >= 0 else Environment()
+
+    def _settled_by(self, command: Command, scope: Scope) -> Note | None:
+        """The build arguments without which an instruction is refused, and with which it is not."""
+        known = scope.environment
+        if known is None:
+            return None
+        names = [name for name in dict.fromkeys(scope.lacking) if name in known.open]
+        if not names:
+            return None
+        trial = known.copy()
+        trial.values.update(dict.fromkeys(names, UNKNOWN))
+        try:
+            self._check_words(command, Scope(scope.lexer, scope.system, scope.devices, trial, []))
+        except (WordError, ValueError):
+            return None
+        return missing_arguments({name: known.open[name] for name in names})
+
+    def _check(self, step: Step, state: State, scope: Scope) -> None:
         command = step.command
-        for word in command.words:
-            self._lexer.check(word)
-        for text in command.texts:
-            self._lexer.check(text, quotes=False)
-        for name, default in command.defaults:
-            if name not in self._build_args:
-                self._lexer.check(default)
-        for mount in command.mounts:
-            if mount.fields:
-                check_mount(mount, self._lexer.check)
         for mount, source in zip(command.mounts, step.sources, strict=False):
             if mount.source and not _is_ready(source):
                 raise ValueError(
@@ -274,9 +369,35 @@ class Graph:
                 f"cannot copy from stage {quoted(command.copies_from)}, it needs to be defined"
                 f" before current stage {quoted(state.name)}"
             )
-        for source_path in command.sources:
-            if _URL.match(source_path):
-                raise ValueError("source can't be a URL for COPY")
+        self._check_words(command, scope)
+
+    def _check_words(self, command: Command, scope: Scope) -> None:
+        known = scope.environment
+        for word in command.words:
+            scope.known(word)
+        for text in command.texts:
+            scope.known(text, quotes=False)
+        if known is not None:
+            # Before they change anything, they may be refused.
+            for name, default in command.args:
+                known.declare(name, default, scope.known, self._build_args, self._outer)
+            if command.sets:
+                known.set_all([scope.known(word) for word in command.sets])
+        else:
+            for name, default in command.args:
+                if default and name not in self._build_args:
+                    scope.known(default)
+            for word in command.sets:
+                scope.known(word)
+        if command.check is not None:
+            command.check.run(scope)
+
+
+def missing_arguments(reasons: Mapping[str, str]) -> Note:
+    """What is told of ARGs that have no value, or an empty one, each with the reason."""
+    told = ", ".join(f"ARG {name} {reason}" for name, reason in reasons.items())
+    settles = " ".join(f"--build-arg {name}=..." for name in reasons)
+    return Note(f"{told}: {settles} would settle it", tuple(reasons))
 
 
 def _looks_ahead(state: State) -> bool:
@@ -293,7 +414,7 @@ def _is_ready(state: State) -> bool:
     return state.ready or state.commands is None
 
 
-def _triggered(left: Command, line: int) -> Command | None:
+def _triggered(left: Command, line: int, frontend: Frontend) -> Command | None:
     """The instruction that an ONBUILD leaves, at its own line.
 
     Raises:
@@ -301,10 +422,10 @@ def _triggered(left: Command, line: int) -> Command | None:
     """
     try:
         # What is left is read as a file of its own: without the directives of this one.
-        nodes = read_tree(left.trigger.split("\n"), "\\")
+        nodes = read_tree(left.trigger.split("\n"), "\\", frontend)
         if len(nodes) != 1:
             raise Bad("onbuild trigger should be a single expression")  # noqa: TRY301
-        return read_trigger(nodes[0]._replace(line=left.line))
+        return read_trigger(nodes[0]._replace(line=left.line), frontend)
     except Bad as error:
         raise InvalidBuildFile(line, str(error)) from None
     except InvalidBuildFile as error:
@@ -317,13 +438,14 @@ def _name_image(state: State) -> None:
     Raises:
         InvalidBuildFile: If it is not the name of an image, whether it is needed or not.
     """
-    if state.base is not None or state.reference is not None or state.base_name == SCRATCH:
+    if state.base is not None or state.reference is not None:
+        return
+    if state.base_name in (SCRATCH, NAMELESS):
         return
     try:
         state.reference = parse_reference(state.base_name)
     except InvalidReference as error:
-        raise InvalidBuildFile(
-            state.blamed,
-            f"failed to parse stage name {quoted(state.base_name)}: invalid reference format:"
-            f" {error.problem}",
-        ) from None
+        problem = f"failed to parse stage name {quoted(state.base_name)}"
+        problem += f": invalid reference format: {error.problem}"
+        note = state.note() if state.note is not None else None
+        raise refusal(state.blamed, problem, note) from None

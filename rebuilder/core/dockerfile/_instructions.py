@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rebuilder.core.dockerfile._checks import Check, Files, Folder, Ports, Run, Signal, Volumes
+from rebuilder.core.dockerfile._frontends import NEWEST, Frontend
+from rebuilder.core.dockerfile._git import git_source, may_be_remote
 from rebuilder.core.dockerfile._mounts import (
     CACHE_MOUNT,
     PLAIN_CACHE_MOUNT,
@@ -18,21 +21,18 @@ from rebuilder.core.dockerfile._mounts import (
     csv_fields,
     read_mount,
 )
-from rebuilder.core.dockerfile._text import SPACE, quoted
+from rebuilder.core.dockerfile._text import SPACE, boolean, integer, quoted
 from rebuilder.core.dockerfile._tree import COPY_FROM, Node, heredoc_word
+from rebuilder.core.dockerfile._values import duration
 from rebuilder.core.dockerfile._words import WordError
 from rebuilder.errors import InvalidBuildFile
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_DURATION = re.compile(r"[-+]?(?:0|((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)")
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
-_UNITS = {
-    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
-}  # fmt: skip
-_SHORTEST = 1e-3
-_RETRIES = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
-_MOST_RETRIES = 2**31 - 1
+_SHORTEST = 10**6  # nanoseconds
+_ASKS = re.compile(r"\$\{\w+:?\?")
 _SPECIAL = re.compile(r"[$'\"]")
+# An error of `${v?}`, or one of Windows' paths, or more than a path.
+_NOTABLE = re.compile(r"[$'\":\\]|//|github\.com")
 _WITH_NAME = 3
 
 # What a flag takes: one text, a boolean, or a text each time it is given.
@@ -68,22 +68,35 @@ class Command(NamedTuple):
         text: The instruction as a person writes it, without what does not matter.
         copies_from: The stage, number or image of `COPY --from`; "" if there is none.
         mounts: The values of `RUN --mount`.
-        sources: The paths that a COPY copies, to be checked when its stage is built.
         words: Words that are expanded when the stage is built, if they are not plain.
         texts: Texts of heredocs whose variables are replaced then.
-        defaults: Words of an ARG that are expanded then, unless a build argument replaces them.
+        check: What is checked then.
+        sets: The names and values that an ENV sets, in turn.
+        args: The names of an ARG, each with its default.
         trigger: What an ONBUILD runs in stages that are built on this one.
+        buildkit: What of it is for BuildKit alone: in words for a person, and whether the classic
+            builder refuses it for sure.
     """
 
     line: int
     text: str = ""
     copies_from: str = ""
     mounts: tuple[Mount, ...] = ()
-    sources: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
-    defaults: tuple[tuple[str, str], ...] = ()
+    check: Check | None = None
+    sets: tuple[str, ...] = ()
+    args: tuple[tuple[str, str | None], ...] = ()
     trigger: str = ""
+    buildkit: tuple[tuple[str, bool], ...] = ()
+
+    def varies(self) -> bool:
+        """Whether what BuildKit makes of it depends on the variables of its stage."""
+        if self.check is not None:
+            return self.check.varies()
+        defaults = (default for _, default in self.args if default)
+        words = (*self.words, *self.texts, *self.sets, *defaults)
+        return any(_ASKS.search(word) for word in words)
 
 
 @dataclass(slots=True)
@@ -132,9 +145,21 @@ class Instructions:
     args: Sequence[GlobalArg]
     stages: Sequence[Stage]
 
+    def vary(self) -> bool:
+        """Whether what BuildKit makes of any of them depends on the variables of its stage."""
+        return any(
+            command.varies() or "$" in command.trigger
+            for stage in self.stages
+            for command in stage.commands
+        )
 
-def read_instructions(nodes: Sequence[Node]) -> Instructions:
+
+def read_instructions(nodes: Sequence[Node], frontend: Frontend = NEWEST) -> Instructions:
     """Check every instruction, and sort them into stages.
+
+    Args:
+        nodes: The instructions.
+        frontend: What reads them.
 
     Raises:
         InvalidBuildFile: For what BuildKit refuses, whichever stage is built.
@@ -149,7 +174,7 @@ def read_instructions(nodes: Sequence[Node]) -> Instructions:
             read = _READERS.get(node.keyword)
             if read is None:
                 raise Bad(f"unknown instruction: {node.name}")  # noqa: TRY301 - with its line
-            command = read(node)
+            command = read(node, frontend)
         except Bad as error:
             raise InvalidBuildFile(node.line, str(error)) from None
         if stages:
@@ -164,8 +189,12 @@ def read_instructions(nodes: Sequence[Node]) -> Instructions:
     return Instructions(args, stages)
 
 
-def read_trigger(node: Node) -> Command | None:
+def read_trigger(node: Node, frontend: Frontend = NEWEST) -> Command | None:
     """What an ONBUILD runs.
+
+    Args:
+        node: The instruction.
+        frontend: What reads it.
 
     Raises:
         Bad: For what BuildKit refuses.
@@ -173,7 +202,7 @@ def read_trigger(node: Node) -> Command | None:
     read = _READERS.get(node.keyword)
     if read is None:
         raise Bad(f"unknown instruction: {node.name}")
-    return read(node)
+    return read(node, frontend)
 
 
 def _flags(node: Node) -> dict[str, list[str]]:
@@ -230,29 +259,34 @@ def _arg_pairs(node: Node) -> list[tuple[str, str | None]]:
     return pairs
 
 
-def _arg(node: Node) -> Command | None:
+def _arg(node: Node, _frontend: Frontend) -> Command | None:
     if not node.args:
         raise Bad("ARG requires at least one argument")
     if any(word.startswith("=") for word in node.args):
         raise Bad("ARG names can not be blank")
-    defaults = tuple(
-        (name, default) for name, default in _arg_pairs(node) if default and _special(default)
-    )
-    return Command(node.line, defaults=defaults) if defaults else None
+    return Command(node.line, args=tuple(_arg_pairs(node)))
 
 
-def _pairs(node: Node) -> Command | None:
-    """ENV and LABEL."""
+def _env(node: Node, _frontend: Frontend) -> Command | None:
+    _check_pairs(node)
+    return Command(node.line, sets=node.args)
+
+
+def _label(node: Node, _frontend: Frontend) -> Command | None:
+    _check_pairs(node)
+    words = _special(*node.args)
+    return Command(node.line, words=words) if words else None
+
+
+def _check_pairs(node: Node) -> None:
     _flags(node)
     if not node.args:
         raise Bad(f"{node.keyword.upper()} requires at least one argument")
     if not all(node.args[::2]):
         raise Bad(f"{node.keyword.upper()} names can not be blank")
-    words = _special(*node.args)
-    return Command(node.line, words=words) if words else None
 
 
-def _files(node: Node) -> Command | None:
+def _files(node: Node, frontend: Frontend) -> Command | None:
     """ADD and COPY."""
     keyword = node.keyword.upper()
     if len(node.args) < 2:  # noqa: PLR2004 - a source and a destination
@@ -263,44 +297,105 @@ def _files(node: Node) -> Command | None:
     flags = _flags(node)
     copies_from = _one(flags, "from")
     paths: tuple[str, ...] = node.args[:-1]
+    names: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     if "<<" in node.text:
-        if _opens_heredoc(node.args[-1]):
+        if _heredoc(node.args[-1], frontend) is not None:
             raise Bad(f"{keyword} cannot accept a heredoc as a destination")
-        paths = tuple(word for word in paths if not _opens_heredoc(word))
+        found = [(path, _heredoc(path, frontend)) for path in paths]
+        paths = tuple(path for path, name in found if name is None)
+        names = tuple(name for _, name in found if name is not None)
         texts = tuple(h.content for h in node.heredocs if h.expands and "$" in h.content)
-    words: tuple[str, ...] = ()
-    if _SPECIAL.search(node.text):
-        expanded = (_one(flags, name) for name in ("chown", "chmod", "checksum"))
-        words = _special(*paths, node.args[-1], *expanded)
-    sources: tuple[str, ...] = ()
-    if "://" in node.text and keyword == "COPY":
-        sources = tuple(path for path in paths if "://" in path)
-    if not (copies_from or words or texts or sources):
+    check = None
+    if "chmod" in flags or "checksum" in flags or _NOTABLE.search(node.text):
+        keeps = boolean(_one(flags, "keep-git-dir").lower() or "true")
+        check = Files(
+            sources=paths,
+            names=names,
+            target=node.args[-1],
+            owner=_one(flags, "chown"),
+            mode=_one(flags, "chmod"),
+            checksum=_one(flags, "checksum"),
+            adds=keyword == "ADD",
+            keeps=keeps if "keep-git-dir" in flags else None,
+            parents=_one(flags, "parents").lower() in ("", "true") and "parents" in flags,
+        )
+    buildkit = _files_of_buildkit(keyword, flags, paths, names)
+    if not (copies_from or texts or check or buildkit):
         return None
     return Command(
         node.line,
         text=f"{keyword} --from={copies_from}",
         copies_from=copies_from,
-        sources=sources,
-        words=words,
         texts=texts,
+        check=check,
+        buildkit=buildkit,
     )
 
 
-def _opens_heredoc(word: str) -> bool:
+def _heredoc(word: str, frontend: Frontend) -> str | None:
+    """The name of the heredoc that a word opens; None if it opens none."""
     try:
-        return "<<" in word and heredoc_word(word) is not None
+        found = heredoc_word(word, frontend) if "<<" in word else None
     except WordError:
-        return False
-
-
-def _run(node: Node) -> Command | None:
-    if not node.flags:
         return None
+    return found[0] if found is not None else None
+
+
+def _files_of_buildkit(
+    keyword: str,
+    flags: Mapping[str, Sequence[str]],
+    paths: Sequence[str],
+    names: Sequence[str],
+) -> tuple[tuple[str, bool], ...]:
+    """What of an ADD or COPY the classic builder refuses, or leaves out without a word."""
+    if not flags and not names and keyword == "COPY":
+        return ()
+    found: list[tuple[str, bool]] = []
+    for name, values in flags.items():
+        if name == "chmod":
+            # Since Docker 20.10 it is refused by name, unless it turns out to be empty.
+            found.append((f"{keyword} --{name}", bool(values[0]) and "$" not in values[0]))
+        elif name not in ("chown", "from"):
+            found.append((f"{keyword} --{name}", False))
+    if names:
+        # Nothing is left to copy if it is the only source.
+        found.append((f"{keyword} with a heredoc", not paths))
+    if keyword == "ADD" and any(map(_is_git, paths)):
+        found.append(("ADD of a git repository", False))
+    return tuple(found)
+
+
+def _is_git(path: str) -> bool:
+    try:
+        return "$" not in path and may_be_remote(path) and git_source(path) is not None
+    except ValueError:
+        return True
+
+
+def _run(node: Node, _frontend: Frontend) -> Command | None:
+    check = _run_check(node)
+    buildkit: list[tuple[str, bool]] = []
+    for flag in node.flags:
+        # The classic builder knows no flag of RUN; old ones do not know the word either.
+        what = f"RUN {flag.partition('=')[0]}", True
+        if what not in buildkit:
+            buildkit.append(what)
+    if node.heredocs:
+        buildkit.append(("RUN with a heredoc", False))
+    if check is None and not buildkit:
+        return None
+    mounts = check.mounts if check is not None else ()
+    return Command(node.line, mounts=mounts, check=check, buildkit=tuple(buildkit))
+
+
+def _run_check(node: Node) -> Run | None:
+    empty = node.json and not node.args
+    if not node.flags:
+        return Run(empty=empty, bad_bytes=node.bad_bytes) if empty or node.bad_bytes else None
     flags = _flags(node)
     for device in flags.get("device", ()):
-        _fields(device, "devices")
+        _check_device(_fields(device, "devices"))
     mounts = []
     for value in flags.get("mount", ()):
         if PLAIN_CACHE_MOUNT(value):
@@ -316,7 +411,7 @@ def _run(node: Node) -> Command | None:
         raise Bad(f"invalid network mode {quoted(network)}")
     if "security" in flags and security not in ("insecure", "sandbox"):
         raise Bad(f"security {quoted(security)} is not valid")
-    return Command(node.line, mounts=tuple(mounts)) if mounts else None
+    return Run(tuple(mounts), "device" in flags, empty, node.bad_bytes)
 
 
 def _fields(value: str, what: str) -> list[str]:
@@ -326,13 +421,33 @@ def _fields(value: str, what: str) -> list[str]:
         raise Bad(f"failed to parse csv {what}: {error}") from None
 
 
-def _plain(node: Node) -> Command | None:
+def _check_device(fields: Sequence[str]) -> None:
+    name = ""
+    for text in fields:
+        key, equals, value = text.partition("=")
+        key = key.lower()
+        if key == "required":
+            if equals and boolean(value) is None:
+                raise Bad(f"invalid value for {key}: {value}")
+        elif key == "name" and equals:
+            if name:
+                raise Bad(f"device name already set to {name}")
+            name = value
+        elif not name:
+            name = text
+        elif not equals:
+            raise Bad(f"invalid field '{text}' must be a key=value pair")
+        else:
+            raise Bad(f"unexpected key '{key}' in '{text}'")
+
+
+def _plain(node: Node, _frontend: Frontend) -> Command | None:
     """CMD and ENTRYPOINT."""
     _flags(node)
     return None
 
 
-def _shell(node: Node) -> Command | None:
+def _shell(node: Node, _frontend: Frontend) -> Command | None:
     _flags(node)
     if not node.args:
         raise Bad("SHELL requires at least one argument")
@@ -341,28 +456,55 @@ def _shell(node: Node) -> Command | None:
     return None
 
 
-def _listed(node: Node) -> Command | None:
-    """EXPOSE and VOLUME."""
+def _expose(node: Node, _frontend: Frontend) -> Command | None:
+    _check_list(node)
+    return Command(node.line, check=Ports(tuple(sorted(node.args))))
+
+
+def _volume(node: Node, _frontend: Frontend) -> Command | None:
+    _check_list(node)
+    paths = tuple(word.strip(SPACE) for word in node.args)
+    if not all(paths):
+        raise Bad("VOLUME specified can not be an empty string")
+    return Command(node.line, check=Volumes(paths)) if _special(*paths) else None
+
+
+def _check_list(node: Node) -> None:
     if not node.args:
         raise Bad(f"{node.keyword.upper()} requires at least one argument")
     _flags(node)
-    if node.keyword == "volume" and not all(word.strip(SPACE) for word in node.args):
-        raise Bad("VOLUME specified can not be an empty string")
+
+
+def _maintainer(node: Node, _frontend: Frontend) -> Command | None:
+    _check_single(node)
+    _flags(node)
+    return None
+
+
+def _stopsignal(node: Node, _frontend: Frontend) -> Command | None:
+    _check_single(node)
+    return Command(node.line, check=Signal(node.args[0]))
+
+
+def _user(node: Node, _frontend: Frontend) -> Command | None:
+    _check_single(node)
+    _flags(node)
     words = _special(*node.args)
     return Command(node.line, words=words) if words else None
 
 
-def _single(node: Node) -> Command | None:
-    """MAINTAINER, STOPSIGNAL, USER and WORKDIR."""
+def _workdir(node: Node, _frontend: Frontend) -> Command | None:
+    _check_single(node)
+    _flags(node)
+    return Command(node.line, check=Folder(node.args[0]))
+
+
+def _check_single(node: Node) -> None:
     if len(node.args) != 1:
         raise Bad(f"{node.keyword.upper()} requires exactly one argument")
-    if node.keyword != "stopsignal":
-        _flags(node)
-    words = _special(*node.args) if node.keyword != "maintainer" else ()
-    return Command(node.line, words=words) if words else None
 
 
-def _healthcheck(node: Node) -> Command | None:
+def _healthcheck(node: Node, _frontend: Frontend) -> Command | None:
     if not node.args:
         raise Bad("HEALTHCHECK requires at least one argument")
     kind, *rest = node.args
@@ -375,31 +517,24 @@ def _healthcheck(node: Node) -> Command | None:
         raise Bad(f"Unknown type {quoted(kind.upper())} in HEALTHCHECK (try CMD)")
     if not rest:
         raise Bad("Missing command after HEALTHCHECK CMD")
-    for name in ("interval", "timeout", "start-period", "start-interval"):
-        _check_duration(name, _one(flags, name))
-    retries = _one(flags, "retries")
-    if retries:
-        if not _RETRIES.fullmatch(retries) or int(retries) > _MOST_RETRIES:
-            raise Bad(f"strconv.ParseInt: parsing {quoted(retries)}: invalid syntax")
-        if int(retries) < 0:
-            raise Bad(f"--retries cannot be negative ({int(retries)})")
+    try:
+        for name in ("interval", "timeout", "start-period", "start-interval"):
+            text = _one(flags, name)
+            length = duration(text) if text else 0
+            if length and length < _SHORTEST:
+                raise Bad(f"Interval {quoted(name)} cannot be less than 1ms")
+        retries = _one(flags, "retries")
+        if retries and integer(retries, 32) < 0:
+            raise Bad(f"--retries cannot be negative ({integer(retries)})")
+    except ValueError as error:
+        raise Bad(str(error)) from None
     return None
-
-
-def _check_duration(name: str, text: str) -> None:
-    if not text:
-        return
-    if not _DURATION.fullmatch(text):
-        raise Bad(f"time: invalid duration {quoted(text)}")
-    seconds = sum(float(part[1]) * _UNITS[part[2]] for part in _PART.finditer(text))
-    if seconds and (text.startswith("-") or seconds < _SHORTEST):
-        raise Bad(f"Interval {quoted(name)} cannot be less than 1ms")
 
 
 _ONBUILD = re.compile(r"ONBUILD[\t\n\f\r ]*", re.IGNORECASE)
 
 
-def _onbuild(node: Node) -> Command:
+def _onbuild(node: Node, _frontend: Frontend) -> Command:
     if not node.args:
         raise Bad("ONBUILD requires at least one argument")
     _flags(node)
@@ -413,28 +548,28 @@ def _onbuild(node: Node) -> Command:
     return Command(node.line, trigger=text + bodies)
 
 
-def _copy_from(node: Node) -> Command:
+def _copy_from(node: Node, _frontend: Frontend) -> Command:
     source = node.args[0]
     return Command(node.line, f"COPY --from={source}", source)
 
 
-_READERS: dict[str, Callable[[Node], Command | None]] = {
+_READERS: dict[str, Callable[[Node, Frontend], Command | None]] = {
     COPY_FROM: _copy_from,
     "add": _files,
     "arg": _arg,
     "cmd": _plain,
     "copy": _files,
     "entrypoint": _plain,
-    "env": _pairs,
-    "expose": _listed,
+    "env": _env,
+    "expose": _expose,
     "healthcheck": _healthcheck,
-    "label": _pairs,
-    "maintainer": _single,
+    "label": _label,
+    "maintainer": _maintainer,
     "onbuild": _onbuild,
     "run": _run,
     "shell": _shell,
-    "stopsignal": _single,
-    "user": _single,
-    "volume": _listed,
-    "workdir": _single,
+    "stopsignal": _stopsignal,
+    "user": _user,
+    "volume": _volume,
+    "workdir": _workdir,
 }

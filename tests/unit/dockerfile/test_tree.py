@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.dockerfiles import SAMPLES, mutations
 from rebuilder.core.dockerfile import _tree
-from rebuilder.core.dockerfile._directives import read_directives
+from rebuilder.core.dockerfile._directives import read_escape
 from rebuilder.core.dockerfile._tree import Node, read_tree, split_flags, split_words
 from rebuilder.errors import InvalidBuildFile
 
@@ -34,7 +34,7 @@ def ours(text: str) -> Read | str:
     text = text.removeprefix("\ufeff")
     lines = text.split("\n")
     try:
-        nodes = read_tree(lines, read_directives(text, lines).escape)
+        nodes = read_tree(lines, read_escape(lines))
     except InvalidBuildFile as error:
         return error.problem
     return [

@@ -1,0 +1,413 @@
+"""What stages are built on: global ARGs, what is predefined, and how names come out of them.
+
+Source of the rules: BuildKit, `dockerfile2llb/convert.go` (buildMetaArgs, buildDispatchStates),
+`dockerfile2llb/platform.go`, `dockerfile2llb/epoch.go`; of the classic builder: moby,
+`daemon/builder/dockerfile` (initializeStage, processMetaArg, BuildArgs).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from rebuilder.core.build_files import BuildKitOnly, UnknownImage
+from rebuilder.core.dockerfile._environment import EMPTY_DEFAULT, GIVEN_EMPTY, NOT_GIVEN
+from rebuilder.core.dockerfile._graph import (
+    NAMELESS,
+    SCRATCH,
+    Note,
+    missing_arguments,
+    refusal,
+)
+from rebuilder.core.dockerfile._instructions import GlobalArg, Instructions, Stage
+from rebuilder.core.dockerfile._platforms import parse_platform
+from rebuilder.core.dockerfile._text import integer, parse_reference, short
+from rebuilder.core.dockerfile._words import UNKNOWN, Lexer, Variable, WordError
+from rebuilder.errors import InvalidBuildFile, InvalidReference
+
+_WAY_LIMIT = 20
+_LEAVES_LIMIT = 20
+_EPOCH = "SOURCE_DATE_EPOCH"
+_ZEROS = "0" * 64
+# What a missing argument might have held: a name, a tag, a digest, a platform.
+_GUESSES = "x", f"sha256:{_ZEROS}", "linux/amd64", "amd64", "linux"
+_SIMPLE_NAME = 63
+
+
+class Base(NamedTuple):
+    """What a stage is built on.
+
+    Attributes:
+        name: Its name, expanded.
+        way: How the text became that.
+        system: The operating system of --platform; "" if it has none.
+        note: What is told if the name names no image; None if there is nothing to tell.
+    """
+
+    name: str
+    way: tuple[str, ...]
+    system: str
+    note: Callable[[], Note | None] | None
+
+
+class Names:
+    """What FROM may name: the ARGs before the first FROM, and the predefined ones.
+
+    Args:
+        instructions: The instructions of the file.
+        lexer: Expands its words.
+        build_args: The build arguments.
+        automatic: What is predefined by the platform.
+        target: The stage to build; "" for the last one.
+
+    Attributes:
+        variables: Those that are set.
+        build_args: The build arguments, as stages see them.
+        outer: The variables, as the ARGs of stages see them.
+        unknown: The bases that only the build knows.
+        needs_buildkit: What of the FROMs the classic builder reads otherwise.
+
+    Raises:
+        InvalidBuildFile: For what BuildKit refuses.
+    """
+
+    __slots__ = (
+        "_args", "_automatic", "_classic", "_lexer", "build_args", "needs_buildkit", "outer",
+        "unknown", "variables",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        instructions: Instructions,
+        lexer: Lexer,
+        build_args: Mapping[str, str],
+        automatic: Mapping[str, Variable],
+        target: str,
+    ) -> None:
+        self._args = instructions.args
+        self._lexer = lexer
+        self._classic: dict[str, Variable] | None = None
+        self.build_args = build_args
+        self.unknown: list[UnknownImage] = []
+        self.needs_buildkit: list[BuildKitOnly] = []
+        stage = target or instructions.stages[-1].name or "default"
+        self.variables = dict(automatic)
+        self.variables["TARGETSTAGE"] = Variable("TARGETSTAGE", stage, "the target", automatic=True)
+        for name in build_args.keys() & self.variables.keys() if build_args else ():
+            value = build_args[name]
+            self.variables[name] = Variable(name, value, "--build-arg", automatic=True)
+        self._automatic = dict(self.variables) if self._args else self.variables
+        for arg in self._args:
+            try:
+                variable = _declared(arg, self.variables, lexer, build_args)
+            except WordError as error:
+                note = self._settled(arg.default or "", _anything, arg)
+                raise refusal(arg.line, str(error), note) from None
+            if variable is not None:
+                self.variables[arg.name] = variable
+        self.outer: Mapping[str, Variable] = self.variables
+        if _EPOCH in build_args or _EPOCH in self.variables:
+            self._settle_date(instructions.stages)
+
+    def _settle_date(self, stages: Sequence[Stage]) -> None:
+        """Bring the date of the sources into its usual form."""
+        variable = self.variables.get(_EPOCH)
+        given = self.build_args.get(_EPOCH)
+        if not self._lexer.frontend.dates:
+            _check_date(given or "")
+            return
+        text = given if given is not None else variable.value if variable is not None else ""
+        date = ""
+        try:
+            date = str(integer(text)) if text else ""
+            settled = variable._replace(value=date) if variable is not None and date else None
+        except ValueError:
+            self._check_source_of_date(text, stages)
+            settled = UNKNOWN
+        self.build_args = {key: value for key, value in self.build_args.items() if key != _EPOCH}
+        if given is not None and date:
+            self.build_args[_EPOCH] = date
+        if variable is not None:
+            del self.variables[_EPOCH]
+            if settled is not None:
+                self.variables[_EPOCH] = settled
+        self.outer = self.variables
+        if settled is UNKNOWN:
+            self.outer = self.variables | {_EPOCH: UNKNOWN}
+
+    def _check_source_of_date(self, text: str, stages: Sequence[Stage]) -> None:
+        """See whether a date may come out of the context, or of a stage."""
+        if text == "context":
+            return
+        stage = next((stage for stage in stages if stage.name == text.lower()), None)
+        if stage is None:
+            raise InvalidBuildFile(0, f"invalid SOURCE_DATE_EPOCH: {text}")
+        try:
+            base = self._lexer.expand(stage.base, self.variables)
+        except WordError as error:
+            raise InvalidBuildFile(stage.line, str(error)) from None
+        if base != SCRATCH:
+            raise InvalidBuildFile(stage.line, "SOURCE_DATE_EPOCH stage must use FROM scratch")
+
+    def base_of(self, stage: Stage) -> Base:
+        """What a stage is built on, and how the text became that.
+
+        Raises:
+            InvalidBuildFile: For what BuildKit refuses.
+        """
+        lexer = self._lexer
+        try:
+            name = lexer.expand(stage.base, self.variables)
+        except WordError as error:
+            settled = self._settled(stage.base, _is_image)
+            raise refusal(stage.line, str(error), settled) from None
+        used = lexer.used
+        if lexer.unknown:
+            reason = "SOURCE_DATE_EPOCH is a date of what the build is made of"
+            self.unknown.append(UnknownImage(short(stage.base), stage.line, reason))
+            name = NAMELESS
+        elif not name:
+            problem = f"base name ({stage.base}) should not be blank"
+            raise refusal(stage.line, problem, self._settled(stage.base, _is_image))
+        note: Callable[[], Note | None] | None = None
+        if lexer.lacking or any(variable.lacks for variable in used):
+            note = partial(self._settled, stage.base, _is_image)
+        system = self._system_of(stage) if stage.platform else ""
+        if stage.name:
+            _check_name(stage)
+        if name and any(variable.automatic for variable in used):
+            self._compare(stage, name, used)
+        way = (short(f"FROM {stage.base}"), *_steps(used, name))
+        return Base(name, way, system, note)
+
+    def _system_of(self, stage: Stage) -> str:
+        """The operating system of --platform."""
+        try:
+            platform = self._lexer.expand(stage.platform, self.variables)
+        except WordError as error:
+            note = self._settled(stage.platform, _is_platform)
+            raise refusal(stage.line, str(error), note) from None
+        used = self._lexer.used
+        problem = f"empty platform value from expression {stage.platform}"
+        try:
+            system = parse_platform(platform).os if platform else ""
+        except ValueError as error:
+            problem = f"failed to parse platform {stage.platform}: {error}"
+            system = ""
+        if not system:
+            raise refusal(stage.line, problem, self._settled(stage.platform, _is_platform))
+        if any(variable.automatic for variable in used):
+            self._compare_platform(stage, used)
+        return system
+
+    def _compare(self, stage: Stage, name: str, used: Sequence[Variable]) -> None:
+        """See whether the classic builder builds a stage on something else."""
+        other = self._by_classic_builder(stage.base)
+        if other != name:
+            what = f"FROM {stage.base}: only BuildKit knows {_automatic_among(used)}"
+            refused = not _is_image(other)
+            self.needs_buildkit.append(BuildKitOnly(stage.line, short(what), refused))
+
+    def _compare_platform(self, stage: Stage, used: Sequence[Variable]) -> None:
+        if not _is_platform(self._by_classic_builder(stage.platform)):
+            what = f"FROM --platform={stage.platform}: only BuildKit knows {_automatic_among(used)}"
+            self.needs_buildkit.append(BuildKitOnly(stage.line, short(what), refused=True))
+
+    def _by_classic_builder(self, text: str) -> str:
+        """A text of a FROM as the classic builder expands it; "" if it refuses it."""
+        lexer = self._lexer
+        try:
+            if self._classic is None:
+                self._classic = {}
+                for arg in self._args:
+                    if arg.default is None and arg.name not in self.build_args:
+                        # An ARG without a default takes the value of an earlier one away.
+                        self._classic.pop(arg.name, None)
+                        continue
+                    variable = _declared(arg, self._classic, lexer, self.build_args)
+                    if variable is not None:
+                        self._classic[arg.name] = variable
+            return lexer.expand(text, self._classic)
+        except WordError:
+            return ""
+
+    def _settled(
+        self, text: str, accepts: Callable[[str], bool], last: GlobalArg | None = None
+    ) -> Note | None:
+        """What would settle that BuildKit refuses a text: variables that have no value.
+
+        Args:
+            text: The text.
+            accepts: Whether an expanded text is right.
+            last: The ARG whose default it is, if it is one.
+        """
+        lexer = Lexer(self._lexer.escape, self._lexer.frontend)
+        with contextlib.suppress(WordError):
+            lexer.expand(text, self.variables)
+        names = self._leaves(lexer)
+        if not names or not self._would_settle(names, text, accepts, last):
+            return None
+        declared = {arg.name: arg for arg in self._args}
+        reasons: dict[str, str] = {}
+        others: list[str] = []
+        wrong = False
+        for name in names:
+            if name in declared:
+                reasons[name] = NOT_GIVEN if declared[name].default is None else EMPTY_DEFAULT
+                if name in self.build_args:
+                    reasons[name] = GIVEN_EMPTY
+            elif name in self.variables:
+                others.append(f"{name} is empty for {self.variables[name].origin}")
+            else:
+                wrong = True
+                others.append(f"no ARG before the first FROM declares {name}")
+        if reasons and not wrong:
+            note = missing_arguments(reasons)
+            return Note("; ".join([*others, note.text]), note.missing)
+        others += [f"ARG {name} {reason}" for name, reason in reasons.items()]
+        return Note("; ".join(others))
+
+    def _leaves(self, lexer: Lexer) -> list[str]:
+        """What a text needs and has no value: not what is made of it."""
+        waiting = [*lexer.lacking]
+        variables = [*lexer.used]
+        seen: dict[str, None] = {}
+        leaves: dict[str, None] = {}
+        while waiting or variables:
+            if variables:
+                variable = variables.pop()
+                if variable.lacks and variable.name not in seen:
+                    seen[variable.name] = None
+                    waiting += variable.lacking
+                    variables += variable.uses
+                continue
+            name = waiting.pop(0)
+            made = self.variables.get(name)
+            if made is None or not made.lacks:
+                leaves[name] = None
+            else:
+                variables.append(made)
+        return list(leaves)[:_LEAVES_LIMIT]
+
+    def _would_settle(
+        self,
+        names: Sequence[str],
+        text: str,
+        accepts: Callable[[str], bool],
+        last: GlobalArg | None,
+    ) -> bool:
+        """Whether a text would be right if some variables had a value."""
+        digest = f"sha256:{_ZEROS}"
+        mixed = {name: digest if re.search(rf"@\$\{{?{name}", text) else "x" for name in names}
+        for given in (mixed, *(dict.fromkeys(names, guess) for guess in _GUESSES)):
+            lexer = Lexer(self._lexer.escape, self._lexer.frontend)
+            variables = dict(self._automatic)
+            variables |= {name: Variable(name, value, "") for name, value in given.items()}
+            build_args = {**self.build_args, **given}
+            try:
+                for arg in self._args:
+                    if arg is last:
+                        break
+                    variable = _declared(arg, variables, lexer, build_args)
+                    if variable is not None:
+                        variables[arg.name] = variable
+                if accepts(lexer.expand(text, variables)):
+                    return True
+            except WordError:
+                continue
+        return False
+
+
+def _declared(
+    arg: GlobalArg, variables: Mapping[str, Variable], lexer: Lexer, build_args: Mapping[str, str]
+) -> Variable | None:
+    """What an ARG before the first FROM sets; None if it sets nothing.
+
+    Raises:
+        WordError: For what BuildKit refuses.
+    """
+    name = arg.name
+    if name in build_args:
+        return Variable(name, build_args[name], "--build-arg")
+    if arg.default is None:
+        before = variables.get(name)
+        # For the classic builder it has no value from here on.
+        return before._replace(automatic=True) if before is not None else None
+    value = lexer.expand(arg.default, variables)
+    used, lacking = tuple(lexer.used), tuple(lexer.lacking)
+    lacks = bool(lacking) or any(variable.lacks for variable in used)
+    automatic = any(variable.automatic for variable in used)
+    return Variable(name, value, f"ARG on line {arg.line}", used, lacking, lacks, automatic)
+
+
+def _anything(_text: str) -> bool:
+    return True
+
+
+def _is_image(name: str) -> bool:
+    try:
+        parse_reference(name)
+    except InvalidReference:
+        return False
+    return True
+
+
+def _is_platform(text: str) -> bool:
+    try:
+        parse_platform(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_date(text: str) -> None:
+    try:
+        integer(text or "0")
+    except ValueError:
+        raise InvalidBuildFile(0, f"invalid SOURCE_DATE_EPOCH: {text}") from None
+
+
+def _check_name(stage: Stage) -> None:
+    """See whether the name of a stage may name an image, too: it may stand for a named context.
+
+    Raises:
+        InvalidBuildFile: If it may not.
+    """
+    name = stage.name
+    if (name.isalnum() and len(name) <= _SIMPLE_NAME) or name in (SCRATCH, "context"):
+        return
+    try:
+        parse_reference(name)
+    except InvalidReference as error:
+        problem = f"invalid context name {name}: invalid reference format: {error.problem}"
+        raise InvalidBuildFile(stage.line, problem) from None
+
+
+def _automatic_among(used: Sequence[Variable]) -> str:
+    """The names of the variables that only BuildKit gives a value."""
+    names: dict[str, None] = {}
+    waiting = list(used)
+    for variable in waiting:
+        if not variable.automatic or variable.name in names:
+            continue
+        if any(use.automatic for use in variable.uses):
+            waiting += variable.uses[: _WAY_LIMIT - len(waiting)]
+        else:
+            names[variable.name] = None
+    return ", ".join(names)
+
+
+def _steps(used: Sequence[Variable], result: str) -> list[str]:
+    """Where the values of variables are from, and those that they are made of."""
+    steps: dict[str, None] = {}
+    waiting = list(used)
+    while waiting and len(steps) < _WAY_LIMIT:
+        variable = waiting.pop(0)
+        # A value that does not show in the name is nobody's business.
+        shown = f"={variable.value}" if variable.value in result else ""
+        steps[short(f"{variable.name}{shown}") + f" from {variable.origin}"] = None
+        waiting += variable.uses
+    return list(steps)
