@@ -10,14 +10,14 @@ Each check looks at what is known of the variables at its instruction. What depe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rebuilder.core.dockerfile._environment import Environment
 from rebuilder.core.dockerfile._git import GitSource, git_source, is_web, may_be_remote
 from rebuilder.core.dockerfile._mounts import Mount, known_mount
 from rebuilder.core.dockerfile._text import quoted
 from rebuilder.core.dockerfile._values import check_mode, check_port, check_signal, without_drive
-from rebuilder.core.dockerfile._words import NOTHING, Lexer
+from rebuilder.core.dockerfile._words import NOTHING, Lexer, asks
 from rebuilder.core.references import digest_problem
 
 WINDOWS = "windows"
@@ -30,7 +30,6 @@ class Scope:
     Attributes:
         lexer: Expands words.
         system: The operating system that the stage is for.
-        devices: Whether the frontend knows RUN --device.
         environment: What is known of variables and the folder; None if that was not looked at,
             because nothing depends on it.
         lacking: The variables without a value that the words so far needed.
@@ -38,7 +37,6 @@ class Scope:
 
     lexer: Lexer
     system: str
-    devices: bool
     environment: Environment | None
     lacking: list[str]
 
@@ -52,8 +50,11 @@ class Scope:
         Raises:
             WordError: For what BuildKit refuses.
         """
+        lexer = self.lexer
+        if "$" not in word and "'" not in word and '"' not in word and lexer.escape not in word:
+            return word
         try:
-            return self.lexer.known(word, self.environment or NOTHING, quotes=quotes)
+            return lexer.known(word, self.environment or NOTHING, quotes=quotes)
         finally:
             self.lacking += self.lexer.lacking
 
@@ -63,6 +64,8 @@ class Scope:
         Raises:
             WordError: For what BuildKit refuses.
         """
+        if text.isalnum():
+            return [text]
         try:
             return self.lexer.known_words(text, self.environment or NOTHING)
         finally:
@@ -107,8 +110,7 @@ class _Seen:
         self.checksum = git.checksum or self.checksum
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(NamedTuple):
     """COPY and ADD.
 
     Attributes:
@@ -138,6 +140,7 @@ class Files:
         return (
             "$" in self.mode
             or "$" in self.checksum
+            or asks(self.owner, self.target, *self.sources)
             or any("$" in source and may_be_remote(source) for source in self.sources)
         )
 
@@ -154,35 +157,36 @@ class Files:
         sources = [scope.known(source) for source in self.sources]
         target = scope.known(self.target)
         windows = scope.system == WINDOWS
+        queries = scope.lexer.frontend.git_queries
         if windows and target is not None:
-            without_drive(without_drive(target))
+            without_drive(without_drive(target, keep_slash=True), keep_slash=True)
         if mode:
             check_mode(mode)
         if checksum:
-            self._check_checksum(sources)
+            self._check_checksum(sources, queries=queries)
         seen = _Seen(self.keeps, checksum)
         for source in sources:
             if source is not None:
-                self._check_source(source, seen, windows=windows)
+                self._check_source(source, seen, windows=windows, queries=queries)
         for name in self.names if windows else ():
             without_drive(name)
 
-    def _check_checksum(self, sources: list[str | None]) -> None:
+    def _check_checksum(self, sources: list[str | None], *, queries: bool) -> None:
         if len(sources) != 1:
             raise ValueError("checksum can't be specified for multiple sources")
         source = sources[0]
         if source is None or is_web(source):
             return
         try:
-            remote = git_source(source) is not None
+            remote = git_source(source, queries=queries) is not None
         except ValueError:
             remote = False  # as BuildKit has it
         if not remote:
             raise ValueError("checksum requires HTTP(S) or Git sources")
 
-    def _check_source(self, source: str, seen: _Seen, *, windows: bool) -> None:
-        git = git_source(source)
-        if git is not None:
+    def _check_source(self, source: str, seen: _Seen, *, windows: bool, queries: bool) -> None:
+        git = git_source(source, queries=queries)
+        if git is not None and not git.local:
             if not self.adds:
                 raise ValueError("source can't be a git ref for COPY")
             seen.add(git)
@@ -202,8 +206,7 @@ class Files:
         without_drive(path)
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(NamedTuple):
     """EXPOSE.
 
     Attributes:
@@ -229,8 +232,7 @@ class Ports:
                 check_port(word)
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(NamedTuple):
     """STOPSIGNAL.
 
     Attributes:
@@ -255,8 +257,7 @@ class Signal:
             check_signal(signal)
 
 
-@dataclass(frozen=True, slots=True)
-class Volumes:
+class Volumes(NamedTuple):
     """VOLUME.
 
     Attributes:
@@ -280,8 +281,7 @@ class Volumes:
             raise ValueError("VOLUME specified can not be an empty string")
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(NamedTuple):
     """WORKDIR.
 
     Attributes:
@@ -292,7 +292,7 @@ class Folder:
 
     def varies(self) -> bool:
         """Whether it depends on what stands before it in the file."""
-        return False
+        return asks(self.path)
 
     def run(self, scope: Scope) -> None:
         """Look at it, and go into it.
@@ -314,8 +314,7 @@ class Folder:
             scope.environment.enter(path)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """RUN.
 
     Attributes:
@@ -344,7 +343,7 @@ class Run:
         mounts = [known_mount(mount, scope.known) for mount in self.mounts if mount.fields]
         for mount in mounts:
             mount.check_target(scope.folder)
-        if self.device and not scope.devices:
+        if self.device and not scope.lexer.frontend.devices:
             raise ValueError(
                 "device feature is only supported in Dockerfile frontend 1.14.0-labs or later"
             )

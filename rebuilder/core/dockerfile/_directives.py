@@ -101,6 +101,8 @@ def read_escape(lines: list[str]) -> str:
         InvalidBuildFile: For what BuildKit refuses.
     """
     escape = "\\"
+    if not lines[0].lstrip(SPACE).startswith("#"):
+        return escape
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
         name, value = _directive(line.rstrip("\r\n").lstrip(SPACE), "#")
@@ -136,12 +138,18 @@ def check_options(text: str) -> None:
 
 def _other_syntax(lines: list[str], start: int) -> Syntax | None:
     """The frontend of a file in another language: `// syntax=IMAGE` or `{"syntax": "IMAGE"}`."""
-    found = _run_of(lines, start, "//").get("syntax")
-    if found is not None:
-        line, value = found
-        return Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE)))
-    head = next((line for line in lines[start:] if line.strip("\t\r ")), "")
-    if not head.lstrip("\t\r ").startswith("{"):
+    if start < len(lines) and lines[start].startswith("//"):
+        found = _run_of(lines, start, "//").get("syntax")
+        if found is not None:
+            line, value = found
+            return Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE)))
+    for number in range(start, len(lines)):
+        head = lines[number].lstrip("\t\r ")
+        if head:
+            break
+    else:
+        return None
+    if head[0] != "{":
         return None
     try:
         document = json.loads("\n".join(lines[start:]), parse_constant=_refuse_constant)

@@ -28,6 +28,7 @@ class Frontend(NamedTuple):
             that it is in. Since 1.9.
         dates: SOURCE_DATE_EPOCH may also name a context or stage, or be an ARG, and is brought into
             its usual form. Since 1.24.
+        git_queries: What follows a `?` in the address of a git repository is looked at. Since 1.18.
         devices: RUN --device is carried out. In the channel `labs`.
         own: Whether it is BuildKit's own.
     """
@@ -36,6 +37,7 @@ class Frontend(NamedTuple):
     escaped_flags: bool = True
     forgetful_words: bool = True
     dates: bool = True
+    git_queries: bool = True
     devices: bool = False
     own: bool = True
 
@@ -64,5 +66,6 @@ def frontend_of(image: ImageReference) -> Frontend:
         escaped_flags=version >= (1, 15),
         forgetful_words=version >= (1, 9),
         dates=version >= (1, 24),
+        git_queries=version >= (1, 18),
         devices=labs,
     )

@@ -7,7 +7,7 @@ Source of the rules: BuildKit, `dfgitutil/git_ref.go`, `util/gitutil/git_url.go`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rebuilder.core.dockerfile._text import boolean, cleaned, quoted
 
@@ -38,10 +38,12 @@ class GitSource:
     Attributes:
         checksum: The commit that it must be; "" if any will do.
         keeps: Whether the folder `.git` is kept, if the address says so.
+        local: Whether it is copied as a file of that name all the same.
     """
 
     checksum: str = ""
     keeps: bool | None = None
+    local: bool = False
 
 
 def may_be_remote(word: str) -> bool:
@@ -56,21 +58,28 @@ def is_web(source: str) -> bool:
     return source.startswith(_WEB)
 
 
-def git_source(source: str) -> GitSource | None:
+def git_source(source: str, *, queries: bool = True) -> GitSource | None:
     """A source as a git repository; None if it is none.
+
+    Args:
+        source: The source.
+        queries: Whether its query is looked at.
 
     Raises:
         ValueError: With what BuildKit refuses of its query.
     """
+    if not queries:
+        source = re.sub(r"\?[^#]*", "", source)
     if source.startswith(("./", "../")):
+        return None
+    if source.startswith(_WEB) and ".git" not in source and "%" not in source:
         return None
     protocol = _PROTOCOL.match(source)
     if source.startswith(_BARE_GITHUB):
         address = _parse(source, scheme="")
-        # It is a file that is called so, but its query is read all the same.
-        if address is not None:
-            _read(_pairs(address.query)[0], address.fragment)
-        return None
+        if address is None:
+            return None
+        return replace(_read(_pairs(address.query)[0], address.fragment), local=True)
     if protocol is None:
         match = _SCP.fullmatch(source)
         if match is None or "\n" in source:

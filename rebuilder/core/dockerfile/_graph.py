@@ -22,6 +22,7 @@ from rebuilder.core.references import ImageReference
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
 
 SCRATCH = "scratch"
+_NUMBER = "0123456789+-"
 NAMELESS = ""
 """What stands for the name of an image that nobody can know before the build."""
 
@@ -199,12 +200,16 @@ class Graph:
         Raises:
             InvalidBuildFile: For what BuildKit refuses.
         """
+        looks_ahead = False
         for state in list(self._states):
-            state.steps = [
-                Step(command, self._read_by(command, command.line, ""), command.line)
-                for command in state.commands or ()
-            ]
-        if any(_looks_ahead(state) for state in self._states):
+            for command in state.commands or ():
+                sources = self._read_by(command, command.line, "")
+                state.steps.append(Step(command, sources, command.line))
+                for source in sources:
+                    if source.number >= state.number and source.commands is not None:
+                        looks_ahead = True
+        # Where no stage reads itself or a later one, there are no circles.
+        if looks_ahead:
             self._refuse_cycles()
         while True:
             reached = self._reached(target)
@@ -214,10 +219,15 @@ class Graph:
                 break
         for state in reached:
             if state.commands is not None:
-                self._carry_out(state)
+                # What the target does not reach never gets ready, and what comes later is not yet.
+                state.ready = True
+                if state.steps or self._tracks:
+                    self._carry_out(state)
         return reached
 
     def _read_by(self, command: Command, line: int, prefix: str) -> tuple[State, ...]:
+        if not command.copies_from and not command.mounts:
+            return ()
         sources: list[State] = []
         if command.copies_from:
             sources.append(self._copied(command, line, prefix))
@@ -240,8 +250,11 @@ class Graph:
                 " using ARG from global scope as a workaround",
             )
         try:
-            index = integer(name)
+            # Most begin with a letter, and an exception takes its time.
+            index = integer(name) if name[0] in _NUMBER else None
         except ValueError:
+            index = None
+        if index is None:
             return self._named(name, command.line, line, prefix + command.text)
         # The images that instructions name without a stage count too, behind the stages.
         if not 0 <= index < len(self._states):
@@ -281,6 +294,8 @@ class Graph:
                     walk.pop()
 
     def _reached(self, target: State) -> list[State]:
+        if target.base is None and not target.steps:
+            return [target]
         reached: set[int] = set()
         waiting = [target]
         while waiting:
@@ -314,13 +329,12 @@ class Graph:
 
     def _carry_out(self, state: State) -> None:
         """Check what BuildKit checks when it carries out the instructions of a stage."""
-        # What the target does not reach never gets ready, and what comes later is not yet.
-        state.ready = True
         environment = self._begin(state) if self._tracks else None
         state.environment = environment
-        devices = self._lexer.frontend.devices
-        scope = Scope(self._lexer, state.system, devices, environment, [])
+        scope = Scope(self._lexer, state.system, environment, [])
         for step in state.steps:
+            if step.command.idle and not step.sources:
+                continue
             scope.lacking.clear()
             try:
                 self._check(step, state, scope)
@@ -351,7 +365,7 @@ class Graph:
         trial = known.copy()
         trial.values.update(dict.fromkeys(names, UNKNOWN))
         try:
-            self._check_words(command, Scope(scope.lexer, scope.system, scope.devices, trial, []))
+            self._check_words(command, Scope(scope.lexer, scope.system, trial, []))
         except (WordError, ValueError):
             return None
         return missing_arguments({name: known.open[name] for name in names})
@@ -369,7 +383,8 @@ class Graph:
                 f"cannot copy from stage {quoted(command.copies_from)}, it needs to be defined"
                 f" before current stage {quoted(state.name)}"
             )
-        self._check_words(command, scope)
+        if not command.idle:
+            self._check_words(command, scope)
 
     def _check_words(self, command: Command, scope: Scope) -> None:
         known = scope.environment
@@ -398,16 +413,6 @@ def missing_arguments(reasons: Mapping[str, str]) -> Note:
     told = ", ".join(f"ARG {name} {reason}" for name, reason in reasons.items())
     settles = " ".join(f"--build-arg {name}=..." for name in reasons)
     return Note(f"{told}: {settles} would settle it", tuple(reasons))
-
-
-def _looks_ahead(state: State) -> bool:
-    """Whether a stage reads itself or a later one; without that there are no circles."""
-    number = state.number
-    return any(
-        source.number >= number and source.commands is not None
-        for step in state.steps
-        for source in step.sources
-    )
 
 
 def _is_ready(state: State) -> bool:

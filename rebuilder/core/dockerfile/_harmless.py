@@ -64,11 +64,10 @@ _BY_KEYWORD = {
 }
 type Glance = Callable[[str], re.Match[str] | None]
 
-HARMLESS: dict[str, Glance] = {
-    spelled: re.compile(expression).match
-    for keyword, expression in _BY_KEYWORD.items()
-    for spelled in (keyword, keyword.lower())
+_GLANCES: dict[str, Glance] = {
+    keyword: re.compile(expression).match for keyword, expression in _BY_KEYWORD.items()
 }
+HARMLESS = _GLANCES | {key.lower(): see for key, see in _GLANCES.items()}
 """By what an instruction begins with, up to the first blank: matches what follows that if the
 instruction is right and reads no image but that of a --from, which is the only group. What
 holds `<<` may go on in the next line, though."""

@@ -7,7 +7,7 @@ Source of the rules: BuildKit, `instructions/parse.go`, `instructions/bflag.go`,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,15 +24,14 @@ from rebuilder.core.dockerfile._mounts import (
 from rebuilder.core.dockerfile._text import SPACE, boolean, integer, quoted
 from rebuilder.core.dockerfile._tree import COPY_FROM, Node, heredoc_word
 from rebuilder.core.dockerfile._values import duration
-from rebuilder.core.dockerfile._words import WordError
+from rebuilder.core.dockerfile._words import WordError, asks
 from rebuilder.errors import InvalidBuildFile
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 _SHORTEST = 10**6  # nanoseconds
-_ASKS = re.compile(r"\$\{\w+:?\?")
 _SPECIAL = re.compile(r"[$'\"]")
 # An error of `${v?}`, or one of Windows' paths, or more than a path.
-_NOTABLE = re.compile(r"[$'\":\\]|//|github\.com")
+_NOTABLE = re.compile(r"[$'\":\\]|(?:^| )//|github\.com/")
 _WITH_NAME = 3
 
 # What a flag takes: one text, a boolean, or a text each time it is given.
@@ -76,6 +75,7 @@ class Command(NamedTuple):
         trigger: What an ONBUILD runs in stages that are built on this one.
         buildkit: What of it is for BuildKit alone: in words for a person, and whether the classic
             builder refuses it for sure.
+        varies: Whether what BuildKit makes of it depends on the variables of its stage.
     """
 
     line: int
@@ -89,14 +89,12 @@ class Command(NamedTuple):
     args: tuple[tuple[str, str | None], ...] = ()
     trigger: str = ""
     buildkit: tuple[tuple[str, bool], ...] = ()
+    varies: bool = False
 
-    def varies(self) -> bool:
-        """Whether what BuildKit makes of it depends on the variables of its stage."""
-        if self.check is not None:
-            return self.check.varies()
-        defaults = (default for _, default in self.args if default)
-        words = (*self.words, *self.texts, *self.sets, *defaults)
-        return any(_ASKS.search(word) for word in words)
+    @property
+    def idle(self) -> bool:
+        """Whether it neither says nor changes anything that is looked at when it is carried out."""
+        return not (self.check or self.sets or self.args or self.words or self.texts)
 
 
 @dataclass(slots=True)
@@ -118,8 +116,7 @@ class Stage:
     commands: list[Command] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class GlobalArg:
+class GlobalArg(NamedTuple):
     """An ARG before the first FROM.
 
     Attributes:
@@ -133,25 +130,18 @@ class GlobalArg:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Instructions:
+class Instructions(NamedTuple):
     """The instructions of a file.
 
     Attributes:
         args: The ARGs before the first FROM.
         stages: The stages.
+        varies: Whether what BuildKit makes of any of them depends on the variables of its stage.
     """
 
     args: Sequence[GlobalArg]
     stages: Sequence[Stage]
-
-    def vary(self) -> bool:
-        """Whether what BuildKit makes of any of them depends on the variables of its stage."""
-        return any(
-            command.varies() or "$" in command.trigger
-            for stage in self.stages
-            for command in stage.commands
-        )
+    varies: bool
 
 
 def read_instructions(nodes: Sequence[Node], frontend: Frontend = NEWEST) -> Instructions:
@@ -166,6 +156,7 @@ def read_instructions(nodes: Sequence[Node], frontend: Frontend = NEWEST) -> Ins
     """
     args: list[GlobalArg] = []
     stages: list[Stage] = []
+    varies = False
     for node in nodes:
         try:
             if node.keyword == "from":
@@ -180,13 +171,14 @@ def read_instructions(nodes: Sequence[Node], frontend: Frontend = NEWEST) -> Ins
         if stages:
             if command is not None:
                 stages[-1].commands.append(command)
-        elif node.keyword == "arg":
-            args += [GlobalArg(*pair, node.line) for pair in _arg_pairs(node)]
+                varies = varies or command.varies
+        elif command is not None and node.keyword == "arg":
+            args += [GlobalArg(name, default, node.line) for name, default in command.args]
         else:
             raise InvalidBuildFile(node.line, "no build stage in current context")
     if not stages:
         raise InvalidBuildFile(0, "dockerfile contains no stages to build")
-    return Instructions(args, stages)
+    return Instructions(args, stages, varies)
 
 
 def read_trigger(node: Node, frontend: Frontend = NEWEST) -> Command | None:
@@ -231,6 +223,10 @@ def _one(flags: Mapping[str, Sequence[str]], name: str) -> str:
     return flags[name][0] if name in flags else ""
 
 
+def _checked(line: int, check: Check) -> Command:
+    return Command(line, check=check, varies=check.varies())
+
+
 def _special(*words: str) -> tuple[str, ...]:
     return tuple(word for word in words if _SPECIAL.search(word))
 
@@ -251,31 +247,30 @@ def _from(node: Node) -> Stage:
     return Stage(args[0], name, platform, node.line)
 
 
-def _arg_pairs(node: Node) -> list[tuple[str, str | None]]:
-    pairs: list[tuple[str, str | None]] = []
-    for word in node.args:
-        name, equals, default = word.partition("=")
-        pairs.append((name, default if equals else None))
-    return pairs
-
-
 def _arg(node: Node, _frontend: Frontend) -> Command | None:
     if not node.args:
         raise Bad("ARG requires at least one argument")
-    if any(word.startswith("=") for word in node.args):
-        raise Bad("ARG names can not be blank")
-    return Command(node.line, args=tuple(_arg_pairs(node)))
+    pairs: list[tuple[str, str | None]] = []
+    varies = False
+    for word in node.args:
+        name, equals, default = word.partition("=")
+        if equals:
+            if not name:
+                raise Bad("ARG names can not be blank")
+            varies = varies or ("?" in default and asks(default))
+        pairs.append((name, default if equals else None))
+    return Command(node.line, args=tuple(pairs), varies=varies)
 
 
 def _env(node: Node, _frontend: Frontend) -> Command | None:
     _check_pairs(node)
-    return Command(node.line, sets=node.args)
+    return Command(node.line, sets=node.args, varies=asks(*node.args))
 
 
 def _label(node: Node, _frontend: Frontend) -> Command | None:
     _check_pairs(node)
     words = _special(*node.args)
-    return Command(node.line, words=words) if words else None
+    return Command(node.line, words=words, varies=asks(*words)) if words else None
 
 
 def _check_pairs(node: Node) -> None:
@@ -307,13 +302,15 @@ def _files(node: Node, frontend: Frontend) -> Command | None:
         names = tuple(name for _, name in found if name is not None)
         texts = tuple(h.content for h in node.heredocs if h.expands and "$" in h.content)
     check = None
-    if "chmod" in flags or "checksum" in flags or _NOTABLE.search(node.text):
+    owner = _one(flags, "chown")
+    notable = "chmod" in flags or "checksum" in flags or (owner and _SPECIAL.search(owner))
+    if notable or _NOTABLE.search(" ".join(node.args)):
         keeps = boolean(_one(flags, "keep-git-dir").lower() or "true")
         check = Files(
             sources=paths,
             names=names,
             target=node.args[-1],
-            owner=_one(flags, "chown"),
+            owner=owner,
             mode=_one(flags, "chmod"),
             checksum=_one(flags, "checksum"),
             adds=keyword == "ADD",
@@ -330,6 +327,7 @@ def _files(node: Node, frontend: Frontend) -> Command | None:
         texts=texts,
         check=check,
         buildkit=buildkit,
+        varies=(check is not None and check.varies()) or asks(*texts),
     )
 
 
@@ -367,26 +365,35 @@ def _files_of_buildkit(
 
 
 def _is_git(path: str) -> bool:
+    if "$" in path or not may_be_remote(path):
+        return False
     try:
-        return "$" not in path and may_be_remote(path) and git_source(path) is not None
+        git = git_source(path)
     except ValueError:
         return True
+    return git is not None and not git.local
 
 
 def _run(node: Node, _frontend: Frontend) -> Command | None:
     check = _run_check(node)
-    buildkit: list[tuple[str, bool]] = []
-    for flag in node.flags:
-        # The classic builder knows no flag of RUN; old ones do not know the word either.
-        what = f"RUN {flag.partition('=')[0]}", True
-        if what not in buildkit:
-            buildkit.append(what)
+    # The classic builder knows no flag of RUN; old ones do not know the word either.
+    buildkit = tuple((f"RUN {name}", True) for name in _names_of(node.flags))
     if node.heredocs:
-        buildkit.append(("RUN with a heredoc", False))
-    if check is None and not buildkit:
-        return None
-    mounts = check.mounts if check is not None else ()
-    return Command(node.line, mounts=mounts, check=check, buildkit=tuple(buildkit))
+        buildkit += (("RUN with a heredoc", False),)
+    if check is None:
+        return Command(node.line, buildkit=buildkit) if buildkit else None
+    checked = any(mount.fields for mount in check.mounts) or any(check[1:])
+    return Command(
+        node.line,
+        mounts=check.mounts,
+        check=check if checked else None,
+        buildkit=buildkit,
+        varies=checked and check.varies(),
+    )
+
+
+def _names_of(flags: Sequence[str]) -> Iterable[str]:
+    return dict.fromkeys([flag.partition("=")[0] for flag in flags])
 
 
 def _run_check(node: Node) -> Run | None:
@@ -458,7 +465,7 @@ def _shell(node: Node, _frontend: Frontend) -> Command | None:
 
 def _expose(node: Node, _frontend: Frontend) -> Command | None:
     _check_list(node)
-    return Command(node.line, check=Ports(tuple(sorted(node.args))))
+    return _checked(node.line, Ports(tuple(sorted(node.args))))
 
 
 def _volume(node: Node, _frontend: Frontend) -> Command | None:
@@ -466,7 +473,7 @@ def _volume(node: Node, _frontend: Frontend) -> Command | None:
     paths = tuple(word.strip(SPACE) for word in node.args)
     if not all(paths):
         raise Bad("VOLUME specified can not be an empty string")
-    return Command(node.line, check=Volumes(paths)) if _special(*paths) else None
+    return _checked(node.line, Volumes(paths)) if _special(*paths) else None
 
 
 def _check_list(node: Node) -> None:
@@ -483,20 +490,20 @@ def _maintainer(node: Node, _frontend: Frontend) -> Command | None:
 
 def _stopsignal(node: Node, _frontend: Frontend) -> Command | None:
     _check_single(node)
-    return Command(node.line, check=Signal(node.args[0]))
+    return _checked(node.line, Signal(node.args[0]))
 
 
 def _user(node: Node, _frontend: Frontend) -> Command | None:
     _check_single(node)
     _flags(node)
     words = _special(*node.args)
-    return Command(node.line, words=words) if words else None
+    return Command(node.line, words=words, varies=asks(*words)) if words else None
 
 
 def _workdir(node: Node, _frontend: Frontend) -> Command | None:
     _check_single(node)
     _flags(node)
-    return Command(node.line, check=Folder(node.args[0]))
+    return _checked(node.line, Folder(node.args[0]))
 
 
 def _check_single(node: Node) -> None:
@@ -545,7 +552,7 @@ def _onbuild(node: Node, _frontend: Frontend) -> Command:
         raise Bad(f"{trigger} isn't allowed as an ONBUILD trigger")
     text = _ONBUILD.sub("", node.text, count=1)
     bodies = "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in node.heredocs)
-    return Command(node.line, trigger=text + bodies)
+    return Command(node.line, trigger=text + bodies, varies="$" in text + bodies)
 
 
 def _copy_from(node: Node, _frontend: Frontend) -> Command:

@@ -12,16 +12,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rebuilder.core.dockerfile._text import boolean, cleaned, quoted, unsigned
+from rebuilder.core.dockerfile._words import asks
 
 _TYPES = frozenset({"bind", "cache", "tmpfs", "secret", "ssh"})
 _OWNED = frozenset({"secret", "ssh", "cache"})
 _SHARING = frozenset({"shared", "private", "locked"})
 _NUMBERS = {"mode": 8, "uid": 10, "gid": 10}  # each with its base
 _SIZE = re.compile(
-    r"(?:([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?)|\+?0x[0-9a-f_.p+-]+)"
+    r"(?:([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?)"
+    r"|\+?0x(?:[0-9a-f_]+\.?[0-9a-f_]*|\.[0-9a-f_]+)p[-+]?[0-9]+)"
     r" ?(?:[kmgtp](?:i?b)?|b)?",
     re.IGNORECASE | re.ASCII,
 )
+# What may turn out to be the root, if relative paths begin there.
+_NOWHERE = re.compile(r"(?!/)(?:[./]*|.*/\.\.(?:/.*)?)", re.DOTALL)
 # Which types of mounts take a key that not all of them take, or that takes only some values.
 _OF_TYPES = {
     "readonly": _TYPES, "ro": _TYPES, "readwrite": _TYPES, "rw": _TYPES,
@@ -59,7 +63,18 @@ class Mount:
     @property
     def varies(self) -> bool:
         """Whether what BuildKit makes of it depends on what stands before it."""
-        return "$" in self.text or not self.target.startswith("/")
+        # Of secrets and agents, it does not matter where they are mounted.
+        secret = self.text.startswith(("type=secret", "type=ssh"))
+        if not secret and _NOWHERE.fullmatch(self.target):
+            return True
+        for field in self.fields if "$" in self.text else ():
+            key, _, value = field.partition("=")
+            key = key.lower()
+            if asks(value) or (secret and "$" in value):
+                return True
+            if value.startswith("$") if _KEYS.get(key) == "target" else key not in _KEYS:
+                return True
+        return False
 
 
 _PLAIN = "[!#%&(-+.-;=-\\[\\]^_a-~-]"

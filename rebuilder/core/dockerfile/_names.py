@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from rebuilder.core.build_files import BuildKitOnly, UnknownImage
@@ -30,6 +30,9 @@ from rebuilder.errors import InvalidBuildFile, InvalidReference
 
 _WAY_LIMIT = 20
 _LEAVES_LIMIT = 20
+_ONE_VARIABLE = re.compile(r"\$(?:[A-Z]+|\{[A-Z]+\})").fullmatch
+_WRITTEN_OUT = re.compile("[A-Za-z0-9@:/._-]+").fullmatch
+_STAGE = "TARGETSTAGE"
 _EPOCH = "SOURCE_DATE_EPOCH"
 _ZEROS = "0" * 64
 # What a missing argument might have held: a name, a tag, a digest, a platform.
@@ -75,8 +78,8 @@ class Names:
     """
 
     __slots__ = (
-        "_args", "_automatic", "_classic", "_lexer", "build_args", "needs_buildkit", "outer",
-        "unknown", "variables",
+        "_args", "_automatic", "_classic", "_lexer", "_stage", "build_args", "needs_buildkit",
+        "outer", "unknown", "variables",
     )  # fmt: skip
 
     def __init__(
@@ -93,13 +96,9 @@ class Names:
         self.build_args = build_args
         self.unknown: list[UnknownImage] = []
         self.needs_buildkit: list[BuildKitOnly] = []
-        stage = target or instructions.stages[-1].name or "default"
-        self.variables = dict(automatic)
-        self.variables["TARGETSTAGE"] = Variable("TARGETSTAGE", stage, "the target", automatic=True)
-        for name in build_args.keys() & self.variables.keys() if build_args else ():
-            value = build_args[name]
-            self.variables[name] = Variable(name, value, "--build-arg", automatic=True)
-        self._automatic = dict(self.variables) if self._args else self.variables
+        self._automatic = automatic
+        self._stage = _stage_variable(target or instructions.stages[-1].name)
+        self.variables = self._predefined(build_args)
         for arg in self._args:
             try:
                 variable = _declared(arg, self.variables, lexer, build_args)
@@ -111,6 +110,14 @@ class Names:
         self.outer: Mapping[str, Variable] = self.variables
         if _EPOCH in build_args or _EPOCH in self.variables:
             self._settle_date(instructions.stages)
+
+    def _predefined(self, build_args: Mapping[str, str]) -> dict[str, Variable]:
+        """What is set before the first ARG: a build argument replaces it even without an ARG."""
+        variables = dict(self._automatic)
+        variables[_STAGE] = self._stage
+        for name in build_args.keys() & variables.keys() if build_args else ():
+            variables[name] = Variable(name, build_args[name], "--build-arg", automatic=True)
+        return variables
 
     def _settle_date(self, stages: Sequence[Stage]) -> None:
         """Bring the date of the sources into its usual form."""
@@ -158,7 +165,11 @@ class Names:
         Raises:
             InvalidBuildFile: For what BuildKit refuses.
         """
-        lexer = self._lexer
+        if stage.name:
+            _check_name(stage)
+        if not stage.platform and _WRITTEN_OUT(stage.base):
+            return Base(stage.base, (short(f"FROM {stage.base}"),), "", None)
+        lexer, note = self._lexer, None
         try:
             name = lexer.expand(stage.base, self.variables)
         except WordError as error:
@@ -172,16 +183,15 @@ class Names:
         elif not name:
             problem = f"base name ({stage.base}) should not be blank"
             raise refusal(stage.line, problem, self._settled(stage.base, _is_image))
-        note: Callable[[], Note | None] | None = None
-        if lexer.lacking or any(variable.lacks for variable in used):
+        if lexer.lacking or (used and any(variable.lacks for variable in used)):
             note = partial(self._settled, stage.base, _is_image)
         system = self._system_of(stage) if stage.platform else ""
-        if stage.name:
-            _check_name(stage)
+        way = short(f"FROM {stage.base}")
+        if not used:
+            return Base(name, (way,), system, note)
         if name and any(variable.automatic for variable in used):
             self._compare(stage, name, used)
-        way = (short(f"FROM {stage.base}"), *_steps(used, name))
-        return Base(name, way, system, note)
+        return Base(name, (way, *_steps(used, name)), system, note)
 
     def _system_of(self, stage: Stage) -> str:
         """The operating system of --platform."""
@@ -193,7 +203,7 @@ class Names:
         used = self._lexer.used
         problem = f"empty platform value from expression {stage.platform}"
         try:
-            system = parse_platform(platform).os if platform else ""
+            system = _system(platform) if platform else ""
         except ValueError as error:
             problem = f"failed to parse platform {stage.platform}: {error}"
             system = ""
@@ -205,14 +215,15 @@ class Names:
 
     def _compare(self, stage: Stage, name: str, used: Sequence[Variable]) -> None:
         """See whether the classic builder builds a stage on something else."""
-        other = self._by_classic_builder(stage.base)
+        other = "" if _alone(stage.base, used) else self._by_classic_builder(stage.base)
         if other != name:
             what = f"FROM {stage.base}: only BuildKit knows {_automatic_among(used)}"
-            refused = not _is_image(other)
+            refused = not other or not _is_image(other)
             self.needs_buildkit.append(BuildKitOnly(stage.line, short(what), refused))
 
     def _compare_platform(self, stage: Stage, used: Sequence[Variable]) -> None:
-        if not _is_platform(self._by_classic_builder(stage.platform)):
+        other = "" if _alone(stage.platform, used) else self._by_classic_builder(stage.platform)
+        if not other or not _is_platform(other):
             what = f"FROM --platform={stage.platform}: only BuildKit knows {_automatic_among(used)}"
             self.needs_buildkit.append(BuildKitOnly(stage.line, short(what), refused=True))
 
@@ -304,7 +315,7 @@ class Names:
         mixed = {name: digest if re.search(rf"@\$\{{?{name}", text) else "x" for name in names}
         for given in (mixed, *(dict.fromkeys(names, guess) for guess in _GUESSES)):
             lexer = Lexer(self._lexer.escape, self._lexer.frontend)
-            variables = dict(self._automatic)
+            variables = self._predefined(self.build_args)
             variables |= {name: Variable(name, value, "") for name, value in given.items()}
             build_args = {**self.build_args, **given}
             try:
@@ -319,6 +330,11 @@ class Names:
             except WordError:
                 continue
         return False
+
+
+@lru_cache(maxsize=256)  # the same few names stand in most files
+def _stage_variable(target: str) -> Variable:
+    return Variable(_STAGE, target or "default", "the target", automatic=True)
 
 
 def _declared(
@@ -337,10 +353,18 @@ def _declared(
         # For the classic builder it has no value from here on.
         return before._replace(automatic=True) if before is not None else None
     value = lexer.expand(arg.default, variables)
+    origin = f"ARG on line {arg.line}"
+    if not lexer.used and not lexer.lacking:
+        return Variable(name, value, origin)
     used, lacking = tuple(lexer.used), tuple(lexer.lacking)
     lacks = bool(lacking) or any(variable.lacks for variable in used)
     automatic = any(variable.automatic for variable in used)
-    return Variable(name, value, f"ARG on line {arg.line}", used, lacking, lacks, automatic)
+    return Variable(name, value, origin, used, lacking, lacks, automatic)
+
+
+@lru_cache(maxsize=256)  # the same few platforms stand in most files
+def _system(platform: str) -> str:
+    return parse_platform(platform).os
 
 
 def _anything(_text: str) -> bool:
@@ -384,6 +408,11 @@ def _check_name(stage: Stage) -> None:
     except InvalidReference as error:
         problem = f"invalid context name {name}: invalid reference format: {error.problem}"
         raise InvalidBuildFile(stage.line, problem) from None
+
+
+def _alone(text: str, used: Sequence[Variable]) -> bool:
+    """Whether a text is nothing but a variable that only BuildKit gives a value."""
+    return not used[0].uses and _ONE_VARIABLE(text) is not None
 
 
 def _automatic_among(used: Sequence[Variable]) -> str:

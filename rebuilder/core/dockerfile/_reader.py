@@ -34,8 +34,7 @@ _SYNTAX_ARG = "BUILDKIT_SYNTAX"
 _CHECK_ARG = "BUILDKIT_DOCKERFILE_CHECK"
 _SEVERAL_ARG = "BUILDKIT_MULTI_PLATFORM"
 # White space for Python, but not for Go: as good as any other character that is nothing at all.
-_NO_SPACE = "\x1c\x1d\x1e\x1f"
-_NO_SPACE_ELSEWHERE = dict.fromkeys(map(ord, _NO_SPACE), "\ufffd")
+_NO_SPACE_ELSEWHERE = dict.fromkeys(range(0x1C, 0x20), "\ufffd")
 _NO_ARGS: Mapping[str, str] = {}
 
 
@@ -165,7 +164,7 @@ def _file(
         text = content.decode(errors="replace")
         raw = enumerate(content.split(b"\n"))
         bad_lines = frozenset(number for number, line in raw if not _is_text(line))
-    if any(character in text for character in _NO_SPACE):
+    if "\x1c" in text or "\x1d" in text or "\x1e" in text or "\x1f" in text:
         text = text.translate(_NO_SPACE_ELSEWHERE)
     return _File(text, text.split("\n"), bad_lines, build_args, target, platforms)
 
@@ -220,7 +219,7 @@ def _read(file: _File, directives: Directives, frontend: Frontend) -> BuildImage
     escape = read_escape(file.lines)
     nodes = read_tree(file.lines, escape, frontend, bad_lines=file.bad_lines)
     instructions = read_instructions(nodes, frontend)
-    varies = instructions.vary()
+    varies = instructions.varies
     if varies:
         # Rare enough to go through it once more, for what sets variables.
         nodes = read_tree(file.lines, escape, frontend, variables=True, bad_lines=file.bad_lines)

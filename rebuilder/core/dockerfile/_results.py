@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 
@@ -28,9 +29,10 @@ def images_of(
     while root.base is not None:
         root = root.base
     images: dict[tuple[Kind, ImageReference], ImageUse] = {}
-    for state in sorted(reached, key=_line):
-        if state.base is not None or state.reference is None:
-            continue
+    # A base that is a stage has no reference of its own.
+    named = [state for state in reached if state.reference is not None]
+    for state in sorted(named, key=_line) if len(named) > 1 else named:
+        assert state.reference is not None  # noqa: S101 - see above
         kind = Kind.RUNTIME if state is root else Kind.BUILD_TIME
         use = ImageUse(state.reference, kind, state.line, state.way)
         images.setdefault((kind, state.reference), use)
@@ -42,21 +44,24 @@ def images_of(
         tuple(images.values()),
         root.reference,
         tuple(unknown),
-        _unused(reached, stages, {reference for _, reference in images}),
+        _unused(reached, stages, images),
         _needs_buildkit(stages, names, target.line),
     )
 
 
-def _line(state: State) -> int:
-    return state.line
+_line = operator.attrgetter("line")
 
 
 def _unused(
-    reached: Sequence[State], stages: Sequence[State], read: set[ImageReference]
+    reached: Sequence[State],
+    stages: Sequence[State],
+    images: Mapping[tuple[Kind, ImageReference], ImageUse],
 ) -> tuple[ImageUse, ...]:
-    needed = {id(state) for state in reached}
-    if all(id(stage) in needed for stage in stages):
+    # All of them are needed in most files; none that comes later ever is.
+    if sum([state.commands is not None for state in reached]) == len(stages):
         return ()
+    needed = {id(state) for state in reached}
+    read = {reference for _, reference in images}
     found: dict[ImageReference, ImageUse] = {}
     for stage in stages:
         if id(stage) in needed:
@@ -74,14 +79,15 @@ def _needs_buildkit(stages: Sequence[State], names: Names, last: int) -> tuple[B
     found = {only: None for only in names.needs_buildkit if only.line <= last}
     seen: set[str] = set()
     for stage in stages:
-        if stage.name in seen:
-            found[BuildKitOnly(stage.line, f"a second stage {stage.name}", refused=True)] = None
         if stage.name:
+            if stage.name in seen:
+                what = f"a second stage {stage.name}"
+                found[BuildKitOnly(stage.line, what, refused=True)] = None
             seen.add(stage.name)
         for step in stage.steps:
             for what, refused in step.command.buildkit:
                 found[BuildKitOnly(step.command.line, what, refused)] = None
-    return tuple(sorted(found, key=lambda only: only.line)) if found else ()
+    return tuple(sorted(found, key=_line)) if found else ()
 
 
 def united(read: Mapping[str, BuildImages | InvalidBuildFile]) -> BuildImages:
@@ -155,4 +161,4 @@ def _merged[T: (ImageUse, UnknownImage, BuildKitOnly)](
         item if len(where[one]) == len(read) else only_for(item, ", ".join(where[one]))
         for one, item in found.items()
     ]
-    return tuple(sorted(merged, key=lambda item: item.line))
+    return tuple(sorted(merged, key=_line))

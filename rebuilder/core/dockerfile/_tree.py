@@ -24,6 +24,8 @@ _FLAGS = {
     "\\": re.compile(r"(--[!#-&(-\[\]-~]+)[\t\v\f\r ]+"),
     "`": re.compile(r"(--[!#-&(-_a-~]+)[\t\v\f\r ]+"),
 }
+# Nearly every FROM.
+_PLAIN_FROM = re.compile(r"FROM ([^\s-]\S*)(?: (AS|as) (\S+))?\Z").match
 _VARIABLES = frozenset({"ARG", "ENV", "WORKDIR"})
 _ARRAY_NEEDS_STRINGS = "when using JSON array syntax, arrays must be comprised of strings only"
 
@@ -109,7 +111,7 @@ def read_tree(
 
 
 class _Tree:
-    __slots__ = ("_at", "_bad_lines", "_end", "_escape", "_frontend", "_lines", "_too_long")
+    __slots__ = ("_bad_lines", "_end", "_escape", "_frontend", "_lines", "_too_long")
 
     def __init__(
         self, lines: list[str], escape: str, frontend: Frontend, bad_lines: frozenset[int]
@@ -118,7 +120,6 @@ class _Tree:
         self._escape = escape
         self._frontend = frontend
         self._bad_lines = bad_lines
-        self._at = 0
         # BuildKit's scanner stops before a line that is too long; what it has read counts first.
         self._end = len(lines)
         self._too_long = False
@@ -130,17 +131,18 @@ class _Tree:
 
     def nodes(self, glances: Mapping[str, Glance]) -> list[Node]:
         nodes: list[Node] = []
-        lines, escape = self._lines, self._escape
+        lines, escape, end = self._lines, self._escape, self._end
         started = False
-        while self._at < self._end:
-            text = lines[self._at].strip()
-            self._at += 1
+        at = 0
+        while at < end:
+            text = lines[at].strip()
+            at += 1
             if not text or text[0] == "#":
                 continue
-            line = self._at
+            line = at
             # White space may follow the escape only if it is a blank or tab; rare, so tried last.
-            if escape in text and text[-1] == escape:
-                text = self._joined(lines[line - 1])
+            if text[-1] == escape:
+                text, at = self._joined(at)
             if started:
                 name, _, rest = text.partition(" ")
                 harmless = glances.get(name)
@@ -154,9 +156,9 @@ class _Tree:
                     continue
             node = parse_node(text, line, escape, self._frontend)
             if "<<" in text and _may_hold_heredoc(node):
-                node = self._with_heredocs(node)
+                node, at = self._with_heredocs(node, at)
             if self._bad_lines and node.keyword == "run":
-                node = node._replace(bad_bytes=self._holds_bad_bytes(node))
+                node = node._replace(bad_bytes=self._holds_bad_bytes(node, at))
             started = started or node.keyword == "from"
             nodes.append(node)
         if not nodes:
@@ -166,53 +168,61 @@ class _Tree:
             raise InvalidBuildFile(self._end + 1, problem)
         return nodes
 
-    def _joined(self, first: str) -> str:
-        """An instruction over several lines; without comments and empty lines in it."""
-        text, continues = self._continuation(first.rstrip("\r").lstrip())
-        pieces = [text]
-        while continues and self._at < self._end:
-            line = self._lines[self._at]
-            self._at += 1
-            bare = line.strip()
-            if not bare or bare[0] == "#":
-                continue
-            text, continues = line, False
-            if bare[-1] == self._escape:
-                text, continues = self._continuation(line.rstrip("\r"))
-            pieces.append(text)
-        return "".join(pieces).strip()
+    def _joined(self, at: int) -> tuple[str, int]:
+        """An instruction over several lines, without comments and empty lines, and where it ends.
 
-    def _continuation(self, line: str) -> tuple[str, bool]:
-        bare = line.rstrip(" \t")
-        if bare.endswith(self._escape) and (len(bare) == 1 or bare[-2] != self._escape):
-            return bare[:-1], True
-        return line, False
+        Args:
+            at: The number of its first line, counted from 1.
+        """
+        lines, escape, end = self._lines, self._escape, self._end
+        line = lines[at - 1].rstrip("\r").lstrip()
+        pieces: list[str] = []
+        while True:
+            tail = line.rstrip(" \t")
+            if tail[-1:] != escape or tail[-2:-1] == escape:
+                pieces.append(line)
+                break
+            pieces.append(tail[:-1])
+            while at < end:
+                line = lines[at]
+                at += 1
+                bare = line.strip()
+                if bare and bare[0] != "#":
+                    break
+            else:
+                break
+            if bare[-1] != escape:
+                pieces.append(line)
+                break
+            line = line.rstrip("\r")
+        return "".join(pieces).strip(), at
 
-    def _holds_bad_bytes(self, node: Node) -> bool:
+    def _holds_bad_bytes(self, node: Node, at: int) -> bool:
         # They have become replacement characters, which may also stand in the file as such.
         texts = (*node.args, *(heredoc.content for heredoc in node.heredocs))
         if node.json or not any("\ufffd" in text for text in texts):
             return False
-        return not self._bad_lines.isdisjoint(range(node.line - 1, self._at))
+        return not self._bad_lines.isdisjoint(range(node.line - 1, at))
 
-    def _with_heredocs(self, node: Node) -> Node:
+    def _with_heredocs(self, node: Node, at: int) -> tuple[Node, int]:
+        """An instruction with the heredocs that it opens, and where the last of them ends."""
         try:
             openings = heredocs_in(node.text, self._frontend)
         except WordError as error:
             raise InvalidBuildFile(node.line, str(error)) from None
         heredocs = []
         for name, chomps, expands in openings:
-            start = self._at
-            while self._at < self._end:
-                line = self._lines[self._at].rstrip("\r")
-                self._at += 1
+            start = at
+            while at < self._end:
+                line = self._lines[at].rstrip("\r")
+                at += 1
                 if (line.lstrip("\t") if chomps else line) == name:
                     break
             else:
                 raise InvalidBuildFile(node.line, "unterminated heredoc")
-            content = "".join(f"{line}\n" for line in self._lines[start : self._at - 1])
+            content = "".join(f"{line}\n" for line in self._lines[start : at - 1])
             heredocs.append(Heredoc(name, content, expands))
-        return node._replace(heredocs=tuple(heredocs))
+        return node._replace(heredocs=tuple(heredocs)), at
 
 
 def _may_hold_heredoc(node: Node) -> bool:
@@ -266,6 +276,10 @@ def parse_node(
     Raises:
         InvalidBuildFile: For what BuildKit's parser refuses.
     """
+    match = _PLAIN_FROM(text)
+    if match is not None:
+        args = match.groups() if match[2] else (match[1],)
+        return Node("from", "FROM", (), args, json=False, line=line, text=text)
     name, _, rest = text.partition(" ")
     parse = _PARSERS.get(name)
     if parse is None:

@@ -134,8 +134,12 @@ def check_mode(text: str) -> None:
         )
 
 
-def without_drive(path: str) -> str:
+def without_drive(path: str, *, keep_slash: bool = False) -> str:
     r"""A path of Windows without `C:`, with slashes.
+
+    Args:
+        path: The path.
+        keep_slash: Whether a slash at its end stays.
 
     Raises:
         ValueError: With what BuildKit refuses: other drives, `C:` alone, and `\\host\share`.
@@ -146,13 +150,12 @@ def without_drive(path: str) -> str:
     if slashed.startswith("//"):
         raise ValueError("removing drive letter: UNC paths are not supported")
     drive, colon, rest = slashed.partition(":")
-    if not colon:
-        return _clean(slashed)
-    if drive.lower() != "c":
+    if colon and drive.lower() != "c":
         raise ValueError(
             "removing drive letter: The specified path is not on the system drive (C:)"
         )
-    return _clean(rest)
+    cleaned = _clean(rest if colon else slashed)
+    return f"{cleaned}/" if keep_slash and slashed.endswith("/") and len(cleaned) > 1 else cleaned
 
 
 def _clean(path: str) -> str:

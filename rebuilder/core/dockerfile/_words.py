@@ -30,6 +30,7 @@ _PLAIN = {
     for escape in ("\\", "`")
 }
 _REFERENCE = re.compile(rf"\$(?:\{{({_NAME.pattern})\}}|({_NAME.pattern}))")
+_ASKS = re.compile(r"\$\{\w+:?\?")
 _SPECIAL_NAMES = frozenset("@*#?-$!0")
 
 
@@ -212,6 +213,11 @@ class Lexer:
             raise WordError(f"the file's patterns need more than {PATTERN_LIMIT} comparisons")
         self.unknown = True
         return False
+
+
+def asks(*words: str | None) -> bool:
+    """Whether any of some words is refused if a variable has no value: `${v:?}`."""
+    return any(word is not None and _ASKS.search(word) for word in words)
 
 
 def split_raw(line: str, frontend: Frontend = NEWEST) -> Sequence[str]:
