@@ -34,9 +34,10 @@ _ONE_VARIABLE = re.compile(r"\$(?:[A-Z]+|\{[A-Z]+\})").fullmatch
 _WRITTEN_OUT = re.compile("[A-Za-z0-9@:/._-]+").fullmatch
 _STAGE = "TARGETSTAGE"
 _EPOCH = "SOURCE_DATE_EPOCH"
-_ZEROS = "0" * 64
-# What a missing argument might have held: a name, a tag, a digest, a platform.
-_GUESSES = "x", f"sha256:{_ZEROS}", "linux/amd64", "amd64", "linux"
+# What a missing argument might have held.
+_DIGEST = "sha256:" + "0" * 64
+_IMAGES = "x", _DIGEST
+_PLATFORMS = "linux/amd64", "amd64", "linux"
 _SIMPLE_NAME = 63
 
 
@@ -229,7 +230,7 @@ class Names:
 
     def _by_classic_builder(self, text: str) -> str:
         """A text of a FROM as the classic builder expands it; "" if it refuses it."""
-        lexer = self._lexer
+        lexer = self._lexer.beside
         try:
             if self._classic is None:
                 self._classic = {}
@@ -255,7 +256,7 @@ class Names:
             accepts: Whether an expanded text is right.
             last: The ARG whose default it is, if it is one.
         """
-        lexer = Lexer(self._lexer.escape, self._lexer.frontend)
+        lexer = self._lexer.beside
         with contextlib.suppress(WordError):
             lexer.expand(text, self.variables)
         names = self._leaves(lexer)
@@ -311,10 +312,12 @@ class Names:
         last: GlobalArg | None,
     ) -> bool:
         """Whether a text would be right if some variables had a value."""
-        digest = f"sha256:{_ZEROS}"
-        mixed = {name: digest if re.search(rf"@\$\{{?{name}", text) else "x" for name in names}
-        for given in (mixed, *(dict.fromkeys(names, guess) for guess in _GUESSES)):
-            lexer = Lexer(self._lexer.escape, self._lexer.frontend)
+        guesses = _PLATFORMS if accepts is _is_platform else _IMAGES
+        tries = [dict.fromkeys(names, guess) for guess in guesses]
+        if "@" in text:
+            tries.append({n: _DIGEST if re.search(rf"@\$\{{?{n}", text) else "x" for n in names})
+        lexer = self._lexer.beside
+        for given in tries:
             variables = self._predefined(self.build_args)
             variables |= {name: Variable(name, value, "") for name, value in given.items()}
             build_args = {**self.build_args, **given}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from rebuilder.core.build_files import BuildImages, ImageUse, UnknownImage
+from rebuilder.core.build_files import BuildImages, BuildKitOnly, ImageUse, UnknownImage
 from rebuilder.core.dockerfile._directives import (
     Directives,
     Syntax,
@@ -20,14 +20,19 @@ from rebuilder.core.dockerfile._instructions import Instructions, read_instructi
 from rebuilder.core.dockerfile._names import Names
 from rebuilder.core.dockerfile._platforms import Platform, parse_platform, predefined
 from rebuilder.core.dockerfile._results import images_of, united
-from rebuilder.core.dockerfile._text import FILE_LIMIT, SPACE, boolean, parse_reference, short
+from rebuilder.core.dockerfile._text import (
+    FILE_LIMIT,
+    PLATFORM_LIMIT,
+    SPACE,
+    TOGETHER_LIMIT,
+    boolean,
+    parse_reference,
+    short,
+)
 from rebuilder.core.dockerfile._tree import read_tree
 from rebuilder.core.dockerfile._words import Lexer, Variable
 from rebuilder.core.tasks import Kind
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
-
-PLATFORM_LIMIT = 20
-"""For how many platforms a file is read at most. BuildKit has no limit."""
 
 _MARK = b"\xef\xbb\xbf"
 _SYNTAX_ARG = "BUILDKIT_SYNTAX"
@@ -201,7 +206,10 @@ def _read_by_frontend(file: _File, directives: Directives, syntax: Syntax) -> Bu
         if frontend.own:
             raise
         reason = f"only the frontend {reference} knows what the file says"
-        return BuildImages((use,), None, (UnknownImage(syntax.text, syntax.line, reason),))
+        image = UnknownImage(syntax.text, syntax.line, reason)
+        # The classic builder takes the directive for a comment, and the file for a Dockerfile.
+        only = BuildKitOnly(syntax.line, syntax.text, refused=True)
+        return BuildImages((use,), None, (image,), needs_buildkit=(only,))
     unknown = read.unknown
     if not frontend.own:
         reason = f"it is read as a Dockerfile; the frontend {reference} may read it otherwise"
@@ -226,9 +234,12 @@ def _read(file: _File, directives: Directives, frontend: Frontend) -> BuildImage
         instructions = read_instructions(nodes, frontend)
     if len(file.platforms) == 1:
         return _read_for(file, instructions, Lexer(escape, frontend), file.platforms[0], varies)
+    if len(file.text) * len(file.platforms) > TOGETHER_LIMIT:
+        count = len(file.platforms)
+        raise InvalidBuildFile(0, f"the Dockerfile is too large to be read for {count} platforms")
     read: dict[str, BuildImages | InvalidBuildFile] = {}
+    lexer = Lexer(escape, frontend)
     for platform in file.platforms:
-        lexer = Lexer(escape, frontend)
         try:
             read[platform] = _read_for(file, instructions, lexer, platform, varies)
         except InvalidBuildFile as error:

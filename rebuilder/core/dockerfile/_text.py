@@ -18,6 +18,12 @@ BLANKS = re.compile("[\t\v\f\r ]+")
 FILE_LIMIT = 256 * 1024
 """The longest file that is read, in bytes. BuildKit has no limit."""
 
+PLATFORM_LIMIT = 20
+"""For how many platforms a file is read at most. BuildKit has no limit."""
+
+TOGETHER_LIMIT = 4 * FILE_LIMIT
+"""How many characters a file may have, times the number of platforms that it is read for."""
+
 LINE_LIMIT = 65535
 """The longest line, in bytes: the same as BuildKit's."""
 

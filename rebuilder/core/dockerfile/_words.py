@@ -105,6 +105,14 @@ class Lexer:
     lacking: list[str] = field(default_factory=list)
     unknown: bool = False
     _lenient: bool = False
+    _beside: Lexer | None = None
+
+    @property
+    def beside(self) -> Lexer:
+        """Another one for the same file, always the same, to try things out within its limits."""
+        if self._beside is None:
+            self._beside = Lexer(self.escape, self.frontend)
+        return self._beside
 
     def expand(self, word: str, variables: Mapping[str, Variable]) -> str:
         """A word with its quotes and escapes resolved and its variables replaced.

@@ -20,8 +20,8 @@ from rebuilder.errors import InvalidBuildFile
 _OF_THEN = Frontend(spaced_heredocs=False, escaped_flags=False, forgetful_words=False)
 
 # What BuildKit 0.12 reads otherwise besides, whatever the release: the check directive, and arrays
-# with something behind them. What its Python package cannot tell: NULs, and ONBUILD in ONBUILD. And what
-# the caller of the tree sees to: white space that is not Go's.
+# with something behind them. What its Python package cannot tell: NULs, and ONBUILD in ONBUILD. And
+# what the caller of the tree sees to: white space that is not Go's.
 _NEWER = re.compile(r"check|\][^\n]*\S|\0|(?:onbuild\s+){2}|[\x1c-\x1f]", re.IGNORECASE)
 
 type Read = list[tuple[str, int, tuple[str, ...], tuple[str, ...], bool, tuple[str, ...]]]
@@ -108,7 +108,8 @@ LINES = st.lists(
         [
             "FROM a", "RUN ", "COPY --from=x ", "ENV ", "LABEL a=b", "ARG ", "ONBUILD ", "VOLUME ",
             "HEALTHCHECK CMD ", "# c", "", " ", "\\", "`", " \\", "\t", "'", '"', "=", "a=b", "--x",
-            '["a"]', "[1]", "<<E", "<<-'E'", "<< E", "<<", "E", "E${x:-a}", "# escape=`", "\tE", "\r", "\u2003", "$x", "${x:-", "--", "é",
+            '["a"]', "[1]", "<<E", "<<-'E'", "<< E", "<<", "E", "E${x:-a}", "# escape=`", "\tE",
+            "\r", "\u2003", "$x", "${x:-", "--", "é",
         ]
     ),
     max_size=25,
