@@ -331,7 +331,7 @@ class Run(NamedTuple):
 
     def varies(self) -> bool:
         """Whether it depends on what stands before it in the file."""
-        return any(mount.fields and mount.varies for mount in self.mounts)
+        return any(not mount.plain and mount.varies for mount in self.mounts)
 
     def run(self, scope: Scope) -> None:
         """Look at it.
@@ -340,7 +340,7 @@ class Run(NamedTuple):
             WordError: For a word that BuildKit refuses.
             ValueError: For anything else that it refuses.
         """
-        mounts = [known_mount(mount, scope.known) for mount in self.mounts if mount.fields]
+        mounts = [known_mount(mount, scope.known) for mount in self.mounts if not mount.plain]
         for mount in mounts:
             mount.check_target(scope.folder)
         if self.device and not scope.lexer.frontend.devices:

@@ -302,7 +302,8 @@ class Graph:
             state = waiting.pop()
             if id(state) not in reached:
                 reached.add(id(state))
-                waiting += [source for source, _ in state.sources()]
+                for step in state.steps:
+                    waiting += step.sources
                 if state.base is not None:
                     waiting.append(state.base)
         return [state for state in self._states if id(state) in reached]

@@ -62,7 +62,7 @@ _BY_KEYWORD = {
     "VOLUME": _LIST,
     "WORKDIR": _FOLDER,
 }
-type Glance = Callable[[str], re.Match[str] | None]
+type Glance = Callable[[str, int], re.Match[str] | None]
 
 _GLANCES: dict[str, Glance] = {
     keyword: re.compile(expression).match for keyword, expression in _BY_KEYWORD.items()

@@ -52,6 +52,8 @@ _FLAGS: dict[str, Mapping[str, str]] = {
     },
     "run": {"device": _TEXTS, "mount": _TEXTS, "network": _TEXT, "security": _TEXT},
 }  # fmt: skip
+# Those of COPY that the classic builder knows as well.
+_FLAGS_OF_BOTH = frozenset({"chown", "from"})
 _NO_FLAGS: Mapping[str, str] = {}
 
 
@@ -301,23 +303,10 @@ def _files(node: Node, frontend: Frontend) -> Command | None:
         paths = tuple(path for path, name in found if name is None)
         names = tuple(name for _, name in found if name is not None)
         texts = tuple(h.content for h in node.heredocs if h.expands and "$" in h.content)
-    check = None
-    owner = _one(flags, "chown")
-    notable = "chmod" in flags or "checksum" in flags or (owner and _SPECIAL.search(owner))
-    if notable or _NOTABLE.search(" ".join(node.args)):
-        keeps = boolean(_one(flags, "keep-git-dir").lower() or "true")
-        check = Files(
-            sources=paths,
-            names=names,
-            target=node.args[-1],
-            owner=owner,
-            mode=_one(flags, "chmod"),
-            checksum=_one(flags, "checksum"),
-            adds=keyword == "ADD",
-            keeps=keeps if "keep-git-dir" in flags else None,
-            parents=_one(flags, "parents").lower() in ("", "true") and "parents" in flags,
-        )
-    buildkit = _files_of_buildkit(keyword, flags, paths, names)
+    check = _files_check(node, flags, paths, names)
+    # Most have nothing but what both builders know.
+    plain = keyword == "COPY" and not names and flags.keys() <= _FLAGS_OF_BOTH
+    buildkit = () if plain else _files_of_buildkit(keyword, flags, paths, names)
     if not (copies_from or texts or check or buildkit):
         return None
     return Command(
@@ -327,7 +316,34 @@ def _files(node: Node, frontend: Frontend) -> Command | None:
         texts=texts,
         check=check,
         buildkit=buildkit,
-        varies=(check is not None and check.varies()) or asks(*texts),
+        varies=("$" in node.text and check is not None and check.varies())
+        or (bool(texts) and asks(*texts)),
+    )
+
+
+def _files_check(
+    node: Node,
+    flags: Mapping[str, Sequence[str]],
+    paths: tuple[str, ...],
+    names: tuple[str, ...],
+) -> Files | None:
+    """What is checked when an ADD or COPY is carried out; None if there is nothing to check."""
+    owner = _one(flags, "chown")
+    notable = "chmod" in flags or "checksum" in flags or (owner and _SPECIAL.search(owner))
+    if not notable and not _NOTABLE.search(" ".join(node.args)):
+        return None
+    if flags.keys() <= _FLAGS_OF_BOTH:
+        return Files(paths, names, node.args[-1], owner, adds=node.keyword == "add")
+    return Files(
+        sources=paths,
+        names=names,
+        target=node.args[-1],
+        owner=owner,
+        mode=_one(flags, "chmod"),
+        checksum=_one(flags, "checksum"),
+        adds=node.keyword == "add",
+        keeps=_one(flags, "keep-git-dir").lower() != "false" if "keep-git-dir" in flags else None,
+        parents="parents" in flags and _one(flags, "parents").lower() != "false",
     )
 
 
@@ -347,14 +363,12 @@ def _files_of_buildkit(
     names: Sequence[str],
 ) -> tuple[tuple[str, bool], ...]:
     """What of an ADD or COPY the classic builder refuses, or leaves out without a word."""
-    if not flags and not names and keyword == "COPY":
-        return ()
     found: list[tuple[str, bool]] = []
     for name, values in flags.items():
         if name == "chmod":
             # Since Docker 20.10 it is refused by name, unless it turns out to be empty.
             found.append((f"{keyword} --{name}", bool(values[0]) and "$" not in values[0]))
-        elif name not in ("chown", "from"):
+        elif name not in _FLAGS_OF_BOTH:
             found.append((f"{keyword} --{name}", False))
     if names:
         # Nothing is left to copy if it is the only source.
@@ -382,7 +396,7 @@ def _run(node: Node, _frontend: Frontend) -> Command | None:
         buildkit += (("RUN with a heredoc", False),)
     if check is None:
         return Command(node.line, buildkit=buildkit) if buildkit else None
-    checked = any(mount.fields for mount in check.mounts) or any(check[1:])
+    checked = any(not mount.plain for mount in check.mounts) or any(check[1:])
     return Command(
         node.line,
         mounts=check.mounts,

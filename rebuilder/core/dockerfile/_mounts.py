@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rebuilder.core.dockerfile._text import boolean, cleaned, quoted, unsigned
 from rebuilder.core.dockerfile._words import asks
@@ -37,19 +38,20 @@ _KEYS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A mount of a RUN, before its variables are replaced.
 
     Attributes:
         text: The value of the flag.
         source: What `from` names; "" if there is no `from`.
         fields: The parts of the value.
+        plain: Whether it is plainly right, whatever stands before it.
     """
 
     text: str
     source: str
     fields: tuple[str, ...]
+    plain: bool = False
 
     @property
     def target(self) -> str:
@@ -69,8 +71,10 @@ class Mount:
             return True
         for field in self.fields if "$" in self.text else ():
             key, _, value = field.partition("=")
+            if "$" not in value:
+                continue
             key = key.lower()
-            if asks(value) or (secret and "$" in value):
+            if secret or asks(value):
                 return True
             if value.startswith("$") if _KEYS.get(key) == "target" else key not in _KEYS:
                 return True
@@ -87,8 +91,16 @@ PLAIN_CACHE_MOUNT = re.compile(
 ).match
 """Sees at a glance that a mount is right and reads no image."""
 
-CACHE_MOUNT = Mount("type=cache", "", ())
+CACHE_MOUNT = Mount("type=cache", "", (), plain=True)
 """What stands for such a mount."""
+
+_BOUND = rf"(?:from|source|src|id)={_PLAIN}++|r[ow]"
+_SECRET = rf"(?:target|dst|env)={_PLAIN}++|required(?:=true)?+|mode=[0-7]{{1,6}}+"
+_PLAIN_MOUNT = re.compile(
+    rf"(?:type=(?:bind|cache),)?+(?:(?:{_BOUND}),)*+"
+    rf"(?:target|dst)=/?+[A-Za-z0-9_]{_PLAIN}*+(?:,(?:{_BOUND}))*+\Z"
+    rf"|type=secret,id={_PLAIN}++(?:,(?:{_SECRET}))*+\Z"
+).match
 
 
 def read_mount(text: str, fields: Sequence[str]) -> Mount:
@@ -106,7 +118,8 @@ def read_mount(text: str, fields: Sequence[str]) -> Mount:
                     "'from' doesn't support variable expansion, define alias stage instead"
                 )
             source = value
-    return Mount(text, source, tuple(fields))
+    plain = ".." not in text and _PLAIN_MOUNT(text) is not None
+    return Mount(text, source, tuple(fields), plain)
 
 
 @dataclass(frozen=True, slots=True)

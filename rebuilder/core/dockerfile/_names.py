@@ -374,6 +374,7 @@ def _anything(_text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=1024)
 def _is_image(name: str) -> bool:
     try:
         parse_reference(name)
@@ -382,6 +383,7 @@ def _is_image(name: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=256)
 def _is_platform(text: str) -> bool:
     try:
         parse_platform(text)

@@ -100,11 +100,13 @@ def read_dockerfile(
         platforms = _platforms(platform)
         _check_arguments(build_args, platforms)
         return _read_file(_file(content, build_args, target, platforms))
-    except ArgumentMissing as error:
-        missing = tuple(map(short, error.missing))
-        raise ArgumentMissing(error.line, short(error.problem), missing) from None
     except InvalidBuildFile as error:
-        raise InvalidBuildFile(error.line, short(error.problem)) from None
+        problem, missing = short(error.problem), tuple(map(short, error.missing))
+        if missing:
+            raise ArgumentMissing(error.line, problem, missing) from None
+        if problem is error.problem:
+            raise
+        raise InvalidBuildFile(error.line, problem) from None
 
 
 def _platforms(text: str) -> tuple[str, ...]:

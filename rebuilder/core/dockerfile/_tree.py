@@ -104,9 +104,9 @@ def read_tree(
     """
     glances = HARMLESS
     if bad_lines:
-        glances = {}
-    elif variables:
-        glances = {name: see for name, see in HARMLESS.items() if name.upper() not in _VARIABLES}
+        glances = {name: see for name, see in HARMLESS.items() if name.upper() != "RUN"}
+    if variables:
+        glances = {name: see for name, see in glances.items() if name.upper() not in _VARIABLES}
     return _Tree(lines, escape, frontend, bad_lines).nodes(glances)
 
 
@@ -144,15 +144,14 @@ class _Tree:
             if text[-1] == escape:
                 text, at = self._joined(at)
             if started:
-                name, _, rest = text.partition(" ")
-                harmless = glances.get(name)
-                match = harmless(rest) if harmless is not None else None
-                if match is not None and "<<" not in rest:
+                blank = text.find(" ")
+                harmless = glances.get(text[:blank]) if blank > 0 else None
+                match = harmless(text, blank + 1) if harmless is not None else None
+                if match is not None and "<<" not in text:
                     if match.lastindex:
                         args = (match[1],)
-                        nodes.append(
-                            Node(COPY_FROM, name, (), args, json=False, line=line, text="")
-                        )
+                        node = Node(COPY_FROM, "COPY", (), args, json=False, line=line, text="")
+                        nodes.append(node)
                     continue
             node = parse_node(text, line, escape, self._frontend)
             if "<<" in text and _may_hold_heredoc(node):

@@ -30,6 +30,11 @@ _PLAIN = {
     for escape in ("\\", "`")
 }
 _REFERENCE = re.compile(rf"\$(?:\{{({_NAME.pattern})\}}|({_NAME.pattern}))")
+# Without quotes, escapes and variables, words are what stands between white space; ASCII, so that
+# Python and Go agree on it.
+_SIMPLE = re.compile(r"[\t\n\v\f\r !#%&(-\[\]^_`a-~]*\Z").match
+_WORDS = re.compile(f"[^{SPACE}]+")
+_SPACED_WORDS = re.compile(f"(?:<<[\t\r ]*|[^{SPACE}])+")
 _ASKS = re.compile(r"\$\{\w+:?\?")
 _SPECIAL_NAMES = frozenset("@*#?-$!0")
 
@@ -233,6 +238,8 @@ def split_raw(line: str, frontend: Frontend = NEWEST) -> Sequence[str]:
 
     Variables stay as they are. A line that the lexer refuses has no words.
     """
+    if _SIMPLE(line):
+        return (_SPACED_WORDS if frontend.spaced_heredocs else _WORDS).findall(line)
     scan = _Scan(line, "\\", _NO_VARIABLES, Lexer("\\", frontend), raw=True)
     try:
         scan.whole()
@@ -247,6 +254,9 @@ def unquote_word(text: str, frontend: Frontend = NEWEST) -> str | None:
     Raises:
         WordError: If the lexer refuses it.
     """
+    if _SIMPLE(text):
+        words = _WORDS.findall(text)
+        return words[0] if len(words) == 1 else None
     scan = _Scan(text, "\\", _NO_VARIABLES, Lexer("\\", frontend), keep_unset=True)
     scan.whole()
     return scan.words[0] if len(scan.words) == 1 else None
@@ -497,7 +507,12 @@ class _Scan:
 
     def _name(self) -> str:
         start = self._at
-        first = self._peek()
+        plain = _NAME.match(self._text, start)
+        if plain is not None:
+            self._at = plain.end()
+            if self._peek().isascii():
+                return plain[0]
+        first = self._text[start : start + 1]
         if first.isdecimal():
             while self._peek().isdecimal():
                 self._at += 1
