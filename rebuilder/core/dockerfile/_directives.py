@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rebuilder.core.dockerfile._text import SPACE, boolean, quoted, short
 from rebuilder.errors import InvalidBuildFile
@@ -18,8 +18,7 @@ _CHECK_OPTIONS = frozenset({"skip", "error", "experimental"})
 _FIRST = "#", "/", "{", " ", "\t", "\v", "\f", "\r", "\n", "\x85", "\xa0"
 
 
-@dataclass(frozen=True, slots=True)
-class Syntax:
+class Syntax(NamedTuple):
     """What names the frontend that reads the file.
 
     Attributes:
@@ -33,8 +32,7 @@ class Syntax:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Directives:
+class Directives(NamedTuple):
     """What the directives of a file say, but for the escape character.
 
     Attributes:

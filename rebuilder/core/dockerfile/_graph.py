@@ -120,7 +120,8 @@ class Graph:
     """
 
     __slots__ = (
-        "_build_args", "_by_name", "_copies", "_lexer", "_outer", "_states", "_system", "_tracks",
+        "_build_args", "_by_name", "_copies", "_lexer", "_looks_ahead", "_outer", "_states",
+        "_system", "_tracks",
     )  # fmt: skip
 
     def __init__(
@@ -137,6 +138,7 @@ class Graph:
         self._outer = outer
         self._system = system
         self._tracks = tracks
+        self._looks_ahead = False
         self._copies = COPIES_LIMIT
         self._by_name: dict[str, State] = {}
         self._states: list[State] = []
@@ -200,16 +202,10 @@ class Graph:
         Raises:
             InvalidBuildFile: For what BuildKit refuses.
         """
-        looks_ahead = False
         for state in list(self._states):
             for command in state.commands or ():
-                sources = self._read_by(command, command.line, "")
-                state.steps.append(Step(command, sources, command.line))
-                for source in sources:
-                    if source.number >= state.number and source.commands is not None:
-                        looks_ahead = True
-        # Where no stage reads itself or a later one, there are no circles.
-        if looks_ahead:
+                state.steps.append(self._step(command, command.line, state.number))
+        if self._looks_ahead:
             self._refuse_cycles()
         while True:
             reached = self._reached(target)
@@ -225,9 +221,18 @@ class Graph:
                     self._carry_out(state)
         return reached
 
-    def _read_by(self, command: Command, line: int, prefix: str) -> tuple[State, ...]:
+    def _step(self, command: Command, line: int, number: int, prefix: str = "") -> Step:
+        """An instruction of the stage of a number, with what it reads."""
         if not command.copies_from and not command.mounts:
-            return ()
+            return Step(command, (), line)
+        sources = self._read_by(command, line, prefix)
+        for source in sources:
+            # Where no stage reads itself or a later one, there are no circles, and all are ready.
+            if source.number >= number and source.commands is not None:
+                self._looks_ahead = True
+        return Step(command, sources, line)
+
+    def _read_by(self, command: Command, line: int, prefix: str) -> tuple[State, ...]:
         sources: list[State] = []
         if command.copies_from:
             sources.append(self._copied(command, line, prefix))
@@ -323,8 +328,7 @@ class Graph:
                 continue
             command = _triggered(left, state.line, self._lexer.frontend)
             if command is not None:
-                sources = self._read_by(command, state.line, "ONBUILD ")
-                steps.append(Step(command, sources, state.line))
+                steps.append(self._step(command, state.line, state.number, "ONBUILD "))
         state.steps = steps + state.steps
         return any(step.sources for step in steps)
 
@@ -332,10 +336,13 @@ class Graph:
         """Check what BuildKit checks when it carries out the instructions of a stage."""
         environment = self._begin(state) if self._tracks else None
         state.environment = environment
+        steps = state.steps
+        if not self._looks_ahead:
+            steps = [step for step in steps if not step.command.idle]
+            if not steps:
+                return
         scope = Scope(self._lexer, state.system, environment, [])
-        for step in state.steps:
-            if step.command.idle and not step.sources:
-                continue
+        for step in steps:
             scope.lacking.clear()
             try:
                 self._check(step, state, scope)

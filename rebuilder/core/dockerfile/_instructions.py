@@ -7,7 +7,7 @@ Source of the rules: BuildKit, `instructions/parse.go`, `instructions/bflag.go`,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -389,50 +389,48 @@ def _is_git(path: str) -> bool:
 
 
 def _run(node: Node, _frontend: Frontend) -> Command | None:
-    check = _run_check(node)
-    # The classic builder knows no flag of RUN; old ones do not know the word either.
-    buildkit = tuple((f"RUN {name}", True) for name in _names_of(node.flags))
-    if node.heredocs:
-        buildkit += (("RUN with a heredoc", False),)
-    if check is None:
-        return Command(node.line, buildkit=buildkit) if buildkit else None
-    checked = any(not mount.plain for mount in check.mounts) or any(check[1:])
-    return Command(
-        node.line,
-        mounts=check.mounts,
-        check=check if checked else None,
-        buildkit=buildkit,
-        varies=checked and check.varies(),
-    )
-
-
-def _names_of(flags: Sequence[str]) -> Iterable[str]:
-    return dict.fromkeys([flag.partition("=")[0] for flag in flags])
-
-
-def _run_check(node: Node) -> Run | None:
     empty = node.json and not node.args
-    if not node.flags:
-        return Run(empty=empty, bad_bytes=node.bad_bytes) if empty or node.bad_bytes else None
+    if not node.flags and not empty and not node.bad_bytes:
+        return Command(node.line, buildkit=_HEREDOC_RUN) if node.heredocs else None
     flags = _flags(node)
+    mounts = tuple(map(_mount, flags["mount"])) if "mount" in flags else ()
+    buildkit, device = _MOUNTING_RUN, False
+    if not mounts or len(flags) > 1:
+        device = _check_run(flags)
+        # The classic builder knows no flag of RUN; old ones do not know the word either.
+        buildkit = tuple((f"RUN --{name}", True) for name in flags)
+    if node.heredocs:
+        buildkit += _HEREDOC_RUN
+    run = Run(mounts, device, empty, node.bad_bytes)
+    if not any(run[1:]) and all(mount.plain for mount in mounts):
+        return Command(node.line, mounts=mounts, buildkit=buildkit)
+    return Command(node.line, mounts=mounts, check=run, buildkit=buildkit, varies=run.varies())
+
+
+_MOUNTING_RUN: tuple[tuple[str, bool], ...] = (("RUN --mount", True),)
+_HEREDOC_RUN: tuple[tuple[str, bool], ...] = (("RUN with a heredoc", False),)
+
+
+def _mount(value: str) -> Mount:
+    if PLAIN_CACHE_MOUNT(value):
+        return CACHE_MOUNT
+    fields = _fields(value, "mounts")
+    try:
+        return read_mount(value, fields)
+    except ValueError as error:
+        raise Bad(str(error)) from None
+
+
+def _check_run(flags: Mapping[str, Sequence[str]]) -> bool:
+    """See whether the flags of a RUN but its mounts are right; return whether one is a device."""
     for device in flags.get("device", ()):
         _check_device(_fields(device, "devices"))
-    mounts = []
-    for value in flags.get("mount", ()):
-        if PLAIN_CACHE_MOUNT(value):
-            mounts.append(CACHE_MOUNT)
-            continue
-        fields = _fields(value, "mounts")
-        try:
-            mounts.append(read_mount(value, fields))
-        except ValueError as error:
-            raise Bad(str(error)) from None
     network, security = _one(flags, "network"), _one(flags, "security")
     if "network" in flags and network not in ("default", "none", "host"):
         raise Bad(f"invalid network mode {quoted(network)}")
     if "security" in flags and security not in ("insecure", "sandbox"):
         raise Bad(f"security {quoted(security)} is not valid")
-    return Run(tuple(mounts), "device" in flags, empty, node.bad_bytes)
+    return "device" in flags
 
 
 def _fields(value: str, what: str) -> list[str]:

@@ -31,6 +31,7 @@ from rebuilder.errors import InvalidBuildFile, InvalidReference
 _WAY_LIMIT = 20
 _LEAVES_LIMIT = 20
 _ONE_VARIABLE = re.compile(r"\$(?:[A-Z]+|\{[A-Z]+\})").fullmatch
+_ONE_NAME = re.compile(r"\$(?:\w+|\{\w+\})", re.ASCII).fullmatch
 _WRITTEN_OUT = re.compile("[A-Za-z0-9@:/._-]+").fullmatch
 _STAGE = "TARGETSTAGE"
 _EPOCH = "SOURCE_DATE_EPOCH"
@@ -184,13 +185,17 @@ class Names:
         elif not name:
             problem = f"base name ({stage.base}) should not be blank"
             raise refusal(stage.line, problem, self._settled(stage.base, _is_image))
-        if lexer.lacking or (used and any(variable.lacks for variable in used)):
+        lacks, automatic = bool(lexer.lacking), False
+        for variable in used:
+            lacks = lacks or variable.lacks
+            automatic = automatic or variable.automatic
+        if lacks:
             note = partial(self._settled, stage.base, _is_image)
         system = self._system_of(stage) if stage.platform else ""
         way = short(f"FROM {stage.base}")
         if not used:
             return Base(name, (way,), system, note)
-        if name and any(variable.automatic for variable in used):
+        if name and automatic:
             self._compare(stage, name, used)
         return Base(name, (way, *_steps(used, name)), system, note)
 
@@ -260,7 +265,11 @@ class Names:
         with contextlib.suppress(WordError):
             lexer.expand(text, self.variables)
         names = self._leaves(lexer)
-        if not names or not self._would_settle(names, text, accepts, last):
+        if not names:
+            return None
+        # What is nothing but a name may be any image.
+        any_image = accepts is _is_image and _ONE_NAME(text) is not None
+        if not any_image and not self._would_settle(names, text, accepts, last):
             return None
         declared = {arg.name: arg for arg in self._args}
         reasons: dict[str, str] = {}

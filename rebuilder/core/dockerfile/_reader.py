@@ -102,10 +102,10 @@ def read_dockerfile(
         return _read_file(_file(content, build_args, target, platforms))
     except InvalidBuildFile as error:
         problem, missing = short(error.problem), tuple(map(short, error.missing))
+        if problem is error.problem and missing == error.missing:
+            raise
         if missing:
             raise ArgumentMissing(error.line, problem, missing) from None
-        if problem is error.problem:
-            raise
         raise InvalidBuildFile(error.line, problem) from None
 
 

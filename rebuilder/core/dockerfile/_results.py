@@ -76,18 +76,21 @@ def _unused(
 
 
 def _needs_buildkit(stages: Sequence[State], names: Names, last: int) -> tuple[BuildKitOnly, ...]:
-    found = {only: None for only in names.needs_buildkit if only.line <= last}
+    found = [only for only in names.needs_buildkit if only.line <= last]
     seen: set[str] = set()
     for stage in stages:
         if stage.name:
             if stage.name in seen:
                 what = f"a second stage {stage.name}"
-                found[BuildKitOnly(stage.line, what, refused=True)] = None
+                found.append(BuildKitOnly(stage.line, what, refused=True))
             seen.add(stage.name)
         for step in stage.steps:
             for what, refused in step.command.buildkit:
-                found[BuildKitOnly(step.command.line, what, refused)] = None
-    return tuple(sorted(found, key=_line)) if found else ()
+                found.append(BuildKitOnly(step.command.line, what, refused))
+    if len(found) > 1:
+        # What an ONBUILD leaves to several stages stands on one line.
+        found = sorted(dict.fromkeys(found), key=_line)
+    return tuple(found)
 
 
 def united(read: Mapping[str, BuildImages | InvalidBuildFile]) -> BuildImages:

@@ -138,11 +138,15 @@ class Lexer:
 
     def replaced(self, name: str, variables: Mapping[str, Variable]) -> str:
         """What stands for a variable in a word that needs it."""
-        variable = self.variable(name, variables)
-        if variable is None or not variable.value:
-            self.lacking.append(name)
-            return ""
-        return variable.value
+        variable = variables.get(name)
+        if variable is not None and variable.value and len(variable.value) <= self.characters:
+            # Nearly all are of this kind.
+            self.used.append(variable)
+            self.characters -= len(variable.value)
+            return variable.value
+        self.variable(name, variables)
+        self.lacking.append(name)
+        return ""
 
     def known(
         self, word: str, variables: Variables = NOTHING, *, quotes: bool = True
