@@ -177,6 +177,27 @@ LARGE = (
     b"ARG A=" + b"a" * 60_000 + b"\n" + b"ARG B=${A//a/bbbbbbbb}\n" * 100 + b"FROM $B\n",
     b"ARG A=" + b"a" * 60_000 + b"\n" + b"ARG B=${A##*b*a?*c}\n" * 20_000 + b"FROM $B\n",
     b"ARG A=ab\n" + b"ARG A=${A}${A}\n" * 20_000 + b"FROM $A\n",
+    b"FROM scratch AS s\n"
+    + b"".join(b"ENV V%d=$W\n" % n for n in range(2_000))
+    + b"FROM s AS s\n" * 10_000
+    + b"VOLUME $X\n",
+    b"FROM scratch\nENV A=a\n" + b"ENV A=$A$A\nVOLUME $A\n" * 8_000,
+    b"FROM scratch\n" + b"ARG A=$B\nRUN --mount=target=$A x\n" * 6_000,
+    b"ARG A0=$TARGETARCH\n"
+    + b"".join(b"ARG A%d=$A%d\n" % (n + 1, n) for n in range(5_000))
+    + b"FROM a:$A4999\n" * 3_000,
+    b"ARG X\n" + b"ARG A=$X\n" * 10_000 + b"FROM a:$A\n",
+    b"FROM a AS b\n" + b"FROM c\nCOPY --from=d / /\n" * 8_000 + b"FROM b\n",
+    b"FROM a\n" + b"ADD https://x/y.git?a=%2e&b#c /z\n" * 6_000,
+    b"FROM a\nADD https://x/y.git?" + b"&a=1" * 15_000 + b" /z",
+    b"FROM a\nCOPY --chmod=" + b"u+x," * 15_000 + b" a /b",
+    b"FROM a\nCOPY --chmod=" + b"7" * 60_000 + b" a /b",
+    b"FROM a\nEXPOSE " + b"1:" * 30_000,
+    b"FROM a\nEXPOSE " + b"9" * 60_000,
+    b"FROM a\nHEALTHCHECK --interval=" + b"9.9h" * 15_000 + b" CMD x",
+    b"FROM a\nHEALTHCHECK --interval=" + b"9" * 60_000 + b" CMD x",
+    b"FROM a\nRUN --mount=type=tmpfs,size=" + b"1" * 60_000 + b",target=/x y",
+    b"FROM a\nCOPY a C:" + b"\\..\\a" * 12_000,
 )
 """Very long, deep, wide and growing inputs."""
 

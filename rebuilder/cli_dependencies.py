@@ -142,6 +142,8 @@ def _output_lines(output: Output) -> Iterator[str]:
             yield f"  {output.because}"
     if output.missing:
         yield f"Not started: values that it does not give: {', '.join(output.missing)}"
+    if output.arguments:
+        yield f"Not started: build arguments without a value: {', '.join(output.arguments)}"
     yield from (f"Warning: {warning}" for warning in output.warnings)
 
 
@@ -199,6 +201,7 @@ def _view_record(view: TaskView) -> dict[str, Any]:
             "pushes": list(view.output.pushes),
             "because": view.output.because,
             "missing": list(view.output.missing),
+            "missingArguments": list(view.output.arguments),
             "warnings": list(view.output.warnings),
         },
     }

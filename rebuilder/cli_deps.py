@@ -181,7 +181,10 @@ def _read_dockerfile(options: argparse.Namespace, content: bytes) -> _Answer:
     }
     lines = [*_table(read.images), *map(_unknown_line, read.unknown)]
     lines += [f"not needed: line {use.line}: {use.reference}" for use in read.unused]
-    lines += [f"needs BuildKit: line {line}: {what}" for line, what in read.needs_buildkit]
+    lines += [
+        f"{'needs' if only.refused else 'is for'} BuildKit: line {only.line}: {only.what}"
+        for only in read.needs_buildkit
+    ]
     return _Answer(record, lines)
 
 
@@ -202,7 +205,10 @@ def _build_args(arguments: Sequence[str], environment: Mapping[str, str]) -> dic
 def _builder_record(read: BuildImages) -> dict[str, Any]:
     return {
         "unused": [_use_record(use) for use in read.unused],
-        "needsBuildkit": [{"line": line, "what": what} for line, what in read.needs_buildkit],
+        "needsBuildkit": [
+            {"line": only.line, "what": only.what, "refused": only.refused}
+            for only in read.needs_buildkit
+        ],
     }
 
 

@@ -12,6 +12,7 @@
     + InvalidJson: a text is not JSON, or not within the bounds of what is read
     + InvalidMessage: a queue message is not one of ours
     + InvalidBuildFile: a Dockerfile or task file cannot be read
+      - ArgumentMissing: a Dockerfile could be read if a build argument had a value
     + SourceUnavailable: a build file cannot be had, and asking again does not help
     + NotFound: Azure does not know the resource
     + Denied: the identity lacks a role
@@ -95,12 +96,31 @@ class InvalidBuildFile(PermanentError):
     Args:
         line: The line, counted from 1; 0 if it is the file as a whole.
         problem: Why, in the builder's sense.
+
+    Attributes:
+        missing: The build arguments that it lacks; empty if the file itself is wrong.
     """
+
+    missing: tuple[str, ...] = ()
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}" if line else problem)
         self.line = line
         self.problem = problem
+
+
+class ArgumentMissing(InvalidBuildFile):
+    """A Dockerfile is refused because a build argument has no value, or an empty one.
+
+    Args:
+        line: The line, counted from 1; 0 if it is the file as a whole.
+        problem: Why, in the builder's sense, with the arguments and what would settle it.
+        missing: The names of the arguments, in the order in which they are needed.
+    """
+
+    def __init__(self, line: int, problem: str, missing: tuple[str, ...]) -> None:
+        super().__init__(line, problem)
+        self.missing = missing
 
 
 class SourceUnavailable(PermanentError):

@@ -46,17 +46,40 @@ class UnknownImage:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildKitOnly:
+    """What stands in a Dockerfile and is for BuildKit, not for docker's classic builder.
+
+    Attributes:
+        line: Its line, counted from 1.
+        what: What it is, in words for a person, such as `RUN --mount`.
+        refused: Whether every classic builder refuses the file for it, so that a build fails. Else
+            it depends on docker's version: the old ones refuse it, newer ones leave out without a
+            word what it asks for.
+    """
+
+    line: int
+    what: str
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BuildImages:
     """Every image that a build reads.
 
     Attributes:
         images: In the order of their lines; the same image once per kind, at its first line.
-        final: The base of the image that is built; None if that is `scratch` or unknown.
+        final: The base of the image that is built; None if that is `scratch` or unknown. If it
+            differs between platforms, that of the first; all of them are runtime images.
         unknown: What could not be known, each with its reason; never guessed.
+        unused: Images of stages that the target does not need, and that are not in `images`.
+            BuildKit leaves them alone; docker's classic builder runs every stage up to the target,
+            and so reads them, too. What is built does not depend on them.
+        needs_buildkit: What docker's classic builder refuses, or does not carry out, in the stages
+            up to the target; only what is certain.
     """
 
     images: tuple[ImageUse, ...]
     final: ImageReference | None
     unknown: tuple[UnknownImage, ...] = ()
     unused: tuple[ImageUse, ...] = ()
-    needs_buildkit: tuple[tuple[int, str], ...] = ()
+    needs_buildkit: tuple[BuildKitOnly, ...] = ()

@@ -421,13 +421,20 @@ class ValueNotGiven(TaskDecision):
 
     Attributes:
         names: The values.
+        arguments: Build arguments that have none.
     """
 
     code: ClassVar[str] = "value-not-given"
     names: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
+        return "; ".join(filter(None, (self._of_values(), self._of_arguments())))
+
+    def _of_values(self) -> str:
+        if not self.names:
+            return ""
         names = ", ".join(self.names)
         settings = " ".join(f"--set {name}=..." for name in self.names)
         registry, name = self.task.registry.name, self.task.name
@@ -437,6 +444,18 @@ class ValueNotGiven(TaskDecision):
             f" runs of it need `az acr task run --registry {registry} --name {name} {settings}`,"
             f" or `az acr task update --registry {registry} --name {name} {settings}` gives"
             f" {'them' if many else 'it'} once and for all"
+        )
+
+    def _of_arguments(self) -> str:
+        if not self.arguments:
+            return ""
+        names = ", ".join(self.arguments)
+        settings = " ".join(f"--arg {name}=..." for name in self.arguments)
+        registry, name = self.task.registry.name, self.task.name
+        return (
+            f"the Dockerfile cannot be built without a value for the build argument {names};"
+            f" `az acr task update --registry {registry} --name {name} {settings}` gives it, or"
+            " `--build-arg` in the task's file"
         )
 
 
@@ -855,8 +874,8 @@ def _without_image(
     if output.makes is Makes.NOTHING and not asked_for:
         name, kind = str(dependency.reference), dependency.kind.value
         return MakesNoImage(task.id, name, kind, output.because)
-    if output.missing and wanted:
-        return ValueNotGiven(task.id, output.missing)
+    if output.lacks and wanted:
+        return ValueNotGiven(task.id, output.missing, output.arguments)
     if output.makes is Makes.UNKNOWN and wanted and not asked_for:
         return OutputUnknown(task.id, str(dependency.reference), output.because)
     return None

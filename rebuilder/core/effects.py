@@ -7,11 +7,11 @@ the one place where that is decided: plans, sweeps and every report ask here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rebuilder.core.build_files import BuildImages, ImageUse, UnknownImage
+from rebuilder.core.build_files import BuildImages, BuildKitOnly, ImageUse, UnknownImage
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Makes, Output
 from rebuilder.errors import InvalidBuildFile
@@ -76,14 +76,14 @@ class Built:
         return () if self.images is None else self.images.unused
 
     @property
-    def needs_buildkit(self) -> tuple[tuple[int, str], ...]:
-        """What the classic builder refuses, each with its line of the Dockerfile."""
+    def needs_buildkit(self) -> tuple[BuildKitOnly, ...]:
+        """What is for BuildKit, and not for the classic builder."""
         return () if self.images is None else self.images.needs_buildkit
 
     @property
     def fails(self) -> bool:
         """Whether the file needs BuildKit and the step does not ask for it."""
-        return self.builder is Builder.CLASSIC and bool(self.needs_buildkit)
+        return self.builder is Builder.CLASSIC and any(o.refused for o in self.needs_buildkit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,25 +141,50 @@ def output_of(effects: Effects) -> Output:
     """What a task makes whose files could be read."""
     warnings = tuple(dict.fromkeys(text for build in effects.builds for text in warnings_of(build)))
     if effects.pushes:
-        return Output(Makes.IMAGE, effects.pushes, "its steps push it", effects.missing, warnings)
+        because = "its steps push it"
+        return _output(Makes.IMAGE, because, effects, warnings)
     open_ = [unknown for unknown in effects.unknown if unknown.makes]
     if open_:
         reasons = "; ".join(f"{unknown.text}: {unknown.reason}" for unknown in open_)
-        return Output(Makes.UNKNOWN, (), reasons, effects.missing, warnings)
-    return Output(Makes.NOTHING, (), "no step of it pushes one", effects.missing, warnings)
+        return _output(Makes.UNKNOWN, reasons, effects, warnings)
+    return _output(Makes.NOTHING, "no step of it pushes one", effects, warnings)
+
+
+def _output(makes: Makes, because: str, effects: Effects, warnings: tuple[str, ...]) -> Output:
+    arguments = (
+        name for build in effects.builds if build.refusal for name in build.refusal.missing
+    )
+    return Output(
+        makes,
+        effects.pushes,
+        because,
+        effects.missing,
+        warnings,
+        arguments=tuple(dict.fromkeys(arguments)),
+    )
 
 
 def warnings_of(build: Built) -> Iterator[str]:
     """Yield what makes a build fail, for a person."""
-    if build.fails:
-        first = build.needs_buildkit[:1]
-        what = "".join(f" (line {line}: {text})" for line, text in first)
-        yield (
-            f"{build.dockerfile} needs BuildKit{what}, and the step gets the classic builder; `env:"
-            " [DOCKER_BUILDKIT=1]` in a task file's step asks for BuildKit"
-        )
+    for only in _most_telling(build.needs_buildkit) if build.builder is Builder.CLASSIC else ():
+        where = f"{build.dockerfile} {{}} BuildKit (line {only.line}: {only.what})"
+        yield f"{where.format('needs' if only.refused else 'is for')}, and {without_buildkit(only)}"
     for name in build.bare_arguments:
         yield bare_argument(name)
+
+
+def _most_telling(found: Sequence[BuildKitOnly]) -> Sequence[BuildKitOnly]:
+    """Return one of all, and one that makes the build fail if there is one."""
+    return sorted(found, key=lambda only: not only.refused)[:1]
+
+
+def without_buildkit(only: BuildKitOnly) -> str:
+    """What becomes of something that is for BuildKit on a step without it, for a person."""
+    how = ", which refuses it" if only.refused else ", which refuses it or leaves it out"
+    return (
+        f"the step gets the classic builder{how};"
+        " `env: [DOCKER_BUILDKIT=1]` in a task file's step asks for BuildKit"
+    )
 
 
 def bare_argument(name: str) -> str:

@@ -13,9 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from rebuilder.core.build_files import ImageUse
+from rebuilder.core.build_files import BuildKitOnly, ImageUse
 from rebuilder.core.dockerfile import Instruction, outline
-from rebuilder.core.effects import Builder, Built, Effects, bare_argument, output_of
+from rebuilder.core.effects import (
+    Builder,
+    Built,
+    Effects,
+    bare_argument,
+    output_of,
+    without_buildkit,
+)
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import DOCKER_HUB, TaskId
 from rebuilder.core.scanner import Scan, SeenFrom, scan, variables
@@ -340,22 +347,23 @@ class ToolImage(MissedImage):
 
 @dataclass(frozen=True, slots=True)
 class NeedsBuildkit(LineGap):
-    """Something that only BuildKit can build, on a step that gets the classic builder.
+    """Something that is for BuildKit, on a step that gets the classic builder.
 
     Attributes:
         what: What it is.
+        fails: Whether every classic builder refuses it, so that the run fails.
     """
 
     code: ClassVar[str] = "needs-buildkit"
     counts: ClassVar[bool] = False
     what: str
+    fails: bool
 
     def why(self) -> str:
         """The reason without the place."""
-        return (
-            f"{self.what} needs BuildKit, and the step gets the classic builder, so the run fails;"
-            " `env: [DOCKER_BUILDKIT=1]` in a task file's step asks for BuildKit"
-        )
+        only = BuildKitOnly(self.line, self.what, self.fails)
+        verb = "needs" if self.fails else "is for"
+        return f"{self.what} {verb} BuildKit, and {without_buildkit(only)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -855,8 +863,9 @@ class _Comparison:
                 kind = CommandBuild
             yield kind(self._id, name, use.line, str(use.reference))
         for build in self._effects.builds:
-            for line, what in build.needs_buildkit if build.fails else ():
-                yield NeedsBuildkit(self._id, build.dockerfile, line, what)
+            for only in build.needs_buildkit if build.builder is Builder.CLASSIC else ():
+                where = (self._id, build.dockerfile, only.line)
+                yield NeedsBuildkit(*where, only.what, only.refused)
             for argument in build.bare_arguments:
                 yield BareArgument(self._id, name, build.line, argument)
 

@@ -56,7 +56,7 @@ def moving(view: TaskView, policy: Policy) -> tuple[Dependency, ...]:
         policy: Which tools are a reason.
     """
     output = view.output
-    makes = output is None or (output.makes is Makes.IMAGE and not output.missing)
+    makes = output is None or (output.makes is Makes.IMAGE and not output.lacks)
     return tuple(
         dependency
         for dependency in view.dependencies
@@ -139,6 +139,7 @@ def _output_record(output: Output) -> dict[str, Any]:
         "missing": list(output.missing),
         "warnings": list(output.warnings),
         "read": output.read,
+        "arguments": list(output.arguments),
     }
 
 
@@ -152,6 +153,7 @@ def _output_of(record: Mapping[str, Any] | None) -> Output | None:
         tuple(record["missing"]),
         tuple(record["warnings"]),
         record["read"],
+        tuple(record.get("arguments", ())),
     )
 
 

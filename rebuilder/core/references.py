@@ -14,6 +14,7 @@ from rebuilder.core.registries import DOCKER_HUB, canonical_host
 from rebuilder.errors import InvalidReference
 
 _PATH_LIMIT = 255
+_OFFICIAL = "library/"  # where Docker Hub keeps what has a name of one part
 _DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 _LABEL = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)"
@@ -94,6 +95,10 @@ class ImageReference:
         name, at, digest = remainder.partition("@")
         path, colon, tag = name.partition(":")
         problem = path_problem(path)
+        # Docker Hub's own prefix counts, too.
+        official = len(path) > _PATH_LIMIT - len(_OFFICIAL) and "/" not in path
+        if official and canonical_host(domain) == DOCKER_HUB:
+            problem = problem or path_problem(_OFFICIAL + path)
         if not _HOST.fullmatch(domain):
             problem = (
                 f"the registry {domain!r:.300} is not a host name or address, with or without port"
@@ -127,7 +132,7 @@ class ImageReference:
     def _normalised(cls, domain: str, path: str, tag: str | None, digest: str | None) -> Self:
         domain = canonical_host(domain)
         if domain == DOCKER_HUB and "/" not in path:
-            path = f"library/{path}"
+            path = _OFFICIAL + path
         if tag is None and digest is None:
             tag = "latest"
         return cls(domain, path, tag, digest)

@@ -48,6 +48,7 @@ class Output:
         missing: The names of the values that the task does not give, and its steps need.
         warnings: What makes its runs fail, as far as its files tell, in sentences.
         read: Whether its files could be read; else this is what its runs were seen to do.
+        arguments: The names of build arguments without a value, without which a build is refused.
     """
 
     makes: Makes
@@ -56,6 +57,12 @@ class Output:
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     read: bool = True
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def lacks(self) -> bool:
+        """Whether its runs cannot do what they are meant to, for want of values."""
+        return bool(self.missing or self.arguments)
 
 
 class TriggerType(StrEnum):

@@ -90,8 +90,9 @@ def test_deps_tells_what_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixtur
 
     assert cli.main(["deps", str(path)]) == 0
 
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("unknown: line 1: # syntax=reg.io/front:1: only the frontend")
+    told, last = capsys.readouterr().out.splitlines()[-2:]
+    assert told.startswith("unknown: line 1: # syntax=reg.io/front:1: only the frontend")
+    assert last == "needs BuildKit: line 1: # syntax=reg.io/front:1"
 
 
 @pytest.mark.parametrize(

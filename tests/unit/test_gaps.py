@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from localcloud.builds.scanner import ScanError
 from localcloud.builds.scanner import scan as localcloud_scan
-from rebuilder.core.build_files import ImageUse, UnknownImage
+from rebuilder.core.build_files import BuildKitOnly, ImageUse, UnknownImage
 from rebuilder.core.dockerfile import read_dockerfile
 from rebuilder.core.effects import Builder, Built, Effects, StepDone
 from rebuilder.core.gaps import BuildFiles, Gap, counted, find_gaps, to_record
@@ -400,7 +400,10 @@ def test_a_file_that_needs_buildkit_on_a_step_without_it_is_a_remark() -> None:
     text = "FROM alpine:3\nRUN --mount=type=cache,target=/x true\n"
     made = dockerfile(text, builder=Builder.CLASSIC)
     assert made.images is not None
-    made = replace(made, images=replace(made.images, needs_buildkit=((2, "RUN --mount"),)))
+    made = replace(
+        made,
+        images=replace(made.images, needs_buildkit=(BuildKitOnly(2, "RUN --mount", refused=True),)),
+    )
     found = find_gaps(owner(dependency(ALPINE)), files_of(made), HOST, "ca1")
 
     assert [(g.code, g.counts) for g in found] == [("needs-buildkit", False)]

@@ -90,7 +90,8 @@ def test_arguments_target_and_platform_are_the_tasks(world: World) -> None:
     }
     arm = built(DockerStep(CONTEXT, "Dockerfile"), platform="linux/arm64")
     assert list(images(said(look(world.context, arm), Source.BUILD_FILE))) == [
-        "docker.io/library/node:arm64 runtime"
+        "docker.io/library/node:arm64 runtime",
+        "docker.io/library/alpine:1 unused stage",
     ]
 
 

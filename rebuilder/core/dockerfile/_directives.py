@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rebuilder.core.dockerfile._text import SPACE, boolean, quoted, short
 from rebuilder.errors import InvalidBuildFile
 
-_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z")
+_BLANKS = "\t\n\f\r "
+_DIRECTIVE = re.compile(rf"([a-zA-Z][a-zA-Z0-9]*+)[{_BLANKS}]*+=(.*)\Z").match
 _NAMES = frozenset({"syntax", "escape", "check"})
 _CHECK_OPTIONS = frozenset({"skip", "error", "experimental"})
 _FIRST = "#", "/", "{", " ", "\t", "\v", "\f", "\r", "\n", "\x85", "\xa0"
 
 
-@dataclass(frozen=True, slots=True)
-class Syntax:
+class Syntax(NamedTuple):
     """What names the frontend that reads the file.
 
     Attributes:
@@ -33,17 +33,18 @@ class Syntax:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Directives:
-    """What the directives of a file say.
+class Directives(NamedTuple):
+    """What the directives of a file say, but for the escape character.
 
     Attributes:
-        escape: The escape character.
         syntax: What names the frontend, if anything does.
+        check: The options of the linter; "" if there are none.
+        check_line: The line on which they stand.
     """
 
-    escape: str = "\\"
     syntax: Syntax | None = None
+    check: str = ""
+    check_line: int = 0
 
 
 _NONE = Directives()
@@ -58,23 +59,18 @@ def read_directives(text: str, lines: list[str]) -> Directives:
     Args:
         text: The file, without its byte order mark.
         lines: Its lines, without their ends.
-
-    Raises:
-        InvalidBuildFile: For what BuildKit refuses.
     """
     if not text.startswith(_FIRST):
         return _NONE
     start = 1 if text.startswith("#!") else 0
     found = _run_of(lines, start, "#")
-    _check_options(found.get("check", (0, "")))
-    syntax = found.get("syntax")
-    if syntax is not None:
-        line, value = syntax
-        return Directives(
-            _escape(lines),
-            Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE))),
-        )
-    return Directives(_escape(lines), _other_syntax(lines, start))
+    check_line, check = found.get("check", (0, ""))
+    check = check.partition(" ")[0]
+    if "syntax" not in found:
+        return Directives(_other_syntax(lines, start), check, check_line)
+    line, value = found["syntax"]
+    shown = short(lines[line - 1].strip(SPACE))
+    return Directives(Syntax(value.partition(" ")[0], line, shown), check, check_line)
 
 
 def _run_of(lines: list[str], start: int, comment: str) -> dict[str, tuple[int, str]]:
@@ -91,14 +87,23 @@ def _run_of(lines: list[str], start: int, comment: str) -> dict[str, tuple[int, 
 def _directive(line: str, comment: str) -> tuple[str | None, str]:
     if not line.startswith(comment):
         return None, ""
-    match = _DIRECTIVE.match(line.removeprefix(comment).lstrip(SPACE))
-    if match is None or match[1].lower() not in _NAMES:
+    match = _DIRECTIVE(line.removeprefix(comment).lstrip(SPACE))
+    if match is None or not match[2]:
         return None, ""
-    return match[1].lower(), match[2]
+    name = match[1].lower()
+    # Where there is nothing but blanks behind the sign, the last of them is the value.
+    return (name, match[2].strip(_BLANKS) or match[2][-1]) if name in _NAMES else (None, "")
 
 
-def _escape(lines: list[str]) -> str:
+def read_escape(lines: list[str]) -> str:
+    """The escape character of a file.
+
+    Raises:
+        InvalidBuildFile: For what BuildKit refuses.
+    """
     escape = "\\"
+    if not lines[0].lstrip(SPACE).startswith("#"):
+        return escape
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
         name, value = _directive(line.rstrip("\r\n").lstrip(SPACE), "#")
@@ -116,29 +121,36 @@ def _escape(lines: list[str]) -> str:
     return escape
 
 
-def _check_options(found: tuple[int, str]) -> None:
-    line, value = found
-    options = value.partition(" ")[0].strip(SPACE)
+def check_options(text: str) -> None:
+    """See whether the linter takes its options.
+
+    Raises:
+        ValueError: With what BuildKit refuses.
+    """
+    options = text.strip(SPACE)
     for option in options.split(";", 2) if options else ():
         name, equals, setting = option.partition("=")
         if not equals or name.strip(SPACE) not in _CHECK_OPTIONS:
             wrong = name.strip(SPACE) if equals else option
-            problem = f"invalid check option {quoted(wrong)}"
-        elif name.strip(SPACE) == "error" and boolean(setting.strip(SPACE)) is None:
-            problem = f"failed to parse check option {quoted(option)}"
-        else:
-            continue
-        raise InvalidBuildFile(line, f"failed to parse check options: {problem}")
+            raise ValueError(f"invalid check option {quoted(wrong)}")
+        if name.strip(SPACE) == "error" and boolean(setting.strip(SPACE)) is None:
+            raise ValueError(f"failed to parse check option {quoted(option)}")
 
 
 def _other_syntax(lines: list[str], start: int) -> Syntax | None:
     """The frontend of a file in another language: `// syntax=IMAGE` or `{"syntax": "IMAGE"}`."""
-    found = _run_of(lines, start, "//").get("syntax")
-    if found is not None:
-        line, value = found
-        return Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE)))
-    head = next((line for line in lines[start:] if line.strip("\t\r ")), "")
-    if not head.lstrip("\t\r ").startswith("{"):
+    if start < len(lines) and lines[start].startswith("//"):
+        found = _run_of(lines, start, "//").get("syntax")
+        if found is not None:
+            line, value = found
+            return Syntax(value.partition(" ")[0], line, short(lines[line - 1].strip(SPACE)))
+    for number in range(start, len(lines)):
+        head = lines[number].lstrip("\t\r ")
+        if head:
+            break
+    else:
+        return None
+    if head[0] != "{":
         return None
     try:
         document = json.loads("\n".join(lines[start:]), parse_constant=_refuse_constant)

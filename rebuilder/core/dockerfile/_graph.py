@@ -7,23 +7,24 @@ and images that the target does not reach must be well formed, but need not be i
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rebuilder.core.dockerfile._checks import Scope
+from rebuilder.core.dockerfile._environment import COPIES_LIMIT, Environment
+from rebuilder.core.dockerfile._frontends import Frontend
 from rebuilder.core.dockerfile._instructions import Bad, Command, Stage, read_trigger
-from rebuilder.core.dockerfile._mounts import check_mount
-from rebuilder.core.dockerfile._text import parse_reference, quoted
+from rebuilder.core.dockerfile._text import integer, parse_reference, quoted
 from rebuilder.core.dockerfile._tree import read_tree
-from rebuilder.core.dockerfile._words import Lexer, WordError
+from rebuilder.core.dockerfile._words import UNKNOWN, Lexer, Variable, WordError
 from rebuilder.core.references import ImageReference
-from rebuilder.errors import InvalidBuildFile, InvalidReference
+from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
 
 SCRATCH = "scratch"
-
-_INTEGER = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
-_URL = re.compile(r"https?://")
+_NUMBER = "0123456789+-"
+NAMELESS = ""
+"""What stands for the name of an image that nobody can know before the build."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,12 +38,15 @@ class State:
         number: How many states there were before it.
         blamed: The line that BuildKit blames: the same, but for what ONBUILD leaves.
         way: How the text became `base_name`.
+        system: The operating system that it is for.
+        note: What is told if `base_name` names no image; None if there is nothing to tell.
         commands: The instructions of the stage; None if it is no stage.
         base: The stage that it is built on, if it is one.
         reference: The image that it is built on, if it is one.
         steps: What it carries out, what its base leaves to it first.
         ready: Whether instructions may read it.
         triggered: Whether it has taken over what its base leaves to it.
+        environment: What is known of its variables at its end, if that was looked at.
     """
 
     base_name: str
@@ -51,12 +55,15 @@ class State:
     line: int
     blamed: int
     way: tuple[str, ...]
+    system: str
+    note: Callable[[], Note | None] | None = None
     commands: list[Command] | None = None
     base: State | None = None
     reference: ImageReference | None = None
     steps: list[Step] = field(default_factory=list)
     ready: bool = False
     triggered: bool = False
+    environment: Environment | None = None
 
     def sources(self) -> Iterator[tuple[State, int]]:
         """What its instructions read, each with the line of the instruction."""
@@ -79,30 +86,96 @@ class Step(NamedTuple):
     line: int
 
 
+class Note(NamedTuple):
+    """What is told beside the reason for which BuildKit refuses a line.
+
+    Attributes:
+        text: What is told.
+        missing: The build arguments that would settle it.
+    """
+
+    text: str
+    missing: tuple[str, ...] = ()
+
+
+def refusal(line: int, problem: str, note: Note | None) -> InvalidBuildFile:
+    """The error of a line, with what is told beside the reason."""
+    if note is None:
+        return InvalidBuildFile(line, problem)
+    problem = f"{problem}; {note.text}"
+    if note.missing:
+        return ArgumentMissing(line, problem, note.missing)
+    return InvalidBuildFile(line, problem)
+
+
 class Graph:
     """The stages of a file.
 
     Args:
         lexer: Expands its words.
         build_args: The build arguments, which replace the defaults of ARGs.
+        outer: The ARGs before the first FROM.
+        system: The operating system to build for.
+        tracks: Whether the variables of stages matter, and every ENV and ARG is there.
     """
 
-    __slots__ = ("_build_args", "_by_name", "_lexer", "_states")
+    __slots__ = (
+        "_build_args", "_by_name", "_copies", "_lexer", "_looks_ahead", "_outer", "_states",
+        "_system", "_tracks",
+    )  # fmt: skip
 
-    def __init__(self, lexer: Lexer, build_args: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        lexer: Lexer,
+        build_args: Mapping[str, str],
+        outer: Mapping[str, Variable],
+        system: str,
+        *,
+        tracks: bool,
+    ) -> None:
         self._lexer = lexer
         self._build_args = build_args
+        self._outer = outer
+        self._system = system
+        self._tracks = tracks
+        self._looks_ahead = False
+        self._copies = COPIES_LIMIT
         self._by_name: dict[str, State] = {}
         self._states: list[State] = []
 
-    def add(self, stage: Stage, base_name: str, way: tuple[str, ...]) -> None:
-        """Add a stage; only those before it can be what it is built on."""
-        number = len(self._states)
-        self._add(State(base_name, stage.name, number, stage.line, stage.line, way, stage.commands))
+    def add(
+        self,
+        stage: Stage,
+        base_name: str,
+        way: tuple[str, ...],
+        system: str = "",
+        note: Callable[[], Note | None] | None = None,
+    ) -> None:
+        """Add a stage; only those before it can be what it is built on.
+
+        Args:
+            stage: The stage.
+            base_name: What it is built on.
+            way: How the text became that.
+            system: The operating system of its --platform; "" if it has none.
+            note: What is told if `base_name` names no image; None if there is nothing to tell.
+        """
+        number, line = len(self._states), stage.line
+        state = State(base_name, stage.name, number, line, line, way, system or self._system, note)
+        state.commands = stage.commands
+        self._add(state)
+
+    def up_to(self, target: State) -> list[State]:
+        """The stages of the file up to a target, in their order."""
+        return [state for state in self._states[: target.number + 1] if state.commands is not None]
 
     def _add(self, state: State) -> None:
         # By its spelling: after FROM, the case of a stage's name matters, and nowhere else.
         state.base = self._by_name.get(state.base_name)
+        if state.base is not None:
+            state.system = state.base.system
+        elif state.base_name == SCRATCH:
+            state.system = self._system
         self._states.append(state)
         if state.name:
             self._by_name[state.name] = state
@@ -130,11 +203,9 @@ class Graph:
             InvalidBuildFile: For what BuildKit refuses.
         """
         for state in list(self._states):
-            state.steps = [
-                Step(command, self._read_by(command, command.line, ""), command.line)
-                for command in state.commands or ()
-            ]
-        if any(_looks_ahead(state) for state in self._states):
+            for command in state.commands or ():
+                state.steps.append(self._step(command, command.line, state.number))
+        if self._looks_ahead:
             self._refuse_cycles()
         while True:
             reached = self._reached(target)
@@ -144,8 +215,22 @@ class Graph:
                 break
         for state in reached:
             if state.commands is not None:
-                self._carry_out(state)
+                # What the target does not reach never gets ready, and what comes later is not yet.
+                state.ready = True
+                if state.steps or self._tracks:
+                    self._carry_out(state)
         return reached
+
+    def _step(self, command: Command, line: int, number: int, prefix: str = "") -> Step:
+        """An instruction of the stage of a number, with what it reads."""
+        if not command.copies_from and not command.mounts:
+            return Step(command, (), line)
+        sources = self._read_by(command, line, prefix)
+        for source in sources:
+            # Where no stage reads itself or a later one, there are no circles, and all are ready.
+            if source.number >= number and source.commands is not None:
+                self._looks_ahead = True
+        return Step(command, sources, line)
 
     def _read_by(self, command: Command, line: int, prefix: str) -> tuple[State, ...]:
         sources: list[State] = []
@@ -169,10 +254,14 @@ class Graph:
                 "variable expansion is not supported for --from, define a new stage with FROM"
                 " using ARG from global scope as a workaround",
             )
-        if not _INTEGER.fullmatch(name):
+        try:
+            # Most begin with a letter, and an exception takes its time.
+            index = integer(name) if name[0] in _NUMBER else None
+        except ValueError:
+            index = None
+        if index is None:
             return self._named(name, command.line, line, prefix + command.text)
         # The images that instructions name without a stage count too, behind the stages.
-        index = int(name)
         if not 0 <= index < len(self._states):
             raise InvalidBuildFile(line, f"invalid stage index {index}")
         return self._states[index]
@@ -180,7 +269,7 @@ class Graph:
     def _named(self, name: str, line: int, blamed: int, way: str) -> State:
         state = self._by_name.get(name.lower())
         if state is None:
-            state = State(name, "", len(self._states), line, blamed, (way,))
+            state = State(name, "", len(self._states), line, blamed, (way,), self._system)
             self._add(state)
         return state
 
@@ -210,13 +299,16 @@ class Graph:
                     walk.pop()
 
     def _reached(self, target: State) -> list[State]:
+        if target.base is None and not target.steps:
+            return [target]
         reached: set[int] = set()
         waiting = [target]
         while waiting:
             state = waiting.pop()
             if id(state) not in reached:
                 reached.add(id(state))
-                waiting += [source for source, _ in state.sources()]
+                for step in state.steps:
+                    waiting += step.sources
                 if state.base is not None:
                     waiting.append(state.base)
         return [state for state in self._states if id(state) in reached]
@@ -234,35 +326,60 @@ class Graph:
         for left in state.base.commands or ():
             if not left.trigger:
                 continue
-            command = _triggered(left, state.line)
+            command = _triggered(left, state.line, self._lexer.frontend)
             if command is not None:
-                sources = self._read_by(command, state.line, "ONBUILD ")
-                steps.append(Step(command, sources, state.line))
+                steps.append(self._step(command, state.line, state.number, "ONBUILD "))
         state.steps = steps + state.steps
         return any(step.sources for step in steps)
 
     def _carry_out(self, state: State) -> None:
         """Check what BuildKit checks when it carries out the instructions of a stage."""
-        # What the target does not reach never gets ready, and what comes later is not yet.
-        state.ready = True
-        for step in state.steps:
+        environment = self._begin(state) if self._tracks else None
+        state.environment = environment
+        steps = state.steps
+        if not self._looks_ahead:
+            steps = [step for step in steps if not step.command.idle]
+            if not steps:
+                return
+        scope = Scope(self._lexer, state.system, environment, [])
+        for step in steps:
+            scope.lacking.clear()
             try:
-                self._check(step, state)
+                self._check(step, state, scope)
             except (WordError, ValueError) as error:
-                raise InvalidBuildFile(step.line, str(error)) from None
+                note = self._settled_by(step.command, scope)
+                raise refusal(step.line, str(error), note) from None
 
-    def _check(self, step: Step, state: State) -> None:
+    def _begin(self, state: State) -> Environment:
+        """What is known of the variables of a stage at its beginning."""
+        if state.base is None:
+            if state.base_name == SCRATCH:
+                return Environment.of_scratch(state.system)
+            return Environment()
+        known = state.base.environment
+        if known is None:
+            return Environment()
+        self._copies -= len(known.values)
+        return known.copy() if self._copies >= 0 else Environment()
+
+    def _settled_by(self, command: Command, scope: Scope) -> Note | None:
+        """The build arguments without which an instruction is refused, and with which it is not."""
+        known = scope.environment
+        if known is None:
+            return None
+        names = [name for name in dict.fromkeys(scope.lacking) if name in known.open]
+        if not names:
+            return None
+        trial = known.copy()
+        trial.values.update(dict.fromkeys(names, UNKNOWN))
+        try:
+            self._check_words(command, Scope(scope.lexer, scope.system, trial, []))
+        except (WordError, ValueError):
+            return None
+        return missing_arguments({name: known.open[name] for name in names})
+
+    def _check(self, step: Step, state: State, scope: Scope) -> None:
         command = step.command
-        for word in command.words:
-            self._lexer.check(word)
-        for text in command.texts:
-            self._lexer.check(text, quotes=False)
-        for name, default in command.defaults:
-            if name not in self._build_args:
-                self._lexer.check(default)
-        for mount in command.mounts:
-            if mount.fields:
-                check_mount(mount, self._lexer.check)
         for mount, source in zip(command.mounts, step.sources, strict=False):
             if mount.source and not _is_ready(source):
                 raise ValueError(
@@ -274,26 +391,43 @@ class Graph:
                 f"cannot copy from stage {quoted(command.copies_from)}, it needs to be defined"
                 f" before current stage {quoted(state.name)}"
             )
-        for source_path in command.sources:
-            if _URL.match(source_path):
-                raise ValueError("source can't be a URL for COPY")
+        if not command.idle:
+            self._check_words(command, scope)
+
+    def _check_words(self, command: Command, scope: Scope) -> None:
+        known = scope.environment
+        for word in command.words:
+            scope.known(word)
+        for text in command.texts:
+            scope.known(text, quotes=False)
+        if known is not None:
+            # Before they change anything, they may be refused.
+            for name, default in command.args:
+                known.declare(name, default, scope.known, self._build_args, self._outer)
+            if command.sets:
+                known.set_all([scope.known(word) for word in command.sets])
+        else:
+            for name, default in command.args:
+                if default and name not in self._build_args:
+                    scope.known(default)
+            for word in command.sets:
+                scope.known(word)
+        if command.check is not None:
+            command.check.run(scope)
 
 
-def _looks_ahead(state: State) -> bool:
-    """Whether a stage reads itself or a later one; without that there are no circles."""
-    number = state.number
-    return any(
-        source.number >= number and source.commands is not None
-        for step in state.steps
-        for source in step.sources
-    )
+def missing_arguments(reasons: Mapping[str, str]) -> Note:
+    """What is told of ARGs that have no value, or an empty one, each with the reason."""
+    told = ", ".join(f"ARG {name} {reason}" for name, reason in reasons.items())
+    settles = " ".join(f"--build-arg {name}=..." for name in reasons)
+    return Note(f"{told}: {settles} would settle it", tuple(reasons))
 
 
 def _is_ready(state: State) -> bool:
     return state.ready or state.commands is None
 
 
-def _triggered(left: Command, line: int) -> Command | None:
+def _triggered(left: Command, line: int, frontend: Frontend) -> Command | None:
     """The instruction that an ONBUILD leaves, at its own line.
 
     Raises:
@@ -301,10 +435,10 @@ def _triggered(left: Command, line: int) -> Command | None:
     """
     try:
         # What is left is read as a file of its own: without the directives of this one.
-        nodes = read_tree(left.trigger.split("\n"), "\\")
+        nodes = read_tree(left.trigger.split("\n"), "\\", frontend)
         if len(nodes) != 1:
             raise Bad("onbuild trigger should be a single expression")  # noqa: TRY301
-        return read_trigger(nodes[0]._replace(line=left.line))
+        return read_trigger(nodes[0]._replace(line=left.line), frontend)
     except Bad as error:
         raise InvalidBuildFile(line, str(error)) from None
     except InvalidBuildFile as error:
@@ -317,13 +451,14 @@ def _name_image(state: State) -> None:
     Raises:
         InvalidBuildFile: If it is not the name of an image, whether it is needed or not.
     """
-    if state.base is not None or state.reference is not None or state.base_name == SCRATCH:
+    if state.base is not None or state.reference is not None:
+        return
+    if state.base_name in (SCRATCH, NAMELESS):
         return
     try:
         state.reference = parse_reference(state.base_name)
     except InvalidReference as error:
-        raise InvalidBuildFile(
-            state.blamed,
-            f"failed to parse stage name {quoted(state.base_name)}: invalid reference format:"
-            f" {error.problem}",
-        ) from None
+        problem = f"failed to parse stage name {quoted(state.base_name)}"
+        problem += f": invalid reference format: {error.problem}"
+        note = state.note() if state.note is not None else None
+        raise refusal(state.blamed, problem, note) from None

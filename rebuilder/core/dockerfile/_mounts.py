@@ -6,18 +6,27 @@ commas: github.com/tonistiigi/go-csvvalue, which reads as Go's encoding/csv.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from rebuilder.core.dockerfile._text import boolean, quoted
+from rebuilder.core.dockerfile._text import boolean, cleaned, quoted, unsigned
+from rebuilder.core.dockerfile._words import asks
 
 _TYPES = frozenset({"bind", "cache", "tmpfs", "secret", "ssh"})
 _OWNED = frozenset({"secret", "ssh", "cache"})
 _SHARING = frozenset({"shared", "private", "locked"})
-_NUMBERS = {"mode": re.compile("[0-7]+"), "uid": re.compile("[0-9]+"), "gid": re.compile("[0-9]+")}
-_SIZE = re.compile(r"[0-9]+(?:\.[0-9]*)? ?(?:[kmgtp]i?b?|b)?", re.IGNORECASE | re.ASCII)
-_MOST = 2**32 - 1
+_NUMBERS = {"mode": 8, "uid": 10, "gid": 10}  # each with its base
+_SIZE = re.compile(
+    r"(?:([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?)"
+    r"|\+?0x(?:[0-9a-f_]+\.?[0-9a-f_]*|\.[0-9a-f_]+)p[-+]?[0-9]+)"
+    r" ?(?:[kmgtp](?:i?b)?|b)?",
+    re.IGNORECASE | re.ASCII,
+)
+# What may turn out to be the root, if relative paths begin there.
+_NOWHERE = re.compile(r"(?!/)(?:[./]*|.*/\.\.(?:/.*)?)", re.DOTALL)
 # Which types of mounts take a key that not all of them take, or that takes only some values.
 _OF_TYPES = {
     "readonly": _TYPES, "ro": _TYPES, "readwrite": _TYPES, "rw": _TYPES,
@@ -29,19 +38,20 @@ _KEYS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A mount of a RUN, before its variables are replaced.
 
     Attributes:
         text: The value of the flag.
         source: What `from` names; "" if there is no `from`.
         fields: The parts of the value.
+        plain: Whether it is plainly right, whatever stands before it.
     """
 
     text: str
     source: str
     fields: tuple[str, ...]
+    plain: bool = False
 
     @property
     def target(self) -> str:
@@ -52,15 +62,45 @@ class Mount:
                 return value
         return ""
 
+    @property
+    def varies(self) -> bool:
+        """Whether what BuildKit makes of it depends on what stands before it."""
+        # Of secrets and agents, it does not matter where they are mounted.
+        secret = self.text.startswith(("type=secret", "type=ssh"))
+        if not secret and _NOWHERE.fullmatch(self.target):
+            return True
+        for field in self.fields if "$" in self.text else ():
+            key, _, value = field.partition("=")
+            if "$" not in value:
+                continue
+            key = key.lower()
+            if secret or asks(value):
+                return True
+            if value.startswith("$") if _KEYS.get(key) == "target" else key not in _KEYS:
+                return True
+        return False
 
+
+_PLAIN = "[!#%&(-+.-;=-\\[\\]^_a-~-]"
+_PLAIN_FIELDS = (
+    rf"(?:,id={_PLAIN}++|,sharing=(?:shared|private|locked)"
+    r"|,[ug]id=[0-9]{1,9}+|,mode=[0-7]{1,6}+)*+"
+)
 PLAIN_CACHE_MOUNT = re.compile(
-    r"type=cache(?:,(?:id|target|dst)=[!#%&(-+.-;=-\[\]^_a-~-]++"
-    r"|,sharing=(?:shared|private|locked)|,[ug]id=[0-9]{1,9}+|,mode=[0-7]{1,6}+)*+\Z"
+    rf"type=cache{_PLAIN_FIELDS},(?:target|dst)=/[A-Za-z0-9_]{_PLAIN}*+{_PLAIN_FIELDS}\Z"
 ).match
 """Sees at a glance that a mount is right and reads no image."""
 
-CACHE_MOUNT = Mount("type=cache", "", ())
+CACHE_MOUNT = Mount("type=cache", "", (), plain=True)
 """What stands for such a mount."""
+
+_BOUND = rf"(?:from|source|src|id)={_PLAIN}++|r[ow]"
+_SECRET = rf"(?:target|dst|env)={_PLAIN}++|required(?:=true)?+|mode=[0-7]{{1,6}}+"
+_PLAIN_MOUNT = re.compile(
+    rf"(?:type=(?:bind|cache),)?+(?:(?:{_BOUND}),)*+"
+    rf"(?:target|dst)=/?+[A-Za-z0-9_]{_PLAIN}*+(?:,(?:{_BOUND}))*+\Z"
+    rf"|type=secret,id={_PLAIN}++(?:,(?:{_SECRET}))*+\Z"
+).match
 
 
 def read_mount(text: str, fields: Sequence[str]) -> Mount:
@@ -78,62 +118,100 @@ def read_mount(text: str, fields: Sequence[str]) -> Mount:
                     "'from' doesn't support variable expansion, define alias stage instead"
                 )
             source = value
-    return Mount(text, source, tuple(fields))
+    plain = ".." not in text and _PLAIN_MOUNT(text) is not None
+    return Mount(text, source, tuple(fields), plain)
 
 
-def check_mount(mount: Mount, check: Callable[[str], None]) -> None:
-    """Check a mount as BuildKit does when it builds the stage; what depends on variables is not.
+@dataclass(frozen=True, slots=True)
+class KnownMount:
+    """What is known of a mount once variables are replaced.
+
+    Attributes:
+        kind: Its type; None if that is not known.
+        fields: The other keys, under one name each, with their values; None is not known.
+    """
+
+    kind: str | None
+    fields: dict[str, str | None]
+
+    def check_target(self, folder: str | None) -> None:
+        """See whether it is mounted where something may be.
+
+        Args:
+            folder: The folder in which relative paths begin; None if that is not known.
+
+        Raises:
+            ValueError: With what BuildKit refuses.
+        """
+        if self.kind == "ssh" and self.fields.get("source"):
+            raise ValueError("ssh does not support source")
+        if self.kind not in ("bind", "cache", "tmpfs"):
+            return
+        target = self.fields.get("target", "")
+        if target is None:
+            return
+        if not target.startswith("/") and folder is not None:
+            target = cleaned(f"{folder}/{target}")
+        if target == "/":
+            raise ValueError('invalid mount target "/"')
+
+
+def known_mount(mount: Mount, expand: Callable[[str], str | None]) -> KnownMount:
+    """Read a mount as BuildKit does when it builds the stage.
 
     Args:
         mount: The mount.
-        check: Sees whether a word can be expanded; raises what it likes.
+        expand: Expands a word; None if what comes of it is not known. Raises what it likes.
 
     Raises:
-        ValueError: With what BuildKit refuses.
+        ValueError: With what BuildKit refuses, whatever the unknown values are.
     """
-    found = {"type": "bind"}
+    kind: str | None = "bind"
+    found: dict[str, str | None] = {}
     for field in mount.fields:
-        key, equals, value = field.partition("=")
+        key, equals, text = field.partition("=")
         key = key.lower()
         if not equals:
-            if key == "required" and found["type"] not in ("secret", "ssh"):
-                raise ValueError(f"unexpected key '{key}' for mount type '{found['type']}'")
+            if key == "required" and kind in _TYPES - _OF_TYPES[key]:
+                raise ValueError(f"unexpected key '{key}' for mount type '{kind}'")
             if key not in ("readonly", "ro", "readwrite", "rw", "required"):
                 raise ValueError(f"invalid field '{field}' must be a key=value pair")
             continue
-        check(value)
-        if any(sign in value for sign in "$'\"\\`"):
-            # Known only when variables are; the same for a type, which decides on the others.
-            if key == "type":
-                return
-            found[_KEYS.get(key, key)] = value
-            continue
-        _read_field(key, value, field, found)
-    _check_together(found)
+        value = expand(text)
+        if key == "type":
+            kind = _kind(value)
+        elif key in _OF_TYPES:
+            if kind is not None and kind not in _OF_TYPES[key]:
+                raise ValueError(f"unexpected key '{key}' for mount type '{kind}'")
+            _require(value is None or _right(key, value), f"invalid value for {key}: {value}")
+        elif key in _NUMBERS:
+            right = value is None or unsigned(value, _NUMBERS[key]) is not None
+            _require(right, f"invalid value {value} for {key}")
+            found[key] = value
+        elif key == "sharing":
+            right = value is None or value.lower() in _SHARING
+            _require(right, f"unsupported sharing value {quoted(value or '')}")
+            found[key] = value
+        elif key in _KEYS:
+            found[_KEYS[key]] = value
+        else:
+            raise ValueError(f"unexpected key '{key}' in '{field}'")
+    if kind is not None:
+        _check_together(kind, found)
+    return KnownMount(kind, found)
 
 
-def _read_field(key: str, value: str, field: str, found: dict[str, str]) -> None:
-    kind = found["type"]
-    if key == "type":
-        _require(value.lower() in _TYPES, f"unsupported mount type {quoted(value)}")
-        found["type"] = value.lower()
-    elif key == "sharing":
-        _require(value.lower() in _SHARING, f"unsupported sharing value {quoted(value)}")
-        found["sharing"] = value
-    elif key in _NUMBERS:
-        base = 8 if key == "mode" else 10
-        fits = bool(_NUMBERS[key].fullmatch(value)) and int(value[:40], base) <= _MOST
-        _require(fits, f"invalid value {value} for {key}")
-        found[key] = value
-    elif key in _KEYS:
-        found[_KEYS[key]] = value
-    elif key in _OF_TYPES:
-        unexpected = f"unexpected key '{key}' for mount type '{kind}'"
-        _require(kind in _OF_TYPES[key], unexpected)
-        size = key == "size" and _SIZE.fullmatch(value) is not None
-        _require(size or boolean(value) is not None, f"invalid value for {key}: {value}")
-    else:
-        raise ValueError(f"unexpected key '{key}' in '{field}'")
+def _kind(value: str | None) -> str | None:
+    if value is not None and value.lower() not in _TYPES:
+        raise ValueError(f"unsupported mount type {quoted(value)}")
+    return None if value is None else value.lower()
+
+
+def _right(key: str, value: str) -> bool:
+    if key != "size":
+        return boolean(value) is not None
+    match = _SIZE.fullmatch(value)
+    return match is not None and 0 <= float(match[1] or 0) < math.inf
 
 
 def _require(holds: bool, problem: str) -> None:  # noqa: FBT001 - reads as a sentence
@@ -141,21 +219,21 @@ def _require(holds: bool, problem: str) -> None:  # noqa: FBT001 - reads as a se
         raise ValueError(problem)
 
 
-def _check_together(found: dict[str, str]) -> None:
-    kind = found["type"]
+def _check_together(kind: str, found: dict[str, str | None]) -> None:
     for key in _NUMBERS:
         if key in found and kind not in _OWNED:
             raise ValueError(f"{key} not allowed for {quoted(kind)} type mounts")
     if kind == "secret":
         if found.get("from"):
             raise ValueError("secret mount should not have a from")
-        if found.get("sharing"):
+        if "sharing" in found:
             raise ValueError("secret mount should not define sharing")
-        if not any(found.get(key) for key in ("source", "target", "id")):
+        # What is not known may be empty, and may be not.
+        if all(found.get(key, "") == "" for key in ("source", "target", "id")):
             raise ValueError("invalid secret mount. one of source, target required")
         if found.get("source") and found.get("id"):
             raise ValueError("both source and id can't be set")
-    if found.get("sharing") and kind != "cache":
+    if "sharing" in found and kind != "cache":
         raise ValueError(f"invalid cache sharing set for {kind} mount")
 
 

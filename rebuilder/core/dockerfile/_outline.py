@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rebuilder.core.dockerfile._directives import read_directives
+from rebuilder.core.dockerfile._directives import read_escape
 from rebuilder.core.dockerfile._tree import read_tree
 
 _MARK = b"\xef\xbb\xbf"
@@ -33,7 +33,6 @@ def outline(content: bytes) -> tuple[Instruction, ...]:
     Raises:
         InvalidBuildFile: For what BuildKit's parser refuses.
     """
-    text = content.removeprefix(_MARK).decode(errors="replace")
-    lines = text.split("\n")
-    nodes = read_tree(lines, read_directives(text, lines).escape)
+    lines = content.removeprefix(_MARK).decode(errors="replace").split("\n")
+    nodes = read_tree(lines, read_escape(lines))
     return tuple(Instruction(n.line, n.keyword, n.text, bool(n.heredocs)) for n in nodes)

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 
+MARK = "\ufeff"
+"""The byte order mark, which Go's scanner skips at the beginning of any text."""
+
+_ESCAPED = re.compile(r"\\.|.", re.DOTALL)
 _TEMPLATE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
 
 
@@ -25,6 +29,7 @@ class Pattern:
         # Regular expressions of what stands between the stars.
         self._parts = [""]
         at = 0
+        text = text.removeprefix(MARK)
         while at < len(text):
             character = text[at]
             at += 1
@@ -47,12 +52,6 @@ class Pattern:
         """The value without the shortest or longest prefix that matches."""
         match = _anchored(self._parts, longest=longest).match(value)
         return value[match.end() :] if match else value
-
-    def without_suffix(self, value: str, *, longest: bool) -> str:
-        """The value without the shortest or longest suffix that matches."""
-        parts = [_reversed(part) for part in reversed(self._parts)]
-        match = _anchored(parts, longest=longest).match(value[::-1])
-        return value[: len(value) - match.end()] if match else value
 
     def replaced(self, value: str, replacement: str, *, every: bool) -> str:
         """The value with the first match, or every match, replaced.
@@ -82,9 +81,13 @@ class Pattern:
         return "".join(result)
 
 
-def _reversed(part: str) -> str:
-    # A part is single characters, escaped or not.
-    return "".join(reversed(re.findall(r"\\.|.", part, re.DOTALL)))
+def turned_round(pattern: str) -> str:
+    """A pattern that matches what is read from behind.
+
+    A single escape at its end, which only another escape character than a backslash makes possible,
+    escapes then what stood before it. That is how it is.
+    """
+    return "".join(reversed(_ESCAPED.findall(pattern)))
 
 
 def _anchored(parts: list[str], *, longest: bool) -> re.Pattern[str]:

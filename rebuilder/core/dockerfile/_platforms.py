@@ -7,10 +7,12 @@ Source of the rules: github.com/containerd/platforms, `platforms.go`, `database.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _OS = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
+_BADLY_ENCODED = re.compile("%(?![0-9A-Fa-f]{2})")
+_ENCODE = str.maketrans({"%": "%25", "+": "%2B", "(": "%28", ")": "%29", "/": "%2F"})
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 _OSES = frozenset({
     "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux",
@@ -33,15 +35,19 @@ class Platform:
         architecture: The architecture of the processor.
         variant: Its variant, such as v7; "" if it is the usual one.
         os_version: The version of the operating system; "" if it does not matter.
+        os_features: What it must have besides.
     """
 
     os: str
     architecture: str
     variant: str = ""
     os_version: str = ""
+    os_features: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        system = f"{self.os}({self.os_version})" if self.os_version else self.os
+        features = "".join(f"+{feature.translate(_ENCODE)}" for feature in self.os_features)
+        details = self.os_version.translate(_ENCODE) + features
+        system = f"{self.os}({details})" if details else self.os
         return "/".join(part for part in (system, self.architecture, self.variant) if part)
 
 
@@ -63,21 +69,28 @@ def parse_platform(text: str) -> Platform:
             raise ValueError(f'"{part}" is an invalid component of "{text}"')
     name = match[1].lower()
     name = "darwin" if name == "macos" else name
-    version = _ENCODED.sub(lambda byte: chr(int(byte[1], 16)), match[2] or "")
+    if _BADLY_ENCODED.search(system):
+        raise ValueError(f'"{text}" has an invalid OS version or feature')
+    version = _decoded(match[2] or "")
+    features = tuple(sorted({_decoded(f) for f in (match[3] or "").split("+")} - {""}))
     count = 1 + len(parts)
     if count == _OS_PART:
         if name in _OSES:
-            return Platform(name, "amd64", "", version)
+            return Platform(name, "amd64", "", version, features)
         architecture, variant = _normalised(system, "")
         if architecture not in _ARCHITECTURES:
             raise ValueError(f'"{text}": unknown operating system or architecture')
-        return Platform("linux", architecture, _usual(architecture, variant), version)
+        return Platform("linux", architecture, _usual(architecture, variant), version, features)
     if count == _WITH_ARCHITECTURE:
         architecture, variant = _normalised(parts[0], "")
-        return Platform(name, architecture, _usual(architecture, variant), version)
+        return Platform(name, architecture, _usual(architecture, variant), version, features)
     if count == _WITH_VARIANT:
-        return Platform(name, *_normalised(parts[0], parts[1]), version)
+        return Platform(name, *_normalised(parts[0], parts[1]), version, features)
     raise ValueError(f'"{text}": cannot parse platform specifier')
+
+
+def _decoded(text: str) -> str:
+    return _ENCODED.sub(lambda byte: chr(int(byte[1], 16)), text)
 
 
 def _usual(architecture: str, variant: str) -> str:
@@ -92,7 +105,8 @@ def _normalised(architecture: str, variant: str) -> tuple[str, str]:
         case "x86_64" | "x86-64" | "amd64":
             return "amd64", "" if variant == "v1" else variant
         case "aarch64" | "arm64":
-            return "arm64", "" if variant in ("8", "v8") else variant
+            named = {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"}
+            return "arm64", named.get(variant, variant)
         case "armhf":
             return "arm", "v7"
         case "armel":
@@ -113,9 +127,8 @@ def predefined(platform: str) -> dict[str, str]:
     """
     target = parse_platform(platform)
     # dockerui normalises once more what it has parsed.
-    target = Platform(
-        target.os, *_normalised(target.architecture, target.variant), target.os_version
-    )
+    architecture, variant = _normalised(target.architecture, target.variant)
+    target = replace(target, architecture=architecture, variant=variant)
     build = Platform("windows" if target.os == "windows" else "linux", "amd64")
     return {
         "BUILDPLATFORM": str(build),

@@ -18,6 +18,12 @@ BLANKS = re.compile("[\t\v\f\r ]+")
 FILE_LIMIT = 256 * 1024
 """The longest file that is read, in bytes. BuildKit has no limit."""
 
+PLATFORM_LIMIT = 20
+"""For how many platforms a file is read at most. BuildKit has no limit."""
+
+TOGETHER_LIMIT = 4 * FILE_LIMIT
+"""How many characters a file may have, times the number of platforms that it is read for."""
+
 LINE_LIMIT = 65535
 """The longest line, in bytes: the same as BuildKit's."""
 
@@ -39,6 +45,8 @@ _NAMED = {
     '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r",
     "\t": "\\t", "\v": "\\v",
 }  # fmt: skip
+_INTEGER = re.compile(r"([-+]?)([0-9]+)")
+_DIGITS = {8: re.compile("[0-7]+"), 10: re.compile("[0-9]+")}
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
@@ -73,6 +81,45 @@ def _quoted_character(character: str) -> str:
     if code < 0x80:  # noqa: PLR2004 - ASCII
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004
+
+
+def integer(text: str, bits: int = 64) -> int:
+    """A whole number as Go's strconv.ParseInt reads it, to the base of ten.
+
+    Raises:
+        ValueError: With Go's words, if it is none or does not fit.
+    """
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
+    number = _number(match[2], 10) * (-1 if match[1] == "-" else 1)
+    if not -(1 << (bits - 1)) <= number < 1 << (bits - 1):
+        raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
+    return number
+
+
+def unsigned(text: str, base: int = 10) -> int | None:
+    """A number of up to 32 bits as Go's strconv.ParseUint reads it; None if it is none."""
+    if not _DIGITS[base].fullmatch(text):
+        return None
+    number = _number(text, base)
+    return number if number < 1 << 32 else None
+
+
+def _number(digits: str, base: int) -> int:
+    # What has more digits fits nowhere, and Python takes time that grows with their square.
+    return int(digits.lstrip("0")[:40] or "0", base)
+
+
+def cleaned(path: str) -> str:
+    """A path from the root on, without `.`, `..` and doubled slashes, as Go's path.Clean has it."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
 
 
 def boolean(text: str) -> bool | None:

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from rebuilder.core.dockerfile._harmless import HARMLESS
+from rebuilder.core.dockerfile._frontends import NEWEST, Frontend
+from rebuilder.core.dockerfile._harmless import HARMLESS, Glance
 from rebuilder.core.dockerfile._text import BLANKS, DEPTH_LIMIT, LINE_LIMIT, SPACE, quoted
 from rebuilder.core.dockerfile._words import WordError, split_raw, unquote_word
 from rebuilder.errors import InvalidBuildFile
 
 _HEREDOC = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)\Z", re.ASCII)
 _MAYBE_HEREDOC = re.compile(rf"(?:\A|[{SPACE}])[0-9]*<<-?[^<]")
-# A flag without quotes, escapes and bytes that Go takes for white space.
-_FLAG = re.compile(r"(--[!#-&(-\[\]-~]+)[\t\v\f\r ]+")
+# A flag without quotes, escapes and bytes that Go takes for white space; by the escape character.
+_FLAGS = {
+    "\\": re.compile(r"(--[!#-&(-\[\]-~]+)[\t\v\f\r ]+"),
+    "`": re.compile(r"(--[!#-&(-_a-~]+)[\t\v\f\r ]+"),
+}
+# Nearly every FROM.
+_PLAIN_FROM = re.compile(r"FROM ([^\s-]\S*)(?: (AS|as) (\S+))?\Z").match
+_VARIABLES = frozenset({"ARG", "ENV", "WORKDIR"})
 _ARRAY_NEEDS_STRINGS = "when using JSON array syntax, arrays must be comprised of strings only"
 
 
@@ -55,6 +62,7 @@ class Node(NamedTuple):
         line: The line on which it begins.
         text: All of it, on one line.
         heredocs: The texts that follow it.
+        bad_bytes: Whether what it runs holds bytes that are no text.
     """
 
     keyword: str
@@ -65,9 +73,20 @@ class Node(NamedTuple):
     line: int
     text: str
     heredocs: tuple[Heredoc, ...] = ()
+    bad_bytes: bool = False
 
 
-def read_tree(lines: list[str], escape: str) -> list[Node]:
+_NO_LINES: frozenset[int] = frozenset()
+
+
+def read_tree(
+    lines: list[str],
+    escape: str,
+    frontend: Frontend = NEWEST,
+    *,
+    variables: bool = False,
+    bad_lines: frozenset[int] = _NO_LINES,
+) -> list[Node]:
     """Read the instructions of a file, but for those that are plainly right and read no image.
 
     White space is what Python takes for it: the caller sees to it that there is none that Go does
@@ -76,20 +95,31 @@ def read_tree(lines: list[str], escape: str) -> list[Node]:
     Args:
         lines: Its lines, without line feeds.
         escape: Its escape character.
+        frontend: What reads it.
+        variables: Whether to read those that set variables or the folder, right as they may be.
+        bad_lines: The lines, counted from 0, that hold bytes that are no text.
 
     Raises:
         InvalidBuildFile: For what BuildKit's parser refuses.
     """
-    return _Tree(lines, escape).nodes()
+    glances = HARMLESS
+    if bad_lines:
+        glances = {name: see for name, see in HARMLESS.items() if name.upper() != "RUN"}
+    if variables:
+        glances = {name: see for name, see in glances.items() if name.upper() not in _VARIABLES}
+    return _Tree(lines, escape, frontend, bad_lines).nodes(glances)
 
 
 class _Tree:
-    __slots__ = ("_at", "_end", "_escape", "_lines", "_too_long")
+    __slots__ = ("_bad_lines", "_end", "_escape", "_frontend", "_lines", "_too_long")
 
-    def __init__(self, lines: list[str], escape: str) -> None:
+    def __init__(
+        self, lines: list[str], escape: str, frontend: Frontend, bad_lines: frozenset[int]
+    ) -> None:
         self._lines = lines
         self._escape = escape
-        self._at = 0
+        self._frontend = frontend
+        self._bad_lines = bad_lines
         # BuildKit's scanner stops before a line that is too long; what it has read counts first.
         self._end = len(lines)
         self._too_long = False
@@ -99,33 +129,35 @@ class _Tree:
                     self._end, self._too_long = number, True
                     break
 
-    def nodes(self) -> list[Node]:
+    def nodes(self, glances: Mapping[str, Glance]) -> list[Node]:
         nodes: list[Node] = []
-        lines, escape = self._lines, self._escape
+        lines, escape, end = self._lines, self._escape, self._end
         started = False
-        while self._at < self._end:
-            text = lines[self._at].strip()
-            self._at += 1
+        at = 0
+        while at < end:
+            text = lines[at].strip()
+            at += 1
             if not text or text[0] == "#":
                 continue
-            line = self._at
+            line = at
             # White space may follow the escape only if it is a blank or tab; rare, so tried last.
-            if escape in text and text[-1] == escape:
-                text = self._joined(lines[line - 1])
+            if text[-1] == escape:
+                text, at = self._joined(at)
             if started:
-                name, _, rest = text.partition(" ")
-                harmless = HARMLESS.get(name)
-                match = harmless(rest) if harmless is not None else None
-                if match is not None and "<<" not in rest:
+                blank = text.find(" ")
+                harmless = glances.get(text[:blank]) if blank > 0 else None
+                match = harmless(text, blank + 1) if harmless is not None else None
+                if match is not None and "<<" not in text:
                     if match.lastindex:
                         args = (match[1],)
-                        nodes.append(
-                            Node(COPY_FROM, name, (), args, json=False, line=line, text="")
-                        )
+                        node = Node(COPY_FROM, "COPY", (), args, json=False, line=line, text="")
+                        nodes.append(node)
                     continue
-            node = parse_node(text, line, escape)
+            node = parse_node(text, line, escape, self._frontend)
             if "<<" in text and _may_hold_heredoc(node):
-                node = self._with_heredocs(node)
+                node, at = self._with_heredocs(node, at)
+            if self._bad_lines and node.keyword == "run":
+                node = node._replace(bad_bytes=self._holds_bad_bytes(node, at))
             started = started or node.keyword == "from"
             nodes.append(node)
         if not nodes:
@@ -135,46 +167,61 @@ class _Tree:
             raise InvalidBuildFile(self._end + 1, problem)
         return nodes
 
-    def _joined(self, first: str) -> str:
-        """An instruction over several lines; without comments and empty lines in it."""
-        text, continues = self._continuation(first.rstrip("\r").lstrip())
-        pieces = [text]
-        while continues and self._at < self._end:
-            line = self._lines[self._at]
-            self._at += 1
-            bare = line.strip()
-            if not bare or bare[0] == "#":
-                continue
-            text, continues = line, False
-            if bare[-1] == self._escape:
-                text, continues = self._continuation(line.rstrip("\r"))
-            pieces.append(text)
-        return "".join(pieces).strip()
+    def _joined(self, at: int) -> tuple[str, int]:
+        """An instruction over several lines, without comments and empty lines, and where it ends.
 
-    def _continuation(self, line: str) -> tuple[str, bool]:
-        bare = line.rstrip(" \t")
-        if bare.endswith(self._escape) and (len(bare) == 1 or bare[-2] != self._escape):
-            return bare[:-1], True
-        return line, False
+        Args:
+            at: The number of its first line, counted from 1.
+        """
+        lines, escape, end = self._lines, self._escape, self._end
+        line = lines[at - 1].rstrip("\r").lstrip()
+        pieces: list[str] = []
+        while True:
+            tail = line.rstrip(" \t")
+            if tail[-1:] != escape or tail[-2:-1] == escape:
+                pieces.append(line)
+                break
+            pieces.append(tail[:-1])
+            while at < end:
+                line = lines[at]
+                at += 1
+                bare = line.strip()
+                if bare and bare[0] != "#":
+                    break
+            else:
+                break
+            if bare[-1] != escape:
+                pieces.append(line)
+                break
+            line = line.rstrip("\r")
+        return "".join(pieces).strip(), at
 
-    def _with_heredocs(self, node: Node) -> Node:
+    def _holds_bad_bytes(self, node: Node, at: int) -> bool:
+        # They have become replacement characters, which may also stand in the file as such.
+        texts = (*node.args, *(heredoc.content for heredoc in node.heredocs))
+        if node.json or not any("\ufffd" in text for text in texts):
+            return False
+        return not self._bad_lines.isdisjoint(range(node.line - 1, at))
+
+    def _with_heredocs(self, node: Node, at: int) -> tuple[Node, int]:
+        """An instruction with the heredocs that it opens, and where the last of them ends."""
         try:
-            openings = heredocs_in(node.text)
+            openings = heredocs_in(node.text, self._frontend)
         except WordError as error:
             raise InvalidBuildFile(node.line, str(error)) from None
         heredocs = []
         for name, chomps, expands in openings:
-            start = self._at
-            while self._at < self._end:
-                line = self._lines[self._at].rstrip("\r")
-                self._at += 1
+            start = at
+            while at < self._end:
+                line = self._lines[at].rstrip("\r")
+                at += 1
                 if (line.lstrip("\t") if chomps else line) == name:
                     break
             else:
                 raise InvalidBuildFile(node.line, "unterminated heredoc")
-            content = "".join(f"{line}\n" for line in self._lines[start : self._at - 1])
+            content = "".join(f"{line}\n" for line in self._lines[start : at - 1])
             heredocs.append(Heredoc(name, content, expands))
-        return node._replace(heredocs=tuple(heredocs))
+        return node._replace(heredocs=tuple(heredocs)), at
 
 
 def _may_hold_heredoc(node: Node) -> bool:
@@ -184,7 +231,7 @@ def _may_hold_heredoc(node: Node) -> bool:
     return node.keyword in ("add", "copy", "run") and not node.json
 
 
-def heredocs_in(text: str) -> list[tuple[str, bool, bool]]:
+def heredocs_in(text: str, frontend: Frontend = NEWEST) -> list[tuple[str, bool, bool]]:
     """The heredocs that a line opens: what ends each, whether tabs go, whether it expands.
 
     Raises:
@@ -192,11 +239,11 @@ def heredocs_in(text: str) -> list[tuple[str, bool, bool]]:
     """
     if not _MAYBE_HEREDOC.search(text):
         return []
-    found = (heredoc_word(word) for word in split_raw(text))
+    found = (heredoc_word(word, frontend) for word in split_raw(text, frontend))
     return [heredoc for heredoc in found if heredoc is not None]
 
 
-def heredoc_word(word: str) -> tuple[str, bool, bool] | None:
+def heredoc_word(word: str, frontend: Frontend = NEWEST) -> tuple[str, bool, bool] | None:
     """A word as the opening of a heredoc; None if it is none.
 
     Raises:
@@ -205,26 +252,33 @@ def heredoc_word(word: str) -> tuple[str, bool, bool] | None:
     match = _HEREDOC.match(word)
     if match is None or not match[3]:
         return None
-    name = unquote_word(match[3])
+    name = unquote_word(match[3], frontend)
     if name is None:
         return None
-    raw = split_raw(match[3])
+    raw = split_raw(match[3], frontend)
     quotes = sum(w.count("'") + w.count('"') for w in raw[:1])
     return name, match[2] == "-", name.count("'") + name.count('"') == quotes
 
 
-def parse_node(text: str, line: int, escape: str, depth: int = 0) -> Node:
+def parse_node(
+    text: str, line: int, escape: str, frontend: Frontend = NEWEST, depth: int = 0
+) -> Node:
     """Read one instruction.
 
     Args:
         text: All of it, on one line, without white space around it.
         line: The line on which it begins.
         escape: The escape character.
+        frontend: What reads it.
         depth: How many ONBUILD it stands behind.
 
     Raises:
         InvalidBuildFile: For what BuildKit's parser refuses.
     """
+    match = _PLAIN_FROM(text)
+    if match is not None:
+        args = match.groups() if match[2] else (match[1],)
+        return Node("from", "FROM", (), args, json=False, line=line, text=text)
     name, _, rest = text.partition(" ")
     parse = _PARSERS.get(name)
     if parse is None:
@@ -235,14 +289,13 @@ def parse_node(text: str, line: int, escape: str, depth: int = 0) -> Node:
     rest = rest.lstrip("\t\v\f\r ")
     flags: tuple[str, ...] = ()
     if rest.startswith("--"):
-        flags, rest = split_flags(rest)
+        flags, rest = split_flags(rest, escape if frontend.escaped_flags else "\\")
     else:
         rest = rest.lstrip()
     keyword = name.lower()
     if keyword == "onbuild":
-        return _onbuild(
-            Node(keyword, name, flags, (), json=False, line=line, text=text), rest, escape, depth
-        )
+        node = Node(keyword, name, flags, (), json=False, line=line, text=text)
+        return _onbuild(node, rest, escape, frontend, depth)
     try:
         args, is_json = parse(rest, escape)
     except ValueError as error:
@@ -250,29 +303,30 @@ def parse_node(text: str, line: int, escape: str, depth: int = 0) -> Node:
     return Node(keyword, name, flags, args, is_json, line, text)
 
 
-def _onbuild(node: Node, rest: str, escape: str, depth: int) -> Node:
+def _onbuild(node: Node, rest: str, escape: str, frontend: Frontend, depth: int) -> Node:
     if not rest:
         return node
     if depth > DEPTH_LIMIT:
         # It is refused for being chained.
         return node._replace(args=("ONBUILD",))
-    child = parse_node(rest, node.line, escape, depth + 1)
+    child = parse_node(rest, node.line, escape, frontend, depth + 1)
     return node._replace(args=(child.name, *child.args), json=child.json)
 
 
-def split_flags(rest: str) -> tuple[tuple[str, ...], str]:
+def split_flags(rest: str, escape: str = "\\") -> tuple[tuple[str, ...], str]:
     """Take the flags from the head of an instruction's arguments, without their quotes."""
     flags: list[str] = []
     at = 0
-    while match := _FLAG.match(rest, at):
+    flag = _FLAGS[escape]
+    while match := flag.match(rest, at):
         flags.append(match[1])
         at = match.end()
     if not rest.startswith("--", at):
         return tuple(flags), rest[at:].lstrip()
-    return _split_odd_flags(flags, rest[at:])
+    return _split_odd_flags(flags, rest[at:], escape)
 
 
-def _split_odd_flags(flags: list[str], rest: str) -> tuple[tuple[str, ...], str]:
+def _split_odd_flags(flags: list[str], rest: str, escape: str) -> tuple[tuple[str, ...], str]:
     # BuildKit walks over bytes here, each a character of its own.
     line = rest.encode().decode("latin-1")
     word: list[str] = []
@@ -296,7 +350,7 @@ def _split_odd_flags(flags: list[str], rest: str) -> tuple[tuple[str, ...], str]
             quote, was_quoted = character, True
         elif character == quote:
             quote = ""
-        elif character == "\\":
+        elif character == escape:
             if at < len(line):
                 word.append(line[at])
                 at += 1

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from rebuilder.core.build_files import BuildImages, ImageUse, UnknownImage
-from rebuilder.core.dockerfile import read_dockerfile
+from rebuilder.core.dockerfile import outline, read_dockerfile
 from rebuilder.core.effects import Builder, Built, Effects, StepDone
 from rebuilder.core.references import ImageReference
 from rebuilder.core.taskfile import _docker, _programs
+from rebuilder.core.taskfile._builds import IMAGE
 from rebuilder.core.taskfile._steps import Build, RunContext, StandIn, Step, TaskFile
 from rebuilder.core.taskfile._text import Hidden, Unknowns
 from rebuilder.core.taskfile._world import Place, folder_of
@@ -205,6 +206,8 @@ class _Account:
             self._store[known] = made
             if build.pushed:
                 self._pushed(tag, line)
+        if build.known_as:
+            self._store[build.known_as] = made
 
     def _name(self, build: Build) -> str:
         """Return a Dockerfile's name for a person: from the root of what the context is part of."""
@@ -222,6 +225,7 @@ class _Account:
             try:
                 content = self._content(build)
                 built = replace(built, content=content)
+                _check_contexts(build, content)
                 return replace(built, images=self._images(build, content))
             except SourceUnavailable as error:
                 reason = str(error)
@@ -267,10 +271,23 @@ class _Account:
         name = built.dockerfile
         sure = self._sure(build, said, built.content or b"")
         line = made.line
+        contexts = {canonical(text): where for text, where in build.contexts.items()}
+        final = said.final
+        if str(final) in contexts:
+            final = self._context_image(contexts[str(final)])
         for use in said.images:
             if use.kind is Kind.FRONTEND and not built.builder.reads_syntax:
                 continue
             text = str(use.reference)
+            if text in contexts and use.kind is not Kind.FRONTEND:
+                way = (*use.way, f"the context {contexts[text]}")
+                text = contexts[text]
+                reference = self._context_image(text)
+                if reference is not None:
+                    use, text = replace(use, reference=reference, way=way), str(reference)  # noqa: PLW2901 - it takes the place
+                    sure.add((reference, use.kind))
+                elif text not in self._store:
+                    continue  # a folder, or an address: there is no image in it
             if text in self._store:
                 content = self._store[text]
                 if content is not None and use.kind is Kind.RUNTIME:
@@ -289,9 +306,15 @@ class _Account:
             if missing.text.startswith("# syntax") and not built.builder.reads_syntax:
                 continue
             self._miss(f"{name}, line {missing.line}: {missing.text}", missing.reason, line)
-        final = said.final
         if final is not None and (final, Kind.RUNTIME) in sure:
             made.final = final
+
+    @staticmethod
+    def _context_image(where: str) -> ImageReference | None:
+        """Return the image that a context is; None if it is none."""
+        if not where.startswith(IMAGE):
+            return None
+        return ImageReference.parse(where.removeprefix(IMAGE))
 
     def _sure(
         self, build: Build, said: BuildImages, content: bytes
@@ -543,6 +566,27 @@ class _Account:
         return StepDone(
             step.line, step.id, step.kind, builds, tuple(step.tools), tuple(step.pushes)
         )
+
+
+def _check_contexts(build: Build, content: bytes) -> None:
+    """Refuse what is not followed: a context in place of a stage, or one that is no image.
+
+    Raises:
+        SourceUnavailable: There is such a context.
+        InvalidBuildFile: The Dockerfile cannot be read.
+    """
+    if not build.contexts:
+        return
+    froms = (i.text.split() for i in outline(content) if i.keyword == "from")
+    stages = {words[-1].lower() for words in froms if len(words) > 3}  # noqa: PLR2004 - FROM x AS y
+    for name, where in build.contexts.items():
+        if name.lower() in stages:
+            raise SourceUnavailable(f"the context {name}={where} takes the place of a stage")
+        if where.startswith(IMAGE):
+            try:
+                ImageReference.parse(where.removeprefix(IMAGE))
+            except InvalidReference as error:
+                raise SourceUnavailable(f"the context {name}: {error}") from None
 
 
 def _standing(contents: Sequence[_Made | _Fetched]) -> set[int]:

@@ -33,6 +33,8 @@ _FILES = (
 )
 _HCL_LIMIT = 64 * 1024
 _TARGETS = 200
+_TARGET = "target:"
+"""What a context begins with that is another target of the file."""
 _DEPTH = 20
 _PART = re.compile(r"\$\$\{|\$\{\s*([A-Za-z_][\w-]*)\s*\}|\$\{|%\{")
 _BARE = re.compile(r"(?:\$\{)?\s*([A-Za-z_][\w-]*)\s*\}?")
@@ -188,6 +190,7 @@ class _Baker:
         self._push = push
         self._overrides: list[tuple[str, str, str]] = []
         self._done: set[str] = set()
+        self._asked: frozenset[str] = frozenset()
 
     def override(self, text: str) -> None:
         """Take a `--set TARGET.KEY=VALUE` into account.
@@ -204,37 +207,56 @@ class _Baker:
 
     def go(self, names: Iterable[Any]) -> None:
         """Build targets, and those of groups."""
-        for name in self._targets(names, ()):
+        asked = dict.fromkeys(self._targets(names, set()))
+        self._asked = frozenset(asked)
+        self._go(asked, push=True)
+
+    def _go(self, names: Iterable[str], *, push: bool) -> None:
+        for name in names:
             if name in self._done:
                 continue
             self._done.add(name)
             if len(self._done) > _TARGETS:
                 self._unclear(f"there are more than {_TARGETS} targets")
                 return
+            asked = push or name in self._asked  # what is built for others only is not pushed
             if name in self._files.services:
-                self._build(self._files.services[name], push=self._push)
+                self._build(self._files.services[name], push=self._push and asked)
             elif name in self._files.targets:
-                self._build_target(name)
+                self._build_target(name, push=asked)
             else:
                 self._unclear(f"failed to find target {self._world.unknowns.readable(name)}")
 
     def _unclear(self, reason: str) -> None:
         self._world.unclear(self._text, reason, self._place.line)
 
-    def _targets(self, names: Iterable[Any], inside: tuple[str, ...]) -> Iterator[str]:
+    def _targets(self, names: Iterable[Any], groups: set[str]) -> Iterator[str]:
         for given in names:
             name = self._word(given)
             group = self._files.groups.get(name)
             if group is None:
                 yield name
-            elif name not in inside and len(inside) < _DEPTH:
-                yield from self._targets(group, (*inside, name))
+            elif name not in groups and len(groups) < _TARGETS:
+                groups.add(name)
+                yield from self._targets(group, groups)
 
     def _build(self, asked: Described, *, push: bool) -> None:
-        build = described_build(self._world, self._place, asked, push=push)
+        name = f"{_TARGET}{asked.name.removeprefix('target ')}"
+        build = described_build(self._world, self._place, asked, push=push, known_as=name)
         self._world.build(build, Builder.BUILDKIT, self._place.line)
 
-    def _build_target(self, name: str) -> None:
+    def _contexts(self, found: object) -> dict[str, str]:
+        """Return what takes the place of images; targets among it are built first."""
+        if not isinstance(found, dict):
+            return {} if found is None else {"*": "*"}
+        contexts = {str(name): self._word(where) for name, where in found.items()}
+        for where in contexts.values():
+            name = where.removeprefix(_TARGET)
+            if name != where and name not in self._done:
+                self._go([name], push=False)
+        return contexts
+
+    def _build_target(self, name: str, *, push: bool) -> None:
         body = self._inherited(name, ())
         for pattern, key, value in self._overrides:
             if fnmatch.fnmatchcase(name, pattern):
@@ -252,11 +274,11 @@ class _Baker:
             target=self._word(body.get("target")),
             platforms=self._words(body.get("platforms")),
             tags=self._words(body.get("tags")),
-            contexts=_names(body.get("contexts")),
+            contexts=self._contexts(body.get("contexts")),
             unknown=tuple(unknown),
         )
         outputs = self._words(body.get("output"))
-        self._build(asked, push=self._push or any(map(pushes, outputs)))
+        self._build(asked, push=push and (self._push or any(map(pushes, outputs))))
 
     def _inherited(self, name: str, inside: tuple[str, ...]) -> dict[str, Any]:
         own = self._files.targets.get(name, {})
@@ -348,9 +370,3 @@ def _join(found: dict[str, Any], more: Mapping[str, Any]) -> None:
             found[key] = {**before, **value}
         else:
             found[key] = value
-
-
-def _names(found: object) -> tuple[str, ...]:
-    if isinstance(found, dict):
-        return tuple(map(str, found))
-    return () if found is None else ("*",)

@@ -38,11 +38,13 @@ class Described:
     target: str = ""
     platforms: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    contexts: tuple[str, ...] = ()
+    contexts: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
 
 
-def described_build(world: World, place: Place, asked: Described, *, push: bool) -> Build:
+def described_build(
+    world: World, place: Place, asked: Described, *, push: bool, known_as: str = ""
+) -> Build:
     """Return the build that a file describes.
 
     Args:
@@ -50,15 +52,14 @@ def described_build(world: World, place: Place, asked: Described, *, push: bool)
         place: Where docker is started.
         asked: The description.
         push: Whether the image is pushed.
+        known_as: The name that other builds know the image by.
     """
     reasons = world.unknowns.reasons
     platforms = ",".join(asked.platforms)
     unknown = [*asked.unknown]
     for text in (asked.context, asked.dockerfile, asked.inline, asked.target, platforms):
         unknown += reasons(text)
-    if asked.contexts:
-        names = ", ".join(asked.contexts)
-        unknown.append(f"other contexts ({names}) are in place of the Dockerfile's images")
+    unknown += odd_contexts(world, asked.contexts)
     address, dockerfile = "", asked.name
     if not asked.inline:
         try:
@@ -76,7 +77,27 @@ def described_build(world: World, place: Place, asked: Described, *, push: bool)
         unknown_arguments(world, asked.arguments),
         tuple(dict.fromkeys(unknown)),
         asked.inline.encode() if asked.inline else None,
+        contexts=asked.contexts,
+        known_as=known_as,
     )
+
+
+IMAGE = "docker-image://"
+"""What a context begins with that is an image."""
+
+
+def odd_contexts(world: World, contexts: Mapping[str, str]) -> list[str]:
+    """Return why it cannot be told what takes the place of images.
+
+    Source of the forms: docs.docker.com, `docker buildx build --build-context`.
+    """
+    found: list[str] = []
+    for name, where in contexts.items():
+        reasons = world.unknowns.reasons(f"{name}={where}")
+        if not reasons and ("::" in name or where.startswith(("oci-layout://", "service:", "*"))):
+            reasons = (f"the context {name}={where} takes the place of images",)
+        found += reasons
+    return found
 
 
 def _dockerfile(place: Place, asked: Described) -> tuple[str, str]:

@@ -196,7 +196,10 @@ class _Reader:
             target=self._text(given.get("target")),
             platforms=self._texts(given.get("platforms")),
             tags=self._texts(given.get("tags")),
-            contexts=tuple(self._pairs(given.get("additional_contexts"))),
+            contexts={
+                where: value or ""
+                for where, value in self._pairs(given.get("additional_contexts")).items()
+            },
         )
 
     def _arguments(self, node: yaml.Node | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from rebuilder.core.effects import Builder
 from rebuilder.core.taskfile import _bake, _compose
 from rebuilder.core.taskfile._builds import (
     find_dockerfile,
+    odd_contexts,
     output_names,
     pushes,
     unknown_arguments,
@@ -301,8 +302,8 @@ def asked_build(world: World, place: Place, asked: Asked) -> Build:
         )
     for what in (asked.last("file"), asked.last("target"), _platforms(asked)):
         unknown += reasons(what)
-    if "build-context" in asked.flags:
-        unknown.append("--build-context puts other images in place of the Dockerfile's")
+    contexts = dict(text.partition("=")[::2] for text in asked.all("build-context"))
+    unknown += odd_contexts(world, contexts)
     address, dockerfile = "", ""
     try:
         address, dockerfile = find_dockerfile(place, context, asked.last("file"))
@@ -321,6 +322,7 @@ def asked_build(world: World, place: Place, asked: Asked) -> Build:
         unknown_arguments(world, arguments),
         tuple(dict.fromkeys(unknown)),
         bare=tuple(text for text in asked.all("build-arg") if "=" not in text),
+        contexts=contexts,
     )
 
 

@@ -105,6 +105,8 @@ class Build:
         unknown: Why it cannot be told which Dockerfile is built, or how; empty if it can.
         inline: The Dockerfile itself, where it stands in a file that describes builds.
         bare: Build arguments that the command line names without a value.
+        contexts: What takes the place of images of the Dockerfile, by their names.
+        known_as: A name that other builds of the same file know the image by; "" for none.
     """
 
     dockerfile: str
@@ -118,6 +120,8 @@ class Build:
     unknown: tuple[str, ...] = ()
     inline: bytes | None = None
     bare: tuple[str, ...] = ()
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    known_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def test_a_frontend_that_is_no_reference_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("# syntax=a\n# syntax=b\nFROM a\n", 2),
+        ("# syntax=dockerfile\n# syntax=b\nFROM a\n", 2),
         ("# escape=`\n# syntax=docker/dockerfile\n# Escape=`\nFROM a\n", 3),
         ("# check=skip=all\n# check=skip=all\nFROM a\n", 2),
     ],

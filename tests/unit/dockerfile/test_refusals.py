@@ -122,8 +122,8 @@ def test_refused(text: str, line: int, problem: str) -> None:
         "MAINTAINER a b c",
         "COPY --link --parents --exclude=a --exclude=b --chmod=755 --chown=1:2 a b",
         "COPY --link=FALSE a b",
-        "ADD --keep-git-dir=true --checksum=sha256:x --unpack https://x/y /z",
-        "RUN --network=none --security=insecure --device=a,required x",
+        f"ADD --keep-git-dir=true --checksum=sha256:{'a' * 64} --unpack https://x/y /z",
+        "RUN --network=none --security=insecure x",
         "RUN -- --mount=x",
         "ONBUILD NONSENSE",
         "ONBUILD RUN --bogus",
@@ -139,7 +139,8 @@ def test_refused(text: str, line: int, problem: str) -> None:
         "COPY http:x ./a://b /y",
         "ENV A=b\\\\\\",
         'RUN echo "\\"" ${a:-b} ${a/b/c} ${a} \'<\' <<E\nx\nE',
-        "RUN echo $((1 << 2))",
+        "RUN echo $((1 <<2))\n2))",
+        "RUN echo $((1 << $X))\n$X))",
         "RUN cat<<EOF",
         "RUN echo '<<EOF'",
         'RUN ["cat", "<<EOF"]',
@@ -302,7 +303,7 @@ def test_a_nul_is_a_character() -> None:
 
 def test_bytes_that_are_no_text_are_read() -> None:
     """A file need not be UTF-8; in a name, such bytes are refused."""
-    assert images(b"FROM a\nRUN \xff\xfe\n# \xff\nCOPY --from=b \xc3 /\n") == [
+    assert images(b"FROM a\nENV A=\xff\xfe\n# \xff\nCOPY --from=b \xc3 /\n") == [
         "1 runtime a:latest",
         "4 build-time b:latest",
     ]

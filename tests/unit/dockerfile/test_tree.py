@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 
 from bench.dockerfiles import SAMPLES, mutations
 from rebuilder.core.dockerfile import _tree
-from rebuilder.core.dockerfile._directives import read_directives
+from rebuilder.core.dockerfile._directives import read_escape
+from rebuilder.core.dockerfile._frontends import Frontend
 from rebuilder.core.dockerfile._tree import Node, read_tree, split_flags, split_words
 from rebuilder.errors import InvalidBuildFile
 
-# What BuildKit 0.12 reads otherwise than BuildKit does now: the check directive, and arrays with
-# something behind them. What its Python package cannot tell: NULs, and ONBUILD in ONBUILD. And what
-# the caller of the tree sees to: white space that is not Go's.
+# What changed since BuildKit 0.12 and is known to come of a release: read as it was then.
+_OF_THEN = Frontend(spaced_heredocs=False, escaped_flags=False, forgetful_words=False)
+
+# What BuildKit 0.12 reads otherwise besides, whatever the release: the check directive, and arrays
+# with something behind them. What its Python package cannot tell: NULs, and ONBUILD in ONBUILD. And
+# what the caller of the tree sees to: white space that is not Go's.
 _NEWER = re.compile(r"check|\][^\n]*\S|\0|(?:onbuild\s+){2}|[\x1c-\x1f]", re.IGNORECASE)
 
 type Read = list[tuple[str, int, tuple[str, ...], tuple[str, ...], bool, tuple[str, ...]]]
@@ -34,7 +38,7 @@ def ours(text: str) -> Read | str:
     text = text.removeprefix("\ufeff")
     lines = text.split("\n")
     try:
-        nodes = read_tree(lines, read_directives(text, lines).escape)
+        nodes = read_tree(lines, read_escape(lines), _OF_THEN)
     except InvalidBuildFile as error:
         return error.problem
     return [
@@ -104,7 +108,8 @@ LINES = st.lists(
         [
             "FROM a", "RUN ", "COPY --from=x ", "ENV ", "LABEL a=b", "ARG ", "ONBUILD ", "VOLUME ",
             "HEALTHCHECK CMD ", "# c", "", " ", "\\", "`", " \\", "\t", "'", '"', "=", "a=b", "--x",
-            '["a"]', "[1]", "<<E", "<<-'E'", "E", "\tE", "\r", "\u2003", "$x", "${x:-", "--", "é",
+            '["a"]', "[1]", "<<E", "<<-'E'", "<< E", "<<", "E", "E${x:-a}", "# escape=`", "\tE",
+            "\r", "\u2003", "$x", "${x:-", "--", "é",
         ]
     ),
     max_size=25,

@@ -55,7 +55,7 @@ target "matrix" {
   name = "m-${v}"
   matrix = { v = ["a"] }
 }
-target "contexts" { contexts = { x = "docker-image://y" } }
+target "contexts" { contexts = { x = "oci-layout://y" } }
 """
 
 
@@ -128,7 +128,7 @@ def test_variables_of_the_environment_win() -> None:
         ("none", "failed to find target none"),
         ("far", "there is no file Dockerfile"),
         ("matrix", "its matrix is not followed"),
-        ("contexts", "other contexts (x)"),
+        ("contexts", "the context x=oci-layout://y takes the place of images"),
         ("odd", "its args are not worked out"),
         ("--push odd", "what ${upper(TAG)}"),
         ("--set web web", "expected target.name=value"),
@@ -318,7 +318,11 @@ def test_variables_of_compose(text: str, env: str, tag: str) -> None:
         ("docker compose build", "services: {a: {build: ., extends: b}}", "what it extends"),
         ("docker compose build", "services: {a: {build: {context: $X}}}", "$X is filled in from"),
         ("docker compose build", "services: {a: {build: {context: '${!}'}}}", "environment"),
-        ("docker compose build", "services: {a: {build: {additional_contexts: {x: y}}}}", "(x)"),
+        (
+            "docker compose build",
+            "services: {a: {build: {additional_contexts: {x: 'service:b'}}}}",
+            "the context x=service:b takes the place of images",
+        ),
         (
             "docker compose build",
             "services: {a: {build: {context: 'https://x/y', dockerfile: 'a://b'}}}",

@@ -116,7 +116,7 @@ def test_paths_of_windows() -> None:
         ("-f https://x/D .", "the Dockerfile is an address"),
         ("--new-flag x .", "the flag --new-flag is not known"),
         ("-Z .", "the flag -Z is not known"),
-        ("--build-context alpine=docker-image://x .", "--build-context"),
+        ("--build-context alpine=oci-layout://x .", "the context alpine=oci-layout://x"),
         ("-f $ID/Dockerfile .", "the id of a run"),
         ("--target $Commit .", "the commit of a run"),
         ("--platform linux/$ID .", "the id of a run"),
