@@ -130,8 +130,8 @@ def _of_task(books: Books, told: Told, task: TaskId, decisions: Sequence[Made]) 
 def _of_attempt(books: Books, rebuild: Rebuild) -> tuple[Verdict, str] | None:
     """Judge the newest attempt on the digests; None if it was skipped."""
     outcome = rebuild.outcome or rebuild.state.value
-    if rebuild.advice:
-        outcome = f"{outcome}; {rebuild.advice}"
+    cause = rebuild.cause.sentence() if rebuild.cause else None
+    outcome = "; ".join(filter(None, (outcome, cause, rebuild.advice)))
     if rebuild.unsettled and (late := _overdue(books, rebuild)):
         return Verdict.LOST, late
     match rebuild.state:

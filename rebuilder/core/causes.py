@@ -6,6 +6,7 @@ by itself is not tried again. `failed_runs` reads a cause out of a log.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 from rebuilder.core.registries import TaskId
 
 _LONGEST_RATE = timedelta(hours=24)
+_NAME = re.compile(r"[a-z0-9][\w./-]*:[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +316,13 @@ class PushLocked(Cause):
 
     def advice(self, task: TaskId) -> str:
         """What would mend it."""
-        name = self.image.partition("/")[2] or "REPOSITORY:TAG"
+        # A name of the log stands in a command only if it can be nothing but a name.
+        name = self.image.partition("/")[2]
+        name = name if _NAME.fullmatch(name) else "REPOSITORY:TAG"
         return (
             f"unlock it (`az acr repository update --name {task.registry.name} --image"
-            f" {name} --write-enabled true`), or push another tag; {_then_retry(task)}"
+            f" {name} --write-enabled true`; a whole repository by --repository), or push"
+            f" another tag; {_then_retry(task)}"
         )
 
 

@@ -206,6 +206,7 @@ def by_log(used: Mapping[ImageReference, str], bases: Iterable[NewBase]) -> Verd
 
 
 _USED = re.compile(r"(?:run|build)-?time-dependency:\s*$", re.IGNORECASE)
+_NOT_USED = re.compile(r"(?:\bimage|\bgit): *(?:\{\})?$")
 _PART = re.compile(r"(registry|repository|tag|digest):\s*[\"']?([^\s\"']+)")
 
 
@@ -221,11 +222,13 @@ def used_by_log(log: Sequence[str]) -> dict[ImageReference, str]:
     for line in log:
         if _USED.search(line):
             inside, parts = True, {}
+        elif _NOT_USED.search(line):
+            inside = False
         elif inside and (match := _PART.search(line)):
             parts[match[1]] = match[2]
             if match[1] == "digest":
-                inside = False
                 _add_used(found, parts)
+                parts = {}
     return found
 
 

@@ -10,7 +10,7 @@ from rebuilder.core.messages import BUILDS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import RunStatus
-from rebuilder.errors import OutcomeUnknown
+from rebuilder.errors import OutcomeUnknown, TransientError
 from rebuilder.settings import Settings
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
@@ -117,6 +117,22 @@ def test_a_claim_whose_outcome_is_unknown_may_have_pushed(circle: World) -> None
     finish(circle, TWO, B, NEW)
     assert isinstance(start_build(circle.context, message, "me"), Circle)
     assert len(circle.tasks.scheduled) == 2
+
+
+def test_what_was_never_sent_pushed_nothing(circle: World) -> None:
+    """A rebuild that ARM took no request for is in no circle yet: nobody waits for it."""
+    start_build(circle.context, StartBuild(push(NODE, NEW), ONE), "me")
+    circle.images.digests[A] = NEW
+    finish(circle, ONE, A, NEW)
+    circle.tasks.failures["schedule"] = [TransientError("no connection")]
+    with pytest.raises(TransientError):
+        start_build(circle.context, StartBuild(push(A, NEW), TWO), "me")
+    assert newest(circle, TWO).chain == (str(ONE),)
+    circle.images.digests[B] = NEWER  # somebody pushed it by hand
+    circle.tasks.add(task("one", dependency(built_on=NEW), dependency(B)))
+    start_build(circle.context, StartBuild(push(B, NEWER), ONE), "me")
+
+    assert (newest(circle, ONE).sequence, newest(circle, ONE).state) == (2, State.SCHEDULED)
 
 
 def test_a_push_from_elsewhere_is_no_circle(circle: World) -> None:

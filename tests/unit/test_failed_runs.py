@@ -181,6 +181,12 @@ def test_a_locked_tag_names_the_command_that_unlocks_it() -> None:
     assert "--name myapps --image team/app:1 --write-enabled true" in advice
 
 
+@pytest.mark.parametrize("image", ["", "a/$(reboot):1", "a/`x`:1", "a/x;y:1", "a/--help:1", "a/b"])
+def test_no_command_holds_what_is_no_name(image: str) -> None:
+    """Whoever writes a Dockerfile writes the log, and a person copies the command."""
+    assert "--image REPOSITORY:TAG --write" in PushLocked("x", image).advice(task().id)
+
+
 def test_secrets_stand_in_no_cause() -> None:
     """Neither the line that is quoted nor the address holds the token that a build was given."""
     log = (

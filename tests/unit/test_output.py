@@ -7,7 +7,7 @@ import pytest
 from rebuilder.core.decisions import BaseMoved, Decision
 from rebuilder.core.events import Push
 from rebuilder.core.evidence import Evidence, ImageContent, Said, Source, join
-from rebuilder.core.outputs import NewBase, Verdict, judge, together
+from rebuilder.core.outputs import NewBase, Verdict, judge, together, used_by_log
 from rebuilder.core.rebuilds import Check, Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind, Task
@@ -334,6 +334,70 @@ def test_a_task_that_is_gone_is_checked_by_the_index(built: World) -> None:
         built.time.now,
     )
     assert looked(built.context, rebuild(built))[0] is Check.UNKNOWN
+
+
+DEPENDENCIES = """2026/11/24 03:02:18 The following dependencies were found:
+2026/11/24 03:02:18
+- image:
+    registry: myapps.azurecr.io
+    repository: app
+    tag: "1"
+    digest: sha256:a1
+  runtime-dependency:
+    registry: mybase.azurecr.io
+    repository: images/node
+    tag: "9"
+    digest: sha256:b1
+  buildtime-dependency:
+  - registry: registry.hub.docker.com
+    repository: library/golang
+    tag: 1.11-alpine
+    digest: sha256:c1
+  - registry: mcr.microsoft.com
+    repository: dotnet/sdk
+    tag: '8'
+    digest: sha256:d1
+  git: {}
+- image:
+    registry: myapps.azurecr.io
+    repository: other
+    tag: "1"
+    digest: sha256:e1
+Run ID: ca1 was successful after 34s
+"""
+
+
+def test_a_log_tells_what_a_run_used() -> None:
+    """Runtime and build-time images, under the product's names; not what it pushed."""
+    found = used_by_log(DEPENDENCIES.splitlines())
+
+    assert {str(reference): digest for reference, digest in found.items()} == {
+        NODE: "sha256:b1",
+        "docker.io/library/golang:1.11-alpine": "sha256:c1",
+        "mcr.microsoft.com/dotnet/sdk:8": "sha256:d1",
+    }
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ["runtime-dependency:", "registry: x", "digest: sha256:a"],
+        ["runtime-dependency:", "repository: BAD NAME", "tag: 1", "digest: sha256:a"],
+        [
+            "runtime-dependency:",
+            "registry: a.io",
+            "repository: b",
+            "tag: 1",
+            "git: {}",
+            "digest: c",
+        ],
+        ["registry: a.io", "repository: b", "tag: 1", "digest: sha256:a"],
+    ],
+)
+def test_a_log_that_a_build_made_up_tells_nothing(lines: list[str]) -> None:
+    """Half an entry, one that names no image, or one that stands elsewhere."""
+    assert used_by_log(lines) == {}
 
 
 def base(**changes: object) -> NewBase:

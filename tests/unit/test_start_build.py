@@ -282,6 +282,19 @@ def test_what_is_held_for_arm_waits_for_its_time(world: World) -> None:
     assert world.tasks.scheduled == []
 
 
+def test_what_is_held_for_arm_waits_although_others_may_go(world: World) -> None:
+    """Another instance's line may be empty by now: the record says when it is time."""
+    world.tasks.failures["schedule"] = [TransientError("no connection")]
+    with pytest.raises(TransientError):
+        start_build(world.context, MESSAGE, "me")
+    world.ledger.save(replace(head(world), due=world.time.now + timedelta(seconds=40)))
+    assert start_build(world.context, MESSAGE, "you") is None
+
+    ((_, delay),) = world.queue.take(BUILDS)
+    assert delay == timedelta(seconds=40)
+    assert world.tasks.scheduled == []
+
+
 def test_a_newer_digest_does_not_wait_for_arm_with_an_older_one(world: World) -> None:
     """What was never sent for the older digest is left out."""
     world.tasks.failures["schedule"] = [TransientError("no connection")]
