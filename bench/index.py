@@ -111,6 +111,10 @@ class Arm:
         """Read a run."""
         raise NotFound(f"{registry} {run_id}: a plan reads no run")
 
+    def log_end(self, registry: RegistryId, run_id: str) -> str:
+        """Read the end of a run's log."""
+        raise NotFound(f"{registry} {run_id}: a plan reads no log")
+
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs."""
         del registry, task, top

@@ -187,7 +187,7 @@ module taskRole 'modules/role.bicep' = {
   name: 'rebuilder-task-role'
   params: {
     name: 'ACR Rebuilder, task registries (${resourceToken})'
-    roleDescription: 'Find the tasks of a registry, start their runs and follow them.'
+    roleDescription: 'Find the tasks of a registry, start their runs, follow them, and read why one failed.'
     actions: registryActions
     assignableScopes: subscriptionIds
   }

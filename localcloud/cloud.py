@@ -135,6 +135,7 @@ class LocalCloud:
             "events": self.eventgrid.behaviour,
             "native_trigger": self.native_trigger.behaviour,
             "identity": self.identity_behaviour,
+            "hub": self.registry.hub_behaviour,
         }
         self._admin = Admin(self.arm, areas, self.eventgrid.settle, self.network.drop_connections)
         self.admin_url = ""

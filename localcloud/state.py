@@ -38,7 +38,8 @@ class Run:
     """A run.
 
     `properties` is in ARM's wire form; `request` is the body of scheduleRun, sent by the principal
-    with the object id `caller`; `log` grows while the run does.
+    with the object id `caller`; `log` grows while the run does. `told` is what ARM shows as the
+    error of a run that failed, in place of the local cloud's own reason.
     """
 
     run_id: str
@@ -46,6 +47,7 @@ class Run:
     request: Json = field(default_factory=dict)
     caller: str = ""
     log: list[str] = field(default_factory=list)
+    told: str = ""
 
     @property
     def over(self) -> bool:

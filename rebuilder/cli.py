@@ -17,8 +17,9 @@ from rebuilder.cli_deps import add_deps
 from rebuilder.cli_doctor import add_doctor
 from rebuilder.cli_recovery import add_recovery_commands
 from rebuilder.composition import compose, release
-from rebuilder.core.decisions import to_record
-from rebuilder.core.rebuilds import Check, Native, Rebuild, State
+from rebuilder.core.causes import to_record as to_cause
+from rebuilder.core.decisions import TaskDecision, to_record
+from rebuilder.core.rebuilds import REPAIR_WAITS, Check, Native, Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.usecases.context import Context
@@ -118,6 +119,8 @@ def _runs(context: Context, options: argparse.Namespace) -> int:
         if len(found) > 1:
             _print(f"# {registry.name}")
         _print(_table([_row(listed) for listed in runs]))
+        for line in (line for listed in runs for line in _why(listed)):
+            _print(line)
         if len(found) > 1:
             _print("")
     return 0
@@ -134,6 +137,15 @@ def _row(listed: ListedRun) -> tuple[str, ...]:
         _time(run.started),
         _duration(run.finished - run.started) if run.started and run.finished else "",
     )
+
+
+def _why(listed: ListedRun) -> Iterator[str]:
+    """Tell why a run failed, and what would mend it, if the ledger knows."""
+    rebuild = listed.rebuild
+    if rebuild is not None and rebuild.cause is not None:
+        yield f"{listed.run.run_id}: {rebuild.cause.sentence()}"
+        if rebuild.advice:
+            yield f"    {rebuild.advice}"
 
 
 def _time(value: datetime | None) -> str:
@@ -198,6 +210,22 @@ def _rebuild_record(rebuild: Rebuild | None) -> dict[str, Any] | None:
         "check": rebuild.check,
         "checkReason": rebuild.check_reason,
         "chain": list(rebuild.chain),
+        "hold": rebuild.hold if rebuild.state is State.HELD else None,
+        "cause": _cause_record(rebuild),
+        "repair": rebuild.repair,
+        "staleBy": rebuild.stale_by,
+    }
+
+
+def _cause_record(rebuild: Rebuild) -> dict[str, Any] | None:
+    cause = rebuild.cause
+    if cause is None:
+        return None
+    return {
+        **to_cause(cause),
+        "sentence": cause.sentence(),
+        "heals": cause.heals,
+        "logEnd": rebuild.log.splitlines(),
     }
 
 
@@ -227,12 +255,16 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
                 f" told {pushed.deliveries} time(s), last {_time(pushed.last_at)}"
             ),
         ]
+        if explanation.remark:
+            lines.append(f"  {explanation.remark}")
         if explanation.earlier:
             lines.append(f"  {explanation.earlier} earlier push(es): name the digest to see one")
         if all(explained.derived for explained in explanation.decisions):
             lines.append("  No decision yet: the plan is still to come, or no task uses the image.")
         for explained in explanation.decisions:
             lines += _decision_lines(explained)
+            warnings = _warnings(explanation, explained)
+            lines += [f"          warning: {warning}" for warning in warnings]
     if explanation.ignored:
         lines += ["", f"Events about {explanation.image.path} that started nothing:"]
         lines += [
@@ -258,8 +290,7 @@ def _decision_lines(explained: Explained) -> list[str]:
     lines = [
         "",
         f"  {verb:8}{name.replace('/tasks/', '/')}",
-        f"          because {decision.sentence()}"
-        + (" (told by the index, now)" if explained.derived else ""),
+        f"          because {decision.sentence()}" + _derived(explained),
     ]
     if rebuild is not None:
         run = f"run {rebuild.run_id}" if rebuild.run_id else "no run yet"
@@ -269,17 +300,33 @@ def _decision_lines(explained: Explained) -> list[str]:
         if rebuild.state is State.SUCCEEDED:
             outcome = rebuild.outcome or state
         lines.append(f"          {run}{attempt}: {outcome}")
+        if rebuild.cause is not None:
+            lines.append(f"          {rebuild.cause.sentence()}")
         lines += [f"          {line}" for line in _circumstances(rebuild)]
         lines += [f"          pushed {image}" for image in rebuild.output_images]
         lines += [f"          {rebuild.advice}"] if rebuild.advice else []
     return lines
 
 
+def _derived(explained: Explained) -> str:
+    if not explained.derived:
+        return ""
+    if explained.record.decision.rebuild:
+        return " (told by the index, now; no plan has decided it yet, the next sweep has it done)"
+    return " (told by the index, now)"
+
+
 def _circumstances(rebuild: Rebuild) -> Iterator[str]:
     """Tell what a person wants to know of a rebuild besides its outcome."""
     if rebuild.unsettled and rebuild.due is not None:
-        what = {State.HELD: "build", State.FAILED: "next attempt"}.get(rebuild.state, "next look")
+        what = {
+            State.HELD: "build",
+            State.FAILED: "next attempt",
+            State.SUCCEEDED: f"repair {rebuild.repair + 1} of {len(REPAIR_WAITS)}",
+        }.get(rebuild.state, "next look")
         yield f"{what} due at {_time(rebuild.due)}"
+    if rebuild.cause is not None and rebuild.cause.line:
+        yield f"its log says: {rebuild.cause.line}"
     if rebuild.native is Native.ADOPTED:
         yield "ACR's own base image trigger started it"
     elif rebuild.native is Native.MISSED:
@@ -307,6 +354,7 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
             "lastTold": _json_time(pushed.last_at),
             "deliveries": pushed.deliveries,
         },
+        "remark": explanation.remark,
         "earlierPushes": explanation.earlier,
         "decisions": [
             {
@@ -317,6 +365,7 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
                 "evidence": to_record(explained.record.decision),
                 "result": _rebuild_record(explained.rebuild),
                 "derived": explained.derived,
+                "warnings": _warnings(explanation, explained),
             }
             for explained in explanation.decisions
         ],
@@ -340,6 +389,13 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
             for age in explanation.indexes
         ],
     }
+
+
+def _warnings(explanation: Explanation, explained: Explained) -> list[str]:
+    decision = explained.record.decision
+    if not isinstance(decision, TaskDecision):
+        return []
+    return list(explanation.warnings.get(decision.task, ()))
 
 
 def _print(text: str) -> None:

@@ -376,6 +376,13 @@ class Tasks(Protocol):
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs of a registry, or of one task of it, newest first."""
 
+    def log_end(self, registry: RegistryId, run_id: str) -> str:
+        """Read the end of a run's log: whole lines, some kilobytes of them, as ACR wrote them.
+
+        What it holds is whatever a build printed. Raises SourceUnavailable, too, if ACR names an
+        address that is none of Azure's storage.
+        """
+
     def close(self) -> None:
         """Close the connections."""
 

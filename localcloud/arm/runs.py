@@ -38,6 +38,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 def run_wire(arm: Arm, registry: Registry, run: Run) -> Json:
     """Return a run in ARM's form."""
     properties = dict(run.properties)
+    if run.told:
+        properties["runErrorMessage"] = run.told
     if not arm.behaviour.shows_update_token:
         properties.pop("updateTriggerToken", None)
     return {

@@ -18,6 +18,7 @@ from localcloud.builds.credentials import Credentials
 from localcloud.builds.execution import Execution, Tools
 from localcloud.builds.job import Builder, BuildError
 from localcloud.builds.scanner import ScanError
+from localcloud.builds.words import ending
 from localcloud.clock import Clock
 from localcloud.directory import Directory
 from localcloud.registry import RegistryService
@@ -193,8 +194,13 @@ class Scheduler:
                 return
             outputs = execution.carry_out(work)
         except (BuildError, ScanError) as error:
-            execution.log(error.reason if isinstance(error, ContextError) else str(error))
-            told = error.summary if isinstance(error, ContextError) else _EXITED
+            if isinstance(error, ContextError):
+                told = error.summary
+                log.warning("run %s: %s", run.run_id, execution.mask(error.reason))
+            else:
+                told = _EXITED
+                for line in ending(str(error)):
+                    execution.log(line)
             self._finish(registry, run, "Failed", started, execution.mask(str(error)), told)
         except Exception as error:
             log.exception("run %s of %s", run.run_id, registry.login_server)
@@ -233,6 +239,7 @@ class Scheduler:
         with self._state.lock:
             if not run.over:
                 run.log.append(line)
+                run.told = told if status == "Failed" else ""
                 self._end(run, status, error)
         log.info("run %s of %s: %s", run.run_id, registry.login_server, run.properties["status"])
 

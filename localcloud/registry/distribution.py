@@ -197,9 +197,29 @@ async def _get_manifest(service: RegistryService, request: Request, registry: Re
     return Response(body, 200, headers, manifest.media_type)
 
 
+def _check_lock(service: RegistryService, registry: Registry, name: str, reference: str) -> None:
+    """Refuse to write what is locked: the repository, or the tag.
+
+    Raises:
+        RegistryError: In ACR's words; source: Azure/azure-sdk-for-net issue 22827.
+    """
+    with service.store.repositories(registry) as known:
+        attributes = known[name].attributes if name in known else {}
+        locked = [key for key, flags in attributes.items() if flags.get("writeEnabled") is False]
+    if "" in locked or reference in locked:
+        raise RegistryError(
+            405,
+            "REGISTRY_DISALLOWED_OPERATION",
+            "The operation is disallowed on this registry, repository or image. View"
+            " troubleshooting steps at"
+            " https://aka.ms/acr/faq/#why-does-my-pull-or-push-request-fail-with-disallowed-operation",
+        )
+
+
 async def _put_manifest(service: RegistryService, request: Request, registry: Registry) -> Response:
     name, reference = request.path_params["name"], request.path_params["reference"]
     service.require(request, registry, f"repository:{name}:push")
+    _check_lock(service, registry, name, reference)
     media_type = request.headers.get("content-type", "")
     manifest = service.put_manifest(
         registry,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -24,6 +25,18 @@ from localcloud.tokens import Tokens
 type Publish = Callable[[Registry, str, str, Json], None]
 type Moved = Callable[[Registry, str, str, str], None]
 type Endpoint = Callable[[RegistryService, Request, Registry], Awaitable[Response]]
+
+
+@dataclass(slots=True)
+class HubBehaviour:
+    """How Docker Hub is today.
+
+    Attributes:
+        rate_limit: What it says to whoever pulls, instead of giving an image; "" for nothing.
+    """
+
+    rate_limit: str = ""
+
 
 HUB_HOSTS = ("registry-1.docker.io", "docker.io", "index.docker.io", "registry.hub.docker.com")
 
@@ -53,6 +66,7 @@ class RegistryService:
         self.store = Store(clock)
         self.auth = Auth(tokens, roles)
         self.uploads: dict[str, bytearray] = {}
+        self.hub_behaviour = HubBehaviour()
         self._state = state
         self._clock = clock
         self._publish = publish
@@ -86,6 +100,8 @@ class RegistryService:
             self.auth.require(request, registry, scope)
         elif scope and not scope.endswith(":pull"):
             raise RegistryError(403, "DENIED", "Docker Hub is read-only here")
+        elif scope and self.hub_behaviour.rate_limit:
+            raise RegistryError(429, "TOOMANYREQUESTS", self.hub_behaviour.rate_limit)
 
     def put_blob(self, registry: Registry, repository: str, data: bytes) -> str:
         """Put a blob without HTTP; return its digest."""

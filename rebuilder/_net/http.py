@@ -41,6 +41,25 @@ _AGENT = "acr-rebuilder"
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 
 
+class _Queries(logging.Filter):
+    """Keeps the queries of addresses out of a log: a shared access signature is one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; let it pass."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                f"{argument.partition('?')[0]}?..."
+                if isinstance(argument, str) and "?" in argument
+                else argument
+                for argument in record.args
+            )
+        return True
+
+
+# At level DEBUG, urllib3 logs the address of each request.
+logging.getLogger("urllib3.connectionpool").addFilter(_Queries())
+
+
 class Deadline:
     """A time by which everything has ended.
 

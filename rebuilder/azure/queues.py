@@ -31,6 +31,7 @@ _AT_ONCE = 8
 _POISON = "-poison"
 _SOME = 32
 _HIDDEN_SECONDS = 300
+_LONGEST_SECONDS = 7 * 24 * 3600 - 3600  # Azure hides a message for seven days at most
 
 
 class StorageQueues:
@@ -57,7 +58,9 @@ class StorageQueues:
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
-        self._send(queue, [body], int(delay.total_seconds()))
+        # What comes too early finds out that it is not time yet, and is put back.
+        seconds = min(max(delay.total_seconds(), 0), _LONGEST_SECONDS)
+        self._send(queue, [body], int(seconds))
 
     def send_many(self, queue: str, bodies: Sequence[str]) -> None:
         """Put many messages into a queue; see WorkQueue."""

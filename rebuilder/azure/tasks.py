@@ -14,6 +14,7 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, 
 
 from rebuilder.azure._errors import answered
 from rebuilder.azure._looks import Looks
+from rebuilder.azure.log_ends import LogEnds
 from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
 from rebuilder.azure.manners import Kind as Counted
 from rebuilder.core.references import ImageReference
@@ -33,7 +34,7 @@ from rebuilder.core.tasks import (
     TaskStep,
     TriggerType,
 )
-from rebuilder.errors import InvalidReference, Refused, TransientError
+from rebuilder.errors import InvalidReference, NotFound, Refused, TransientError
 from rebuilder.ports import TaskPage
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class ArmTasks:
         self._manners = manners or Manners()
         self._clock = clock
         self._looks: dict[RegistryId, Looks] = {}
+        self._log_ends = LogEnds()
         self._options: dict[str, Any] = {
             "base_url": arm_endpoint,
             "credential_scopes": [f"{arm_endpoint}/.default"],
@@ -78,6 +80,7 @@ class ArmTasks:
             registries.close()
         for tasks in self._tasks.values():
             tasks.close()
+        self._log_ends.close()
 
     def registry(self, registry: RegistryId) -> Registry:
         """Read a registry; see Tasks."""
@@ -214,6 +217,16 @@ class ArmTasks:
                     break
         return found
 
+    def log_end(self, registry: RegistryId, run_id: str) -> str:
+        """Read the end of a run's log; see Tasks."""
+        what = f"read the log of run {run_id} of {registry}"
+        with self._manners.request(registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
+            runs = self._client(registry).runs
+            found = runs.get_log_sas_url(registry.resource_group, registry.name, run_id)
+        if not found.log_link:
+            raise NotFound(f"{what}: there is none")
+        return self._log_ends.read(found.log_link, what)
+
     def _client(self, registry: RegistryId) -> ContainerRegistryTasksMgmtClient:
         subscription = registry.subscription
         if subscription not in self._tasks:
@@ -275,6 +288,7 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
         _platform(properties.platform if properties else None),
         on,
         _others(trigger),
+        properties.creation_date if properties else None,
     )
 
 
@@ -296,6 +310,8 @@ def _step(found: models.TaskStepProperties | None) -> TaskStep | None:
                 _text(found.target),
                 _arguments(found.arguments),
                 tuple(map(_text, found.image_names or ())),
+                # ACR pushes unless it is told not to.
+                found.is_push_enabled is not False,
             )
         case models.FileTaskStep():
             return FileStep(

@@ -40,6 +40,9 @@ TASK_ACTIONS = (
 )
 """What finding, starting and following the runs of a task registry takes."""
 
+READ_LOG = f"{_ACR}/runs/listLogSasUrl/action"
+"""What a task registry is asked only to tell why a run failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class PullAccess:

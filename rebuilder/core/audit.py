@@ -20,6 +20,7 @@ from rebuilder.core.decisions import (
     RebuildFailed,
     RebuildUnderWay,
     RegistryUnreadable,
+    StillStale,
     TaskDecision,
 )
 from rebuilder.core.events import Push
@@ -48,6 +49,7 @@ def audit(books: Books) -> Audit:
         ),
         books.waiting,
         books.remarks,
+        books.unread,
     )
 
 
@@ -97,7 +99,7 @@ def _of_task(books: Books, told: Told, task: TaskId, decisions: Sequence[Made]) 
     wanted = {
         f"{decision.dependency}@{digest}"
         for made in decisions
-        if isinstance(decision := made.decision, BaseMoved | BuiltWhileMoving)
+        if isinstance(decision := made.decision, BaseMoved | BuiltWhileMoving | StillStale)
         for digest in (decision.new if isinstance(decision, BaseMoved) else decision.digest,)
     }
     on = [rebuild for rebuild in rebuilds if wanted & set(rebuild.bases)]
@@ -193,9 +195,10 @@ def _twice(
     """Tell what was built twice on the digests; None if nothing was."""
     succeeded = [rebuild for rebuild in rebuilds if rebuild.state is State.SUCCEEDED]
     for newer, older in pairwise(succeeded):
-        # One on other digests in between means that the tag was moved back. A later attempt is
-        # one that somebody asked for.
+        # One on other digests in between means that the tag was moved back. A later attempt, or
+        # a repair, is one that was asked for.
         same = newer.key == older.key and set(newer.bases) <= set(older.bases)
+        same = same and newer.repair <= older.repair
         if newer in on and same and newer.attempt <= older.attempt:
             return f"runs {older.run_id} and {newer.run_id} succeeded on the same digests"
     runs = books.runs.get(task, ())

@@ -61,6 +61,8 @@ class StartBuild:
         turn: When it is this task's turn at ARM; None if it has not asked for one.
         anew: Whether it is to be tried although it was given up: somebody asked for it.
         wait: Which of the messages that wait for the same it is, counted; 0 if it has not waited.
+        after: The task's newest rebuild when somebody asked for it, 0 if there was none: what was
+            asked for is done once, however often the message is delivered. None if nobody did.
     """
 
     push: Push
@@ -68,12 +70,13 @@ class StartBuild:
     turn: datetime | None = None
     anew: bool = False
     wait: int = 0
+    after: int | None = None
 
     def encode(self) -> str:
         """Write the message as text."""
         turn = self.turn.isoformat() if self.turn else None
         values = {"task": str(self.task), "turn": turn, "anew": self.anew, "wait": self.wait}
-        return _encode({**_push(self.push), **values})
+        return _encode({**_push(self.push), **values, "after": self.after})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -91,6 +94,7 @@ class StartBuild:
                 utc_time(v["turn"]) if v.get("turn") else None,
                 bool(v.get("anew")),
                 _number(v.get("wait") or 0),
+                _number(v["after"]) if v.get("after") is not None else None,
             ),
         )
 

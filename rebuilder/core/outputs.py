@@ -6,8 +6,10 @@ the build file pins a digest, another tag is meant. Annotations tell, else layer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rebuilder.core.evidence import (
     Candidate,
@@ -15,10 +17,13 @@ from rebuilder.core.evidence import (
     base_by_annotation,
     base_by_layers,
 )
-from rebuilder.core.rebuilds import Check
+from rebuilder.core.rebuilds import Check, Likely
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind
 from rebuilder.errors import InvalidReference
+
+_LAG = timedelta(minutes=10)
+"""A run that began so soon after the push may have pulled from a replica that had not got it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class NewBase:
         before: What the tag named before, as far as known and still there.
         now: What the tag names now, if it was asked.
         problem: Why its layers are not known; "" if they are.
+        lead: How long before the run began the digest had come to its registry, if known.
     """
 
     reference: ImageReference
@@ -44,6 +50,7 @@ class NewBase:
     before: tuple[ImageContent, ...] = ()
     now: str | None = None
     problem: str = ""
+    lead: timedelta | None = None
 
     @property
     def at(self) -> str:
@@ -63,10 +70,12 @@ class Verdict:
     Attributes:
         check: Whether that is the new base.
         reason: The evidence, or the likely cause, for a person.
+        likely: Why it most likely stands on another base; None unless it is stale.
     """
 
     check: Check
     reason: str
+    likely: Likely | None = None
 
 
 def judge(name: str, image: ImageContent, bases: Sequence[NewBase]) -> Verdict:
@@ -97,7 +106,8 @@ def together(verdicts: Sequence[Verdict]) -> Verdict:
     for check in (Check.STALE, Check.NEW, Check.UNKNOWN):
         found = [verdict.reason for verdict in verdicts if verdict.check is check]
         if found:
-            return Verdict(check, "; ".join(dict.fromkeys(found)))
+            likely = next((v.likely for v in verdicts if v.check is check), None)
+            return Verdict(check, "; ".join(dict.fromkeys(found)), likely)
     return Verdict(Check.UNKNOWN, "the run is not known to have pushed an image")
 
 
@@ -118,8 +128,7 @@ def _by_annotation(name: str, image: ImageContent, bases: Sequence[NewBase]) -> 
                 return Verdict(Check.NEW, _moved_on(where, digest, base))
         for base in bases:
             if entry.reference.repository == base.reference.repository:
-                found = f"{where} at {digest}, not {base.at}"
-                return Verdict(Check.STALE, f"{found}: {_cause(base, digest, entry.reference)}")
+                return _stale(f"{where} at {digest}", base, digest, entry.reference)
     return None
 
 
@@ -134,8 +143,7 @@ def _by_layers(name: str, image: ImageContent, bases: Sequence[NewBase]) -> Verd
         base = next(base for base in bases if entry.reference == base.reference)
         if entry.built_on == base.now:
             return Verdict(Check.NEW, _moved_on(entry.where, base.now, base))
-        cause = _cause(base, entry.built_on or "", base.reference)
-        return Verdict(Check.STALE, f"{entry.where}, not {base.at}: {cause}")
+        return _stale(entry.where, base, entry.built_on or "", base.reference)
     return None
 
 
@@ -171,14 +179,72 @@ def _untold(name: str, image: ImageContent, bases: Sequence[NewBase]) -> Verdict
     if depth < layers or not base.kinds:
         why = "it may be flattened" if depth < layers else "it may be read at build time only"
         return Verdict(Check.UNKNOWN, f"{name}: its layers are not those of {base.at}; {why}")
-    return Verdict(
-        Check.STALE,
-        f"{name}: its layers are not those of {base.at}, nor of what the tag is known to have"
-        f" named before: {_cause(base, '', base.reference)}",
-    )
+    likely, cause = _cause(base, "", base.reference)
+    found = f"{name}: its layers are not those of {base.at}, nor of what the tag is known to have"
+    return Verdict(Check.STALE, f"{found} named before: {cause}", likely)
 
 
-def _cause(base: NewBase, digest: str, named: ImageReference) -> str:
+def by_log(used: Mapping[ImageReference, str], bases: Iterable[NewBase]) -> Verdict | None:
+    """Tell from what a run logged to have used that it did not use a new base.
+
+    The contrary it cannot tell: BuildKit runs log what a tag names at their end.
+
+    Args:
+        used: What the run used, each tag with its digest.
+        bases: What it was made for.
+
+    Returns:
+        None if nothing proves that it used another digest.
+    """
+    for base in bases:
+        digest = used.get(base.reference, base.digest)
+        # If the tag has moved on, another rebuild sees to it.
+        if digest != base.digest and base.now == base.digest:
+            where = f"the run's log says that it used {base.reference} at {digest}"
+            return _stale(where, base, digest, base.reference)
+    return None
+
+
+_USED = re.compile(r"(?:run|build)-?time-dependency:\s*$", re.IGNORECASE)
+_PART = re.compile(r"(registry|repository|tag|digest):\s*[\"']?([^\s\"']+)")
+
+
+def used_by_log(log: Sequence[str]) -> dict[ImageReference, str]:
+    """Read the images that a run used from the end of its log, each tag with its digest.
+
+    Args:
+        log: Its lines; ACR closes the log of a run that succeeded with its dependencies.
+    """
+    found: dict[ImageReference, str] = {}
+    parts: dict[str, str] = {}
+    inside = False
+    for line in log:
+        if _USED.search(line):
+            inside, parts = True, {}
+        elif inside and (match := _PART.search(line)):
+            parts[match[1]] = match[2]
+            if match[1] == "digest":
+                inside = False
+                _add_used(found, parts)
+    return found
+
+
+def _add_used(found: dict[ImageReference, str], parts: Mapping[str, str]) -> None:
+    try:
+        reference = ImageReference.from_parts(
+            parts.get("registry", ""), parts.get("repository", ""), parts.get("tag", ""), ""
+        )
+    except InvalidReference:
+        return  # a build prints what it likes
+    found[reference] = parts["digest"]
+
+
+def _stale(found: str, base: NewBase, digest: str, named: ImageReference) -> Verdict:
+    likely, cause = _cause(base, digest, named)
+    return Verdict(Check.STALE, f"{found}, not {base.at}: {cause}", likely)
+
+
+def _cause(base: NewBase, digest: str, named: ImageReference) -> tuple[Likely, str]:
     """Tell why an image most likely does not stand on a base.
 
     Args:
@@ -187,14 +253,24 @@ def _cause(base: NewBase, digest: str, named: ImageReference) -> str:
         named: How the image names it.
     """
     if named.tag != base.reference.tag:
-        return f"it is built on the tag {named.tag}, so the build file names another tag"
+        why = f"it is built on the tag {named.tag}, so the build file names another tag"
+        return Likely.TAG, why
     if base.pins:
-        return f"the build file pins {', '.join(base.pins)}; write the tag without digest"
+        why = f"the build file pins {', '.join(base.pins)}; write the tag without digest"
+        return Likely.PIN, why
     if base.now not in (None, base.digest):
-        return f"the tag names {base.now} by now: it moved while the run went on"
+        return Likely.MOVED, f"the tag names {base.now} by now: it moved while the run went on"
+    if digest and base.lead is not None and base.lead < _LAG:
+        seconds = max(0, round(base.lead.total_seconds()))
+        return Likely.REPLICA, (
+            f"the run began {seconds} s after the digest came to its registry: likely a"
+            " geo-replica that had not got it yet, or a cache"
+        )
     if not digest and any(content.digest != content.manifest for content in base.contents):
-        return "likely a cache, or it is built for another platform of the index than was looked at"
-    return (
+        return Likely.PLATFORM, (
+            "likely a cache, or it is built for another platform of the index than was looked at"
+        )
+    return Likely.CACHE, (
         "likely a cache: the build was told to use one (--cache-from, a cached layer), or did not"
         " pull the base"
     )

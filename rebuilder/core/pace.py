@@ -11,6 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
+_KEPT = timedelta(minutes=1)
+"""How long a turn that was not used is good for."""
+
+
+def expired(turn: datetime, now: datetime) -> bool:
+    """Tell whether a turn is so long ago that another one has to be asked for.
+
+    Who had its turn, and then waited for something else, would go together with all the others
+    who did, when that is over.
+    """
+    return now - turn > _KEPT
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:

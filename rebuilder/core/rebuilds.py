@@ -12,17 +12,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from rebuilder.core.decisions import Base
+from rebuilder.core.causes import Cause
+from rebuilder.core.decisions import Base, StillStale
 from rebuilder.core.registries import TaskId
 
 CLOCKS_DIFFER = timedelta(seconds=5)
 """How far the clocks of two instances, or of Azure's services, may be apart."""
 
 
+LONGEST_WAIT = timedelta(hours=24)
+"""The longest wait for a next attempt, however often it failed and whatever a registry asks for."""
+
+REPAIR_WAITS = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
+"""How long after a run that left its image on an old base the next one is made; then it is left."""
+
+
 class State(StrEnum):
     """How far a rebuild has come; docs/architecture.md draws it."""
 
-    HELD = "held"  # it waits until it is due; `outcome` tells for what
+    HELD = "held"  # it waits until it is due; `hold` tells for what
     CLAIMED = "claimed"  # somebody holds the lease and is about to schedule a run
     SCHEDULED = "scheduled"  # ARM has given a run id
     RUNNING = "running"  # an agent works on the run
@@ -35,6 +43,13 @@ class State(StrEnum):
     def over(self) -> bool:
         """Whether nothing more will happen to this record's run."""
         return self in (State.SUCCEEDED, State.FAILED, State.GIVEN_UP, State.SKIPPED)
+
+
+class Hold(StrEnum):
+    """What a rebuild that is held waits for."""
+
+    NATIVE = "native"  # ACR's own base image trigger, whose run would be its run
+    ARM = "arm"  # ARM, which took no request just now: nothing was sent
 
 
 class Failure(StrEnum):
@@ -61,6 +76,22 @@ class Check(StrEnum):
     UNKNOWN = "unknown"  # it could not be told; `check_reason` tells why
 
 
+class Likely(StrEnum):
+    """Why an image most likely does not stand on the base that it was rebuilt for."""
+
+    REPLICA = "replica lag"  # the run was quicker than the copy of the base to its region
+    CACHE = "cache"  # the build took the base, or the layers on it, from a cache
+    PLATFORM = "platform"  # a cache, or it is built for a platform that was not compared with
+    TAG = "another tag"  # the build file names another one
+    PIN = "pin"  # the build file names a digest
+    MOVED = "moved"  # the tag names another digest by now
+
+    @property
+    def repairable(self) -> bool:
+        """Whether another run of the same task may do better."""
+        return self in (Likely.REPLICA, Likely.CACHE, Likely.PLATFORM)
+
+
 @dataclass(frozen=True, slots=True)
 class Rebuild:
     """One attempt to rebuild one task.
@@ -84,13 +115,19 @@ class Rebuild:
         advice: What to do about a failure, if it is known.
         attempt: Which attempt on these digests, from 1.
         due: When something is to happen next: held, the build; followed, the next look; failed,
-            the next attempt. None if nothing is.
+            the next attempt; succeeded on an old base, the repair. None if nothing is.
         failure: Why it did not succeed.
         native: What came of waiting for the native trigger; None if it was not waited for.
         check: What the pushed image stands on; None if it was not looked at.
         check_reason: The evidence or the likely cause, for a person.
         chain: The tasks whose rebuilds led to the push that caused this one, oldest first: a task
             that is in its own chain is in a circle.
+        hold: What it is held for, if it is held.
+        cause: Why its run failed, as far as the log tells; None if none failed.
+        log: The end of the failed run's log: the lines that matter, escaped, without secrets.
+        repair: How many rebuilds on the same digests had succeeded before it: those that left the
+            image on an old base, and those that somebody asked for anew.
+        stale_by: Why the image likely does not stand on the new base; None unless it is stale.
     """
 
     task: TaskId
@@ -116,6 +153,11 @@ class Rebuild:
     check: Check | None = None
     check_reason: str | None = None
     chain: tuple[str, ...] = ()
+    hold: Hold = Hold.NATIVE
+    cause: Cause | None = None
+    log: str = ""
+    repair: int = 0
+    stale_by: Likely | None = None
 
     @property
     def id(self) -> str:
@@ -130,10 +172,55 @@ class Rebuild:
     @property
     def unsettled(self) -> bool:
         """Whether something is still to happen: a run, a look at one, or another attempt."""
-        return not self.state.over or (self.state is State.FAILED and self.due is not None)
+        return not self.state.over or (
+            self.state in (State.FAILED, State.SUCCEEDED) and self.due is not None
+        )
+
+    @property
+    def repairable(self) -> bool:
+        """Whether it left its image on an old base, and another run may do better."""
+        return (
+            self.state is State.SUCCEEDED
+            and self.stale_by is not None
+            and self.stale_by.repairable
+            and self.repair < len(REPAIR_WAITS)
+        )
 
 
 def rebuild_key(task: TaskId, bases: Iterable[Base]) -> str:
     """What a task is to be built on, as one hash: the same key twice is one rebuild."""
     lines = [str(task), *sorted(f"{base.reference}@{base.digest}" for base in bases)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def next_wait(first: timedelta, attempt: int) -> timedelta:
+    """Return how long after a failed attempt the next one begins.
+
+    Args:
+        first: After the first attempt; each further wait is twice as long, a day at most.
+        attempt: Which attempt failed, from 1.
+    """
+    # What is doubled more often is over a day, whatever it began with.
+    doubled: int = 2 ** min(attempt - 1, 17)
+    return min(first * doubled, LONGEST_WAIT)
+
+
+def still_stale(rebuild: Rebuild, base: Base) -> StillStale | None:
+    """Return that a task is to be rebuilt although a rebuild on what a tag names succeeded.
+
+    Args:
+        rebuild: The task's newest rebuild.
+        base: The tag and what it names now.
+
+    Returns:
+        None if that rebuild is on other digests, or its image is as good as it gets.
+    """
+    if str(base.reference.at(base.digest)) not in rebuild.bases:
+        return None
+    # One that was begun goes on: what it was begun for is told by the rebuild before it.
+    begun = rebuild.repair > 0 and (not rebuild.state.over or rebuild.due is not None)
+    if not begun and not rebuild.repairable:
+        return None
+    reason = rebuild.check_reason or "it was begun anew on the same digests"
+    run = rebuild.run_id
+    return StillStale(rebuild.task, str(base.reference), base.digest, rebuild.id, run, reason)

@@ -1,8 +1,8 @@
 """What ACR's own scanner makes of a Dockerfile, to tell what it will record and what not.
 
 It reads lines, not instructions: FROM and ARG at the beginning of any line, words at white space,
-variables as Go's os.Expand has them. Source: github.com/Azure/acr-builder, scan/dependencies.go
-and pkg/image, whose findings ACR keeps as a task's base image dependencies.
+variables as Go's os.Expand has them. Source: github.com/Azure/acr-builder at 90b22f3,
+scan/dependencies.go and pkg/image, whose findings ACR keeps as a task's base image dependencies.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ _MARK = b"\xef\xbb\xbf"
 # ${NAME}, where NAME is anything up to the brace; $NAME; $ and one special character.
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\{|([*#$@!?0-9-])|([A-Za-z_][A-Za-z0-9_]*))")
 _WITH_ALIAS = 4
+_QUOTES = "'\""
+_LONGEST_LINE = 64 * 1024 - 1
+"""Bytes; at a longer line Go's bufio.Scanner ends, as if the file did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ class Scan:
 
     Attributes:
         seen: The lines that begin with FROM, up to where it stops.
-        refused: The line that it does not understand, so that the run fails; None if there is
-            none.
+        refused: The line that it does not understand, so that the run fails, whether it begins
+            with FROM or with ARG; None if there is none.
         values: The variables that it knows, with their values.
     """
 
@@ -81,24 +84,27 @@ def scan(content: bytes, arguments: Mapping[str, str], target: str = "") -> Scan
         arguments: The build arguments of a run.
         target: The stage at which it stops; "" for none.
     """
-    values = dict(arguments)
+    values = {name: value.strip(_QUOTES) for name, value in arguments.items()}
     stages: dict[str, str] = {}
     seen: list[SeenFrom] = []
-    lines = content.removeprefix(_MARK).decode(errors="replace").split("\n")
-    for number, line in enumerate(lines, 1):
-        words = line.split()
+    for number, line in enumerate(content.removeprefix(_MARK).split(b"\n"), 1):
+        if len(line) > _LONGEST_LINE:
+            break
+        words = line.decode(errors="replace").split()
         keyword = words[0].upper() if words else ""
-        if keyword == "ARG" and len(words) > 1:
+        if keyword == "ARG":
+            if len(words) == 1:
+                return Scan(tuple(seen), number, values)
             # Only the first pair of a line, and only where the name has no value yet.
             name, has_default, default = words[1].partition("=")
             if has_default:
-                values.setdefault(name, default.strip('"').strip("'"))
+                values.setdefault(name, default.strip(_QUOTES))
         if keyword != "FROM":
             continue
         named = len(words) >= _WITH_ALIAS and words[2].lower() == "as"
         if not named and len(words) != 2:  # noqa: PLR2004 - FROM and the image
             return Scan(tuple(seen), number, values)
-        image = expand(words[1], values)
+        image = expand(words[1].strip(_QUOTES), values)
         image = stages.get(image, image)
         seen.append(SeenFrom(number, words[1], image, recorded_reference(image)))
         if named:

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from rebuilder.core.decisions import BaseMoved
+from rebuilder.core.decisions import Base, BaseMoved
 from rebuilder.core.events import Push
 from rebuilder.core.evidence import ImageContent
 from rebuilder.core.index import with_view
-from rebuilder.core.outputs import NewBase, Verdict, judge, together
+from rebuilder.core.outputs import NewBase, Verdict, by_log, judge, together, used_by_log
 from rebuilder.core.rebuilds import Check, Rebuild
 from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Task
+from rebuilder.core.run_logs import lines
+from rebuilder.core.tasks import Run, Task
 from rebuilder.errors import Denied, InvalidReference, NotFound, PermanentError, RebuilderError
+from rebuilder.usecases._deciding import came
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -24,25 +26,30 @@ _OTHERS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64")
 _BEFORE = 3  # former digests of a tag that are compared with, newest first
 
 
-def check_output(context: Context, rebuild: Rebuild, task: Task | None = None) -> tuple[Check, str]:
+def check_output(
+    context: Context, rebuild: Rebuild, task: Task | None = None, run: Run | None = None
+) -> Verdict:
     """Look whether each image that a rebuild pushed stands on the base it was rebuilt for.
 
     Args:
         context: The ports.
         rebuild: The rebuild, with its `output_images`.
         task: The task as ARM tells of it now, if that is at hand; else it is read.
+        run: Its run; without it, its log proves nothing.
 
     Returns:
         What was found, and the evidence or the likely cause. Never raises an error of the
         product: what cannot be read now is unknown.
     """
     try:
-        verdict = _checked(context, rebuild, task)
+        verdict = _checked(context, rebuild, task, run)
     except Denied as error:
         role = "AcrPull on its registry (ABAC: Container Registry Repository Reader)"
         verdict = Verdict(Check.UNKNOWN, f"{error}; {role} would let it be read")
     except RebuilderError as error:
         verdict = Verdict(Check.UNKNOWN, f"it could not be read: {error}")
+    if verdict.check is Check.UNKNOWN and task is not None and run is not None:
+        verdict = _by_log(context, rebuild, task, run) or verdict
     log.log(
         logging.ERROR if verdict.check is Check.STALE else logging.INFO,
         "task %s: rebuild %s pushed what stands on %s base: %s",
@@ -51,10 +58,57 @@ def check_output(context: Context, rebuild: Rebuild, task: Task | None = None) -
         {Check.NEW: "the new", Check.STALE: "an old", Check.UNKNOWN: "an unknown"}[verdict.check],
         verdict.reason,
     )
-    return verdict.check, verdict.reason
+    return verdict
 
 
-def _checked(context: Context, rebuild: Rebuild, task: Task | None) -> Verdict:
+def _by_log(context: Context, rebuild: Rebuild, task: Task, run: Run) -> Verdict | None:
+    """Look into the run's log, if ACR's record of the task makes doubtful what the run used.
+
+    The record alone proves nothing: it may be of the run before.
+    """
+    recorded = {d.reference: d.built_on for d in task.dependencies if d.built_on is not None}
+    doubtful = [
+        NewBase(tag, base.digest or "")
+        for base in map(ImageReference.parse, rebuild.bases)
+        if recorded.get(tag := base.at(None), base.digest) != base.digest
+    ]
+    try:
+        # A foreign tag may have moved since it was polled, so its log proves nothing.
+        if not any(base.reference.domain in context.base_hosts() for base in doubtful):
+            return None
+        used = used_by_log(lines(context.tasks.log_end(rebuild.task.registry, run.run_id)))
+        others = [
+            _with_times(context, _named_now(context, base), run)
+            for base in doubtful
+            if used.get(base.reference, base.digest) != base.digest
+        ]
+        return by_log(used, others)
+    except RebuilderError as error:
+        log.info("rebuild %s: its log does not tell what it used: %s", rebuild.id, error)
+        return None
+
+
+def _named_now(context: Context, base: NewBase) -> NewBase:
+    reference = base.reference
+    if reference.domain not in context.base_hosts():
+        return base
+    now = context.images.digest(reference.domain, reference.path, reference.tag or "")
+    return replace(base, now=now)
+
+
+def _with_times(context: Context, base: NewBase, run: Run | None) -> NewBase:
+    """Return a base with how long before the run began its digest had come."""
+    if base.problem or run is None or run.started is None:
+        return base
+    try:
+        since = came(context, Base(base.reference, base.digest, "registry"))
+    except RebuilderError as error:
+        log.info("%s: not known since when its registry has it: %s", base.at, error)
+        return base
+    return base if since is None else replace(base, lead=run.started - since)
+
+
+def _checked(context: Context, rebuild: Rebuild, task: Task | None, run: Run | None) -> Verdict:
     images = list(_images(rebuild.output_images))
     if not images:
         return together([])
@@ -74,7 +128,9 @@ def _checked(context: Context, rebuild: Rebuild, task: Task | None) -> Verdict:
     first = [judge(name, content, bases) for name, content in found]
     if any(verdict.check is not Check.NEW for verdict in first):
         # More is asked only if it is needed: usually the image is as it should be.
-        bases = [_looked_at_again(context, base, platform) for base in bases]
+        bases = [
+            _with_times(context, _looked_at_again(context, base, platform), run) for base in bases
+        ]
         first = [judge(name, content, bases) for name, content in found]
     return together([*first, *verdicts])
 

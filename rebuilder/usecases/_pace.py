@@ -15,7 +15,9 @@ from rebuilder.usecases.context import Context
 log = logging.getLogger(__name__)
 
 _TRIES = 50
-_WAIT = timedelta(seconds=30)
+WAIT = timedelta(seconds=30)
+"""How long ARM is left alone if it does not say how long."""
+
 _locks: dict[str, threading.Lock] = {}
 
 
@@ -60,7 +62,7 @@ def slow_down(context: Context, subscription: str, retry_after: timedelta | None
         TransientError: The store cannot be reached, or everybody asks at once.
     """
     rate, now = _rate(context), context.now()
-    wait = _WAIT if retry_after is None else retry_after
+    wait = WAIT if retry_after is None else retry_after
     _change(context, subscription, lambda pace: pace.slowed(rate, now, wait))
     log.warning("subscription %s: ARM asks to wait %s", subscription, wait)
 

@@ -10,6 +10,7 @@ from rebuilder.core import doctor
 from rebuilder.core.access import (
     BASE_ADVICE,
     PUSH_CONTENT,
+    READ_LOG,
     READ_REGISTRY,
     TASK_ACTIONS,
     Permission,
@@ -261,9 +262,10 @@ class _Examination:
     def _task_roles(self, registry: RegistryId) -> _Check:
         def look() -> Iterator[Result]:
             held = self._preflight.permissions(str(registry), self._principal)
-            if absent := missing(held, TASK_ACTIONS):
-                role = self._role(registry, TASK_ACTIONS)
-                yield doctor.RoleMissing(registry, self._who, absent, role)
+            if absent := missing(held, (*TASK_ACTIONS, READ_LOG)):
+                kind = doctor.LogRoleMissing if absent == (READ_LOG,) else doctor.RoleMissing
+                role = self._role(registry, (*TASK_ACTIONS, READ_LOG))
+                yield kind(registry, self._who, absent, role)
 
         return _Check(f"roles on {registry.name}", _READ_ROLES, look)
 

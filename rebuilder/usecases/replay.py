@@ -10,7 +10,7 @@ from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.events import Ignored, Push
 from rebuilder.core.foreign_json import read_json
 from rebuilder.core.messages import BUILDS, StartBuild, afresh
-from rebuilder.core.rebuilds import State
+from rebuilder.core.rebuilds import Check, State
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry, TaskId
 from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientError
 from rebuilder.ports import PushRecord
@@ -132,18 +132,18 @@ def _of_resource(raw: object) -> bool:
 
 
 def retry(context: Context, task: TaskId) -> Push:
-    """Have a task rebuilt although its rebuild was given up.
+    """Have a task rebuilt although its rebuild was given up, or is thought to have succeeded.
 
     Returns:
-        The push that it is rebuilt for: that of its newest rebuild unless that succeeded, else
-        the newest push of an image that it is built on.
+        The push that it is rebuilt for: that of its newest rebuild unless its image stands on the
+        new base, else the newest push of an image that it is built on.
 
     Raises:
         NotFound: No such push is known.
         TransientError: It was not asked for.
     """
     head = context.ledger.head(task)
-    if head is not None and head.state is not State.SUCCEEDED:
+    if head is not None and (head.state is not State.SUCCEEDED or head.check is Check.STALE):
         push = Push.from_key(head.push)
     elif newest := _newest_push(context, task):
         push = newest.push
@@ -153,7 +153,8 @@ def retry(context: Context, task: TaskId) -> Push:
         raise NotFound(
             f"no push of an image that {task} is built on is known: nothing to rebuild for"
         )
-    message = StartBuild(replace(push, event="retry"), task, anew=True)
+    after = 0 if head is None else head.sequence
+    message = StartBuild(replace(push, event="retry"), task, anew=True, after=after)
     context.queue.send(BUILDS, message.encode())
     log.info("task %s: asked for anew, for push %s", task, push.key)
     return push

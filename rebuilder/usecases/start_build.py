@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rebuilder.core.decisions import (
@@ -31,9 +31,19 @@ from rebuilder.core.decisions import (
 from rebuilder.core.events import Push
 from rebuilder.core.index import IndexedTask, with_view
 from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
+from rebuilder.core.pace import expired
+from rebuilder.core.rebuilds import (
+    CLOCKS_DIFFER,
+    LONGEST_WAIT,
+    Failure,
+    Hold,
+    Native,
+    Rebuild,
+    State,
+    rebuild_key,
+)
 from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import MANUAL, Run, Task
+from rebuilder.core.tasks import MANUAL, Run, RunStatus, Task
 from rebuilder.errors import (
     Conflict,
     Denied,
@@ -74,6 +84,22 @@ _LONGEST = timedelta(minutes=5)
 _RUNS = 20
 
 
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """That a message is to be delivered again later.
+
+    Attributes:
+        delay: How much later.
+        reason: What it waits for.
+        counted: Whether it is one of those that wait for the same, of which one goes on; else it
+            has something of its own, a turn.
+    """
+
+    delay: timedelta
+    reason: str
+    counted: bool = True
+
+
 def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecision | Rebuild | None:
     """Start the run that a plan asked for, unless there is no more reason to.
 
@@ -89,26 +115,39 @@ def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecisi
     Raises:
         TransientError: Nothing was started, or the claim's lease still protects what was.
     """
+    start = _Start(context, message, owner)
     try:
-        return _Start(context, message, owner).go()
+        found = start.go()
     except Conflict as error:
         # Another delivery was quicker. What it does is seen when this one comes back.
-        _later(context, message, context.settings.track_interval, str(error))
-        return None
+        found = PutBack(context.settings.track_interval, str(error))
+    if not isinstance(found, PutBack):
+        return found
+    if found.counted:
+        _wait(context, start.message, found)
+    else:
+        _put_back(context, start.message, found)
+    return None
 
 
 class _Start:
-    """One delivery of one message."""
+    """One delivery of one message.
+
+    Attributes:
+        message: The message, with the turn that it has been given.
+    """
 
     def __init__(self, context: Context, message: StartBuild, owner: str) -> None:
         self._context = context
-        self._message = message
+        self.message = message
         self._owner = owner
         self._ledger = context.ledger
         self._runs = Runs()
 
-    def go(self) -> TaskDecision | Rebuild | None:
-        context, message = self._context, self._message
+    def go(self) -> TaskDecision | Rebuild | PutBack:
+        context, message = self._context, self.message
+        if message.turn is not None and expired(message.turn, context.now()):
+            message = self.message = replace(message, turn=None)
         head = self._ledger.head(message.task)
         if head is not None and head.state is State.CLAIMED:
             if context.now() < head.lease_until:
@@ -116,13 +155,14 @@ class _Start:
                 left = head.lease_until - context.now()
                 soon = context.settings.track_interval
                 wait = min(left, soon) if context.settings.lease - left < soon else left
-                self._later(wait, f"lease of {head.id}")
-                return None
+                return PutBack(wait, f"lease of {head.id}")
             head = self._taken_over(head)
-        subscription = message.task.registry.subscription
-        if message.turn is None and _pace.crowded(context, subscription) and not self._its_turn():
-            # Before anything is read: a thousand messages that wait do not all ask ARM twice.
-            return None
+        # Before anything is read: a thousand messages that wait do not all ask ARM twice.
+        crowded = message.turn is None and _pace.crowded(
+            context, message.task.registry.subscription
+        )
+        if crowded and (later := self._turn_later()):
+            return later
         try:
             recorded = context.tasks.task(message.task)
         except NotFound:
@@ -139,22 +179,37 @@ class _Start:
         if base is None:
             return self._decided(head, TagGone(task.id, str(reference)))
         decision = decide_for(context, task, base)
-        if isinstance(decision, AlreadyBuiltOn) and self._waits_for(self._runs.under_way()):
-            return None  # it may end with an image on the one before
-        if not decision.rebuild:
+        if isinstance(decision, AlreadyBuiltOn):
+            if other := self._runs.under_way():
+                return self._until_run(other)  # it may end with an image on the one before
+            if not self._asked_for(head):
+                return self._decided(head, decision)
+        elif not decision.rebuild:
             return self._decided(head, decision)
         return self._rebuild(head, task, recorded, base)
 
+    def _asked_for(self, head: Rebuild | None) -> bool:
+        """Tell whether somebody asked for a rebuild, and none was begun since."""
+        newest = 0 if head is None else head.sequence
+        return self.message.anew and self.message.after == newest
+
     def _view(self, recorded: Task) -> IndexedTask | None:
-        """Return what the index knows; what a commit may have changed since is read first."""
+        """Return what the index knows; what a commit may have changed since is read first.
+
+        Raises:
+            TransientError: What the task makes was never looked at, and cannot be now.
+        """
         context = self._context
         indexed = context.index.view(recorded.id)
-        if indexed is None or not self._runs.ended_since(indexed.read_at):
+        known = indexed is not None and indexed.view.output is not None
+        if indexed is not None and known and not self._runs.ended_since(indexed.read_at):
             return indexed
         now = context.now()
         try:
             refresh_known(context, recorded, now)
         except TransientError as error:
+            if not known:
+                raise
             log.warning("task %s: going by what was known before: %s", recorded.id, error)
             context.queue.send(REFRESH, Refresh.of(recorded.id, now).encode())
         return context.index.view(recorded.id)
@@ -172,7 +227,7 @@ class _Start:
     def _decided(self, head: Rebuild | None, decision: TaskDecision) -> TaskDecision:
         """Record why nothing is built, and that nothing waits for it any more."""
         context = self._context
-        context.ledger.record_decisions(self._message.push, [decision], context.now())
+        context.ledger.record_decisions(self.message.push, [decision], context.now())
         if (
             head is not None
             and head.unsettled
@@ -187,7 +242,7 @@ class _Start:
         """Tell whether a decision is about the image that a rebuild waits for, or all of them."""
         if isinstance(decision, TaskGone | TaskUnreadable | TaskDisabled | NoStep):
             return True
-        push, waits = self._message.push, Push.from_key(head.push)
+        push, waits = self.message.push, Push.from_key(head.push)
         return (push.registry, push.repository, push.tag) == (
             waits.registry,
             waits.repository,
@@ -195,7 +250,7 @@ class _Start:
         )
 
     def _skipped(self, head: Rebuild, reason: str) -> Rebuild:
-        if head.state is State.FAILED:
+        if head.state.over:
             return self._ledger.save(replace(head, due=None))
         now = self._context.now()
         return self._ledger.save(
@@ -204,7 +259,7 @@ class _Start:
 
     def _rebuild(
         self, head: Rebuild | None, task: Task, recorded: Task, base: Base
-    ) -> TaskDecision | Rebuild | None:
+    ) -> TaskDecision | Rebuild | PutBack:
         context = self._context
         bases = [base, *other_bases(context, task, base, head)]
         now = context.now()
@@ -213,11 +268,12 @@ class _Start:
             sequence=1 if head is None else head.sequence + 1,
             key=rebuild_key(task.id, bases),
             bases=_names(bases),
-            push=self._message.push.key,
+            push=self.message.push.key,
             state=State.CLAIMED,
             claimed_at=now,
             owner=self._owner,
             lease_until=now + context.settings.lease,
+            repair=int(self._asked_for(head)),
         )
         if head is None:
             return self._attempt(wanted, None, recorded, base)
@@ -226,8 +282,7 @@ class _Start:
         if head.state in _IN_FLIGHT:
             # Two runs at once may finish in any order: the one on older digests ends first.
             _track(context, head)
-            self._until_end(head.id, head.claimed_at)
-            return None
+            return self._until_end(head.id, head.claimed_at)
         if _pushed(head, base):
             own = OwnOutput(task.id, str(base.reference), base.digest, head.run_id)
             return self._decided(head, own)
@@ -237,32 +292,59 @@ class _Start:
 
     def _same_digests(
         self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
-    ) -> TaskDecision | Rebuild | None:
+    ) -> TaskDecision | Rebuild | PutBack:
         context = self._context
+        on = str(base.reference.at(base.digest)) in head.bases
         match head.state:
-            case State.SUCCEEDED if str(base.reference.at(base.digest)) in head.bases:
-                name = str(base.reference)
-                done = AlreadyBuiltOn(head.task, name, base.digest, "ledger of rebuilds")
-                return self._decided(head, done)
+            case State.SUCCEEDED if self._asked_for(head):
+                again = replace(wanted, repair=head.repair + 1)
+                return self._attempt(again, None, recorded, base)
+            case State.SUCCEEDED if on and head.repairable:
+                return self._repair(head, wanted, recorded, base)
+            case State.SUCCEEDED if on:
+                return self._done(head, base, "ledger of rebuilds")
             case State.SCHEDULED | State.RUNNING:
                 _track(context, head)
                 return self._decided(head, RebuildUnderWay(head.task, head.id, head.run_id))
-            case State.GIVEN_UP if not self._message.anew:
+            case State.GIVEN_UP if not self._may_be_tried(head):
                 return self._decided(head, given_up(head))
             case State.FAILED:
-                now = context.now()
-                if head.due is not None and now < head.due:
-                    self._later(head.due - now, f"attempt {head.attempt + 1} of {head.id}")
-                    return None
-                again = replace(wanted, attempt=head.attempt + 1, chain=head.chain)
+                now, due = context.now(), head.due
+                if due is not None and now < due and not self._asked_for(head):
+                    return PutBack(due - now, f"attempt {head.attempt + 1} of {head.id}")
+                again = replace(
+                    wanted, attempt=head.attempt + 1, chain=head.chain, repair=head.repair
+                )
                 return self._attempt(again, head, recorded, base)
             case State.HELD | State.CLAIMED:
                 return self._attempt(head, head, recorded, base)
         return self._attempt(wanted, None, recorded, base)
 
+    def _may_be_tried(self, head: Rebuild) -> bool:
+        # Messages of the versions before do not tell after which rebuild they were sent.
+        return self._asked_for(head) or (self.message.anew and self.message.after is None)
+
+    def _done(self, head: Rebuild, base: Base, known_from: str) -> TaskDecision:
+        name = str(base.reference)
+        return self._decided(head, AlreadyBuiltOn(head.task, name, base.digest, known_from))
+
+    def _repair(
+        self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
+    ) -> TaskDecision | Rebuild | PutBack:
+        """Build again what a run left on an old base, unless another run has seen to it."""
+        now = self._context.now()
+        if head.due is not None and now < head.due:
+            return PutBack(head.due - now, f"repair {head.repair + 1} after {head.id}")
+        newer = _newer_run(self._context, head)
+        if newer is not None:
+            head = self._ledger.save(replace(head, due=None, stale_by=None))
+            return self._done(head, base, f"run {newer.run_id}, which ended later")
+        again = replace(wanted, repair=head.repair + 1, chain=head.chain)
+        return self._attempt(again, head, recorded, base)
+
     def _attempt(
         self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base
-    ) -> TaskDecision | Rebuild | None:
+    ) -> TaskDecision | Rebuild | PutBack:
         """Claim a rebuild and schedule its run, unless it has to wait for something.
 
         Args:
@@ -278,41 +360,39 @@ class _Start:
                 return found
             rebuild = found
         now = context.now()
-        if could_see(recorded, base, self._message.push):
+        if rebuild.hold is Hold.ARM and rebuild.due is not None and now + _SOON < rebuild.due:
+            return PutBack(rebuild.due - now, f"ARM: {rebuild.outcome}")
+        if could_see(recorded, base, self.message.push):
             run = self._runs.native(base)
             used = None if run is None else used_bases(context, run, rebuild, base)
             if run is not None and used is not None:
-                if self._waits_for(self._runs.under_way(before=run)):
-                    return None
+                if other := self._runs.under_way(before=run):
+                    return self._until_run(other)
                 claimed = self._claimed(rebuild)
                 adopted = replace(claimed, bases=_names(used), native=Native.ADOPTED)
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return _scheduled(context, adopted, run.run_id)
-            if rebuild.state is State.HELD and rebuild.due is not None and now < rebuild.due:
-                self._later(rebuild.due - now, "the native trigger")
-                return None
+            held = rebuild.state is State.HELD and rebuild.hold is not Hold.ARM
+            if held and rebuild.due is not None and now < rebuild.due:
+                return PutBack(rebuild.due - now, "the native trigger")
             if before is None:
-                due = wait_until(context, self._message.push)
+                due = wait_until(context, self.message.push)
                 if now < due:
                     self._hold(rebuild, due)
-                    self._later(due - now, "the native trigger")
-                    return None
-            if before is None or rebuild.state is State.HELD:
+                    return PutBack(due - now, "the native trigger")
+            if before is None or held:
                 rebuild = replace(rebuild, native=Native.MISSED)
-        if self._waits_for(self._runs.under_way()):
-            return None
-        if self._message.turn is None and not self._its_turn():
-            return None
+        if other := self._runs.under_way():
+            return self._until_run(other)
+        if self.message.turn is None and (later := self._turn_later()):
+            return later
         return self._schedule(self._claimed(rebuild))
 
-    def _waits_for(self, other: Run | None) -> bool:
-        """Put the message back if there is a run that is to end first."""
-        if other is not None:
-            self._until_end(f"run {other.run_id}", other.created)
-        return other is not None
+    def _until_run(self, other: Run) -> PutBack:
+        return self._until_end(f"run {other.run_id}", other.created)
 
-    def _until_end(self, of: str, began: datetime | None) -> None:
-        """Put the message back until something may be over, which has gone on for a while.
+    def _until_end(self, of: str, began: datetime | None) -> PutBack:
+        """Return when to look again whether something is over that has gone on for a while.
 
         What has taken long is looked at less often: each look puts a message back, and one whose
         sending was not answered is there twice from then on.
@@ -320,19 +400,18 @@ class _Start:
         context = self._context
         least = context.settings.track_interval
         lasted = timedelta() if began is None else context.now() - began
-        self._later(max(least, min(lasted / 4, _LONGEST)), f"end of {of}")
+        return PutBack(max(least, min(lasted / 4, _LONGEST)), f"end of {of}")
 
-    def _its_turn(self) -> bool:
-        """Ask for a turn at ARM; put the message back if it is not now."""
+    def _turn_later(self) -> PutBack | None:
+        """Take a turn at ARM; return when it is, unless that is now."""
         now = self._context.now()
-        turn = _pace.turn(self._context, self._message.task.registry.subscription)
-        self._message = replace(self._message, turn=turn)
+        turn = _pace.turn(self._context, self.message.task.registry.subscription)
+        self.message = replace(self.message, turn=turn)
         if turn <= now + _SOON:
-            return True
-        _put_back(self._context, self._message, turn - now, f"its turn at {turn:%T}")
-        return False
+            return None
+        return PutBack(turn - now, f"its turn at {turn:%T}", counted=False)
 
-    def _chain(self, rebuild: Rebuild, base: Base) -> Rebuild | TaskDecision | None:
+    def _chain(self, rebuild: Rebuild, base: Base) -> Rebuild | TaskDecision | PutBack:
         """Find out which rebuilds led to the push; a task in its own chain is not rebuilt."""
         context = self._context
         image = str(base.reference.at(base.digest))
@@ -341,10 +420,8 @@ class _Start:
             if base.reference.domain in context.task_hosts():
                 # Its run may have pushed the image and not be recorded yet.
                 for other in self._ledger.unsettled():
-                    if other.state in _IN_FLIGHT and str(rebuild.task) in other.chain:
-                        _track(context, other)
-                        self._until_end(other.id, other.claimed_at)
-                        return None
+                    if str(rebuild.task) in other.chain and (later := self._pushing(other)):
+                        return later
                 producer = self._ledger.producer(image)
             if producer is None:
                 return rebuild
@@ -354,9 +431,23 @@ class _Start:
             return self._decided(None, Circle(rebuild.task, name, base.digest, chain))
         return replace(rebuild, chain=chain)
 
+    def _pushing(self, other: Rebuild) -> PutBack | None:
+        """Return when to look again at a rebuild whose run may push, or have pushed, an image."""
+        if other.state in _IN_FLIGHT:
+            _track(self._context, other)
+            return self._until_end(other.id, other.claimed_at)
+        if other.state is State.CLAIMED:
+            # A run may have been started for it; whoever takes it over finds out.
+            left = other.lease_until - self._context.now()
+            return PutBack(max(left, self._context.settings.track_interval), f"claim of {other.id}")
+        return None
+
     def _hold(self, rebuild: Rebuild, due: datetime) -> None:
         held = replace(
-            rebuild, state=State.HELD, due=due, outcome="waiting for ACR's own base image trigger"
+            rebuild,
+            state=State.HELD,
+            due=due,
+            outcome="waiting for ACR's own base image trigger",
         )
         if not self._ledger.claim(held):
             raise Conflict(f"task {rebuild.task}: {rebuild.id} was claimed by another delivery")
@@ -365,7 +456,14 @@ class _Start:
         """Make a rebuild ours: a new one, one that was held, or one that is taken over."""
         now = self._context.now()
         if rebuild.state is State.HELD:
-            claim = replace(rebuild, state=State.CLAIMED, claimed_at=now, due=None, outcome=None)
+            claim = replace(
+                rebuild,
+                state=State.CLAIMED,
+                claimed_at=now,
+                due=None,
+                hold=Hold.NATIVE,
+                outcome=None,
+            )
             return self._ledger.save(self._leased(claim))
         if rebuild.version > 1:
             return rebuild  # taken over by this delivery
@@ -373,36 +471,49 @@ class _Start:
             raise Conflict(f"task {rebuild.task}: {rebuild.id} was claimed by another delivery")
         return rebuild
 
-    def _schedule(self, rebuild: Rebuild) -> TaskDecision | Rebuild | None:
-        context, message = self._context, self._message
+    def _schedule(self, rebuild: Rebuild) -> TaskDecision | Rebuild | PutBack:
+        context = self._context
         if context.now() + _REQUEST > rebuild.lease_until:
             # This process was slow. Whoever took the claim over meanwhile has changed it.
             rebuild = self._ledger.save(self._leased(rebuild))
             if context.now() + _REQUEST > rebuild.lease_until:
-                raise TransientError(f"rebuild {rebuild.id}: no time left of its lease")
+                late = TransientError(f"rebuild {rebuild.id}: no time left of its lease")
+                self._not_sent(rebuild, late, context.now())
+                raise late
         subscription = rebuild.task.registry.subscription
         try:
             run_id = context.tasks.schedule(rebuild.task, rebuild.token)
         except OutcomeUnknown as error:
             # The lease keeps everybody off until a run that was started can be seen in ARM.
             log.warning("rebuild %s of %s: %s", rebuild.id, rebuild.task, error)
-            self._later(context.settings.lease, "whether a run was started")
-            return None
+            return PutBack(context.settings.lease, "whether a run was started")
         except TransientError as error:
-            # Nothing was started, so nobody need wait for the lease.
-            self._ledger.save(replace(rebuild, lease_until=context.now()))
             if not isinstance(error, Throttled):
+                self._not_sent(rebuild, error, context.now())
                 raise
+            asked = _pace.WAIT if error.retry_after is None else error.retry_after
+            self._not_sent(rebuild, error, context.now() + min(asked, LONGEST_WAIT))
             _pace.slow_down(context, subscription, error.retry_after)
             turn = _pace.turn(context, subscription)
-            self._message = replace(message, turn=turn)
-            _put_back(context, self._message, max(turn - context.now(), _SOON), str(error))
-            return None
+            self.message = replace(self.message, turn=turn)
+            return PutBack(max(turn - context.now(), _SOON), str(error), counted=False)
         except PermanentError as error:
             # Disabled or deleted since it was read? Then it is no failure, and may be over.
             left = self._left(rebuild.task)
             return self._refused(rebuild, error) if left is None else self._decided(rebuild, left)
         return _scheduled(context, rebuild, run_id)
+
+    def _not_sent(self, rebuild: Rebuild, error: TransientError, due: datetime) -> None:
+        """Hold a claim that nothing was sent for: nobody has to wait for it, or to ask for runs."""
+        held = replace(
+            rebuild,
+            state=State.HELD,
+            hold=Hold.ARM,
+            due=due,
+            lease_until=self._context.now(),
+            outcome=f"not asked for yet: {error}",
+        )
+        self._ledger.save(held)
 
     def _left(self, task: TaskId) -> TaskDecision | None:
         try:
@@ -427,9 +538,6 @@ class _Start:
             )
         )
 
-    def _later(self, delay: timedelta, reason: str) -> None:
-        _later(self._context, self._message, delay, reason)
-
 
 _IN_FLIGHT = (State.SCHEDULED, State.RUNNING)
 
@@ -437,7 +545,8 @@ _IN_FLIGHT = (State.SCHEDULED, State.RUNNING)
 def given_up(head: Rebuild) -> RebuildFailed:
     """Return why a task is not tried again on the same digests."""
     outcome = head.outcome or ""
-    return RebuildFailed(head.task, head.id, head.run_id, outcome, head.attempt, head.advice)
+    cause = head.cause.sentence() if head.cause else None
+    return RebuildFailed(head.task, head.id, head.run_id, outcome, head.attempt, head.advice, cause)
 
 
 def _advice(rebuild: Rebuild, error: PermanentError) -> str | None:
@@ -486,7 +595,7 @@ def _track(context: Context, head: Rebuild) -> None:
     context.queue.send(RUNS, track.encode(), context.settings.track_interval)
 
 
-def _later(context: Context, message: StartBuild, delay: timedelta, reason: str) -> None:
+def _wait(context: Context, message: StartBuild, back: PutBack) -> None:
     """Put a message back, unless a newer one waits for the same already.
 
     A message whose sending was not answered is there twice, and each copy would be put back for
@@ -498,17 +607,29 @@ def _later(context: Context, message: StartBuild, delay: timedelta, reason: str)
     mark = context.bookmarks.read(f"wait/{hashlib.sha256(words.encode()).hexdigest()}")
     newest = int(mark.place or 0)
     if 0 < message.wait < newest:
-        log.info("task %s: another message waits for: %s", message.task, reason)
+        log.info("task %s: another message waits for: %s", message.task, back.reason)
         return
     count = max(newest, message.wait) + 1
-    _put_back(context, replace(message, wait=count), delay, reason)
+    _put_back(context, replace(message, wait=count), back)
     with suppress(Conflict):  # a copy was counted meanwhile: either may go on
         context.bookmarks.save(replace(mark, place=str(count)))
 
 
-def _put_back(context: Context, message: StartBuild, delay: timedelta, reason: str) -> None:
-    context.queue.send(BUILDS, message.encode(), delay)
-    log.info("task %s: back in %s, waiting for: %s", message.task, delay, reason)
+def _put_back(context: Context, message: StartBuild, back: PutBack) -> None:
+    context.queue.send(BUILDS, message.encode(), back.delay)
+    log.info("task %s: back in %s, waiting for: %s", message.task, back.delay, back.reason)
+
+
+def _newer_run(context: Context, rebuild: Rebuild) -> Run | None:
+    """Return a run of the task that succeeded and ended after a rebuild's: it made the image."""
+    runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
+    own = next((run for run in runs if run.run_id == rebuild.run_id), None)
+    ended = rebuild.finished_at if own is None else own.finished
+    for run in runs:
+        later = run.finished is not None and (ended is None or run.finished > ended)
+        if run.status is RunStatus.SUCCEEDED and run.run_id != rebuild.run_id and later:
+            return run
+    return None
 
 
 def _find_run(context: Context, rebuild: Rebuild) -> str | None:

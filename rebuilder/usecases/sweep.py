@@ -118,7 +118,7 @@ def _settle(context: Context, report: SweepReport) -> None:
     late = max(_LATE, 4 * context.settings.track_interval)
     for rebuild in unsettled:
         head = heads.get(rebuild.task, rebuild)
-        if rebuild.state is State.FAILED and head.sequence > rebuild.sequence:
+        if rebuild.state.over and head.sequence > rebuild.sequence:
             report.closed += _close(context, rebuild)
         elif rebuild.state in (State.SCHEDULED, State.RUNNING):
             if (rebuild.due or rebuild.lease_until) + late <= now:

@@ -3,20 +3,58 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from rebuilder.core.causes import RateLimited
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Check, Failure, Rebuild, State
+from rebuilder.core.outputs import Verdict
+from rebuilder.core.rebuilds import (
+    LONGEST_WAIT,
+    REPAIR_WAITS,
+    Check,
+    Failure,
+    Rebuild,
+    State,
+    next_wait,
+)
+from rebuilder.core.run_logs import shown
 from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import Conflict, NotFound, RebuilderError
-from rebuilder.usecases._access import pull_advice
+from rebuilder.usecases._causes import with_cause
 from rebuilder.usecases._output import check_output
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.refresh_index import refresh_known
 
 log = logging.getLogger(__name__)
+
+_RATE_WAIT = timedelta(hours=1)
+"""How long a registry is left alone that does not say how long. Docker Hub counts over six hours,
+and by address: another agent may have another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A message that is to be sent."""
+
+    queue: str
+    body: str
+    delay: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """What a look at a run leads to.
+
+    Attributes:
+        rebuild: The record as it is to be stored.
+        messages: What is to be sent first: a record without its message would never be gone on
+            with, a message without its record is dropped.
+    """
+
+    rebuild: Rebuild
+    messages: tuple[_Sent, ...] = ()
 
 
 def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
@@ -30,14 +68,34 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
         TransientError: Nothing was learnt.
     """
     try:
-        return _look(context, message)
+        found = _look(context, message)
+        if found is None:
+            return None
+        for sent in found.messages:
+            context.queue.send(sent.queue, sent.body, sent.delay)
+        saved = context.ledger.save(found.rebuild)
     except Conflict as error:
         # Two messages for one record, at once: the other was quicker, and goes on.
         log.info("task %s: %s", message.task, error)
         return None
+    if not saved.state.over:
+        log.info("task %s: run %s is %s", saved.task, saved.run_id, saved.state)
+        return None
+    log.log(
+        logging.INFO if saved.state is State.SUCCEEDED else logging.ERROR,
+        "task %s: run %s, rebuild %s is %s: %s%s",
+        saved.task,
+        saved.run_id,
+        saved.id,
+        saved.state,
+        saved.outcome,
+        f"; {saved.cause.sentence()}" if saved.cause else "",
+    )
+    return saved
 
 
-def _look(context: Context, message: TrackBuild) -> Rebuild | None:
+def _look(context: Context, message: TrackBuild) -> _Next | None:
+    """Return what is to become of the record that a message is for; None if nothing is."""
     rebuild = context.ledger.rebuild(message.task, message.sequence)
     if (
         rebuild is None
@@ -52,11 +110,10 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
     except NotFound as error:
         return _failed(context, rebuild, Failure.INFRASTRUCTURE, str(error))
     if not run.status.terminal:
-        _goes_on(context, message, rebuild, run)
-        return None
+        return _goes_on(context, message, rebuild, run)
     at = context.now()
     task = _task(context, rebuild)
-    outcome = f"{run.status}: {run.error}" if run.error else run.status.value
+    outcome = f"{run.status}: {shown(run.error)}" if run.error else run.status.value
     rebuild = replace(
         rebuild,
         output_images=run.output_images,
@@ -64,14 +121,16 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
         advice=None,
     )
     if run.status is RunStatus.SUCCEEDED:
-        check, reason = check_output(context, rebuild, task)
-        if check is Check.STALE:
-            log.error("task %s: rebuilt but still stale: %s", rebuild.task, reason)
-        rebuild = replace(rebuild, check=check, check_reason=reason)
-        done = replace(rebuild, state=State.SUCCEEDED, outcome=outcome, due=None)
-        return _over(context, done, refreshed=_refreshed(context, task, at))
-    rebuild = replace(rebuild, advice=pull_advice(context, task, rebuild.bases) if task else None)
-    return _failed(context, rebuild, _FAILURES[run.status], outcome)
+        verdict = check_output(context, rebuild, task, run)
+        refreshed = _refreshed(context, task, at)  # what was known before tells what is old
+        return _succeeded(context, rebuild, verdict, outcome, refreshed=refreshed)
+    failure = _FAILURES[run.status]
+    if failure is Failure.CANCELED:
+        return _failed(context, rebuild, failure, outcome)
+    told = with_cause(context, rebuild, run, task)
+    if told is None:
+        return _goes_on(context, message, rebuild, run)
+    return _failed(context, told, failure, outcome)
 
 
 _FAILURES = {
@@ -82,11 +141,9 @@ _FAILURES = {
 }
 
 
-def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) -> None:
+def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) -> _Next:
     settings, now = context.settings, context.now()
-    # As in start_build, the message goes before the record.
     again = replace(message, record=rebuild.version + 1)
-    context.queue.send(RUNS, again.encode(), settings.track_interval)
     queued = run.status is RunStatus.QUEUED
     waited = now - (run.created or rebuild.claimed_at)
     advice = None
@@ -98,24 +155,62 @@ def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) 
         log.warning("task %s: %s", rebuild.task, advice)
     state = State.SCHEDULED if queued else State.RUNNING
     due = now + settings.track_interval
-    context.ledger.save(replace(rebuild, state=state, due=due, advice=advice))
-    log.info("task %s: run %s is %s", rebuild.task, run.run_id, run.status)
+    return _Next(
+        replace(rebuild, state=state, due=due, advice=advice),
+        (_Sent(RUNS, again.encode(), settings.track_interval),),
+    )
 
 
-def _failed(context: Context, rebuild: Rebuild, failure: Failure, outcome: str) -> Rebuild:
+def _succeeded(
+    context: Context, rebuild: Rebuild, verdict: Verdict, outcome: str, *, refreshed: bool
+) -> _Next:
+    """Have it done again later if its image stands on an old base, and that may help."""
+    done = replace(
+        rebuild,
+        state=State.SUCCEEDED,
+        outcome=outcome,
+        due=None,
+        check=verdict.check,
+        check_reason=verdict.reason,
+        stale_by=verdict.likely if verdict.check is Check.STALE else None,
+    )
+    if not done.repairable:
+        return _over(context, done, refreshed=refreshed)
+    wait = REPAIR_WAITS[done.repair]
+    done = replace(done, due=context.now() + wait)
+    return _over(context, done, _again(done, wait), refreshed=refreshed)
+
+
+def _failed(context: Context, rebuild: Rebuild, failure: Failure, outcome: str) -> _Next:
     """Have it tried again later, or give it up: then the circuit is open for these digests."""
-    settings = context.settings
+    settings, cause = context.settings, rebuild.cause
     first = {
         Failure.INFRASTRUCTURE: settings.retry_wait,
         Failure.BUILD: settings.retry_build_wait,
     }.get(failure)
     rebuild = replace(rebuild, failure=failure, outcome=outcome)
-    if first is None or rebuild.attempt >= settings.build_attempts:
+    hopeless = cause is not None and not cause.heals
+    if first is None or hopeless or rebuild.attempt >= settings.build_attempts:
         return _over(context, replace(rebuild, state=State.GIVEN_UP, due=None))
-    wait = first * 2 ** (rebuild.attempt - 1)
-    again = StartBuild(Push.from_key(rebuild.push), rebuild.task)
-    context.queue.send(BUILDS, again.encode(), wait)
-    return _over(context, replace(rebuild, state=State.FAILED, due=context.now() + wait))
+    wait = next_wait(first, rebuild.attempt)
+    if isinstance(cause, RateLimited):
+        asked = next_wait(_RATE_WAIT, rebuild.attempt) if cause.wait is None else cause.wait
+        wait = min(max(wait, asked), LONGEST_WAIT)
+    failed = replace(rebuild, state=State.FAILED, due=context.now() + wait)
+    return _over(context, failed, _again(failed, wait))
+
+
+def _again(rebuild: Rebuild, wait: timedelta) -> _Sent:
+    message = StartBuild(Push.from_key(rebuild.push), rebuild.task)
+    return _Sent(BUILDS, message.encode(), wait)
+
+
+def _over(context: Context, rebuild: Rebuild, *messages: _Sent, refreshed: bool = False) -> _Next:
+    done = replace(rebuild, finished_at=context.now())
+    if not refreshed:
+        refresh = Refresh.of(done.task, context.now())
+        messages = (*messages, _Sent(REFRESH, refresh.encode()))
+    return _Next(done, messages)
 
 
 def _refreshed(context: Context, task: Task | None, at: datetime) -> bool:
@@ -128,24 +223,6 @@ def _refreshed(context: Context, task: Task | None, at: datetime) -> bool:
         log.warning("task %s: to be read again: %s", task.id, error)
         return False
     return True
-
-
-def _over(context: Context, rebuild: Rebuild, *, refreshed: bool = False) -> Rebuild:
-    done = replace(rebuild, finished_at=context.now())
-    if not refreshed:
-        # The message goes before the record, for a record that is over is not looked at again.
-        context.queue.send(REFRESH, Refresh.of(done.task, context.now()).encode())
-    saved = context.ledger.save(done)
-    log.log(
-        logging.INFO if done.state is State.SUCCEEDED else logging.ERROR,
-        "task %s: run %s, rebuild %s is %s: %s",
-        done.task,
-        done.run_id,
-        done.id,
-        done.state,
-        done.outcome,
-    )
-    return saved
 
 
 def _task(context: Context, rebuild: Rebuild) -> Task | None:

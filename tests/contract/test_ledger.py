@@ -14,9 +14,10 @@ import pytest
 from azure.data.tables import TableServiceClient
 
 from rebuilder.azure.ledger import TableLedger
+from rebuilder.core.causes import RateLimited
 from rebuilder.core.decisions import REASONS, Decision, OtherImages, TaskDisabled
 from rebuilder.core.events import Malformed, NoTag, Push
-from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.rebuilds import Check, Hold, Likely, Rebuild, State
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.errors import Conflict, PermanentError, TransientError
 from rebuilder.ports import Ledger
@@ -297,9 +298,28 @@ def test_what_is_unsettled_is_listed_until_it_is_settled(ledger: Ledger, task: T
     ledger.claim(later)
     assert listed() == [rebuild, later]
     ledger.save(replace(rebuild, due=None))
-    ledger.save(replace(later, state=State.SUCCEEDED))
+    later = ledger.save(replace(later, state=State.SUCCEEDED, check=Check.STALE, due=LATER))
+    assert listed() == [later]  # its image is to be made again
+    ledger.save(replace(later, due=None))
 
     assert listed() == []
+
+
+def test_why_a_run_failed_is_kept(ledger: Ledger, task: TaskId) -> None:
+    """With the end of its log, whatever stands in it, and what it is held for."""
+    ledger.claim(claimed(task))
+    kept = replace(
+        claimed(task),
+        state=State.HELD,
+        hold=Hold.ARM,
+        cause=RateLimited("toomanyrequests: ü", "docker.io", 90),
+        log="ü漢\n" * 1000,
+        repair=2,
+        stale_by=Likely.REPLICA,
+    )
+    saved = ledger.save(kept)
+
+    assert ledger.head(task) == saved == replace(kept, version=2)
 
 
 def test_who_pushed_an_image_is_known(ledger: Ledger, task: TaskId) -> None:

@@ -85,6 +85,27 @@ def test_a_delayed_message_comes_later(queues: tuple[WorkQueue, Receive], queue:
     assert late == ["later"]
 
 
+@pytest.mark.parametrize(
+    ("delay", "hidden"),
+    [
+        (timedelta(days=-1), False),
+        (timedelta(seconds=-1), False),
+        (timedelta(days=7) - timedelta(seconds=1), True),
+        (timedelta(days=7), True),
+        (timedelta(days=8), True),
+        (timedelta(days=3650), True),
+    ],
+)
+def test_a_delay_may_be_longer_than_a_queue_holds(
+    queues: tuple[WorkQueue, Receive], queue: str, delay: timedelta, *, hidden: bool
+) -> None:
+    """The message is taken: it comes earlier than asked then, and not before days have passed."""
+    work, receive = queues
+    work.send(queue, "later", delay)
+
+    assert receive(queue) == ([] if hidden else ["later"])
+
+
 def test_many_send_at_once(queues: tuple[WorkQueue, Receive], queue: str) -> None:
     """Every one of many concurrent messages arrives, into a queue that none of them made."""
     work, receive = queues

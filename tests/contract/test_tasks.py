@@ -13,6 +13,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.mgmt.containerregistrytasks import models
 
 from localcloud.arm import Fault
+from localcloud.blobs import Blobs
 from localcloud.cloud import LocalCloud
 from localcloud.state import Registry
 from rebuilder.azure.identity import credential
@@ -299,6 +300,55 @@ def test_a_run_is_not_asked_for_too_late(
     assert not [path for method, path in cloud.arm.requests if method == "POST"]
 
 
+def test_the_end_of_a_log_is_read(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the address that ARM gives; neither that nor its signature is logged."""
+    images.task(apps, "builder", [])
+    run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
+    assert cloud.wait_idle(20)
+    with caplog.at_level(logging.DEBUG):
+        text = tasks.log_end(RegistryId.parse(apps.id), run_id)
+
+    assert text.splitlines()[0].endswith("Downloading source code...")
+    assert f"Run ID: {run_id} failed after" in text.splitlines()[-1]
+    ours = [record for record in caplog.records if not record.name.startswith("uvicorn")]
+    assert ours
+    assert not any("sig=" in record.getMessage() for record in ours)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault("POST", "listLogSasUrl", 403, "AuthorizationFailed", times=9), Denied),
+        (Fault("POST", "listLogSasUrl", 404, "ResourceNotFound", times=9), NotFound),
+        (Fault("POST", "listLogSasUrl", 503, times=9), TransientError),
+        (Fault("POST", "listLogSasUrl", 429, headers={"Retry-After": "7"}, times=9), Throttled),
+    ],
+)
+def test_a_log_that_cannot_be_read(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, fault: Fault, error: type[RebuilderError]
+) -> None:
+    """Each refusal has its own error, as everything that ARM is asked."""
+    images.task(apps, "builder", [])
+    run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
+    assert cloud.wait_idle(20)
+    cloud.arm.faults.append(fault)
+    with pytest.raises(error):
+        tasks.log_end(RegistryId.parse(apps.id), run_id)
+
+
+def test_a_run_without_a_log_is_said(
+    apps: Registry, tasks: ArmTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ARM names no address then."""
+    monkeypatch.setattr(Blobs, "share", lambda *_: None)
+    images.task(apps, "builder", [])
+    run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
+    with pytest.raises(NotFound, match="there is none"):
+        tasks.log_end(RegistryId.parse(apps.id), run_id)
+
+
 def test_a_throttled_read_is_not_repeated(
     cloud: LocalCloud, apps: Registry, tasks: ArmTasks
 ) -> None:
@@ -399,7 +449,8 @@ def test_runs_are_filtered_and_cut(cloud: LocalCloud, apps: Registry, tasks: Arm
     started = [tasks.schedule(ids(apps, name), "dG9rZW4=") for name in ("first", "second") * 3]
     assert cloud.wait_idle(20)
     output = {"registry": "r.io", "repository": "a", "tag": "1", "digest": DIGEST}
-    apps.runs[started[0]].properties |= {"outputImages": [output], "runErrorMessage": "boom"}
+    apps.runs[started[0]].properties["outputImages"] = [output]
+    apps.runs[started[0]].told = "boom"
     cloud.arm.behaviour.page_size = 2
     registry = RegistryId.parse(apps.id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -195,10 +196,11 @@ def test_each_new_digest_is_one_more_run(world: World) -> None:
     assert len(world.apps.runs) == 3
 
 
-def test_a_failing_build_is_recorded_and_given_up(world: World) -> None:
+def test_a_failing_build_is_recorded_and_given_up(world: World, tmp_path: Path) -> None:
     """A run that fails is tried again, then given up; the same push does not start another."""
     old = world.push("one")
-    task = world.task(world.apps, "build-app", old, credentials=None)
+    task = world.task(world.apps, "build-app", old)
+    (tmp_path / "context" / "Dockerfile").write_text(f"FROM {BASE}\nCOPY nothere /\n")
     world.subscribe()
     world.push("two")
     world.settle()
@@ -208,8 +210,9 @@ def test_a_failing_build_is_recorded_and_given_up(world: World) -> None:
     last, first = world.context.ledger.rebuilds(task)
     assert (first.state, first.attempt) == (State.FAILED, 1)
     assert (last.state, last.attempt) == (State.GIVEN_UP, 2)
-    assert last.outcome is not None
-    assert "unauthorized" in last.outcome
+    assert last.outcome == "Failed: failed during run, err: exit status 1"
+    assert last.cause is not None
+    assert "COPY failed: file not found in build context" in last.cause.sentence()
     assert len(world.apps.runs) == 2
     assert reasons(world) == ["base-moved", "rebuild-failed"]
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from localcloud.cloud import LocalCloud
 from localcloud.deploy import PARAMETERS
-from localcloud.roles import Assignment, covers
+from localcloud.roles import Assignment, Permission, covers
 from localcloud.sample import NAMES
 from localcloud.state import Json, Registry
 from tests import images
@@ -23,6 +24,7 @@ from tests import images
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
 HOST = f"{NAMES['BASE_ACR']}.azurecr.io"
+CONTEXT = "https://github.com/contoso/app.git"
 _SECONDS = 60
 PUBLISHED = ("function_app.py", "host.json", "requirements.txt", "functions", "rebuilder")
 _ROLES = ("roleAssignments/read", "roleDefinitions/read")
@@ -66,7 +68,7 @@ class Deployed:
         self.principal_id = self.outputs["IDENTITY_PRINCIPAL_ID"]
         digest = self.push("first")
         (folder / "Dockerfile").write_text(f"FROM {HOST}/images/node:9\n")
-        cloud.map_context("https://github.com/contoso/app.git", folder)
+        cloud.map_context(CONTEXT, folder)
         task = images.task(
             self.apps,
             "app",
@@ -229,6 +231,33 @@ def test_without_a_role_there_is_no_rebuild(
     deployed.cloud.roles.put(role)
     deployed.push("third")
     assert deployed.rebuilt(1), deployed.log()[-6000:]
+
+
+READ_LOG = "Microsoft.ContainerRegistry/registries/runs/listLogSasUrl/action"
+
+
+@pytest.mark.timeout(300)
+def test_without_the_right_to_logs_it_goes_on(deployed: Deployed) -> None:
+    """A run that fails is tried again, and the log names the right that would tell why."""
+    roles = deployed.cloud.roles
+    role = roles.role(deployed.custom(deployed.apps).role)
+    assert role is not None
+    actions = deployed.granted(deployed.apps) - {READ_LOG}
+    roles.define(replace(role, permissions=(Permission(tuple(actions)),)))
+    deployed.apps.tasks["app"].properties["step"]["contextPath"] = (
+        "https://github.com/none/gone.git"
+    )
+    deployed.push("second")
+
+    said = f"its log may not be read without {READ_LOG} on {deployed.apps.id.lower()}"
+    assert until(lambda: said in deployed.log()), deployed.log()[-6000:]
+    # ACR's own sentence about the source is in the run itself: that is enough.
+    assert until(lambda: "is given up: Failed: failed to download context" in deployed.log())
+    deployed.apps.tasks["app"].properties["step"]["contextPath"] = CONTEXT
+    deployed.apps.tasks["app"].properties["step"]["dockerFilePath"] = "none"
+    deployed.push("third")
+    assert until(lambda: "why it failed is not known: its log may not be" in deployed.log())
+    assert "is failed: Failed: failed during run" in deployed.log()
 
 
 @pytest.mark.timeout(300)

@@ -383,6 +383,7 @@ def test_every_switch_is_named_in_a_test(still: LocalCloud) -> None:
         "events": r"distort\((?:\w+=[^,()]+, )*|eventgrid\.behaviour\.",
         "native_trigger": r"native_trigger\.behaviour\.",
         "identity": r"identity_behaviour\.",
+        "hub": r"hub_behaviour\.",
         "fault": r"Fault\([^\n]*\b|\"",
     }
     found = list(named_switches(still))

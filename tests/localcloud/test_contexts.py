@@ -290,7 +290,7 @@ def test_a_token_is_asked_for(
 
     assert run.properties["status"] == ("Failed" if reason else "Succeeded"), logged(run)
     if reason:
-        assert reason in logged(run)
+        assert reason not in logged(run)
         assert run.log[-1].startswith(f"Run ID: {run.run_id} failed after ")
         assert run.log[-1].endswith(f"s. Error: {FAILED}")
         assert reason in run.properties["runErrorMessage"]

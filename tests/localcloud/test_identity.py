@@ -150,7 +150,7 @@ def test_a_run_pulls_with_the_identity_that_its_task_names(
         "granted": ("AcrPull", mine, "was successful"),
         "inherited": ("Reader", mine, "was successful"),
         "roleless": ("", mine, "exchange API response code: 401 Unauthorized"),
-        "deleter": ("AcrDelete", mine, "UNAUTHORIZED"),
+        "deleter": ("AcrDelete", mine, "unauthorized: authentication required"),
         "nocredential": ("AcrPull", {}, "unauthorized: authentication required"),
         "elsewhere": ("AcrPull", custom(identity="other"), "the run has no identity other"),
     }
@@ -230,7 +230,8 @@ def test_a_run_pulls_with_a_password(cloud: LocalCloud, base: Registry, apps: Re
         create(cloud, apps, name.ljust(5, "x"), credentials=credentials)
     runs = finished(cloud, apps, *(by_task(apps, name.ljust(5, "x")) for name in given))
 
-    said = ["was successful", "refuses the credentials", "has no Key Vault", "there is no registry"]
+    refused = "unauthorized: authentication required"
+    said = ["was successful", refused, "has no Key Vault", "there is no registry"]
     found = outcomes(runs, said)
     assert found == [("Succeeded", True), ("Failed", True), ("Failed", True), ("Failed", True)]
     assert not any(base.admin_password in line for run in runs for line in run.log)

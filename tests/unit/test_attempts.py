@@ -79,6 +79,28 @@ def test_a_run_that_fails_is_tried_again_by_its_class(
 PUSH_OF_KEY = Push.from_key(PUSH.key)
 
 
+@pytest.mark.parametrize("first", [timedelta(days=1), timedelta(hours=7), timedelta(seconds=1)])
+def test_no_attempt_is_further_away_than_a_day(world: World, first: timedelta) -> None:
+    """However long the first wait is, and however often it is doubled: no queue holds more."""
+    world.context = replace(
+        world.context,
+        settings=replace(world.settings, retry_build_wait=first, build_attempts=10),
+    )
+    start_build(world.context, MESSAGE, "me")
+    waits = []
+    for _ in range(9):
+        end(world, RunStatus.FAILED)
+        ((body, delay),) = world.queue.take(BUILDS)
+        waits.append(delay)
+        assert head(world).due == world.time.now + delay
+        world.time.pass_(delay.total_seconds())
+        start_build(world.context, StartBuild.decode(body), "me")
+    end(world, RunStatus.FAILED)
+
+    assert waits == [min(first * 2**number, timedelta(hours=24)) for number in range(9)]
+    assert head(world).state is State.GIVEN_UP
+
+
 def test_an_early_message_waits_for_the_next_attempt(world: World) -> None:
     """A second message for a rebuild that failed comes back when the attempt is due."""
     start_build(world.context, MESSAGE, "me")
@@ -301,6 +323,7 @@ def test_a_lease_without_time_starts_nothing(world: World, monkeypatch: pytest.M
     with pytest.raises(TransientError, match="no time left"):
         start_build(world.context, MESSAGE, "you")
     assert world.tasks.scheduled == []
+    assert head(world).state is State.HELD  # nothing was sent: nobody has to look for a run
 
 
 def test_a_build_waits_for_its_turn(world: World) -> None:
@@ -320,6 +343,37 @@ def test_a_build_waits_for_its_turn(world: World) -> None:
         start_build(world.context, StartBuild.decode(body), "again")
 
     assert len(world.tasks.scheduled) == len(names)
+
+
+def test_a_turn_that_was_not_used_is_not_kept(world: World) -> None:
+    """Those that had theirs, and then waited for a run, do not all go when it is over."""
+    settings = replace(world.settings, arm_write_burst=1, arm_writes_per_second=1)
+    world.context = replace(world.context, settings=settings)
+    turn = world.time.now - timedelta(minutes=2)
+    names = [f"task-{number}" for number in range(5)]
+    for name in names:
+        world.tasks.add(task(name))
+        start_build(world.context, StartBuild(PUSH, task(name).id, turn), name)
+    waiting = [StartBuild.decode(body).turn for body, _ in world.queue.take(BUILDS)]
+
+    # One at once, one within the second that is not worth a message, the others in their turn.
+    assert len(world.tasks.scheduled) == 2
+    assert waiting == [world.time.now + timedelta(seconds=number) for number in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(59, True), (60, True), (61, False)])
+def test_a_turn_is_good_for_a_minute(world: World, seconds: int, *, kept: bool) -> None:
+    """A message that was delivered late goes on."""
+    settings = replace(world.settings, arm_write_burst=1, arm_writes_per_second=1)
+    world.context = replace(world.context, settings=settings)
+    for name in ("one", "two"):  # the bucket is empty
+        world.tasks.add(task(name))
+        start_build(world.context, StartBuild(PUSH, task(name).id), name)
+    scheduled = len(world.tasks.scheduled)
+    turn = world.time.now - timedelta(seconds=seconds)
+    start_build(world.context, replace(MESSAGE, turn=turn), "me")
+
+    assert (len(world.tasks.scheduled) > scheduled) is kept
 
 
 def test_no_time_passes_for_a_denied_registry(world: World) -> None:

@@ -10,6 +10,7 @@ from rebuilder.core.messages import BUILDS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import RunStatus
+from rebuilder.errors import OutcomeUnknown
 from rebuilder.settings import Settings
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
@@ -91,6 +92,31 @@ def test_an_event_that_is_quicker_than_the_record_waits(circle: World) -> None:
     finish(circle, TWO, B, NEW)
 
     assert isinstance(start_build(circle.context, message, "me"), Circle)
+
+
+def test_a_claim_whose_outcome_is_unknown_may_have_pushed(circle: World) -> None:
+    """Its run may have been started and have pushed the image: nothing is built without a chain."""
+    start_build(circle.context, StartBuild(push(NODE, NEW), ONE), "me")
+    circle.images.digests[A] = NEW
+    finish(circle, ONE, A, NEW)
+    circle.tasks.failures["schedule"] = [OutcomeUnknown("cut")]
+    circle.tasks.effect_first = True
+    start_build(circle.context, StartBuild(push(A, NEW), TWO), "me")
+    assert newest(circle, TWO).state is State.CLAIMED
+    circle.images.digests[B] = NEW  # that run pushes
+    circle.tasks.add(task("one", dependency(built_on=NEW), dependency(B)))
+    circle.queue.sent.clear()
+    message = StartBuild(push(B, NEW), ONE)
+    assert start_build(circle.context, message, "me") is None
+    ((_, delay),) = circle.queue.take(BUILDS)
+    assert delay == circle.settings.lease
+
+    circle.time.pass_(91)
+    circle.tasks.found_runs["ca2"] = replace(circle.tasks.found_runs["ca2"], task="two")
+    start_build(circle.context, StartBuild(push(A, NEW), TWO), "you")  # takes the claim over
+    finish(circle, TWO, B, NEW)
+    assert isinstance(start_build(circle.context, message, "me"), Circle)
+    assert len(circle.tasks.scheduled) == 2
 
 
 def test_a_push_from_elsewhere_is_no_circle(circle: World) -> None:

@@ -13,12 +13,24 @@ from rebuilder import cli
 from rebuilder.composition import compose, release
 from rebuilder.core.events import NoTag, Push
 from rebuilder.core.messages import PlanRebuilds, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Check, Native, Rebuild, State
+from rebuilder.core.rebuilds import Check, Likely, Native, Rebuild, State
 from rebuilder.core.tasks import RunStatus
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
-from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
+from tests.unit.fakes import (
+    APPS,
+    BASE,
+    NEW,
+    NEWER,
+    NODE,
+    OLD,
+    OTHERS,
+    World,
+    dependency,
+    run,
+    task,
+)
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 
@@ -97,7 +109,7 @@ def test_explain_tells_what_was_rebuilt_and_what_not(
     assert "was pushed without a tag" in text
     assert "(2 times)" in text
     assert "images/go" not in text
-    assert "(known from ACR's record)" in text
+    assert f"(known from build file Dockerfile, line 1: FROM {NODE}; ACR's record)" in text
     assert text.count("(told by the index, now)") == 1
     assert "What is known of myapps was read at 2026-01-02T03:04:05Z." in text
 
@@ -128,6 +140,89 @@ def test_explain_tells_the_circumstances(
     known.ledger.save(replace(rebuild, **{**common, **changes}))
     assert cli.main(["explain", NODE]) == 0
     assert told in capsys.readouterr().out
+
+
+def fail(world: World, log: str) -> None:
+    """Let another rebuild fail with a log."""
+    world.images.digests[NODE] = NEWER
+    push = replace(PUSH, digest=NEWER)
+    world.ledger.record_push(push, world.time.now)
+    plan_rebuilds(world.context, PlanRebuilds(push))
+    rebuild = start_build(world.context, StartBuild(push, task().id), "me")
+    assert isinstance(rebuild, Rebuild)
+    failed = replace(world.tasks.found_runs["ca2"], status=RunStatus.FAILED)
+    world.tasks.found_runs["ca2"] = failed
+    world.tasks.logs["ca2"] = log
+    track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
+
+
+LOCKED = """Pushing image: myapps.azurecr.io/app:1, attempt 3
+unknown: The operation is disallowed on this registry, repository or image.
+failed to run step ID: push: failed to push images successfully
+Run ID: ca2 failed after 9s. Error: failed during run, err: exit status 1
+"""
+
+
+def test_runs_tells_why_a_run_failed(known: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Below the table: the cause, and what would mend it; as JSON with the end of the log."""
+    fail(known, LOCKED)
+    assert cli.main(["runs", "--registry", "myapps"]) == 0
+    *table, why, advice = capsys.readouterr().out.splitlines()
+    assert table[2].startswith("ca2     build-app  Linux     Failed")
+    assert why == "ca2: myapps.azurecr.io/app:1 could not be pushed: it is locked"
+    assert advice.startswith("    unlock it (`az acr repository update --name myapps")
+    assert cli.main(["runs", "--registry", "myapps", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)[0]["rebuild"]
+
+    assert told["cause"] == {
+        "code": "push-locked",
+        "line": "unknown: The operation is disallowed on this registry, repository or image.",
+        "image": "myapps.azurecr.io/app:1",
+        "sentence": "myapps.azurecr.io/app:1 could not be pushed: it is locked",
+        "heals": False,
+        "logEnd": LOCKED.splitlines(),
+    }
+    assert told["advice"].endswith("then `rebuilder retry myapps/build-app`")
+
+
+def test_explain_tells_why_a_rebuild_failed(
+    known: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cause, the line of the log that tells, and what would mend it."""
+    fail(known, LOCKED)
+    assert cli.main(["explain", NODE]) == 0
+    told = capsys.readouterr().out
+
+    assert "run ca2: Failed (given up)\n          myapps.azurecr.io/app:1 could not be" in told
+    assert "its log says: unknown: The operation is disallowed" in told
+    assert "--image app:1 --write-enabled true" in told
+
+
+def test_explain_tells_when_a_repair_is_due(
+    known: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside why the image is stale."""
+    rebuild = known.ledger.head(task().id)
+    assert rebuild is not None
+    known.ledger.save(
+        replace(
+            rebuild,
+            check=Check.STALE,
+            check_reason="likely a cache",
+            stale_by=Likely.CACHE,
+            due=known.time.now,
+            repair=1,
+        )
+    )
+    assert cli.main(["explain", NODE]) == 0
+    told = capsys.readouterr().out
+
+    assert "repair 2 of 3 due at 2026-01-02T03:04:05Z" in told
+    assert "REBUILT BUT STILL STALE: likely a cache" in told
+    assert cli.main(["explain", NODE, "--json"]) == 0
+    results = [d["result"] for d in json.loads(capsys.readouterr().out)["decisions"]]
+    (result,) = [result for result in results if result]
+    assert (result["repair"], result["staleBy"], result["hold"]) == (1, "cache", None)
 
 
 @pytest.mark.parametrize("offset", [timedelta(hours=23, minutes=59), timedelta(hours=14)])
@@ -181,7 +276,7 @@ def test_explain_as_json(known: World, capsys: pytest.CaptureFixture[str]) -> No
     assert by_code["base-moved"]["evidence"]["old"] == OLD
     assert by_code["other-images"]["result"] is None
     assert (by_code["base-moved"]["derived"], by_code["other-images"]["derived"]) == (False, True)
-    assert by_code["base-moved"]["evidence"]["source"] == "ACR's record"
+    assert by_code["base-moved"]["evidence"]["source"].endswith("; ACR's record")
     assert cli.main(["explain", f"{NODE}@{OLD}"]) == 0
     assert "No decision yet" in capsys.readouterr().out
     assert cli.main(["explain", f"mybase.azurecr.io/images/node@{NEW}", "--json"]) == 0

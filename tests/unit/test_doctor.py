@@ -264,6 +264,17 @@ def test_the_role_for_advice_alone(good: World, asked: FakePreflight) -> None:
     assert "which role is missing" in one(report).why()
 
 
+def test_the_role_for_logs_alone(good: World, asked: FakePreflight) -> None:
+    """Without it runs are started and followed, but nobody is told why one failed: a warning."""
+    asked.held = {str(APPS): [Permission(TASK_ACTIONS)]}
+    report = examine(good.context, asked)
+
+    assert codes(report) == ["log-role-missing"]
+    assert not report.errors
+    assert "no registries/runs/listLogSasUrl/action" in one(report).what()
+    assert "why a run failed is not known" in one(report).why()
+
+
 def test_a_registry_of_repositories(good: World, asked: FakePreflight) -> None:
     """AcrPull does not count there, and a task needs a role in its own registry."""
     for registry in (BASE, APPS):

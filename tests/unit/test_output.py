@@ -10,9 +10,10 @@ from rebuilder.core.evidence import Evidence, ImageContent, Said, Source, join
 from rebuilder.core.outputs import NewBase, Verdict, judge, together
 from rebuilder.core.rebuilds import Check, Rebuild, State
 from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind
+from rebuilder.core.tasks import Kind, Task
 from rebuilder.errors import Denied, RebuilderError, TransientError
 from rebuilder.usecases._output import check_output
+from rebuilder.usecases.context import Context
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, FakeImages, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
@@ -72,6 +73,12 @@ def pushed(world: World, image: ImageContent, **more: ImageContent) -> None:
     }
 
 
+def looked(context: Context, rebuild: Rebuild, task: Task | None = None) -> tuple[Check, str]:
+    """Return what is found of what a rebuild pushed, and why."""
+    verdict = check_output(context, rebuild, task)
+    return verdict.check, verdict.reason
+
+
 @pytest.fixture(name="built")
 def _built(world: World) -> World:
     """A task whose push said that its base moved from OLD to NEW."""
@@ -89,7 +96,7 @@ def test_layers_of_the_new_base_prove_it(built: World) -> None:
     """An image that begins with them stands on it; said once, whatever number of tags it has."""
     pushed(built, content(APP, "1", "3", "9"))
 
-    assert check_output(built.context, rebuild(built)) == (
+    assert looked(built.context, rebuild(built)) == (
         Check.NEW,
         f"myapps.azurecr.io/app:ca1: its first 2 layers are those of {NODE}@{NEW}",
     )
@@ -98,7 +105,7 @@ def test_layers_of_the_new_base_prove_it(built: World) -> None:
 def test_layers_of_the_old_base_prove_the_contrary(built: World) -> None:
     """It is stale, and a cache is the likely cause."""
     pushed(built, content(APP, "1", "2", "9"))
-    check, reason = check_output(built.context, rebuild(built), task())
+    check, reason = looked(built.context, rebuild(built), task())
 
     assert check is Check.STALE
     assert f"those of {NODE}@{OLD}, not {NODE}@{NEW}: likely a cache" in reason
@@ -112,7 +119,7 @@ def test_an_older_rebuild_tells_what_the_tag_named(world: World) -> None:
         rebuild(world, sequence=1, bases=(f"{NODE}@{OLD}", "mybase.azurecr.io/x:1"))
     )
 
-    assert check_output(world.context, rebuild(world))[0] is Check.STALE
+    assert looked(world.context, rebuild(world))[0] is Check.STALE
 
 
 @pytest.mark.parametrize(
@@ -122,14 +129,14 @@ def test_an_annotation_tells_it_first(built: World, digest: str, check: Check) -
     """What the builder wrote counts; a name alone leaves it to the layers."""
     pushed(built, content(APP, "1", "3", name=NODE, base=digest))
 
-    assert check_output(built.context, rebuild(built))[0] is check
+    assert looked(built.context, rebuild(built))[0] is check
 
 
 def test_an_annotation_that_is_no_reference_tells_nothing(built: World) -> None:
     """The layers decide then."""
     pushed(built, content(APP, "1", "3", name="NOT A NAME", base=OLD))
 
-    assert check_output(built.context, rebuild(built))[0] is Check.NEW
+    assert looked(built.context, rebuild(built))[0] is Check.NEW
 
 
 def test_the_digest_of_the_platforms_manifest_is_the_bases_too(built: World) -> None:
@@ -141,13 +148,13 @@ def test_the_digest_of_the_platforms_manifest_is_the_bases_too(built: World) -> 
         **{f"{NODE_NAME}:{NEW}": replace(NEW_BASE, manifest=part)},
     )
 
-    assert check_output(built.context, rebuild(built))[0] is Check.NEW
+    assert looked(built.context, rebuild(built))[0] is Check.NEW
 
 
 def test_another_tag_is_named_as_the_cause(built: World) -> None:
     """The annotation names the same repository by another tag."""
     pushed(built, content(APP, "1", "2", name=f"{NODE_NAME}:10", base=OLD))
-    check, reason = check_output(built.context, rebuild(built))
+    check, reason = looked(built.context, rebuild(built))
 
     assert check is Check.STALE
     assert "it is built on the tag 10, so the build file names another tag" in reason
@@ -162,7 +169,7 @@ def test_a_pin_is_named_as_the_cause(built: World) -> None:
     view = join(task().id, [Evidence(Source.BUILD_FILE, tuple(uses))])
     built.index.replace(view, built.time.now)
     pushed(built, content(APP, "1", "2"))
-    check, reason = check_output(built.context, rebuild(built))
+    check, reason = looked(built.context, rebuild(built))
 
     assert check is Check.STALE
     assert f"the build file pins {NODE}@{OLD}; write the tag without digest" in reason
@@ -181,7 +188,7 @@ def test_a_tag_that_moved_is_named_as_the_cause(built: World, now: str | None, c
     assert isinstance(images, FakeImages)
     images.digests[NODE] = now
     pushed(built, content(APP, "1", "2"))
-    check, reason = check_output(built.context, rebuild(built))
+    check, reason = looked(built.context, rebuild(built))
 
     assert check is Check.STALE
     assert cause in reason
@@ -195,7 +202,7 @@ def test_what_the_tag_names_by_now_is_new(built: World, *, annotated: bool) -> N
     images.digests[NODE] = OLD
     image = content(APP, "1", "2")
     pushed(built, replace(image, base_name=NODE, base_digest=OLD) if annotated else image)
-    check, reason = check_output(built.context, rebuild(built))
+    check, reason = looked(built.context, rebuild(built))
 
     assert check is Check.NEW
     assert f"{OLD}, which the tag names now; it named {NEW} before" in reason
@@ -219,7 +226,7 @@ def test_other_platforms_of_the_index_are_compared_with(
             f"{NODE_NAME}:{OLD}|linux/arm64": replace(old_arm, manifest=f"sha256:{'3' * 64}"),
         },
     )
-    found, reason = check_output(built.context, rebuild(built))
+    found, reason = looked(built.context, rebuild(built))
 
     assert found is check
     assert ("another platform of the index" in reason) is (layers[0] == "y")
@@ -230,7 +237,7 @@ def test_a_build_time_base_cannot_be_told_by_layers(built: World) -> None:
     other = task("build-app", dependency(kind=Kind.BUILD_TIME))
     pushed(built, content(APP, "1", "2"))
 
-    assert check_output(built.context, rebuild(built), other) == (
+    assert looked(built.context, rebuild(built), other) == (
         Check.UNKNOWN,
         f"myapps.azurecr.io/app:ca1: {NODE} is read at build time only; no layer tells",
     )
@@ -242,10 +249,10 @@ def test_a_foreign_base_is_known_by_annotation_alone(built: World) -> None:
     world_task = task("build-app", dependency("docker.io/library/alpine:3"))
     foreign = rebuild(built, bases=(alpine,))
     pushed(built, content(APP, "1", name="alpine:3", base=NEW))
-    assert check_output(built.context, foreign, world_task)[0] is Check.NEW
+    assert looked(built.context, foreign, world_task)[0] is Check.NEW
 
     pushed(built, content(APP, "1"))
-    check, reason = check_output(built.context, foreign, world_task)
+    check, reason = looked(built.context, foreign, world_task)
     assert check is Check.UNKNOWN
     assert "whose layers are not read" in reason
 
@@ -263,7 +270,7 @@ def test_what_is_gone_cannot_be_compared(built: World, key: str, sentence: str) 
     images = built.context.images
     assert isinstance(images, FakeImages)
     del images.contents[key]
-    check, reason = check_output(built.context, rebuild(built))
+    check, reason = looked(built.context, rebuild(built))
 
     assert check is Check.UNKNOWN
     assert sentence in reason
@@ -281,7 +288,7 @@ def test_what_cannot_be_read_is_unknown(built: World, error: RebuilderError, sen
     images = built.context.images
     assert isinstance(images, FakeImages)
     images.failure = error
-    check, reason = check_output(built.context, rebuild(built))
+    check, reason = looked(built.context, rebuild(built))
 
     assert check is Check.UNKNOWN
     assert sentence in reason
@@ -300,7 +307,7 @@ def test_a_base_that_may_not_be_read_is_told_from_the_output(
 
     pushed(built, content(APP, "1", "2"))
     monkeypatch.setattr(built.context.images, "content", refused)
-    check, reason = check_output(built.context, rebuild(built))
+    check, reason = looked(built.context, rebuild(built))
 
     assert check is Check.UNKNOWN
     assert f"{NODE}@{NEW} cannot be read: no role" in reason
@@ -310,7 +317,7 @@ def test_a_run_without_outputs_cannot_be_checked(built: World) -> None:
     """Neither none, nor what is no reference, nor one without digest is an image to look at."""
     nothing = rebuild(built, output_images=("NOT A NAME", "myapps.azurecr.io/app:1"))
 
-    assert check_output(built.context, nothing) == (
+    assert looked(built.context, nothing) == (
         Check.UNKNOWN,
         "the run is not known to have pushed an image",
     )
@@ -320,13 +327,13 @@ def test_a_task_that_is_gone_is_checked_by_the_index(built: World) -> None:
     """What the index knows of its bases counts; the platform is the usual one."""
     built.tasks.known.clear()
     pushed(built, content(APP, "1", "3"))
-    assert check_output(built.context, rebuild(built))[0] is Check.NEW
+    assert looked(built.context, rebuild(built))[0] is Check.NEW
 
     built.index.replace(
         join(task().id, [Evidence(Source.BUILD_FILE, (Said(TAG, Kind.BUILD_TIME),))]),
         built.time.now,
     )
-    assert check_output(built.context, rebuild(built))[0] is Check.UNKNOWN
+    assert looked(built.context, rebuild(built))[0] is Check.UNKNOWN
 
 
 def base(**changes: object) -> NewBase:

@@ -17,7 +17,7 @@ from rebuilder.core.decisions import (
 from rebuilder.core.events import Push
 from rebuilder.core.evidence import join, recorded
 from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Failure, Rebuild, State
+from rebuilder.core.rebuilds import Failure, Hold, Rebuild, State
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import MANUAL, RunStatus
 from rebuilder.errors import Denied, OutcomeUnknown, Refused, Throttled, TransientError
@@ -248,14 +248,65 @@ def test_throttling_is_waited_for(world: World) -> None:
     assert len(world.tasks.scheduled) == 1
 
 
+def test_a_refusal_for_now_is_held_and_asks_for_nothing(world: World) -> None:
+    """Nothing was sent, so no run is looked for: throttling leads to no further requests."""
+    world.tasks.failures["schedule"] = [Throttled("slow down", timedelta(seconds=17))] * 3
+    message = MESSAGE
+    for attempt in range(3):
+        assert start_build(world.context, message, f"me-{attempt}") is None
+        ((body, delay),) = world.queue.take(BUILDS)
+        message = StartBuild.decode(body)
+        assert (head(world).state, head(world).hold) == (State.HELD, Hold.ARM)
+        assert head(world).due == message.turn == world.time.now + delay
+        assert head(world).outcome == "not asked for yet: slow down"
+        assert head(world).unsettled
+        world.time.pass_(delay.total_seconds())
+    start_build(world.context, message, "you")
+
+    assert world.tasks.listed == 0
+    assert (head(world).sequence, head(world).state) == (1, State.SCHEDULED)
+    assert (head(world).hold, head(world).outcome) == (Hold.NATIVE, None)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_what_is_held_for_arm_waits_for_its_time(world: World) -> None:
+    """Another message for the same rebuild does not ask ARM before it said to be asked again."""
+    world.tasks.failures["schedule"] = [Throttled("slow down", timedelta(seconds=17))]
+    start_build(world.context, MESSAGE, "me")
+    world.queue.sent.clear()
+    world.time.pass_(5)
+    assert start_build(world.context, MESSAGE, "you") is None
+
+    ((_, delay),) = world.queue.take(BUILDS)
+    assert timedelta(seconds=10) < delay <= timedelta(seconds=13)
+    assert world.tasks.scheduled == []
+
+
+def test_a_newer_digest_does_not_wait_for_arm_with_an_older_one(world: World) -> None:
+    """What was never sent for the older digest is left out."""
+    world.tasks.failures["schedule"] = [TransientError("no connection")]
+    with pytest.raises(TransientError):
+        start_build(world.context, MESSAGE, "me")
+    world.images.digests[NODE] = NEWER
+    start_build(world.context, replace(MESSAGE, push=replace(PUSH, digest=NEWER)), "you")
+
+    first = world.ledger.rebuild(task().id, 1)
+    assert first is not None
+    assert first.state is State.SKIPPED
+    assert (head(world).sequence, head(world).bases) == (2, (f"{NODE}@{NEWER}",))
+    assert world.tasks.listed == 0
+
+
 def test_a_failed_connection_is_tried_again(world: World) -> None:
     """Nothing was sent: the delivery fails, and the next one schedules at once."""
     world.tasks.failures["schedule"] = [TransientError("no connection")]
     with pytest.raises(TransientError):
         start_build(world.context, MESSAGE, "me")
+    assert (head(world).state, head(world).due) == (State.HELD, world.time.now)
     start_build(world.context, MESSAGE, "you")
 
     assert (head(world).sequence, head(world).state) == (1, State.SCHEDULED)
+    assert world.tasks.listed == 0
 
 
 @pytest.mark.parametrize("effect", [True, False])

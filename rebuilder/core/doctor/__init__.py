@@ -33,6 +33,7 @@ from rebuilder.core.doctor.registries import (
 )
 from rebuilder.core.doctor.roles import (
     AdviceRoleMissing,
+    LogRoleMissing,
     NoToken,
     PullMissing,
     RoleMissing,
@@ -61,6 +62,7 @@ __all__ = [
     "FunctionsMissing",
     "IndexNeverFilled",
     "IndexOld",
+    "LogRoleMissing",
     "NativeTriggerOn",
     "NoDeadLetters",
     "NoToken",

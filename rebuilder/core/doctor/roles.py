@@ -83,6 +83,21 @@ class AdviceRoleMissing(RoleMissing):
 
 
 @dataclass(frozen=True, slots=True)
+class LogRoleMissing(RoleMissing):
+    """An identity may not read the logs of runs."""
+
+    code: ClassVar[str] = "log-role-missing"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def why(self) -> str:
+        """Why it matters."""
+        return (
+            "why a run failed is not known then: what cannot heal by itself is tried again, and"
+            " nobody is told what would mend it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PullMissing(Finding):
     """An identity may not read the images of a base registry.
 

@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import yaml
+
 from rebuilder.core.taskfile import _yaml
-from rebuilder.core.taskfile._text import Mapped, Unknowns, Writer
+from rebuilder.core.taskfile._text import LIMIT, Mapped, Unknowns
 from rebuilder.errors import InvalidBuildFile
 
 _SINCE = "v1.1.0"
@@ -26,8 +28,8 @@ _IMAGES = {
 }
 _ALIAS = re.compile(r"alias\s*:.*")
 _TOP_LEVEL = re.compile(r"[^\s:]+[^:]*:.*")
-_COMMENT = re.compile(r"\s*#")
 _KEY = re.compile(r"[a-zA-Z0-9]+")
+_NAME = re.compile(r"[a-zA-Z0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +37,69 @@ class Aliases:
     """The aliases of a file.
 
     Attributes:
-        values: What each stands for.
+        own: What those of the file itself stand for.
+        images: The images that are aliases of the agent.
+        agents: Whether there are aliases of the agent.
         elsewhere: Whether other aliases come from files that `alias.src` names.
     """
 
-    values: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    agents: bool = False
     elsewhere: bool = False
+
+    def find(self, name: str, unknowns: Unknowns) -> str | None:
+        """Return what an alias stands for; None if it is none."""
+        found = self.own.get(name)
+        if found is not None or not name:
+            return found
+        if self.elsewhere:
+            reason = (
+                f"the alias {name} may come from a file that alias.src names, which is not read"
+            )
+            return unknowns.word(f"${name}", reason, may_be_empty=True)
+        if name in self.images:
+            image = self.images[name]
+            reason = (
+                f"{name} is an alias of the agent; which tag of {image} it stands for depends on"
+                " the agent's release"
+            )
+            return f"{image}:{unknowns.word(f'<tag of {name}>', reason)}"
+        return _RUN_ALIASES.get(name) if self.agents else None
 
 
 def version(content: str) -> str:
-    """Return the version that decides on aliases: that of the first line that says anything.
+    """Return the version that decides on aliases: that of the first line that names one.
 
-    Not YAML's: quotes and comments belong to it, as in the agent.
+    Not YAML's: a comment behind it belongs to it, as in the agent.
     """
     for text in content.split("\n"):
-        trimmed = text.strip()
-        if not trimmed or trimmed.startswith("#"):
+        if not text.lstrip("'\"").startswith("version"):
             continue
         name, colon, found = text.partition(":")
-        return found.strip() if colon and name.strip() == "version" and text[0] == "v" else ""
+        if colon and name.strip().strip("'\"") == "version":
+            return found.strip().strip("'\"")
     return ""
 
 
-def separate(content: str) -> tuple[Mapped, Mapped]:
-    """Return the alias section and the rest, both without lines that are comments."""
-    section, rest = Writer(), Writer()
+def separate(whole: Mapped) -> tuple[Mapped, Mapped]:
+    """Return the alias section and the rest of a file, which has no comment lines any more."""
+    section: list[str] = []
+    rest: list[str] = []
+    lines: tuple[list[int], list[int]] = ([], [])
     inside = False
-    for number, text in enumerate(content.split("\n"), 1):
-        if _COMMENT.match(text):
-            continue
-        if not inside and _ALIAS.match(text):
+    for text, line in zip(whole.text.split("\n"), whole.lines, strict=True):
+        if not inside and text.startswith("alias") and _ALIAS.match(text):
             inside = True
         elif inside and _TOP_LEVEL.match(text):
             inside = False
-        (section if inside else rest).write(f"{text}\n", number)
-    return section.mapped(), rest.mapped()
+        (section if inside else rest).append(text)
+        lines[not inside].append(line)
+    return _mapped(section, lines[0]), _mapped(rest, lines[1])
+
+
+def _mapped(texts: list[str], lines: list[int]) -> Mapped:
+    return Mapped("\n".join(texts), tuple(lines) or (1,))
 
 
 def enabled(found: str) -> bool:
@@ -87,13 +117,13 @@ def replace(section: Mapped, rest: Mapped, os: str, unknowns: Unknowns) -> tuple
         unknowns: Makes stand-ins.
 
     Raises:
-        InvalidBuildFile: The section is not YAML. (The agent then replaces nothing, and the `$`
-            of the aliases comes to its shell; no such file can have been meant.)
+        InvalidBuildFile: The agent refuses the section.
     """
-    root = _yaml.fields(
-        _yaml.compose(section.text, section.line), section.line, "the alias section"
-    )
-    given = _yaml.fields(root.get("alias"), section.line, "alias")
+    given: Mapping[str, yaml.Node] = {}
+    if section.text:
+        root = _yaml.compose(section.text, section.line)
+        whole = _yaml.fields(root, section.line, "the alias section")
+        given = _yaml.fields(whole.get("alias"), section.line, "alias")
     own = {
         name: _yaml.string(node, section.line, f"the alias {name}")
         for name, node in _yaml.fields(given.get("values"), section.line, "alias.values").items()
@@ -105,76 +135,60 @@ def replace(section: Mapped, rest: Mapped, os: str, unknowns: Unknowns) -> tuple
         raise InvalidBuildFile(first, "alias key names only support alphanumeric characters")
     if len(directive) != 1 or _KEY.fullmatch(directive):
         raise InvalidBuildFile(first, "alias.directive is not one character that is no letter")
-    elsewhere = bool(_yaml.items(given.get("src"), section.line, "alias.src"))
-    values = dict(own)
-    if not elsewhere:
-        images = {} if os == "windows" else _IMAGES
-        defaults = {**_RUN_ALIASES, **{name: _image(name, unknowns) for name in images}}
-        values = {**defaults, **own}
-    aliases = Aliases(values, elsewhere)
+    elsewhere = bool(_yaml.strings(given.get("src"), section.line, "alias.src"))
+    aliases = Aliases(own, {} if os == "windows" else _IMAGES, True, elsewhere)  # noqa: FBT003 - of the agent
     return _replaced(rest, directive, aliases, unknowns), aliases
 
 
 def expand(words: str, aliases: Aliases, unknowns: Unknowns) -> str:
     """Return a command whose first word may be an alias without its directive."""
     first, space, others = words.strip().partition(" ")
-    found = aliases.values.get(first)
-    if found is None and aliases.elsewhere and _KEY.fullmatch(first):
-        found = _from_src(first, unknowns)
+    found = aliases.find(first, unknowns) if _KEY.fullmatch(first) else None
     return words if found is None else f"{found}{space}{others}"
 
 
-def _image(name: str, unknowns: Unknowns) -> str:
-    reason = (
-        f"{name} is an alias of the agent; which tag of {_IMAGES[name]} it stands for depends on"
-        " the agent's release"
-    )
-    return f"{_IMAGES[name]}:{unknowns.word(f'<tag of {name}>', reason)}"
-
-
-def _from_src(name: str, unknowns: Unknowns) -> str:
-    reason = f"the alias {name} may come from a file that alias.src names, which is not read"
-    return unknowns.word(f"${name}", reason, may_be_empty=True)
-
-
 def _replaced(rest: Mapped, directive: str, aliases: Aliases, unknowns: Unknowns) -> Mapped:
-    writer = Writer()
+    if directive not in rest.text:
+        return rest
 
     def resolve(name: str) -> str | None:
-        found = aliases.values.get(name)
-        if found is None and aliases.elsewhere and _KEY.fullmatch(name):
-            return _from_src(name, unknowns)
-        return found
+        return aliases.find(name, unknowns)
 
-    for index, text in enumerate(rest.text.split("\n")):
-        line = rest.line(index)
-        if index:
-            writer.write("\n", line)
-        for piece in _line(text, directive, resolve):
-            writer.write(piece, line)
-    return writer.mapped()
+    texts: list[str] = []
+    lines: list[int] = []
+    size = 0
+    for text, line in zip(rest.text.split("\n"), rest.lines, strict=True):
+        if directive in text:
+            text = "".join(_line(text, directive, resolve))  # noqa: PLW2901 - the line, filled in
+            lines += [line] * text.count("\n")
+        texts.append(text)
+        lines.append(line)
+        size += len(text)
+        if size > LIMIT:
+            raise InvalidBuildFile(line, f"the file becomes longer than {LIMIT} characters")
+    return _mapped(texts, lines)
 
 
 def _line(text: str, directive: str, resolve: Callable[[str], str | None]) -> Iterator[str]:
-    """Replace the aliases of one line; the line break at its end ends every alias."""
-    name: list[str] | None = None
-    for char in f"{text}\n":
-        if name is None:
-            if char == directive:
-                name = []
-            elif char != "\n":
-                yield char
-        elif char == directive and not name:
-            yield directive
-            name = None
-        elif _KEY.fullmatch(char):
-            name.append(char)
-        else:
-            found = resolve("".join(name))
-            yield directive + "".join(name) if found is None else found
+    """Replace the aliases of one line; its end ends every alias."""
+    position = 0
+    while (start := text.find(directive, position)) >= 0:
+        yield text[position:start]
+        at = start + 1
+        while True:
+            if text.startswith(directive, at):
+                yield directive
+                position = at + 1
+                break
+            name = _NAME.match(text, at)[0]  # type: ignore[index] # it matches nothing, too
+            end = at + len(name)
+            found = resolve(name)
+            yield directive + name if found is None else found
             # After an alias that is known another may follow at once; after any other it may not.
-            if found is not None and char == directive:
-                name = []
-            else:
-                yield char.removesuffix("\n")
-                name = None
+            if found is not None and text.startswith(directive, end):
+                at = end + 1
+                continue
+            yield text[end : end + 1]
+            position = end + 1
+            break
+    yield text[position:]
