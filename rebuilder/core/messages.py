@@ -242,7 +242,7 @@ def _decode[Message](body: str, read: Callable[[Mapping[str, Any]], Message]) ->
     try:
         values = read_object(body)
         if values["schema"] != _VERSION:
-            raise InvalidMessage(f"schema {values['schema']!r:.50} is not {_VERSION}: {shown}")
+            raise InvalidMessage(f"schema {values['schema']!a:.50} is not {_VERSION}: {shown}")
         return read(values)
     except (
         InvalidJson,
@@ -252,8 +252,8 @@ def _decode[Message](body: str, read: Callable[[Mapping[str, Any]], Message]) ->
         TypeError,
         AttributeError,
     ) as error:
-        words = f"{type(error).__name__}: {error}"
-        raise InvalidMessage(f"{words[:300]} in {shown}") from error
+        words = f"{type(error).__name__}: {error}"[:300].encode("ascii", "backslashreplace")
+        raise InvalidMessage(f"{words.decode()} in {shown}") from error
 
 
 def _number(value: object) -> int:

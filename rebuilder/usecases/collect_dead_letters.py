@@ -71,12 +71,14 @@ class _Kept:
     count: int = 0
     problem: RebuilderError | None = None
 
-    def attempt(self, what: str, work: Callable[[], object]) -> None:
-        """Do something that keeps nothing else from being done if it fails."""
+    def attempt(self, what: str, work: Callable[[], object]) -> bool:
+        """Do something that keeps nothing else from being done if it fails; tell whether it did."""
         found = attempt(lambda _: work(), what)
         if isinstance(found, RebuilderError):
             log.error("dead letters: %s: not collected: %s", what, found)
             self.problem = found
+            return False
+        return True
 
     def keep(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
@@ -111,9 +113,8 @@ def _letter(context: Context, message: PoisonMessage) -> DeadLetter:
 def _events(kept: _Kept) -> None:
     for _ in range(_ROUNDS):
         blobs = kept.context.dead_events.read()
-        for blob in blobs:
-            kept.attempt(f"blob {blob.name}", partial(_blob, kept, blob))
-        if not blobs or kept.problem is not None:
+        kept_all = [kept.attempt(f"blob {b.name}", partial(_blob, kept, b)) for b in blobs]
+        if not blobs or not all(kept_all):
             # One that could not be kept would be read again and again.
             break
 

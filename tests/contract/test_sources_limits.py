@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import io
 import math
 import socket
 import ssl
-import struct
 import tarfile
 import tempfile
 import threading
@@ -31,7 +29,7 @@ from rebuilder.sources._git import _clocked
 from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources
-from tests import hosts
+from tests import hosts, packs
 from tests.hosts import Hosts
 
 FILES = "https://files.example.com/app.tar.gz"
@@ -638,28 +636,13 @@ def test_the_memory_of_files_is_bounded() -> None:
 # Packs.
 
 
-def _object(kind: int, size: int, content: bytes) -> bytes:
-    head = bytearray([kind << 4 | size & 15])
-    size >>= 4
-    while size:
-        head[-1] |= 0x80
-        head.append(size & 0x7F)
-        size >>= 7
-    return bytes(head) + content
-
-
-def _pack(*objects: bytes, count: int | None = None, version: int = 2) -> bytes:
-    amount = len(objects) if count is None else count
-    return struct.pack(">4sII", b"PACK", version, amount) + b"".join(objects)
-
-
 def look(pack: io.BytesIO) -> None:
     """Look through a pack within small limits."""
     limits = {"object_limit": 100, "unpacked_limit": 800, "entries": 10}
     check_pack(pack, **limits, check=lambda: None)
 
 
-BLOB = _object(3, 4, zlib.compress(b"FROM"))
+BLOB = packs.raw_object(3, 4, zlib.compress(b"FROM"))
 DELTA = zlib.compress(b"\x04\xff\xff\x7f")
 
 
@@ -668,20 +651,20 @@ DELTA = zlib.compress(b"\x04\xff\xff\x7f")
     [
         (b"", "breaks off"),
         (b"JUNK" + bytes(8), "no pack"),
-        (_pack(version=4), "no pack"),
-        (_pack(count=11), "more than 10 objects"),
-        (_pack(BLOB, count=2), "breaks off"),
-        (_pack(_object(3, 1 << 40, b"")), "unpacks to more"),
-        (_pack(_object(3, 4, zlib.compress(bytes(100_000)))), "longer than it says"),
-        (_pack(_object(3, 4, b"no zlib")), "cannot be unpacked"),
-        (_pack(_object(3, 4, zlib.compress(b"FROM")[:-3])), "breaks off"),
-        (_pack(_object(6, 4, b"\x05" + DELTA)), "unpacks to more"),
-        (_pack(_object(7, 4, bytes(20) + DELTA)), "unpacks to more"),
-        (_pack(*[_object(3, 90, zlib.compress(bytes(90)))] * 10), "unpacks to more"),
-        (_pack(b"\xb0" + b"\xff" * 20), "a size that is none"),
-        (_pack(_object(6, 4, b"\xff" * 30)), "an offset that is none"),
-        (_pack(_object(0, 4, zlib.compress(b"FROM"))), "a kind that is none"),
-        (_pack(_object(5, 4, zlib.compress(b"FROM"))), "a kind that is none"),
+        (packs.pack(version=4), "no pack"),
+        (packs.pack(count=11), "more than 10 objects"),
+        (packs.pack(BLOB, count=2), "breaks off"),
+        (packs.pack(packs.raw_object(3, 1 << 40, b"")), "unpacks to more"),
+        (packs.pack(packs.raw_object(3, 4, zlib.compress(bytes(100_000)))), "longer than it says"),
+        (packs.pack(packs.raw_object(3, 4, b"no zlib")), "cannot be unpacked"),
+        (packs.pack(packs.raw_object(3, 4, zlib.compress(b"FROM")[:-3])), "breaks off"),
+        (packs.pack(packs.raw_object(6, 4, b"\x05" + DELTA)), "unpacks to more"),
+        (packs.pack(packs.raw_object(7, 4, bytes(20) + DELTA)), "unpacks to more"),
+        (packs.pack(*[packs.raw_object(3, 90, zlib.compress(bytes(90)))] * 10), "unpacks to more"),
+        (packs.pack(b"\xb0" + b"\xff" * 20), "a size that is none"),
+        (packs.pack(packs.raw_object(6, 4, b"\xff" * 30)), "an offset that is none"),
+        (packs.pack(packs.raw_object(0, 4, zlib.compress(b"FROM"))), "a kind that is none"),
+        (packs.pack(packs.raw_object(5, 4, zlib.compress(b"FROM"))), "a kind that is none"),
     ],
 )
 def test_packs_made_to_harm(content: bytes, text: str) -> None:
@@ -690,50 +673,26 @@ def test_packs_made_to_harm(content: bytes, text: str) -> None:
         look(io.BytesIO(content))
 
 
-def _whole(kind: int, content: bytes) -> bytes:
-    return _object(kind, len(content), zlib.compress(content))
-
-
-def _number(number: int) -> bytes:
-    """Return a size as a delta writes it."""
-    made = bytearray([number & 0x7F])
-    while number := number >> 7:
-        made[-1] |= 0x80
-        made.append(number & 0x7F)
-    return bytes(made)
-
-
-def _back(distance: int) -> bytes:
-    """Return how far before a delta its base stands."""
-    made = [distance & 0x7F]
-    while distance := distance >> 7:
-        distance -= 1
-        made.insert(0, distance & 0x7F | 0x80)
-    return bytes(made)
-
-
 class Pack:
     """A pack with deltas, each on any object before it."""
 
     def __init__(self, kind: int, content: bytes) -> None:
-        self.objects = [_whole(kind, content)]
-        self.places = [12]
+        self.objects = [packs.whole(kind, content)]
+        self.places = [packs.FIRST]
         self.size = len(content)
 
     def delta(self, base: int = -1, after: int | None = None, name: bytes = b"") -> None:
         """Add a delta that makes as much as its base is, or says that it makes more."""
         place = self.places[-1] + len(self.objects[-1])
         to = self.size if after is None else after
-        copied = b"\xff" + bytes(4) + (self.size - 1).to_bytes(3, "little")
-        data = _number(self.size) + _number(to) + copied + b"\1" + bytes([len(self.places) & 255])
-        where = name or _back(place - self.places[base])
-        self.objects.append(_object(7 if name else 6, len(data), where + zlib.compress(data)))
+        commands = packs.copied(0, self.size - 1) + b"\1" + bytes([len(self.places) & 255])
+        on = name or place - self.places[base]
+        self.objects.append(packs.delta(on, self.size, to, commands))
         self.places.append(place)
 
     def whole(self) -> bytes:
         """Return the pack."""
-        data = _pack(*self.objects)
-        return data + hashlib.sha1(data, usedforsecurity=False).digest()
+        return packs.summed(packs.pack(*self.objects))
 
 
 def unpack(pack: Pack, deadline: Any) -> None:  # noqa: ANN401 - what stands for one
@@ -801,7 +760,7 @@ def test_a_chain_of_deltas_has_an_end() -> None:
 def test_deltas_that_name_their_base_have_an_end() -> None:
     """Which stands on which is not known before they are unpacked."""
     pack = Pack(3, b"x" * 100)
-    name = hashlib.sha1(b"blob 100\0" + b"x" * 100, usedforsecurity=False).digest()
+    name = packs.name_of(packs.BLOB, b"x" * 100)
     for _ in range(4095):
         pack.delta(name=name)
     unpack(pack, Ticks())
@@ -857,8 +816,8 @@ def test_each_kind_of_object_has_a_limit(kind: int, size: int, named: bool) -> N
 
 def test_a_pack_within_the_limits() -> None:
     """A pack within its limits is looked through to its end."""
-    small = _object(6, 4, b"\x85\x01" + zlib.compress(b"\x04\x04\x90\x04"))
-    pack = io.BytesIO(_pack(BLOB, small, _object(3, 0, zlib.compress(b""))))
+    small = packs.raw_object(6, 4, b"\x85\x01" + zlib.compress(b"\x04\x04\x90\x04"))
+    pack = io.BytesIO(packs.pack(BLOB, small, packs.raw_object(3, 0, zlib.compress(b""))))
     look(pack)
 
     assert pack.read() == b""

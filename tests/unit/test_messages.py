@@ -79,6 +79,8 @@ def test_messages_come_back_as_they_were(
         '{"schema":1,"event":"' + "x" * (1 << 22) + '"}',
         '{"schema":' + "9" * 5000 + "}",
         '{"schema":1e999}',
+        '{"schema":"é"}',
+        '{"schema":1,"é":1,"push":"é|é|é|é","pushedAt":null,"event":""}',
         "[" * 100_000,
         '{"schema":1,"push":' + "[" * 100_000,
         '{"a":' * 100_000,
