@@ -101,7 +101,15 @@ class LocalCloud:
             else EmbeddedBuilder(self.network)
         )
         self.scheduler = Scheduler(
-            self.state, self.clock, self.registry, self.directory, self.blobs, made, folder
+            self.state,
+            self.clock,
+            self.registry,
+            self.directory,
+            self.blobs,
+            made,
+            self.network,
+            self.tokens,
+            folder,
         )
         self.native_trigger = NativeTrigger(self.state, self.clock, self.scheduler.submit)
         self.arm = Arm(
