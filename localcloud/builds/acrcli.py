@@ -38,7 +38,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PLAIN = re.compile(r"[A-Za-z0-9_/-]+")
 # A colon that separates, and is none of a group or of a class of characters.
-_SEPARATOR = re.compile(r"(?<!\(\?):(?!\])")
+_SEPARATOR = re.compile(r"(?<!\(\?)(?<!\(\?[a-zA-Z-])(?<!\[)(?<!\[\^):(?!\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def parse(words: Sequence[str]) -> Purge:
         BuildError: It is wrong, or not done here.
     """
     if not words or words[0] != "purge":
-        raise BuildError(f"the local cloud does not do `acr {' '.join(words[:1])}`".rstrip())
+        raise BuildError(f"the local cloud does not do `{' '.join(('acr', *words[:1]))}`")
     given = flags.read("acr purge", words[1:], _PURGE)
     missing = [f'"{name}"' for name in ("ago", "filter") if not given.all(name)]
     if missing:

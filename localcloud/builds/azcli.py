@@ -8,6 +8,7 @@ custom.py, _utils.py.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,8 +105,8 @@ def parse(words: Sequence[str]) -> AzCommand:
         known = name.split()
         if list(words[: len(known)]) == known:
             return read(list(words[len(known) :]))
-    shown = " ".join(("az", *(word for word in words[:3] if not word.startswith("-"))))
-    raise BuildError(f"the local cloud does not do `{shown}`")
+    shown = itertools.takewhile(str.isalpha, words)
+    raise BuildError(f"the local cloud does not do `{' '.join(('az', *shown))}`")
 
 
 def _read(command: str, words: Sequence[str], known: Known) -> flags.Given:

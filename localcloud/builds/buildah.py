@@ -93,6 +93,7 @@ class _BuildahSession:
         command = [*self._buildah, "bud", *self._own, "--isolation", "chroot"]
         # The proxy is for pulling and pushing; the steps must not see it.
         command += ["--format", "docker", "--http-proxy=false", "--pull=false"]
+        command += ["--identity-label=false"]
         command += [f"--skip-unused-stages={str(build.kit).lower()}"]
         command += ["--file", str(file), "--iidfile", str(identity)]
         if build.platform != HERE:
@@ -281,7 +282,7 @@ def _changes(
         elif name in ("COPY", "ADD"):
             if command.heredocs and plan.automatic:
                 raise BuildError(f"buildah does not do {name} with a heredoc: {command.original}")
-            text = _LINK.sub(" ", text)
+            text = _LINK.sub("", text)
         if name in ("RUN", "COPY", "ADD"):
             for image in stage.images:
                 found = ids.get((image, stage.platform), image)

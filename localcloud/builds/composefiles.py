@@ -17,7 +17,7 @@ from localcloud.builds.job import BuildError
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_]\w*)"
-    r"|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<how>:?[-+?])(?P<other>[^}]*))?\})"
+    r"|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<how>:?[-+?])(?P<other>(?:[^{}]|\{[^{}]*\})*))?\})"
 )
 _BUILD = frozenset({"context", "dockerfile", "dockerfile_inline", "args", "target", "tags"})
 _BUILD_LISTS = frozenset({"tags", "platforms"})

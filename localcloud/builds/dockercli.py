@@ -591,7 +591,8 @@ def _compose(words: Sequence[str], environment: Mapping[str, str]) -> DockerComm
     if name in ("version", "ls", "config"):
         return Accept()
     if name not in ("build", "push"):
-        raise BuildError(f"the local cloud does not do `docker compose {name}`".rstrip())
+        shown = f"docker compose {name}".rstrip()
+        raise BuildError(f"the local cloud does not do `{shown}`")
     known = _COMPOSE_BUILD if name == "build" else Known({}, {"-q": "", "--quiet": ""})
     given = flags.read(f"docker compose {name}", rest, known)
     return Compose(

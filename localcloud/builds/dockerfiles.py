@@ -188,6 +188,8 @@ def _stage(
     build: Build,
     values: Mapping[str, str],
 ) -> Stage:
+    if len(opening.value) not in (1, 3):
+        raise BuildError("FROM requires either one or three arguments")
     base = expand(opening.value[0], values)
     if not base:
         raise BuildError(f"base name ({opening.value[0]}) should not be blank")

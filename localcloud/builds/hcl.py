@@ -122,15 +122,15 @@ def template(text: str, lookup: Lookup) -> Any:  # noqa: ANN401 - HCL's values
         if "%{" in text[at : opened if opened >= 0 else len(text)].replace("%%{", ""):
             raise BuildError(f"the local cloud does not evaluate {text}")
         if opened < 0:
-            parts.append(text[at:])
+            parts.append(text[at:].replace("%%{", "%{"))
             break
         if text[opened - 1 : opened] == "$" and opened > 0:
-            parts.append(text[at : opened - 1] + "${")
+            parts.append(text[at : opened - 1].replace("%%{", "%{") + "${")
             at = opened + 2
             continue
         closed = _closing(text, opened + 2)
         if opened > at:
-            parts.append(text[at:opened])
+            parts.append(text[at:opened].replace("%%{", "%{"))
         parts.append(_expression(text[opened + 2 : closed], lookup))
         at = closed + 1
     if len(parts) == 1:

@@ -13,7 +13,7 @@ import pytest
 from azure.identity import ManagedIdentityCredential
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
-from localcloud.builds.embedded import expand
+from localcloud.builds.dockerfiles import expand
 from localcloud.builds.execution import Execution
 from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry
