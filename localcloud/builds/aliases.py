@@ -34,7 +34,6 @@ _KNOWN: Mapping[str, str] = {
 }
 _SECTION = re.compile(r"alias\s*:.*")
 _TOP_LEVEL = re.compile(r"[^\s:]+[^:]*:.*")
-_COMMENT = re.compile(r"\s*#.*")
 _NAME = re.compile(r"[a-zA-Z0-9]+")
 _NAME_CHARACTER = re.compile(r"[a-zA-Z0-9]")
 _QUOTES = "'\""
@@ -111,13 +110,11 @@ def _lines(text: str) -> list[str]:
 
 
 def _separate(source: Source) -> tuple[Source, Source]:
-    """Split a file into its alias section and the rest."""
+    """Split a file, which has no comments, into its alias section and the rest."""
     section: list[tuple[str, int]] = []
     rest: list[tuple[str, int]] = []
     inside = False
     for index, line in enumerate(_lines(source.text)):
-        if _COMMENT.match(line):
-            continue
         if _SECTION.fullmatch(line) and not inside:
             inside = True
         elif _TOP_LEVEL.fullmatch(line) and inside:

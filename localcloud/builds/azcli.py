@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 
@@ -235,17 +234,23 @@ class AzCli:
         Raises:
             BuildError: In the Azure CLI's words.
         """
-        if isinstance(command, Login):
-            self._login(command)
-            return
+        if self._who is None and not isinstance(command, Login):
+            raise BuildError(_NOT_SIGNED_IN)
+        match command:
+            case Login():
+                self._login(command)
+            case Account():
+                self._account(command)
+            case Import():
+                self._import(command)
+            case AcrLogin():
+                self._acr_login(command)
+
+    @property
+    def _signed_in(self) -> Principal:
         if self._who is None:
             raise BuildError(_NOT_SIGNED_IN)
-        if isinstance(command, Account):
-            self._account(command)
-        elif isinstance(command, Import):
-            self._import(command)
-        else:
-            self._acr_login(command)
+        return self._who
 
     def _login(self, command: Login) -> None:
         self._who = self._find(command.identity)
@@ -258,11 +263,11 @@ class AzCli:
                 " level access."
             )
         self._subscription = str(known[0]["subscriptionId"]) if known else ""
-        self._log(f"az: signed in with the task's identity {self._who.name}")
+        self._log(f"az: signed in with the task's identity {self._signed_in.name}")
 
     def _account(self, command: Account) -> None:
         if not command.subscription:
-            self._log(f"az: the subscription is {self._subscription}")
+            self._log(f"az: {self._signed_in.name} in subscription {self._subscription}")
             return
         self._subscription = self._chosen(command.subscription)
 
@@ -278,11 +283,21 @@ class AzCli:
         )
 
     def _subscriptions(self) -> list[Json]:
-        return list(self._ask("GET", "/subscriptions", version="2022-12-01")["value"])
+        return self._every("/subscriptions", "2022-12-01")
 
     def _registries(self, subscription: str) -> list[Json]:
         path = f"/subscriptions/{subscription}/providers/{_REGISTRY}"
-        return list(self._ask("GET", path)["value"]) if subscription else []
+        return self._every(path) if subscription else []
+
+    def _every(self, path: str, version: str = _VERSION) -> list[Json]:
+        """Return what a list of ARM holds, page after page."""
+        found: list[Json] = []
+        url: str | None = f"{_ARM}{path}?api-version={version}"
+        while url:
+            page = self._ask("GET", url)
+            found += page["value"]
+            url = page.get("nextLink")
+        return found
 
     def _registry(self, name: str, subscription: str) -> Json:
         for known in self._registries(subscription):
@@ -306,7 +321,7 @@ class AzCli:
             "untaggedTargetRepositories": list(command.untagged),
             "mode": "Force" if command.force else "NoForce",
         }
-        self._ask("POST", f"{target['id']}/importImage", body)
+        self._ask("POST", f"{_ARM}{target['id']}/importImage?api-version={_VERSION}", body)
         self._log(f"az: imported {command.source} into {target['properties']['loginServer']}")
 
     def _source(self, command: Import, subscription: str) -> tuple[Json, str]:
@@ -340,8 +355,7 @@ class AzCli:
     def _acr_login(self, command: AcrLogin) -> None:
         registry = self._registry(command.name, self._chosen(command.subscription))
         host = str(registry["properties"]["loginServer"])
-        assert self._who is not None  # noqa: S101 - run() has seen to it
-        password = self._exchange(host, self._who)
+        password = self._exchange(host, self._signed_in)
         if password is None:
             raise BuildError(
                 f"ERROR: Could not connect to the registry login server '{host}'. Challenge"
@@ -350,17 +364,12 @@ class AzCli:
         self._credentials[host] = (TOKEN_USER, password)
         self._log("Login Succeeded")
 
-    def _ask(
-        self, method: str, path: str, body: Json | None = None, *, version: str = _VERSION
-    ) -> Any:  # noqa: ANN401 - JSON
-        assert self._who is not None  # noqa: S101 - run() has seen to it
-        headers = {"Authorization": f"Bearer {self._tokens.issue(self._who, _ARM)}"}
+    def _ask(self, method: str, url: str, body: Json | None = None) -> Json:
+        """Send ARM a request, and wait for what it does; return its answer."""
+        headers = {"Authorization": f"Bearer {self._tokens.issue(self._signed_in, _ARM)}"}
         with self._network.client(timeout=60) as http:
             try:
-                answer = http.request(
-                    method, f"{_ARM}{path}", params={"api-version": version}, json=body,
-                    headers=headers,
-                )  # fmt: skip
+                answer = http.request(method, url, json=body, headers=headers)
                 location = answer.headers.get("location")
                 if answer.status_code == httpx.codes.ACCEPTED and location:
                     answer = http.get(location, headers=headers)
@@ -369,4 +378,5 @@ class AzCli:
         if answer.is_error:
             told = answer.json()["error"]
             raise BuildError(f"ERROR: ({told['code']}) {told['message']}")
-        return answer.json() if answer.content else {}
+        found: Json = answer.json() if answer.content else {}
+        return found

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from localcloud.builds import composefiles, dockercli, flags, hcl, platforms
+from localcloud.builds.contexts import is_remote
 from localcloud.builds.dockercli import Bake, DockerBuild
 from localcloud.builds.hcl import Blocks
 from localcloud.builds.job import HERE, BuildError, Find
@@ -352,7 +353,7 @@ def build_of(name: str, attributes: Mapping[str, Any]) -> DockerBuild:
     """
     context = str(attributes.get("context") or ".").removeprefix("cwd://")
     file = str(attributes.get("dockerfile") or "Dockerfile")
-    if "://" not in context and not file.startswith(("/", "cwd://")):
+    if not is_remote(context) and not file.startswith(("/", "cwd://")):
         file = f"{context}/{file}"
     contexts = dict(attributes.get("contexts", {}))
     for key, value in contexts.items():

@@ -19,7 +19,7 @@ import dockerfile
 
 from localcloud.builds.client import Client
 from localcloud.builds.dockerfiles import SCRATCH, Plan, Stage, flags_of
-from localcloud.builds.images import Image, Layer, assemble, digest_of
+from localcloud.builds.images import Image, Layer, assemble, digest_of, stamped
 from localcloud.builds.job import HERE, Build, BuildError, Command, Log
 from localcloud.network import Network
 
@@ -78,8 +78,8 @@ class _BuildahSession:
         self._lock = threading.Lock()
         self._running: subprocess.Popen[str] | None = None
         self._stopped = self._interrupted = False
-        # What buildah's storage holds: ids of images, and of layers how a registry has them.
-        self._ids: set[str] = set()
+        # What buildah's storage holds: the images by docker's id, and layers as a registry has them.
+        self._ids: dict[str, str] = {}
         self._layers: dict[str, Layer] = {}
         self._built: dict[str, Image] = {}
 
@@ -106,7 +106,13 @@ class _BuildahSession:
             command += ["--target", build.target]
         names = {found: reference for (reference, _), found in ids.items()}
         self._run([*command, str(build.context)], names)
-        return self._exported(identity.read_text().strip().removeprefix("sha256:"))
+        found = identity.read_text().strip().removeprefix("sha256:")
+        image = self._exported(found)
+        if build.stamped and image.platform != build.platform:
+            # buildah leaves a base as it is if nothing is added to it.
+            image = stamped(image, build.platform)
+            self._ids[image.id] = found
+        return image
 
     def check_runs(self, name: str) -> None:
         """Let it pass; see Session."""
@@ -156,13 +162,12 @@ class _BuildahSession:
 
     def _hold(self, image: Image) -> str:
         """Have an image in buildah's storage; return its id there."""
-        found = image.id.removeprefix("sha256:")
-        if found not in self._ids:
+        if image.id not in self._ids:
             self._run([*self._buildah, "pull", "--quiet", *self._own, f"docker://{image.source}"])
-            self._ids.add(found)
+            self._ids[image.id] = image.id.removeprefix("sha256:")
             differences = (json.loads(image.config).get("rootfs") or {}).get("diff_ids") or []
             self._layers |= dict(zip(differences, image.layers, strict=False))
-        return found
+        return self._ids[image.id]
 
     def _exported(self, found: str) -> Image:
         """Return an image of buildah's storage; layers that were pulled stay as they came."""
@@ -179,9 +184,9 @@ class _BuildahSession:
                 self._layers[difference] = _packed(folder / difference.removeprefix("sha256:"))
             layers.append(self._layers[difference])
         config = (folder / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes()
-        self._ids.add(found)
-        self._built[found] = assemble(config, layers)
-        return self._built[found]
+        image = self._built[found] = assemble(config, layers)
+        self._ids[image.id] = found
+        return image
 
     def _ask(self, command: list[str]) -> str:
         done = subprocess.run(

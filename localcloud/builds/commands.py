@@ -7,7 +7,7 @@ own shell, which has docker. Source: github.com/Azure/acr-builder, builder/conte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from localcloud.builds import acrcli, azcli, commandline, dockercli
 from localcloud.builds.acrcli import Purge
@@ -102,16 +102,15 @@ class _Shell:
     tag: str = ""
     depth: int = 0
 
-    def within(self, **changes: object) -> _Shell:
+    def inner(self) -> _Shell:
+        """Return the same, one deeper.
+
+        Raises:
+            BuildError: It is too deep.
+        """
         if self.depth >= _DEEPEST:
             raise BuildError("the local cloud does not do so many shells in one another")
-        kept = {
-            "program": self.program,
-            "variables": self.variables,
-            "directory": self.directory,
-            "tag": self.tag,
-        }
-        return _Shell(**{**kept, **changes}, depth=self.depth + 1)  # type: ignore[arg-type]
+        return replace(self, depth=self.depth + 1)
 
 
 def read(line: str) -> Script:
@@ -127,7 +126,10 @@ def _script(text: str, shell: _Shell, *, strict: bool = False) -> Script:
     parts = [
         Part(
             simple.joiner,
-            _action(simple.words, shell.within(variables={**shell.variables, **simple.variables})),
+            _action(
+                simple.words,
+                replace(shell.inner(), variables={**shell.variables, **simple.variables}),
+            ),
         )
         for simple in commandline.split(text, shell.variables)
     ]
@@ -174,7 +176,7 @@ def _nested(words: Sequence[str], shell: _Shell) -> Script:
         if "c" in option:
             if not left:
                 raise BuildError("sh: -c requires an argument")
-            return _script(left[0], shell.within(), strict=strict)
+            return _script(left[0], shell.inner(), strict=strict)
     raise BuildError(f"the local cloud does not do `{' '.join(('sh', *words))}`")
 
 
@@ -187,7 +189,8 @@ def _contained(container: Container, shell: _Shell) -> Action:
     program, start = known
     words = [container.entry_point] if container.entry_point else list(start)
     words += container.words
-    inner = shell.within(
+    inner = replace(
+        shell.inner(),
         program=program,
         variables={"HOME": _HOME, **container.environment},
         directory=container.directory or "/",

@@ -10,6 +10,7 @@ from tempfile import NamedTemporaryFile
 from localcloud.builds import bake, compose, dockercli
 from localcloud.builds.client import Client, Name, split
 from localcloud.builds.commands import WORKSPACE
+from localcloud.builds.contexts import is_remote
 from localcloud.builds.dockercli import Container, DockerBuild, DockerCommand
 from localcloud.builds.dockerfiles import SCRATCH, Plan, plan
 from localcloud.builds.images import Image, Images, Index, pull
@@ -245,7 +246,7 @@ class Docker:
     def _one(
         self, asked: DockerBuild, place: Place, platform: str, contexts: dict[str, Image]
     ) -> Image:
-        if "://" in asked.context:
+        if is_remote(asked.context):
             folder = self._fetch(asked.context)
             where = Place(folder)
         else:
@@ -277,8 +278,10 @@ class Docker:
             asked.target,
             platform,
             asked.labels,
-            asked.kit,
-            contexts,
+            kit=asked.kit,
+            # As BuildKit has it for a platform that is asked for.
+            stamped=asked.kit and bool(asked.platforms),
+            contexts=contexts,
         )
         self._log("Launching build")
         steps = plan(build)

@@ -20,7 +20,7 @@ import dockerfile
 from localcloud.builds import platforms
 from localcloud.builds.client import Client
 from localcloud.builds.dockerfiles import SCRATCH, Plan, Stage, expand, flags_of, unquoted
-from localcloud.builds.images import Image, Layer, assemble, digest_of
+from localcloud.builds.images import Image, Layer, assemble, digest_of, stamped
 from localcloud.builds.job import Build, BuildError, Command, Log
 from localcloud.network import Network
 from localcloud.state import Json
@@ -139,7 +139,8 @@ class _Build:
         if self._job.labels:
             last.settings["Labels"] = {**(last.settings.get("Labels") or {}), **self._job.labels}
         config = json.dumps({"created": _EPOCH, **last.config}).encode()
-        return assemble(config, last.layers)
+        image = assemble(config, last.layers)
+        return stamped(image, self._job.platform) if self._job.stamped else image
 
     def _begun(self, stage: Stage) -> _Stage:
         if stage.parent is not None:

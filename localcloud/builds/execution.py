@@ -280,11 +280,13 @@ class Execution:
             do = partial(performer.perform, step.script(), place.folder)
             return _Doing(step, do, partial(self._scan, step, asked, where))
         # The context is fetched once, into a folder that the build begins in.
-        folder = f"{step.id}-{len(step.build)}"
         below: list[str] = []
 
         def prepare() -> None:
-            fetched = self._tools.contexts.fetch(asked.context, "", place.folder / folder).folder
+            target = place.folder / step.id
+            if target.exists():  # where the agent would clone into it
+                target = Path(tempfile.mkdtemp(prefix=f"{step.id}-", dir=place.folder)) / "context"
+            fetched = self._tools.contexts.fetch(asked.context, "", target).folder
             below[:] = [str(fetched.relative_to(place.folder.resolve()))]
             self._scan(step, asked, Place(place.folder, f"{WORKSPACE}/{below[0]}"))
 

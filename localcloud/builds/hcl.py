@@ -71,8 +71,6 @@ def read(text: str, name: str) -> Blocks:
         raise BuildError(f"{name}: {str(error).splitlines()[0]}") from error
     found: Blocks = {}
     for kind, blocks in content.items():
-        if kind.startswith("__"):
-            continue
         if not isinstance(blocks, list):  # an attribute of the file is a variable, too
             found.setdefault("variable", {})[kind] = {"default": blocks}
             continue

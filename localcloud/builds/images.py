@@ -96,6 +96,13 @@ def assemble(config: bytes, layers: Iterable[Layer]) -> Image:
     return Image(json.dumps(manifest, indent=3).encode(), MANIFEST, config, parts)
 
 
+def stamped(image: Image, platform: str) -> Image:
+    """Return an image that says that it is for a platform, whatever it was for."""
+    config = json.loads(image.config)
+    config.pop("variant", None)
+    return assemble(json.dumps(config | platforms.wire(platform)).encode(), image.layers)
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
     """An image for several platforms, in the order that they were asked for in."""

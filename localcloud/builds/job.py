@@ -35,6 +35,7 @@ class Build:
         platform: What it is built for.
         labels: What the image gets besides the Dockerfile's labels.
         kit: Whether BuildKit builds, and not docker's classic builder.
+        stamped: Whether the image says that it is for the platform, whatever its base is for.
         contexts: What stands for an image or a stage of that name.
     """
 
@@ -45,6 +46,7 @@ class Build:
     platform: str = HERE
     labels: Mapping[str, str] = field(default_factory=dict)
     kit: bool = False
+    stamped: bool = False
     contexts: Mapping[str, Image] = field(default_factory=dict)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from localcloud.builds.client import is_reference
+from localcloud.builds.contexts import is_remote
 
 _HUB = "registry.hub.docker.com"
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z0-9_]+))")
@@ -71,7 +72,7 @@ class Request:
     @property
     def remote(self) -> bool:
         """Whether the context is fetched from somewhere."""
-        return "://" in self.context or self.context.startswith(("git@", "github.com/"))
+        return is_remote(self.context)
 
 
 def request(build: str) -> Request:
@@ -97,7 +98,8 @@ def request(build: str) -> Request:
         elif before == "--build-arg":
             name, equals, value = word.partition("=")
             if not equals:
-                raise ScanError(f"{word} cannot be split into 2 tokens with '='")
+                told = f"{word} cannot be split into 2 tokens with '='"
+                raise ScanError(f"failed to scan dependencies: {told}")
             arguments[name] = value.strip("\"'")
     return Request(context, found["-f"], found["--target"], tuple(tags), arguments)
 

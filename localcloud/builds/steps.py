@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
-from localcloud.builds import commands, gotemplates
+from localcloud.builds import commands, gotemplates, scanner
 from localcloud.builds.aliases import replace_aliases, without_comments
 from localcloud.builds.commands import WORKSPACE, Script
 from localcloud.builds.job import BuildError
+from localcloud.builds.scanner import ScanError
 from localcloud.builds.sourcetext import Source
 
 STEP_TIMEOUT = 600
@@ -357,8 +358,9 @@ def _step(
     )
     if not push:
         try:
+            scanner.request(build)
             step.script()
-        except BuildError as error:
+        except (BuildError, ScanError) as error:
             raise given.wrong(kinds[0], f"{name}: {kinds[0]}: {error}") from error
     return step
 

@@ -161,7 +161,25 @@ def test_files_are_joined(tmp_path: Path) -> None:
     assert builds["web"].arguments == {"A": "1", "B": "over", "C": "over"}
     assert (builds["web"].tags, builds["own"].tags) == (("i:1",), ("own:over",))
     assert list(baked(tmp_path, "-f compose.yaml", T="2")) == ["web"]
+    with pytest.raises(BuildError, match="open none: no such file"):
+        baked(tmp_path, "-f none web")
     assert baked(tmp_path, "-f cwd://docker-bake.json own")["own"].tags == ("own:json",)
+
+
+def test_outputs_may_be_objects(tmp_path: Path) -> None:
+    """As well as texts; what is null is as good as not said, and services may not be built."""
+    text = """\
+target "default" {
+  output = [{ type = "image", push = true }]
+  target = null
+  tags = ["x:${BAKE_LOCAL_PLATFORM == "linux/amd64" ? "here" : "there"}"]
+}
+"""
+    write(tmp_path, docker_bake__hcl=text)
+    build = baked(tmp_path)["default"]
+    assert (build.push, build.target, build.tags) == (True, "", ("x:here",))
+    write(tmp_path, compose__yaml="services: {a: {build: .}, b: {image: x}}\n")
+    assert list(baked(tmp_path, "-f compose.yaml")) == ["a"]
 
 
 def test_attributes_of_a_file_are_variables(tmp_path: Path) -> None:
@@ -196,6 +214,12 @@ def test_attributes_of_a_file_are_variables(tmp_path: Path) -> None:
         ('variable "X" { default = X }\ntarget "a" { tags = [X] }', "a", "variable cycle"),
         ('variable "X" { default = 1 }\ntarget "a" { tags = ["${X}"] }', "a", "as number: no"),
         ('provider "x" {}\ntarget "a" {}', "a", "does not do provider in a bake file"),
+        ('locals { a = 1 }\ntarget "a" {}', "a", "does not do the block locals"),
+        (
+            'target "a" { tags = [target.b.tags] }',
+            "a",
+            "There is no variable named 'target.b.tags'",
+        ),
     ],
 )
 def test_wrong_bake_files_are_refused(tmp_path: Path, text: str, command: str, said: str) -> None:
@@ -236,6 +260,7 @@ def test_without_a_file_there_is_nothing_to_bake(tmp_path: Path) -> None:
         ("and(true, not(or(false, false)))", True),
         ('notequal(V, "w")', True),
         ('"${V}-${upper(V)}"', "v-V"),
+        ('"a${upper("}")}b"', "a}b"),
         ("null", None),
         ("-1.5", -1.5),
     ],
@@ -245,7 +270,9 @@ def test_expressions(text: str, expected: object) -> None:
     assert hcl.evaluate(f"${{{text}}}", {"V": "v"}.__getitem__) == expected
 
 
-@pytest.mark.parametrize("text", ["1 +", "(1", "[1", "f(1)", "1 ? 2", "@", "!", "a b", "(" * 99])
+@pytest.mark.parametrize(
+    "text", ["1 +", "(1", "[1", "f(1)", ")", "1 ? 2", "@", "!", "a b", "(" * 99]
+)
 def test_other_expressions_are_refused(text: str) -> None:
     """With what they are."""
     with pytest.raises(BuildError, match="the local cloud does not evaluate"):

@@ -331,6 +331,14 @@ def test_an_index_is_pushed_for_several_platforms(stage: Stage) -> None:
         "arm64": "TEXT=arm64",
     }
     assert stage.manifest("m:2")["digest"] == stage.manifest("m:1")["digest"]
+    stage.write(Single=f"FROM {BASE}\n")
+    stage.commands(
+        "docker buildx build --platform linux/amd64,linux/arm64 -t $Registry/s:1 --push -f Single ."
+    )
+    assert {a: c["architecture"] for a, c in stage.platforms("s:1").items()} == {
+        "amd64": "amd64",
+        "arm64": "arm64",
+    }
     assert f"WARNING: image with reference {BASE} was found but does not match" in logged(run)
     assert outputs(run) == []
 

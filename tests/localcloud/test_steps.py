@@ -179,6 +179,7 @@ def test_values() -> None:
     text = "'{{.Values.a}}{{ .Values.deep.er }}{{.Values.yes}}{{.Values.no}} {{.Values.one}}'"
     assert steps(f"steps:\n- cmd: i {text}\n", values)[0].cmd == "i 'x5true 1'"
     assert render("{{.Values.many}} {{.Values.deep}}", RUN, values) == "[1 b] map[er:5]"
+    assert render("{{.Values.n}} {{.Values.x}}", RUN, {"n": 1e21, "x": 1.5}) == "1e+21 1.5"
 
 
 def test_what_is_not_given_is_nothing() -> None:
@@ -197,7 +198,7 @@ def test_what_is_not_given_is_nothing() -> None:
         ('{{ $v := "3.23" }}{{ $v }}-{{$v | replace "." "_"}}', "3.23-3_23"),
         ("{{if .Values.None}}a{{else if eq .Values.Tag `3`}}b{{else}}c{{end}}", "b"),
         ("{{if not .Values.None}}a{{if .Values.None}}b{{end}}{{end}}", "a"),
-        ("{{ if .Values.None -}} a {{- else -}} b {{- end }}", "b"),
+        ("{{ if .Values.None -}} a {{ .Values.Tag }}{{- else -}} b {{- end }}", "b"),
         ("a {{- /* nothing */ -}} b", "ab"),
         ("{{ index .Values.list 1 }}{{ index .Values.map `k` }}", "yv"),
         ('{{ printed }}"', None),
@@ -370,6 +371,7 @@ ALIAS = "version: v1.1.0\nalias:"
         ),
         ('steps:\n- cmd: "a \'b"\n', "line 2: acb_step_0: cmd: Unterminated quoted string"),
         ("steps:\n- build: -t\n", "line 2: acb_step_0: build: flag needs an argument: 't' in -t"),
+        ("steps:\n- build: --build-arg X .\n", "failed to scan dependencies: X cannot be split"),
         ("steps:\n- build: --secret x .\n", "the local cloud does not do `docker build --secret`"),
         (f"{ONE}colour: red\n", "line 3: acb_step_0: ACR knows no colour, and would overlook it"),
         (f"{ONE}[a]: b\n", "ACR knows no"),
