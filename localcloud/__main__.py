@@ -75,6 +75,18 @@ def make_registries(cloud: LocalCloud, ids: str, location: str) -> list[Registry
     return made
 
 
+def set_up(cloud: LocalCloud, settings: Mapping[str, str]) -> tuple[list[Registry], list[Registry]]:
+    """Make the registries of the settings; return those of bases and those of tasks.
+
+    The function app may do all that it can make use of there, so that no explanation ends in a role
+    that is missing.
+    """
+    bases = make_registries(cloud, settings["REBUILDER_BASE_REGISTRIES"], BASE_REGION)
+    tasks = make_registries(cloud, settings["REBUILDER_TASK_REGISTRIES"], APP_REGION)
+    cloud.authorize_rebuilder(bases, tasks, proof=True)
+    return bases, tasks
+
+
 def write_environment(file: Path, values: Mapping[str, str]) -> None:
     """Write what a shell sources: readable by its user only, for it holds keys."""
     file.unlink(missing_ok=True)
@@ -119,9 +131,7 @@ def main() -> int:
     with LocalCloud(data / "cloud", node=node_for_images()) as cloud:
         os.environ.update(cloud.environment())
         cloud.create_subscription(SUBSCRIPTION, "Contoso")
-        bases = make_registries(cloud, settings["REBUILDER_BASE_REGISTRIES"], BASE_REGION)
-        tasks = make_registries(cloud, settings["REBUILDER_TASK_REGISTRIES"], APP_REGION)
-        cloud.authorize_rebuilder(bases, tasks)
+        bases, tasks = set_up(cloud, settings)
         cloud.map_context(REPOSITORY, sample, TOKEN)
         for url, folder in options.map:
             cloud.map_context(url, folder)

@@ -101,7 +101,15 @@ class LocalCloud:
             else EmbeddedBuilder(self.network)
         )
         self.scheduler = Scheduler(
-            self.state, self.clock, self.registry, self.directory, self.blobs, made, folder
+            self.state,
+            self.clock,
+            self.registry,
+            self.directory,
+            self.blobs,
+            made,
+            self.network,
+            self.tokens,
+            folder,
         )
         self.native_trigger = NativeTrigger(self.state, self.clock, self.scheduler.submit)
         self.arm = Arm(
@@ -241,21 +249,25 @@ class LocalCloud:
         self.state.add(registry)
         return registry
 
-    def authorize_rebuilder(self, bases: Iterable[Registry], tasks: Iterable[Registry]) -> None:
+    def authorize_rebuilder(
+        self, bases: Iterable[Registry], tasks: Iterable[Registry], *, proof: bool = False
+    ) -> None:
         """Give the function app what it needs and no more: see docs/operations.md.
 
         Args:
             bases: The base registries.
             tasks: The task registries.
+            proof: Whether it may also read the images that tasks push, for which it is not needed:
+                then explanations can say what a rebuilt image stands on.
         """
         role = rebuilder_role()
         self.roles.define(role)
-        for registry in bases:
-            puller = "Container Registry Repository Reader" if registry.abac else "AcrPull"
-            for name in (role.name, puller):
-                self.roles.assign(name, self.function_app.object_id, registry.id)
-        for registry in tasks:
+        read, run = list(bases), list(tasks)
+        for registry in (*read, *run):
             self.roles.assign(role.name, self.function_app.object_id, registry.id)
+        for registry in (*read, *(run if proof else ())):
+            puller = "Container Registry Repository Reader" if registry.abac else "AcrPull"
+            self.roles.assign(puller, self.function_app.object_id, registry.id)
 
     def map_context(self, url: str, folder: Path, token: str | None = None) -> None:
         """Serve a build context's address; see Scheduler."""

@@ -208,7 +208,7 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
         base, apps = (cloud.state.by_id(registry_id(registry)) for registry in (BASE, APP))
         if base is None or apps is None:
             raise Failed("a registry is gone")
-        cloud.authorize_rebuilder([base], [apps])
+        cloud.authorize_rebuilder([base], [apps], proof=True)
         screen.step(
             "The function app starts and subscribes to pushes of base images and changes of tasks"
         )

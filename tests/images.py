@@ -57,6 +57,7 @@ def push(
     reference: str,
     text: str,
     files: Mapping[str, bytes] | None = None,
+    architecture: str = "amd64",
 ) -> str:
     """Push a small image that `text` makes different; return its digest.
 
@@ -71,8 +72,10 @@ def push(
             packed, diff_id = make_layer(files)
             layers.append({"mediaType": LAYER, **client.push_blob(host, repository, packed)})
             diff_ids.append(diff_id)
-        config: Json = {"architecture": "amd64", "os": "linux", "config": settings}
-        config |= {"rootfs": {"type": "layers", "diff_ids": diff_ids}} if files else {}
+        config: Json = {"architecture": architecture, "os": "linux", "config": settings}
+        if files:
+            config |= {"rootfs": {"type": "layers", "diff_ids": diff_ids}}
+            config |= {"history": [{"created_by": "COPY . /"}]}
         blob = client.push_blob(host, repository, json.dumps(config).encode())
         manifest = {
             "schemaVersion": 2,

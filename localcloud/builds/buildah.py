@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from localcloud.builds.job import Build, BuildError, Command, Log
+import dockerfile
+
+from localcloud.builds.client import Client
+from localcloud.builds.dockerfiles import SCRATCH, Plan, Stage, flags_of
+from localcloud.builds.images import Image, Layer, assemble, digest_of, stamped
+from localcloud.builds.job import HERE, Build, BuildError, Command, Log
 from localcloud.network import Network
+
+_LINK = re.compile(r"\s--link(=\w+)?(?=\s)")
+_SHELL = ["/bin/sh", "-c"]
 
 
 def usable() -> bool:
@@ -32,12 +42,6 @@ class BuildahBuilder:
         self, work: Path, credentials: Mapping[str, tuple[str, str]], log: Log
     ) -> _BuildahSession:
         """Return a session; see Builder."""
-        auth = work / "auth.json"
-        entries = {
-            host: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
-            for host, (user, password) in credentials.items()
-        }
-        auth.write_text(json.dumps({"auths": entries}))
         (work / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         registries = work / "registries.conf"
         registries.write_text('unqualified-search-registries = ["docker.io"]\n')
@@ -48,13 +52,20 @@ class BuildahBuilder:
             "CONTAINERS_REGISTRIES_CONF": str(registries),
             **self._network.environment(),
         }
-        return _BuildahSession(work, environment, log)
+        return _BuildahSession(work, environment, credentials, log)
 
 
 class _BuildahSession:
-    def __init__(self, work: Path, environment: Mapping[str, str], log: Log) -> None:
+    def __init__(
+        self,
+        work: Path,
+        environment: Mapping[str, str],
+        credentials: Mapping[str, tuple[str, str]],
+        log: Log,
+    ) -> None:
         self._work = work
         self._environment = environment
+        self._credentials = credentials
         self._log = log
         self._buildah = [
             "buildah",
@@ -62,34 +73,57 @@ class _BuildahSession:
             *("--root", str(work / "root")),
             *("--runroot", str(work / "run")),
         ]
-        policy, auth = str(work / "policy.json"), str(work / "auth.json")
-        self._own = ["--signature-policy", policy, "--authfile", auth]
+        policy, self._auth = str(work / "policy.json"), work / "auth.json"
+        self._own = ["--signature-policy", policy, "--authfile", str(self._auth)]
         self._lock = threading.Lock()
         self._running: subprocess.Popen[str] | None = None
         self._stopped = self._interrupted = False
+        # What buildah's storage holds: images by docker's id, layers as a registry has them.
+        self._ids: dict[str, str] = {}
+        self._layers: dict[str, Layer] = {}
+        self._built: dict[str, Image] = {}
 
-    def build(self, build: Build) -> None:
+    def build(self, build: Build, plan: Plan, images: Mapping[tuple[str, str], Image]) -> Image:
         """Build; see Session."""
         self._begin()
+        ids = {key: self._hold(image) for key, image in images.items()}
+        number = len(self._ids)
+        file, identity = self._work / f"Dockerfile-{number}", self._work / f"id-{number}"
+        file.write_text(_rewritten(plan, ids), encoding="utf-8")
         command = [*self._buildah, "bud", *self._own, "--isolation", "chroot"]
         # The proxy is for pulling and pushing; the steps must not see it.
-        command += ["--format", "docker", "--http-proxy=false"]
-        command += ["--file", str(build.dockerfile)]
-        for name, value in build.arguments.items():
+        command += ["--format", "docker", "--http-proxy=false", "--pull=false"]
+        command += ["--identity-label=false"]
+        command += [f"--skip-unused-stages={str(build.kit).lower()}"]
+        command += ["--file", str(file), "--iidfile", str(identity)]
+        if build.platform != HERE:
+            command += ["--platform", build.platform]
+        for name, value in {**_declared(plan), **build.arguments}.items():
             command += ["--build-arg", f"{name}={value}"]
+        for name, value in build.labels.items():
+            command += ["--label", f"{name}={value}"]
         if build.target:
             command += ["--target", build.target]
-        for image in build.images:
-            command += ["--tag", image]
-        self._run([*command, str(build.context)])
+        names = {found: reference for (reference, _), found in ids.items()}
+        self._run([*command, str(build.context)], names)
+        found = identity.read_text().strip().removeprefix("sha256:")
+        image = self._exported(found)
+        if build.stamped and image.platform != build.platform:
+            # buildah leaves a base as it is if nothing is added to it.
+            image = stamped(image, build.platform)
+            self._ids[image.id] = found
+        return image
+
+    def check_runs(self, name: str) -> None:
+        """Let it pass; see Session."""
 
     def run(self, command: Command) -> None:
         """Run; see Session."""
         self._begin()
-        start = [*self._buildah, "from", "--quiet", *self._own]
-        container = self._run([*start, command.image])
-        config = json.loads(self._ask([*self._buildah, "inspect", container]))["OCIv1"]["config"]
-        entry = list(command.entry_point) or config.get("Entrypoint") or []
+        start = [*self._buildah, "from", "--quiet", "--pull=never", *self._own]
+        container = self._run([*start, self._hold(command.image)])
+        config = json.loads(command.image.config).get("config") or {}
+        entry = [command.entry_point] if command.entry_point else config.get("Entrypoint") or []
         words = list(command.arguments)
         if not words and not command.entry_point:
             words = config.get("Cmd") or []
@@ -103,15 +137,6 @@ class _BuildahSession:
             self._run([*run, container, "--", *entry, *words])
         finally:
             self._ask([*self._buildah, "rm", container])
-
-    def push(self, image: str) -> str:
-        """Push; see Session."""
-        self._begin()
-        self._log(f"Pushing image: {image}")
-        file = self._work / "digest"
-        push = [*self._buildah, "push", *self._own, "--digestfile", str(file)]
-        self._run([*push, image, f"docker://{image}"])
-        return file.read_text().strip()
 
     def interrupt(self) -> None:
         """Kill what goes on; see Session."""
@@ -129,6 +154,39 @@ class _BuildahSession:
     def _begin(self) -> None:
         with self._lock:
             self._interrupted = False
+        entries = {
+            host: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+            for host, (user, password) in self._credentials.items()
+        }
+        self._auth.write_text(json.dumps({"auths": entries}))
+
+    def _hold(self, image: Image) -> str:
+        """Have an image in buildah's storage; return its id there."""
+        if image.id not in self._ids:
+            self._run([*self._buildah, "pull", "--quiet", *self._own, f"docker://{image.source}"])
+            self._ids[image.id] = image.id.removeprefix("sha256:")
+            differences = (json.loads(image.config).get("rootfs") or {}).get("diff_ids") or []
+            self._layers |= dict(zip(differences, image.layers, strict=False))
+        return self._ids[image.id]
+
+    def _exported(self, found: str) -> Image:
+        """Return an image of buildah's storage; layers that were pulled stay as they came."""
+        if found in self._built:
+            return self._built[found]
+        folder = self._work / f"image-{found}"
+        push = [*self._buildah, "push", "--quiet", "--disable-compression", *self._own]
+        self._run([*push, found, f"dir:{folder}"], {found: "the image"})
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        layers = []
+        for descriptor in manifest["layers"]:
+            difference = str(descriptor["digest"])
+            if difference not in self._layers:
+                self._layers[difference] = _packed(folder / difference.removeprefix("sha256:"))
+            layers.append(self._layers[difference])
+        config = (folder / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes()
+        image = self._built[found] = assemble(config, layers)
+        self._ids[image.id] = found
+        return image
 
     def _ask(self, command: list[str]) -> str:
         done = subprocess.run(
@@ -136,8 +194,8 @@ class _BuildahSession:
         )
         return done.stdout
 
-    def _run(self, command: list[str]) -> str:
-        """Run a command in sight of the log; return its last line."""
+    def _run(self, command: list[str], names: Mapping[str, str] | None = None) -> str:
+        """Run a command in sight of the log, which calls images by name; return its last line."""
         with self._lock:
             # Between two programs of one step there is none to kill.
             if self._stopped or self._interrupted:
@@ -157,14 +215,96 @@ class _BuildahSession:
         try:
             with process:
                 for line in process.stdout or ():
-                    last = line.rstrip() or last
-                    self._log(line.rstrip())
+                    told = line.rstrip()
+                    for found, name in (names or {}).items():
+                        told = told.replace(found, name)
+                    last = told or last
+                    self._log(told)
         finally:
             with self._lock:
                 self._running = None
         if process.returncode != 0:
             raise BuildError(last or f"exit status {process.returncode}")
         return last
+
+
+def _packed(file: Path) -> Layer:
+    """Return a new layer, packed as a registry wants it."""
+    data = gzip.compress(file.read_bytes(), 1, mtime=0)
+    packed = file.with_suffix(".gz")
+    packed.write_bytes(data)
+    file.unlink()
+
+    def read(_: Client) -> bytes:
+        return packed.read_bytes()
+
+    return Layer({"digest": digest_of(data), "size": len(data)}, read)
+
+
+def _declared(plan: Plan) -> dict[str, str]:
+    """Return what BuildKit gives by itself, of what the stages declare."""
+    names = {
+        word.partition("=")[0]
+        for number in plan.built
+        for command in plan.stages[number].commands
+        if command.cmd.upper() == "ARG"
+        for word in command.value
+    }
+    return {name: value for name, value in plan.automatic.items() if name in names}
+
+
+def _rewritten(plan: Plan, ids: Mapping[tuple[str, str], str]) -> str:
+    """Return a Dockerfile as buildah is to read it: images by id, without what it does not know."""
+    lines: list[str | None] = list(plan.text.split("\n"))
+    for stage in plan.stages:
+        changes = [(stage.opening, _opening(stage, ids)), *_changes(plan, stage, ids)]
+        for command, text in changes:
+            lines[command.start_line - 1] = text
+            for number in range(command.start_line, command.end_line):
+                lines[number] = None
+    return "\n".join(line for line in lines if line is not None)
+
+
+def _opening(stage: Stage, ids: Mapping[tuple[str, str], str]) -> str:
+    base = stage.base
+    if stage.parent is None and base != SCRATCH:
+        base = ids.get((base, stage.platform), base)
+    platform = f"--platform={stage.platform} " if flags_of(stage.opening) else ""
+    return f"FROM {platform}{base}" + (f" AS {stage.name}" if stage.name else "")
+
+
+def _changes(
+    plan: Plan, stage: Stage, ids: Mapping[tuple[str, str], str]
+) -> Iterator[tuple[dockerfile.Command, str]]:
+    shell = list(_SHELL)
+    for command in stage.commands:
+        name = command.cmd.upper()
+        text = str(command.original)
+        if name == "SHELL":
+            shell = list(command.value)
+        elif name == "RUN" and command.heredocs:
+            text = _run_of(command, shell, kit=bool(plan.automatic))
+        elif name in ("COPY", "ADD"):
+            if command.heredocs and plan.automatic:
+                raise BuildError(f"buildah does not do {name} with a heredoc: {command.original}")
+            text = _LINK.sub("", text)
+        if name in ("RUN", "COPY", "ADD"):
+            for image in stage.images:
+                found = ids.get((image, stage.platform), image)
+                text = re.sub(rf"\bfrom=\"?{re.escape(image)}\"?(?=[\s,]|$)", f"from={found}", text)
+        if text != command.original:
+            yield command, text
+
+
+def _run_of(command: dockerfile.Command, shell: list[str], *, kit: bool) -> str:
+    """Return a RUN with a heredoc as one without: its shell gets all of it, or the first line."""
+    first = str(command.value[0])
+    text = first
+    if kit:
+        whole = len(command.heredocs) == 1 and re.fullmatch(r"<<-?\s*\S+", first.strip())
+        bodies = "".join(f"\n{part.content}{part.name}" for part in command.heredocs)
+        text = command.heredocs[0].content if whole else first + bodies
+    return " ".join(["RUN", *command.flags, json.dumps([*shell, text])])
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urljoin
 
@@ -26,8 +27,33 @@ _ACCEPT = (
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _HUB = "registry-1.docker.io"
 
+type Name = tuple[str, str, str]
+"""Host, repository and tag or digest: what an image is called, however it is written."""
 
-def split(image: str) -> tuple[str, str, str]:
+# What docker's reference.Parse takes, but for the length of a digest.
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]+)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RawManifest:
+    """A manifest as a registry has it: its bytes, their type and their digest."""
+
+    data: bytes
+    media_type: str
+    digest: str
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether a text names an image, as docker reads it."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def split(image: str) -> Name:
     """Split an image into the host to ask, the repository, and the tag or digest."""
     name, at, digest = image.partition("@")
     path, colon, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "")
@@ -60,31 +86,16 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def pull(self, image: str) -> tuple[str, Json, bytes, str]:
-        """Return an image's digest, manifest, config and repository address.
-
-        Of an index, the manifest for linux/amd64 is pulled; the digest stays the index's.
-        """
-        host, repository, reference = split(image)
-        manifest, digest = self._manifest(host, repository, reference)
-        if "manifests" in manifest:
-            chosen = [
-                entry["digest"]
-                for entry in manifest["manifests"]
-                if entry.get("platform", {}).get("architecture") == "amd64"
-            ]
-            if not chosen:
-                raise BuildError(f"no image for linux/amd64 in {image}")
-            manifest, _ = self._manifest(host, repository, chosen[0])
-        config = self.blob(host, repository, manifest["config"]["digest"])
-        return digest, manifest, config, f"{host}/{repository}"
-
-    def _manifest(self, host: str, repository: str, reference: str) -> tuple[Json, str]:
+    def manifest(self, host: str, repository: str, reference: str) -> RawManifest:
+        """Return a manifest by tag or digest, as it is."""
         url = f"https://{host}/v2/{repository}/manifests/{reference}"
         scope = f"repository:{repository}:pull"
         response = self._send("GET", url, scope, headers={"Accept": _ACCEPT})
-        manifest: Json = response.json()
-        return manifest, response.headers["docker-content-digest"]
+        return RawManifest(
+            response.content,
+            response.headers["content-type"].partition(";")[0],
+            response.headers["docker-content-digest"],
+        )
 
     def blob(self, host: str, repository: str, digest: str) -> bytes:
         """Return a blob."""
@@ -94,26 +105,69 @@ class Client:
     def push_blob(self, host: str, repository: str, data: bytes) -> Json:
         """Push a blob unless it is there; return its digest and size."""
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        self.ensure_blob(host, repository, digest, lambda: data)
+        return {"digest": digest, "size": len(data)}
+
+    def ensure_blob(
+        self, host: str, repository: str, digest: str, read: Callable[[], bytes]
+    ) -> None:
+        """Push a blob unless it is there, for which alone it is read."""
         base = f"https://{host}/v2/{repository}/blobs/"
         scope = f"repository:{repository}:pull,push"
         if self._send("HEAD", base + digest, scope, allow=(404,)).status_code != httpx.codes.OK:
             started = self._send("POST", base + "uploads/", scope)
             location = urljoin(base, started.headers["location"])
             joint = "&" if "?" in location else "?"
-            self._send("PUT", f"{location}{joint}digest={digest}", scope, content=data)
-        return {"digest": digest, "size": len(data)}
+            self._send("PUT", f"{location}{joint}digest={digest}", scope, content=read())
 
     def push_manifest(self, host: str, repository: str, tag: str, manifest: Json) -> str:
         """Push a manifest under a tag; return its digest."""
         data = json.dumps(manifest, indent=3).encode()
+        return self.put_manifest(host, repository, tag, data, manifest["mediaType"])
+
+    def put_manifest(
+        self, host: str, repository: str, reference: str, data: bytes, media_type: str
+    ) -> str:
+        """Push a manifest as it is, under a tag or by its digest; return the digest."""
         response = self._send(
             "PUT",
-            f"https://{host}/v2/{repository}/manifests/{tag}",
+            f"https://{host}/v2/{repository}/manifests/{reference}",
             f"repository:{repository}:pull,push",
             content=data,
-            headers={"Content-Type": manifest["mediaType"]},
+            headers={"Content-Type": media_type},
         )
         return str(response.headers["docker-content-digest"])
+
+    def pages(self, url: str, key: str, scope: str) -> list[Any] | None:
+        """Return every item of a list that comes in pages; None if what it is of is not there.
+
+        Args:
+            url: The first page.
+            key: What the items are called.
+            scope: What it takes to read them.
+        """
+        found: list[Any] = []
+        while True:
+            response = self._send("GET", url, scope, allow=(404,))
+            if response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            found += response.json()[key]
+            more = response.links.get("next")
+            if more is None:
+                return found
+            url = urljoin(url, more["url"])
+
+    def delete(self, url: str, scope: str) -> None:
+        """Delete what is at an address."""
+        self._send("DELETE", url, scope)
+
+    def sign_in(self, host: str) -> None:
+        """Ask a registry whether it takes the credentials.
+
+        Raises:
+            BuildError: It does not.
+        """
+        self._send("GET", f"https://{host}/v2/", "")
 
     def _send(
         self,

@@ -163,6 +163,11 @@ class Contexts:
         return Context(_inside(folder, inside), commit, ref or _default_branch(repository))
 
 
+def is_remote(context: str) -> bool:
+    """Tell whether a build's context is fetched from somewhere."""
+    return "://" in context or context.startswith(("git@", "github.com/"))
+
+
 def _without_credentials(url: str) -> tuple[str, str]:
     """Return an address without what git would sign in with, and that: user or password."""
     scheme, mark, rest = url.partition("://")

@@ -56,6 +56,38 @@ class Credentials:
                 found[host] = (_opaque(host, entry["userName"]), _opaque(host, entry["password"]))
         return found
 
+    def signed_in(self, name: str, task: Task | None) -> Principal:
+        """Return the identity with which `az login --identity` signs in.
+
+        Args:
+            name: A client id, object id or resource id; empty for the system's own, or the only
+                one.
+            task: Whose identities there are.
+
+        Raises:
+            BuildError: There is none.
+        """
+        identity = (task.identity if task else None) or {}
+        assigned = identity.get("userAssignedIdentities") or {}
+        found = str(identity.get("principalId") or "")
+        if name:
+            ids = [
+                str(entry["principalId"])
+                for resource, entry in assigned.items()
+                if name.lower() in (resource.lower(), entry["clientId"], entry["principalId"])
+            ]
+            found = ids[0] if ids else ""
+        elif not found and len(assigned) == 1:
+            found = str(next(iter(assigned.values()))["principalId"])
+        principal = self._directory.by_object_id(found)
+        if principal is None:
+            words = f"no identity {name}" if name else "no identity of its own"
+            raise BuildError(
+                "ERROR: Failed to connect to MSI. Please make sure MSI is configured correctly."
+                f" (The task has {words}.)"
+            )
+        return principal
+
     def _principal(self, name: str, run: Run, task: Task | None) -> Principal:
         """Return whom a credential names: [system], [caller] or a client id of the task's own."""
         identity = (task.identity if task else None) or {}

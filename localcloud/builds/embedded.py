@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import io
 import json
-import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,14 +17,13 @@ from pathlib import Path, PurePosixPath
 
 import dockerfile
 
-from localcloud.builds.client import CONFIG, LAYER, MANIFEST, Client, split
+from localcloud.builds import platforms
+from localcloud.builds.client import Client
+from localcloud.builds.dockerfiles import SCRATCH, Plan, Stage, expand, flags_of, unquoted
+from localcloud.builds.images import Image, Layer, assemble, digest_of, stamped
 from localcloud.builds.job import Build, BuildError, Command, Log
 from localcloud.network import Network
 from localcloud.state import Json
-
-_VARIABLE = re.compile(r"\\\$|\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
-type _Name = tuple[str, str, str]
-"""Host, repository and tag: what an image is called, however it is written."""
 
 _EPOCH = "1970-01-01T00:00:00Z"
 
@@ -34,9 +32,8 @@ _EPOCH = "1970-01-01T00:00:00Z"
 class _Stage:
     """A stage while it is built: the image so far and what it may refer to."""
 
-    name: str
     config: Json
-    layers: list[Json]  # descriptors, with the bytes or where to fetch them
+    layers: list[Layer]
     arguments: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -51,24 +48,6 @@ class _Stage:
 
     def values(self) -> dict[str, str]:
         return {**self.arguments, **self.environment()}
-
-
-def expand(text: str, values: Mapping[str, str]) -> str:
-    """Expand $name, ${name}, ${name:-default} and ${name:+other}, as Dockerfiles do."""
-
-    def one(match: re.Match[str]) -> str:
-        if match[0] == "\\$":
-            return "$"
-        name, how, other = match[1] or match[4], match[2] or "", match[3] or ""
-        value = values.get(name)
-        given = bool(value) if how.startswith(":") else value is not None
-        if how.endswith("-"):
-            return value or "" if given else expand(other, values)
-        if how.endswith("+"):
-            return expand(other, values) if given else ""
-        return value or ""
-
-    return _VARIABLE.sub(one, text)
 
 
 class EmbeddedBuilder:
@@ -92,7 +71,6 @@ class _EmbeddedSession:
         self._network = network
         self._credentials = credentials
         self._log = log
-        self._built: dict[_Name, _Stage] = {}
         self._interrupted = self._stopped = False
 
     def interrupt(self) -> None:
@@ -108,137 +86,105 @@ class _EmbeddedSession:
             raise BuildError("the run was stopped")
         self._log(line)
 
-    def build(self, build: Build) -> None:
+    def build(self, build: Build, plan: Plan, images: Mapping[tuple[str, str], Image]) -> Image:
         """Build; see Session."""
         self._interrupted = False
-        try:
-            commands = dockerfile.parse_string(build.dockerfile.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BuildError(
-                f"unable to read the Dockerfile {build.dockerfile}: {error}"
-            ) from error
-        except dockerfile.GoParseError as error:
-            raise BuildError(f"{build.dockerfile}: {error}") from error
         with Client(self._network, self._credentials) as client:
-            stage = _Build(build, client, self._built, self._tell).run(commands)
-        self._built |= {split(image): stage for image in build.images}
+            return _Build(build, plan, images, client, self._tell).run()
 
-    def run(self, command: Command) -> None:
+    def check_runs(self, name: str) -> None:
         """Refuse; see Session."""
         raise BuildError(
-            f"the embedded builder runs no commands, so not {command.image}; buildah does"
+            f"the embedded builder runs no commands, so not {name}; buildah does"
             " (`make tools`, as root)"
         )
 
-    def push(self, image: str) -> str:
-        """Push; see Session."""
-        self._interrupted = False
-        built = self._built.get(split(image))
-        if built is None:
-            raise BuildError(f"An image does not exist locally with the tag: {image}")
-        with Client(self._network, self._credentials) as client:
-            return _push(client, built, image, self._tell)
+    def run(self, command: Command) -> None:
+        """Refuse; see Session."""
+        self.check_runs(command.name)
 
 
 class _Build:
-    def __init__(self, job: Build, client: Client, built: Mapping[_Name, _Stage], log: Log) -> None:
+    def __init__(
+        self,
+        job: Build,
+        plan: Plan,
+        images: Mapping[tuple[str, str], Image],
+        client: Client,
+        log: Log,
+    ) -> None:
         self._job = job
+        self._plan = plan
+        self._images = images
         self._client = client
-        self._built = built
         self._log = log
-        self._global: dict[str, str] = {}
-        self._stages: list[_Stage] = []
+        self._stages: dict[int, _Stage] = {}
 
-    def run(self, commands: tuple[dockerfile.Command, ...]) -> _Stage:
-        for number, command in enumerate(commands, 1):
-            self._log(f"Step {number}/{len(commands)} : {command.original}")
-            name = command.cmd.upper()
-            if name == "FROM":
-                if self._at_target():
-                    break
-                self._from(command)
-            elif name == "ARG":
-                self._arg(command)
-            elif not self._stages:
-                raise BuildError(f"no build stage in current context: {command.original}")
-            else:
-                self._instruct(name, command)
-        if not self._stages or (self._job.target and not self._at_target()):
-            raise BuildError(f"target stage {self._job.target!r} could not be found")
-        return self._stages[-1]
+    def run(self) -> Image:
+        stages = [self._plan.stages[number] for number in self._plan.built]
+        steps = sum(1 + len(stage.commands) for stage in stages)
+        done = 0
+        for stage in stages:
+            building = self._begun(stage)
+            self._stages[stage.number] = building
+            for command in (stage.opening, *stage.commands):
+                done += 1
+                self._log(f"Step {done}/{steps} : {command.original}")
+                name = command.cmd.upper()
+                if name == "ARG":
+                    self._arg(building, command)
+                elif name != "FROM":
+                    self._instruct(name, building, stage, command)
+        last = self._stages[self._plan.built[-1]]
+        if self._job.labels:
+            last.settings["Labels"] = {**(last.settings.get("Labels") or {}), **self._job.labels}
+        config = json.dumps({"created": _EPOCH, **last.config}).encode()
+        image = assemble(config, last.layers)
+        return stamped(image, self._job.platform) if self._job.stamped else image
 
-    def _at_target(self) -> bool:
-        wanted = self._job.target.lower()
-        last = len(self._stages) - 1
-        return bool(wanted and self._stages) and wanted in (self._stages[-1].name, str(last))
+    def _begun(self, stage: Stage) -> _Stage:
+        if stage.parent is not None:
+            known = self._stages[stage.parent]
+            return _Stage(copy.deepcopy(known.config), list(known.layers))
+        if stage.base == SCRATCH:
+            rootfs: Json = {"type": "layers", "diff_ids": []}
+            config = {**platforms.wire(stage.platform), "config": {}}
+            return _Stage({**config, "rootfs": rootfs, "history": []}, [])
+        return self._pulled(stage.base, stage.platform)
 
-    def _stage(self, name: str) -> _Stage | None:
-        for number, stage in reversed(list(enumerate(self._stages))):
-            if name.lower() in (stage.name, str(number)):
-                return stage
-        return None
+    def _pulled(self, image: str, platform: str) -> _Stage:
+        found = self._images[image, platform]
+        return _Stage(json.loads(found.config), list(found.layers))
 
-    def _from(self, command: dockerfile.Command) -> None:
-        image = expand(command.value[0], {**self._global})
-        name = command.value[2].lower() if len(command.value) > 2 else ""  # noqa: PLR2004 - FROM image AS name
-        if not image:
-            raise BuildError(f"base name ({command.value[0]}) should not be blank")
-        if (known := self._stage(image)) is not None:
-            stage = _Stage(name, copy.deepcopy(known.config), list(known.layers))
-        elif image == "scratch":
-            config = {"architecture": "amd64", "os": "linux", "config": {}}
-            config |= {"rootfs": {"type": "layers", "diff_ids": []}, "history": []}
-            stage = _Stage(name, config, [])
-        else:
-            stage = self._pulled(image, name)
-        self._stages.append(stage)
-
-    def _pulled(self, image: str, name: str = "") -> _Stage:
-        if (built := self._built.get(split(image))) is not None:
-            return _Stage(name, copy.deepcopy(built.config), list(built.layers))
-        digest, manifest, config, source = self._client.pull(image)
-        self._log(f"{image}: Digest: {digest}")
-        layers = [{**layer, "source": source} for layer in manifest["layers"]]
-        return _Stage(name, json.loads(config), layers)
-
-    def _arg(self, command: dockerfile.Command) -> None:
+    def _arg(self, stage: _Stage, command: dockerfile.Command) -> None:
         for text in command.value:
             name, has_default, default = text.partition("=")
-            if not self._stages:
-                value = self._job.arguments.get(name)
-                if value is None and has_default:
-                    value = expand(_unquote(default), self._global)
-                if value is not None:
-                    self._global[name] = value
-                continue
-            stage = self._stages[-1]
             value = self._job.arguments.get(name)
             if value is None and has_default:
-                value = expand(_unquote(default), stage.values())
+                value = expand(unquoted(default), stage.values())
             if value is None:
-                value = self._global.get(name)
+                value = self._plan.arguments.get(name, self._plan.automatic.get(name))
             if value is not None:
                 stage.arguments[name] = value
 
-    def _instruct(self, name: str, command: dockerfile.Command) -> None:
-        stage = self._stages[-1]
+    def _instruct(self, name: str, stage: _Stage, of: Stage, command: dockerfile.Command) -> None:
         settings, words = stage.settings, [*command.value]
         values = stage.values()
         empty = True
         if name == "RUN":
             self._log(f" ---> NOT RUN, the embedded builder runs no commands: {command.original}")
         elif name in ("COPY", "ADD"):
-            self._copy(stage, command)
+            self._copy(stage, of, command)
             empty = False
         elif name == "ENV":
             environment = stage.environment()
             for key, value in zip(words[::2], words[1::2], strict=True):
-                environment[expand(key, values)] = expand(_unquote(value), values)
+                environment[expand(key, values)] = expand(unquoted(value), values)
             settings["Env"] = [f"{key}={value}" for key, value in environment.items()]
         elif name == "LABEL":
             labels = dict(settings.get("Labels") or {})
             for key, value in zip(words[::2], words[1::2], strict=True):
-                labels[_unquote(key)] = expand(_unquote(value), values)
+                labels[unquoted(key)] = expand(unquoted(value), values)
             settings["Labels"] = labels
         elif name == "WORKDIR":
             here = PurePosixPath(settings.get("WorkingDir") or "/")
@@ -263,24 +209,40 @@ class _Build:
             step | ({"empty_layer": True} if empty else {})
         )
 
-    def _copy(self, stage: _Stage, command: dockerfile.Command) -> None:
-        flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in command.flags)
+    def _copy(self, stage: _Stage, of: Stage, command: dockerfile.Command) -> None:
+        flags = flags_of(command)
         *sources, target = (expand(word, stage.values()) for word in command.value)
         here = PurePosixPath(stage.settings.get("WorkingDir") or "/")
         folder = target.endswith(("/", "/.")) or target == "." or len(sources) > 1
         destination = here / target
-        if "from" in flags:
-            files = self._from_image(expand(flags["from"], stage.values()), sources)
-        else:
-            files = self._from_context(sources)
+        named = [word for word in sources if not word.startswith("<<")]
+        # The classic builder passes over heredocs.
+        files = self._heredocs(stage, command) if self._job.kit else []
+        if named and "from" in flags:
+            files += self._from_image(flags["from"], of, named)
+        elif named:
+            files += self._from_context(named)
         if not files:
             raise BuildError(f"no source files were specified: {command.original}")
-        single = len(files) == 1 and not folder and PurePosixPath(sources[0]).name == files[0][0]
+        whole = not named or PurePosixPath(sources[0]).name == files[0][0]
+        single = len(files) == 1 and not folder and whole
         entries = {
             str(destination if single else destination / name).lstrip("/"): data
             for name, data in files
         }
-        _add_layer(stage, entries)
+        mode = int(flags["chmod"], 8) if flags.get("chmod", "").isdigit() else 0o755
+        _add_layer(stage, entries, mode)
+
+    @staticmethod
+    def _heredocs(stage: _Stage, command: dockerfile.Command) -> list[tuple[str, bytes]]:
+        # Variables are expanded where the name is written without quotes.
+        plain = {word.lstrip("<-") for word in command.value}
+        values = stage.values()
+        texts = {
+            part.name: expand(part.content, values) if part.name in plain else part.content
+            for part in command.heredocs
+        }
+        return [(name, text.encode()) for name, text in texts.items()]
 
     def _from_context(self, sources: list[str]) -> list[tuple[str, bytes]]:
         root = self._job.context.resolve()
@@ -300,12 +262,12 @@ class _Build:
                 raise BuildError(f"COPY failed: file not found in build context: {source}")
         return files
 
-    def _from_image(self, image: str, sources: list[str]) -> list[tuple[str, bytes]]:
-        stage = self._stage(image) or self._pulled(image)
+    def _from_image(self, image: str, of: Stage, sources: list[str]) -> list[tuple[str, bytes]]:
+        stage = self._named(image, of) or self._pulled(image, of.platform)
         content: dict[str, bytes] = {}
         for layer in stage.layers:
-            data = gzip.decompress(_layer_bytes(self._client, layer))
-            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            # As it is packed: the layers of what others built need not be gzip's.
+            with tarfile.open(fileobj=io.BytesIO(layer.read(self._client))) as archive:
                 for member in archive:
                     held = archive.extractfile(member) if member.isfile() else None
                     if held is not None:
@@ -322,19 +284,26 @@ class _Build:
             ]
         return files
 
+    def _named(self, name: str, of: Stage) -> _Stage | None:
+        """Return the stage that `--from` means; None if it means an image."""
+        if name in of.images:
+            return None
+        numbers = [
+            stage.number
+            for stage in self._plan.stages[: of.number]
+            if name.lower() in (stage.name, str(stage.number))
+        ]
+        return self._stages[numbers[-1]]
+
 
 def _is_own_file(path: Path, root: Path) -> bool:
     """Tell whether a path is a file, and no link to one outside of the context."""
     return path.is_file() and path.resolve().is_relative_to(root)
 
 
-def _unquote(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
-
-
-def _add_layer(stage: _Stage, entries: Mapping[str, bytes]) -> None:
-    data, diff_id = make_layer(entries)
-    stage.layers.append({"data": data})
+def _add_layer(stage: _Stage, entries: Mapping[str, bytes], mode: int) -> None:
+    data, diff_id = make_layer(entries, mode=mode)
+    stage.layers.append(Layer({"digest": digest_of(data), "size": len(data)}, lambda _: data))
     stage.config.setdefault("rootfs", {"type": "layers", "diff_ids": []})["diff_ids"].append(
         diff_id
     )
@@ -357,28 +326,3 @@ def make_layer(
     raw = buffer.getvalue()
     # Fast rather than small: nothing leaves the machine.
     return gzip.compress(raw, 1, mtime=0), f"sha256:{hashlib.sha256(raw).hexdigest()}"
-
-
-def _layer_bytes(client: Client, layer: Json) -> bytes:
-    if "data" in layer:
-        data: bytes = layer["data"]
-        return data
-    host, _, repository = str(layer["source"]).partition("/")
-    return client.blob(host, repository, layer["digest"])
-
-
-def _push(client: Client, stage: _Stage, image: str, log: Log) -> str:
-    host, repository, tag = split(image)
-    log(f"Pushing image: {image}")
-    config = json.dumps({"created": _EPOCH, **stage.config}).encode()
-    layers = [
-        {"mediaType": LAYER, **client.push_blob(host, repository, _layer_bytes(client, layer))}
-        for layer in stage.layers
-    ]
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {"mediaType": CONFIG, **client.push_blob(host, repository, config)},
-        "layers": layers,
-    }
-    return client.push_manifest(host, repository, tag, manifest)

@@ -6,21 +6,37 @@ import base64
 import binascii
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from localcloud.builds import dockercli, scanner
+from localcloud.builds.azcli import AzCli
 from localcloud.builds.client import split
+from localcloud.builds.commands import WORKSPACE
 from localcloud.builds.contexts import Context, Contexts
 from localcloud.builds.credentials import Credentials
-from localcloud.builds.job import Build, Builder, BuildError, Command, Session
-from localcloud.builds.scanner import ScanError, ScannedImage, scan
-from localcloud.builds.steps import Step, Values, parse_build, parse_steps, parse_values, render
+from localcloud.builds.docker import Docker, Place
+from localcloud.builds.dockercli import DockerBuild
+from localcloud.builds.job import Builder, BuildError, Session
+from localcloud.builds.performing import Performer
+from localcloud.builds.scanner import Request, ScanError, Scanned, ScannedImage
+from localcloud.builds.steps import (
+    Step,
+    Values,
+    parse_steps,
+    parse_values,
+    render,
+    working_directory,
+)
 from localcloud.clock import Clock
+from localcloud.directory import Principal
+from localcloud.network import Network
 from localcloud.registry import RegistryService
 from localcloud.state import Json, Registry, Run, State, Task
+from localcloud.tokens import Tokens
 
-_WORKSPACE = "/workspace"
 # Seconds that a build of one image and its push have; source: acr-builder, cmd/acb/commands/build.
 _BUILD_TIMEOUT = 8 * 3600
 _PUSH_TIMEOUT = 3600
@@ -36,6 +52,32 @@ class Tools:
     contexts: Contexts
     credentials: Credentials
     builder: Builder
+    network: Network
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Doing:
+    """A step, and how it is done.
+
+    Attributes:
+        step: The step.
+        do: Does it; again for each time that it is tried again or repeated.
+        prepare: What comes before the first time, if anything.
+    """
+
+    step: Step
+    do: Callable[[], None]
+    prepare: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the scanner found of a build step: what it builds, and on what."""
+
+    step: Step
+    scanned: Scanned
+    images: tuple[ScannedImage, ...]
 
 
 class Execution:
@@ -52,11 +94,13 @@ class Execution:
         self._registry = registry
         self._run = run
         self._stopped = threading.Event()
+        self._expired = threading.Event()  # the time of the step that is tried now is over
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._secrets: list[str] = []
-        self._outputs: list[Json] = []
-        self._dependencies: list[Json] = []
+        self._credentials: dict[str, tuple[str, str]] = {}
+        self._work = Path()
+        self._found: list[_Found] = []
 
     def stop(self) -> None:
         """End the run at once; from any thread."""
@@ -89,8 +133,17 @@ class Execution:
             if not self._run.over:
                 self._run.log.append(f"{stamp} {line}")
 
+    def _tell(self, line: str) -> None:
+        """Add a line of a step to the log; where the step is to end, it ends here."""
+        if self._ends():
+            raise BuildError("the run was stopped")
+        self.log(line)
+
+    def _ends(self) -> bool:
+        return self._stopped.is_set() or self._expired.is_set()
+
     def carry_out(self, work: Path) -> list[Json]:
-        """Do every step; return the images that were pushed, in ARM's form.
+        """Do every step; return the images that build steps made and that were pushed.
 
         Args:
             work: A folder for everything, empty at first.
@@ -99,6 +152,7 @@ class Execution:
             BuildError: A step failed.
             ScanError: ACR's scanner does not understand a Dockerfile.
         """
+        self._work = work
         task = self._task()
         step = _step(self._run.request, task)
         self._secrets = [
@@ -107,7 +161,7 @@ class Execution:
             for entry in step.get(kind) or []
             if entry.get("isSecret") and entry.get("value")
         ]
-        credentials = self._tools.credentials.of(self._registry, self._run, task)
+        self._credentials = self._tools.credentials.of(self._registry, self._run, task)
         self.log("Downloading source code...")
         context = self._tools.contexts.fetch(
             str(step.get("contextPath") or ""),
@@ -116,20 +170,18 @@ class Execution:
         )
         self.log("Finished downloading source code")
         values = self._values(context, task)
+        docker = self._open(work / "builder")
         if step["type"] == "Docker":
-            doings = self._docker(step, context, values)
+            doings = self._docker(docker, step, Place(context.folder), values)
         else:
-            doings = self._multi(step, context, values, work)
-        pushes = any(pushed for _, pushed, _ in doings)
-        if pushes and self._registry.login_server not in credentials:
+            doings = self._multi(docker, step, Place(context.folder), values)
+        pushes = any(doing.step.push for doing in doings)
+        if pushes and self._registry.login_server not in self._credentials:
             # An ABAC registry's tasks have no access of their own; azure-facts names the words.
             raise BuildError("when specifying push, at least one credential is required")
-        (work / "builder").mkdir()
-        self._open(work / "builder", credentials)
-        for one, _, do in doings:
-            self._carry_out(one, do)
-        self._record(task)
-        return self._outputs
+        for doing in doings:
+            self._carry_out(doing)
+        return self._record(docker, task)
 
     def _task(self) -> Task | None:
         name = self._run.properties.get("task")
@@ -153,90 +205,138 @@ class Execution:
             "SharedVolume": "home",
         }
 
-    def _open(self, folder: Path, credentials: dict[str, tuple[str, str]]) -> None:
-        session = self._tools.builder.open(folder, credentials, self.log)
+    def _open(self, folder: Path) -> Docker:
+        folder.mkdir()
+        session = self._tools.builder.open(folder, self._credentials, self._tell)
         with self._lock:
             self._session = session
             if self._stopped.is_set():
                 raise BuildError("the run was stopped")
+        network, fetch = self._tools.network, self._fetched
+        return Docker(session, network, self._credentials, fetch, self._tell)
 
-    # A doing is a step, whether it pushes, and how it is done.
+    def _fetched(self, address: str) -> Path:
+        """Fetch a context that a command names, each time into a folder of its own."""
+        folder = Path(tempfile.mkdtemp(prefix="remote-", dir=self._work)) / "context"
+        return self._tools.contexts.fetch(address, "", folder).folder
 
-    def _docker(self, step: Json, context: Context, values: Values) -> list[_Doing]:
+    def _docker(self, docker: Docker, step: Json, place: Place, values: Values) -> list[_Doing]:
         arguments = {
             item["name"]: render(str(item.get("value") or ""), values, {})
             for item in step.get("arguments") or []
         }
         names = [render(name, values, {}) for name in step.get("imageNames") or []]
-        images = tuple(_full_name(self._registry, name) for name in names)
-        file = _within(context.folder, step.get("dockerFilePath") or "Dockerfile")
-        build = Build(context.folder, file, images, arguments, step.get("target") or "")
+        images = tuple(
+            dockercli.reference(_full_name(self._registry, name), "-t, --tag") for name in names
+        )
+        file = str(step.get("dockerFilePath") or "Dockerfile")
+        target = str(step.get("target") or "")
+        # Nothing in such a step can ask for BuildKit.
+        build = DockerBuild(".", images, file, arguments=arguments, target=target, kit=False)
         own = Step("build", timeout=_BUILD_TIMEOUT)
-        doings: list[_Doing] = [(own, False, lambda: self._build(build))]
+        asked = Request(".", file, target, images, arguments)
+        prepare = partial(self._scan, own, asked, place)
+        doings = [_Doing(own, partial(docker.run, build, place), prepare)]
         if step.get("isPushEnabled", True) and images:
-            push = Step("push", timeout=_PUSH_TIMEOUT)
-            doings.append((push, True, lambda: self._push(images)))
+            push = Step("push", push=images, timeout=_PUSH_TIMEOUT)
+            doings.append(_Doing(push, partial(_push, docker, images)))
         return doings
 
-    def _multi(self, step: Json, context: Context, values: Values, work: Path) -> list[_Doing]:
+    def _multi(self, docker: Docker, step: Json, place: Place, values: Values) -> list[_Doing]:
         if step["type"] == "FileTask":
-            text = _read(context.folder, step.get("taskFilePath") or "acb.yaml")
+            text = _read(place.folder, step.get("taskFilePath") or "acb.yaml")
             path = step.get("valuesFilePath")
-            given = parse_values(_read(context.folder, path)) if path else {}
+            given = parse_values(_read(place.folder, path)) if path else {}
         else:
             text = _decode(step.get("encodedTaskContent"))
             given = parse_values(_decode(step.get("encodedValuesContent")))
-        given |= {entry["name"]: entry.get("value") for entry in step.get("values") or []}
-        steps = parse_steps(text, values, given)
-        return [(one, bool(one.push), self._doing(one, context, work)) for one in steps]
+        # Each is a text, and stands for the file's value of its name, whatever that is.
+        given |= {
+            entry["name"]: str(entry.get("value") or "") for entry in step.get("values") or []
+        }
+        az = AzCli(
+            self._tools.network,
+            self._tools.tokens,
+            self._identity,
+            self._exchanged,
+            self._credentials,
+            self._tell,
+        )
+        host, clock = self._registry.login_server, self._tools.clock
+        performer = Performer(docker, az, host, clock, self._tell, self._ends)
+        return [
+            self._doing(one, docker, performer, place) for one in parse_steps(text, values, given)
+        ]
 
-    def _doing(self, step: Step, context: Context, work: Path) -> Callable[[], None]:
+    def _doing(self, step: Step, docker: Docker, performer: Performer, place: Place) -> _Doing:
         if step.push:
             # An image that is named twice is pushed once, as the agent does it.
-            named = dict.fromkeys(_full_name(self._registry, image) for image in step.push)
-            return lambda: self._push(tuple(named))
+            return _Doing(step, partial(_push, docker, _tagged(step.push)))
         if step.cmd:
-            directory = step.directory
-            if directory is not None and not directory.startswith("/"):
-                directory = f"{_WORKSPACE}/{directory}".rstrip("/")
-            command = Command(
-                step.cmd[0],
-                step.cmd[1:],
-                step.entry_point,
-                step.environment,
-                context.folder,
-                directory or "",
-            )
-            return lambda: self._opened().run(command)
-        asked = parse_build(step.id, step.build, step.environment)
+            return _Doing(step, partial(performer.perform, step.script(), place.folder))
+        asked = scanner.request(step.build)
+        if not asked.remote:
+            where = Place(place.folder, working_directory(step.directory or ""))
+            do = partial(performer.perform, step.script(), place.folder)
+            return _Doing(step, do, partial(self._scan, step, asked, where))
+        # The context is fetched once, into a folder that the build begins in.
+        below: list[str] = []
 
-        def build() -> None:
-            root, start = context.folder, _below_workspace(step)
-            if "://" in asked.context:
-                # A folder of its own each time, as a step may be repeated.
-                place = Path(tempfile.mkdtemp(prefix="remote-", dir=work)) / "context"
-                fetched = self._tools.contexts.fetch(asked.context, "", place)
-                root, start, folder = fetched.folder, ".", fetched.folder
-            else:
-                folder = _within(root, f"{start}/{asked.context}")
-            file = _within(root, f"{start}/{asked.file}") if asked.file else folder / "Dockerfile"
-            self._build(Build(folder, file, asked.tags, asked.arguments, asked.target))
+        def prepare() -> None:
+            target = place.folder / step.id
+            if target.exists():  # where the agent would clone into it
+                target = Path(tempfile.mkdtemp(prefix=f"{step.id}-", dir=place.folder)) / "context"
+            fetched = self._tools.contexts.fetch(asked.context, "", target).folder
+            below[:] = [str(fetched.relative_to(place.folder.resolve()))]
+            self._scan(step, asked, Place(place.folder, f"{WORKSPACE}/{below[0]}"))
 
-        return build
+        def do_it() -> None:
+            build = scanner.with_context(step.build, ".")
+            performer.perform(step.script(build, below[0]), place.folder)
+
+        return _Doing(step, do_it, prepare)
+
+    def _identity(self, name: str) -> Principal:
+        return self._tools.credentials.signed_in(name, self._task())
+
+    def _exchanged(self, host: str, principal: Principal) -> str | None:
+        registry = self._tools.state.by_host(host)
+        return self._tools.service.auth.exchanged(registry, principal) if registry else None
+
+    def _scan(self, step: Step, asked: Request, place: Place) -> None:
+        """Look for what a build step is built on, as the agent does before it builds."""
+        self.log("Scanning for dependencies...")
+        name = asked.file or "Dockerfile"
+        if not asked.file and not asked.remote:
+            name = f"{asked.context}/Dockerfile"
+        try:
+            text = place.path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            shown = name.removeprefix("./")
+            raise BuildError(f"unable to find {shown} in the context") from error
+        try:
+            scanned = scanner.scan(text, asked.arguments, asked.target)
+            images = tuple(scanner.image_of(tag) for tag in asked.tags)
+        except ScanError as error:
+            raise BuildError(f"failed to scan dependencies: {error}") from error
+        self._found.append(_Found(step, scanned, images))
 
     def _opened(self) -> Session:
         if self._session is None:
             raise BuildError("the builder is not open")
         return self._session
 
-    def _carry_out(self, step: Step, do: Callable[[], None]) -> None:
+    def _carry_out(self, doing: _Doing) -> None:
+        step = doing.step
         self.log(f"Executing step ID: {step.id}. Timeout(sec): {step.timeout}")
         if step.start_delay:
             self.log(f"Waiting {step.start_delay} seconds before executing step ID: {step.id}")
             self.wait(step.start_delay)
         try:
+            if doing.prepare is not None:
+                doing.prepare()
             for _ in range(1 + step.repeat):
-                self._try(step, do)
+                self._try(step, doing.do)
         except BuildError as error:
             if self._stopped.is_set():
                 raise
@@ -262,10 +362,10 @@ class Execution:
                 return
 
     def _within_time(self, step: Step, do: Callable[[], None]) -> None:
-        expired = threading.Event()
+        self._expired.clear()
 
         def expire() -> None:
-            expired.set()
+            self._expired.set()
             self._opened().interrupt()
 
         timer = threading.Timer(self._tools.clock.real(step.timeout), expire)
@@ -275,75 +375,83 @@ class Execution:
         try:
             do()
         except BuildError as error:
-            if expired.is_set():
+            if self._expired.is_set():
                 raise _timed_out(step) from error
             raise
         finally:
             timer.cancel()
-        if expired.is_set():  # too late to be ended, but late
+        if self._expired.is_set():  # too late to be ended, but late
             raise _timed_out(step)
 
-    def _build(self, build: Build) -> None:
-        try:
-            text = build.dockerfile.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            name = build.dockerfile.name
-            raise BuildError(f"unable to find {name} in the context") from error
-        self.log("Scanning for dependencies...")
-        try:
-            found = scan(text, build.arguments, build.target)
-        except ScanError as error:
-            raise BuildError(f"failed to scan dependencies: {error}") from error
-        self.log("Launching build")
-        self._opened().build(build)
-        self._dependencies += self._found(found.runtime, found.buildtime, len(build.images))
+    def _record(self, docker: Docker, task: Task | None) -> list[Json]:
+        """Record what build steps are built on; return what they made and somebody pushed.
 
-    def _push(self, images: tuple[str, ...]) -> None:
-        for image in images:
-            digest = self._opened().push(image)
-            host, repository, tag = split(image)
-            self._outputs.append(
-                {"registry": host, "repository": repository, "tag": tag, "digest": digest}
-            )
+        As in the agent, digests are looked for at the end: what docker has never seen, or a
+        registry does not have, fails the run.
+        """
+        outputs: list[Json] = []
+        dependencies: list[Json] = []
+        for found in self._found:
+            for image in found.images:
+                digest = _inspected(docker, image)
+                if split(image.reference) in docker.pushed:
+                    outputs.append({**_wire(image), "digest": digest})
+            kinds = [("RunTime", found.scanned.runtime)]
+            kinds += [("BuildTime", image) for image in found.scanned.buildtime]
+            for kind, image in kinds:
+                digest = self._digest(docker, image, kit=found.step.kit)
+                entry = {"type": kind, **_wire(image), "digest": digest}
+                # One for each name that the step gives its image.
+                dependencies += [dict(entry) for _ in range(max(1, len(found.images)))]
+        if dependencies:
+            self._tell_of(dependencies)
+        if dependencies and task is not None:
+            with self._tools.state.lock:
+                task.properties["step"]["baseImageDependencies"] = dependencies
+        return outputs
 
-    def _found(
-        self, runtime: ScannedImage, buildtime: tuple[ScannedImage, ...], outputs: int
-    ) -> list[Json]:
-        """Return the record as ACR keeps it: one entry per image and per output tag."""
-        kinds = [("RunTime", runtime), *(("BuildTime", image) for image in buildtime)]
-        return [
-            {
-                "type": kind,
-                "registry": image.registry,
-                "repository": image.repository,
-                "tag": image.tag,
-                "digest": image.digest or self._digest(image),
-            }
-            for kind, image in kinds
-            for _ in range(max(1, outputs))
-        ]
+    def _digest(self, docker: Docker, image: ScannedImage, *, kit: bool) -> str:
+        if image.digest or image.is_scratch:
+            return image.digest
+        if not kit:
+            return _inspected(docker, image)
+        with docker.client() as client:
+            try:
+                return client.manifest(*split(image.reference)).digest
+            except BuildError as error:
+                words = f"Failed to Resolve the reference '{image.reference}'"
+                raise BuildError(f"{words}: {error}") from error
 
-    def _digest(self, image: ScannedImage) -> str:
-        service = self._tools.service
-        registry = self._tools.state.by_host(image.registry) or service.hub()
-        manifest = service.manifest(registry, image.repository, image.tag)
-        return manifest.digest if manifest else ""
-
-    def _record(self, task: Task | None) -> None:
-        if not self._dependencies:
-            return
+    def _tell_of(self, dependencies: Iterable[Json]) -> None:
         self.log("The following dependencies were found:")
-        for found in self._dependencies:
+        for found in dependencies:
             kind = "runtime" if found["type"] == "RunTime" else "buildtime"
             self.log(f"- {kind}-dependency:")
             for name in ("registry", "repository", "tag", "digest"):
                 self.log(f"    {name}: {found[name]}")
-        if task is not None:
-            with self._tools.state.lock:
-                task.properties["step"]["baseImageDependencies"] = self._dependencies
 
 
-type _Doing = tuple[Step, bool, Callable[[], None]]
+def _inspected(docker: Docker, image: ScannedImage) -> str:
+    """Return the digest that docker knows of an image; empty if no registry has it."""
+    digest = docker.images.digest(image.reference)
+    if digest is None:
+        words = "failed to query digests, msg: Error: No such object"
+        raise BuildError(f"{words}: {image.reference}")
+    return digest
+
+
+def _wire(image: ScannedImage) -> Json:
+    return {"registry": image.registry, "repository": image.repository, "tag": image.tag}
+
+
+def _push(docker: Docker, images: Iterable[str]) -> None:
+    for image in images:
+        docker.push(image)
+
+
+def _tagged(images: Iterable[str]) -> list[str]:
+    """Return images as the agent names them: `latest` where neither tag nor digest is said."""
+    return list(dict.fromkeys(i if "@" in i or ":" in i else f"{i}:latest" for i in images))
 
 
 def _step(request: Json, task: Task | None) -> Json:
@@ -376,17 +484,6 @@ def _full_name(registry: Registry, name: str) -> str:
     host = name.partition("/")[0]
     full = name if "." in host and "/" in name else f"{registry.login_server}/{name}"
     return full if ":" in full.rpartition("/")[2] else f"{full}:latest"
-
-
-def _below_workspace(step: Step) -> str:
-    """Return where a build begins, relative to the context, which /workspace is."""
-    directory = step.directory or "."
-    if not directory.startswith("/"):
-        return directory
-    below = f"{directory}/".removeprefix(f"{_WORKSPACE}/")
-    if below.startswith("/"):
-        raise BuildError(f"workingDirectory: the local cloud builds only below {_WORKSPACE}")
-    return below or "."
 
 
 def _within(folder: Path, name: str) -> Path:

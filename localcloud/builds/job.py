@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from localcloud.builds.dockerfiles import Plan
+    from localcloud.builds.images import Image
 
 type Log = Callable[[str], None]
+type Find = Callable[[str], Path]
+"""Finds the file or folder that a command names; it raises BuildError for one elsewhere."""
+
+HERE = "linux/amd64"
+"""The platform of the agent's machines."""
 
 
 class BuildError(Exception):
@@ -16,21 +25,29 @@ class BuildError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A Dockerfile to build.
+    """A Dockerfile to build for one platform.
 
     Attributes:
         context: The folder.
         dockerfile: The Dockerfile.
-        images: The full names that the image gets.
         arguments: Build arguments.
         target: The stage to build; empty for the last.
+        platform: What it is built for.
+        labels: What the image gets besides the Dockerfile's labels.
+        kit: Whether BuildKit builds, and not docker's classic builder.
+        stamped: Whether the image says that it is for the platform, whatever its base is for.
+        contexts: What stands for an image or a stage of that name.
     """
 
     context: Path
     dockerfile: Path
-    images: tuple[str, ...]
-    arguments: Mapping[str, str]
+    arguments: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
+    platform: str = HERE
+    labels: Mapping[str, str] = field(default_factory=dict)
+    kit: bool = False
+    stamped: bool = False
+    contexts: Mapping[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +55,8 @@ class Command:
     """An image to run.
 
     Attributes:
-        image: Its full name.
+        name: What it is called.
+        image: The image.
         arguments: What replaces the image's own command; empty to keep it.
         entry_point: What replaces the image's own entry point; empty to keep it.
         environment: More variables.
@@ -46,33 +64,39 @@ class Command:
         directory: Where it starts; empty for where the image says.
     """
 
-    image: str
+    name: str
+    image: Image
     arguments: tuple[str, ...]
-    entry_point: tuple[str, ...]
+    entry_point: str
     environment: Mapping[str, str]
     folder: Path
     directory: str
 
 
 class Session(Protocol):
-    """One run's builds: what a step builds, a later one may run or push."""
+    """The builder of one run: what it builds is kept, to be built on and run."""
 
-    def build(self, build: Build) -> None:
-        """Build an image and keep it under its names.
+    def build(self, build: Build, plan: Plan, images: Mapping[tuple[str, str], Image]) -> Image:
+        """Build an image.
+
+        Args:
+            build: What is asked for.
+            plan: The stages of the Dockerfile, and which of them are to be built.
+            images: What the stages read, by reference and platform.
 
         Raises:
             BuildError: It failed.
         """
 
-    def run(self, command: Command) -> None:
-        """Run an image, its own or one to pull, and wait for its end.
+    def check_runs(self, name: str) -> None:
+        """Refuse to run an image, if the builder runs none.
 
         Raises:
-            BuildError: It failed, or the builder runs nothing.
+            BuildError: It runs nothing.
         """
 
-    def push(self, image: str) -> str:
-        """Push an image; return its digest.
+    def run(self, command: Command) -> None:
+        """Run an image and wait for its end.
 
         Raises:
             BuildError: It failed.
@@ -93,6 +117,6 @@ class Builder(Protocol):
 
         Args:
             work: A folder for the builder's own files, empty at first.
-            credentials: User and password by registry host.
+            credentials: User and password by registry host; more may come while the run goes on.
             log: Told of every line that a step prints.
         """

@@ -1,7 +1,7 @@
 """ACR's dependency scanner, with its blind spots: a scan of lines, not a Dockerfile parser.
 
 Source of the behaviour: github.com/Azure/acr-builder at 90b22f3, scan/dependencies.go,
-pkg/image/dependencies.go, util/prefixes.go.
+pkg/image/dependencies.go, util/prefixes.go, builder/parse.go, util/parse.go.
 """
 
 from __future__ import annotations
@@ -10,17 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_HUB = "registry.hub.docker.com"
-_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z0-9_]+))")
-_ALIASED = 4
+from localcloud.builds.client import is_reference
+from localcloud.builds.contexts import is_remote
 
-# What the agent's reference.Parse takes, but for the length of a digest.
-_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
-    r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]+)?",
-    re.ASCII,
-)
+_HUB = "registry.hub.docker.com"
+# As getShellName of Go's os package has names: in braces, one special character, or a word.
+_VARIABLE = re.compile(r"\$(?:\{(.*?)\}|(\{)|([-*#$@!?0-9])|([a-zA-Z_]\w*))", re.ASCII)
+_ALIASED = 4
 
 
 class ScanError(Exception):
@@ -36,6 +32,17 @@ class ScannedImage:
     tag: str
     digest: str
 
+    @property
+    def reference(self) -> str:
+        """What docker calls it."""
+        name = self.repository if self.registry == _HUB else f"{self.registry}/{self.repository}"
+        return f"{name}@{self.digest}" if self.digest else f"{name}:{self.tag or 'latest'}"
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether it is no image."""
+        return (self.registry, self.repository, self.tag) == (_HUB, "library/scratch", "latest")
+
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
@@ -43,6 +50,68 @@ class Scanned:
 
     runtime: ScannedImage
     buildtime: tuple[ScannedImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the scanner makes of the arguments of `docker build`.
+
+    Attributes:
+        context: The context.
+        file: The Dockerfile; empty for the context's own.
+        target: The stage.
+        tags: The names of the image.
+        arguments: Build arguments.
+    """
+
+    context: str
+    file: str
+    target: str
+    tags: tuple[str, ...]
+    arguments: Mapping[str, str]
+
+    @property
+    def remote(self) -> bool:
+        """Whether the context is fetched from somewhere."""
+        return is_remote(self.context)
+
+
+def request(build: str) -> Request:
+    """Read the arguments of `docker build` as the agent does, who splits them at white space.
+
+    A word after one that begins with a dash is its value, even after a flag that has none.
+
+    Raises:
+        ScanError: A build argument has no value.
+    """
+    words = build.split()
+    found = {"-f": "", "--file": "", "--target": ""}
+    context, tags = ".", []
+    arguments: dict[str, str] = {}
+    for before, word in zip(["", *words], words, strict=False):
+        plain = word.strip("\"'")
+        if before in found:
+            found["-f" if before == "--file" else before] = plain
+        elif not before.startswith("-") and not word.startswith("-"):
+            context = plain
+        if before in ("-t", "--tag"):
+            tags.append(word)
+        elif before == "--build-arg":
+            name, equals, value = word.partition("=")
+            if not equals:
+                told = f"{word} cannot be split into 2 tokens with '='"
+                raise ScanError(f"failed to scan dependencies: {told}")
+            arguments[name] = value.strip("\"'")
+    return Request(context, found["-f"], found["--target"], tuple(tags), arguments)
+
+
+def with_context(build: str, context: str) -> str:
+    """Return the arguments of `docker build` with another context, as the agent puts it in."""
+    words = build.split()
+    for place, (before, word) in enumerate(zip(["", *words], words, strict=False)):
+        if not before.startswith("-") and not word.startswith("-"):
+            return " ".join([*words[:place], context, *words[place + 1 :]])
+    return build
 
 
 def scan(text: str, arguments: Mapping[str, str], target: str = "") -> Scanned:
@@ -60,11 +129,14 @@ def scan(text: str, arguments: Mapping[str, str], target: str = "") -> Scanned:
     stages: dict[str, str] = {}
     origins: list[str] = []
     origin = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = line.split()
         if not words:
             continue
-        if words[0].upper() == "ARG" and len(words) > 1:
+        if words[0].upper() == "ARG":
+            if len(words) == 1:
+                told = "dockerfile syntax requires ARG directive to have exactly 1 argument"
+                raise ScanError(f"{told}. LINE: {line.strip()}")
             # Only the first pair of a line counts, and a build argument wins.
             name, has_default, default = words[1].partition("=")
             if has_default:
@@ -76,7 +148,7 @@ def scan(text: str, arguments: Mapping[str, str], target: str = "") -> Scanned:
             alias = words[3]
         elif len(words) != 2:  # noqa: PLR2004 - FROM and the image
             raise ScanError(f"unable to understand line {line}")
-        image = _expand(words[1], values)
+        image = _expand(words[1].strip("\"'"), values)
         origin = stages.get(image, image)
         if alias:
             stages[alias] = origin
@@ -91,7 +163,12 @@ def scan(text: str, arguments: Mapping[str, str], target: str = "") -> Scanned:
 
 def _expand(text: str, values: Mapping[str, str]) -> str:
     """Expand as Go's os.Expand does: ${NAME:-default} is a variable of that odd name, so empty."""
-    return _VARIABLE.sub(lambda match: values.get(match[1] or match[2] or "", ""), text)
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[3] or match[4]
+        return values.get(name, "") if name else ""
+
+    return _VARIABLE.sub(value, text)
 
 
 def image_of(text: str) -> ScannedImage:
@@ -103,7 +180,7 @@ def image_of(text: str) -> ScannedImage:
     name, _, digest = text.partition("@")
     path, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "")
     first, slash, rest = path.partition("/")
-    if not _REFERENCE.fullmatch(text):
+    if not is_reference(text):
         raise ScanError(f"invalid reference format: {text!r}")
     if slash and "." in first:
         registry, repository = first, rest

@@ -21,9 +21,11 @@ from localcloud.builds.scanner import ScanError
 from localcloud.builds.words import ending
 from localcloud.clock import Clock
 from localcloud.directory import Directory
+from localcloud.network import Network
 from localcloud.registry import RegistryService
 from localcloud.state import Registry, Run, State, azure_time
 from localcloud.switches import AtLeast
+from localcloud.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class Scheduler:
         directory: Whose identities runs use.
         blobs: Where contexts were uploaded to.
         builder: Who builds.
+        network: Where registries and ARM are.
+        tokens: Who gives tokens to the identities of tasks.
         folder: For the builder's work.
     """
 
@@ -72,6 +76,8 @@ class Scheduler:
         directory: Directory,
         blobs: Blobs,
         builder: Builder,
+        network: Network,
+        tokens: Tokens,
         folder: Path,
     ) -> None:
         self.behaviour = RunBehaviour()
@@ -85,6 +91,8 @@ class Scheduler:
             self.contexts,
             Credentials(state, service, directory),
             builder,
+            network,
+            tokens,
         )
         self._folder = folder
         self._pool = ThreadPoolExecutor(_WORKERS, "localcloud-run")

@@ -1,50 +1,40 @@
 """Multi-step tasks: YAML with templates and aliases becomes steps in order.
 
-Source: learn.microsoft.com, "ACR Tasks reference: YAML"; the agent, github.com/Azure/acr-builder,
-graph/preprocessor.go (aliases), graph/dag.go (`when`), graph/task.go and graph/step.go (properties,
-defaults, errors).
+Source: learn.microsoft.com, "ACR Tasks reference: YAML"; the agent, github.com/Azure/acr-builder at
+90b22f3, cmd/acb/commands/exec/exec.go (what comes after what), graph/dag.go (`when`), graph/task.go
+and graph/step.go (properties, defaults, errors), builder/builder.go and context.go (what it runs).
 """
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from posixpath import normpath
 from typing import Any
 
 import yaml
 
+from localcloud.builds import commands, gotemplates, scanner
+from localcloud.builds.aliases import replace_aliases, without_comments
+from localcloud.builds.commands import WORKSPACE, Script
 from localcloud.builds.job import BuildError
+from localcloud.builds.scanner import ScanError
+from localcloud.builds.sourcetext import Source
 
 STEP_TIMEOUT = 600
 """Seconds that a step has unless it or the task says otherwise."""
 
 type Values = Mapping[str, Any]
 
+_KIT = "DOCKER_BUILDKIT=1"
 _VERSIONS = frozenset({"1.0-preview-1", "v1.0.0", "v1.1.0"})
-_RUN_ALIASES = {
-    name: f"{{{{.Run.{name}}}}}"
-    for name in (
-        *("ID", "SharedVolume", "Registry", "RegistryName", "Date", "OS", "Architecture"),
-        *("Commit", "Branch", "TaskName"),
-    )
-}
-# The reference's table; a cmd may begin with one of them without the directive.
-_IMAGE_ALIASES = {
-    "acr": "mcr.microsoft.com/acr/acr-cli:0.14",
-    "az": "mcr.microsoft.com/acr/azure-cli:9fb281c",
-    "bash": "mcr.microsoft.com/acr/bash:9fb281c",
-    "curl": "mcr.microsoft.com/acr/curl:9fb281c",
-    "cssc": "mcr.microsoft.com/acr/cssc:9fb281c",
-}
 _TASK = frozenset({"version", "steps", "stepTimeout", "workingDirectory", "env"})
 _STEP = frozenset(
     {
         *("id", "build", "push", "cmd", "when", "env", "timeout", "retries", "retryDelay"),
-        *("startDelay", "repeat", "ignoreErrors", "entryPoint", "workingDirectory"),
+        *("startDelay", "repeat", "ignoreErrors", "entryPoint", "workingDirectory", "cache"),
         *("disableWorkingDirectoryOverride",),
-        # These change nothing where nothing is cached and no container is looked into.
+        # These change nothing where no container is looked into.
         *("keep", "pull"),
     }
 )
@@ -53,7 +43,7 @@ _TASK_NOT_DONE = frozenset({"secrets", "networks", "volumes"})
 _STEP_NOT_DONE = frozenset(
     {
         *("detach", "privileged", "ports", "expose", "network", "isolation", "user", "cpus"),
-        *("cache", "volumeMounts", "volumeMount", "secret", "exitedWith", "exitedWithout"),
+        *("volumeMounts", "volumeMount", "secret", "exitedWith", "exitedWithout"),
         *("retryOnErrors",),
     }
 )
@@ -61,9 +51,6 @@ _STEP_NOT_DONE = frozenset(
 _NOTHING = frozenset({"", "false", "False", "no", "off", "null", "~", "default", "disabled"})
 _YES = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
 _NO = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
-_TEMPLATE = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
-_NAME = re.compile(r"\$?\.?(Run|Values)((?:\.\w+)+)")
-_TOP_LEVEL = re.compile(r"[^\s:#][^:]*:")
 _ROOT = "acb_root"
 
 
@@ -77,7 +64,7 @@ class Step:
         push: The images to push, if it pushes.
         cmd: The image and its arguments, if it runs one.
         when: The ids of the steps that come first.
-        environment: Its variables.
+        environment: Its variables, with the task's.
         entry_point: What a command starts instead of the image's own entry point.
         directory: Where it starts, below /workspace or with its whole path; None for where the
             image says.
@@ -87,15 +74,16 @@ class Step:
         retry_delay: Seconds before each of these.
         repeat: How often it is done again after it succeeded.
         ignore_errors: Whether its failure is none of the run.
+        cached: Whether its build uses the build cache, for which BuildKit builds.
     """
 
     id: str
-    build: tuple[str, ...] = ()
+    build: str = ""
     push: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
+    cmd: str = ""
     when: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    entry_point: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    entry_point: str = ""
     directory: str | None = ""
     timeout: int = STEP_TIMEOUT
     start_delay: int = 0
@@ -103,10 +91,51 @@ class Step:
     retry_delay: int = 5
     repeat: int = 0
     ignore_errors: bool = False
+    cached: bool = False
+
+    @property
+    def kit(self) -> bool:
+        """Whether the agent takes its build to be BuildKit's."""
+        return self.cached or _KIT in self.environment
+
+    def script(self, build: str | None = None, directory: str | None = None) -> Script:
+        """Return what the agent's shell does for it.
+
+        Args:
+            build: Other arguments of its build.
+            directory: Another folder that it starts in.
+
+        Raises:
+            BuildError: It is wrong, or has what is not done here.
+        """
+        start = self.directory if directory is None else directory
+        environment = list(self.environment)
+        if self.build and not self.kit:
+            # As the agent has it: it cannot ask BuildKit for the digests of base images.
+            environment.append("DOCKER_BUILDKIT=0")
+        line = ["docker run --rm"]
+        if self.entry_point and not self.build:
+            line.append(f"--entrypoint {self.entry_point}")
+        line += [f"--env {entry}" for entry in environment]
+        if start is not None:
+            line.append(f"--workdir {working_directory(start)}")
+        given = self.build if build is None else build
+        if self.build and self.cached:
+            line.append(f"buildx build --load {given}")
+        else:
+            line.append(f"docker build {given}" if self.build else self.cmd)
+        return commands.read(" ".join(line))
+
+
+def working_directory(directory: str) -> str:
+    """Return the whole path of a step's folder in its container."""
+    if directory.startswith("/"):
+        return normpath(directory)
+    return normpath(f"{WORKSPACE}/{directory}")
 
 
 def render(text: str, run: Values, values: Values) -> str:
-    """Fill in `{{.Run.name}}` and `{{.Values.name}}`.
+    """Fill in `{{.Run.name}}`, `{{.Values.name}}` and other templates.
 
     Args:
         text: With templates.
@@ -114,31 +143,24 @@ def render(text: str, run: Values, values: Values) -> str:
         values: What `.Values` holds; may be nested.
 
     Raises:
-        BuildError: A template is something else, or names what is not there; of a longer text, it
-            names the line.
+        BuildError: A template is wrong, or not done here; of a longer text, it names the line.
     """
-
-    def one(match: re.Match[str]) -> str:
-        number = text.count("\n", 0, match.start()) + 1
-        where = f"line {number}: " if "\n" in text else ""
-        name = _NAME.fullmatch(match[1])
-        if name is None:
-            raise BuildError(f"{where}the local cloud does not know the template {match[0]}")
-        found: Any = run if name[1] == "Run" else values
-        for part in name[2].strip(".").split("."):
-            if not isinstance(found, Mapping) or part not in found:
-                raise BuildError(f"{where}the template {match[0]} names what is not there: {part}")
-            found = found[part]
-        return _text(found)
-
-    return _TEMPLATE.sub(one, text)
+    return _render(Source.of(text), run, values).text
 
 
-def _text(value: object) -> str:
-    """Return a value as Go's templates write it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
+def _render(source: Source, run: Values, values: Values) -> Source:
+    build = {"ID": run.get("ID")}
+    return gotemplates.render(source, {"Run": run, "Values": values, "Build": build})
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as the agent's library does: a time is a text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [entry for entry in known if entry[0] != "tag:yaml.org,2002:timestamp"]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def parse_values(text: str) -> dict[str, Any]:
@@ -148,7 +170,7 @@ def parse_values(text: str) -> dict[str, Any]:
         BuildError: It is not a YAML mapping.
     """
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise BuildError(f"error converting YAML of the values: {error}") from error
     if values is None:
@@ -171,14 +193,16 @@ def parse_steps(text: str, run: Values, values: Values) -> list[Step]:
             and the property.
     """
     try:
-        replaced, aliases = _replace_aliases(text)
+        source = without_comments(text)
+        replaced, aliases = replace_aliases(source, lambda part: _render(part, run, values))
+        rendered = _render(replaced, run, values)
         # Nodes, not values: they know their lines, and their text as it was written.
-        root = yaml.compose(render(replaced, run, values), Loader=yaml.SafeLoader)
+        root = yaml.compose(rendered.text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise BuildError(f"failed to deserialize task: {error}") from error
     if not isinstance(root, yaml.MappingNode):
         raise BuildError("failed to deserialize task: it is not a YAML mapping")
-    task = _Properties("the task", root, _TASK, _TASK_NOT_DONE)
+    task = _Properties("the task", root, _TASK, _TASK_NOT_DONE, rendered)
     version = task.text("version", "v1.0.0").lower()
     if version not in _VERSIONS:
         raise task.wrong("version", f'invalid version specified: "{version}"')
@@ -188,14 +212,11 @@ def parse_steps(text: str, run: Values, values: Values) -> list[Step]:
     nodes = [entry for entry in entries if isinstance(entry, yaml.MappingNode)]
     if len(nodes) != len(entries):
         raise task.wrong("steps", "steps is not a list of mappings")
-    commands = {
-        name: render(value, run, values)
-        for name, value in aliases.items()
-        if name not in _RUN_ALIASES
-    }
     steps: list[Step] = []
     for number, node in enumerate(nodes):
-        steps.append(_step(number, node, task, commands, [step.id for step in steps]))
+        given = _Properties(_id(number, node), node, _STEP, _STEP_NOT_DONE, rendered)
+        before = [step.id for step in steps]
+        steps.append(_step(given, task, aliases.expand_command, before))
     return steps
 
 
@@ -207,13 +228,20 @@ class _Properties:
         node: The mapping.
         done: The names of what the local cloud does.
         known: The names of what ACR does.
+        source: The text that they are read from.
     """
 
     def __init__(
-        self, name: str, node: yaml.MappingNode, done: frozenset[str], known: frozenset[str]
+        self,
+        name: str,
+        node: yaml.MappingNode,
+        done: frozenset[str],
+        known: frozenset[str],
+        source: Source,
     ) -> None:
         self.name = name
-        self.line = _line(node)
+        self._source = source
+        self.line = self._line(node)
         self._nodes: dict[str, yaml.Node] = {}
         for key, value in node.value:
             word = str(key.value)
@@ -224,12 +252,15 @@ class _Properties:
                 words = f"the local cloud does not do {word}"
             else:
                 words = f"ACR knows no {word}, and would overlook it"
-            raise BuildError(f"line {_line(key)}: {name}: {words}")
+            raise BuildError(f"line {self._line(key)}: {name}: {words}")
 
     def wrong(self, key: str, words: str) -> BuildError:
         """Return an error at a property, or at the mapping if it is not there."""
         node = self._nodes.get(key)
-        return BuildError(f"line {self.line if node is None else _line(node)}: {words}")
+        return BuildError(f"line {self.line if node is None else self._line(node)}: {words}")
+
+    def _line(self, node: yaml.Node) -> int:
+        return self._source.line(node.start_mark.line)
 
     def _given(self, key: str) -> yaml.Node | None:
         node = self._nodes.get(key)
@@ -274,28 +305,6 @@ class _Properties:
             raise self.wrong(key, f"{self.name}: {key} is not a list of texts")
         return [str(entry.value) for entry in entries]
 
-    def words(self, key: str, text: str | None = None) -> list[str]:
-        given = self.text(key) if text is None else text
-        try:
-            return shlex.split(given)
-        except ValueError as error:
-            raise self.wrong(key, f"{self.name}: {key}: {error}: {given}") from error
-
-    def environment(self) -> dict[str, str]:
-        found = {}
-        for entry in self.texts("env"):
-            name, equals, value = entry.partition("=")
-            if not equals:
-                raise self.wrong(
-                    "env", f"{self.name}: cannot parse environment variable {entry} correctly"
-                )
-            found[name] = value
-        return found
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
-
 
 def _is_nothing(node: yaml.Node) -> bool:
     if isinstance(node, yaml.ScalarNode):
@@ -304,14 +313,12 @@ def _is_nothing(node: yaml.Node) -> bool:
 
 
 def _step(
-    number: int,
-    node: yaml.MappingNode,
+    given: _Properties,
     task: _Properties,
-    commands: Mapping[str, str],
+    expand: Callable[[str], str],
     before: Sequence[str],
 ) -> Step:
     """Return a step; `before` are the ids of those that come before it in the file."""
-    given = _Properties(_id(number, node), node, _STEP, _STEP_NOT_DONE)
     name = given.name
     _check_id(given, before)
     build, push, cmd = given.text("build"), given.texts("push"), given.text("cmd")
@@ -321,21 +328,25 @@ def _step(
     if len(kinds) > 1:
         words = "step must only contain a single build, cmd, or push property"
         raise given.wrong(kinds[1], f"{name}: {words}")
-    first, space, rest = cmd.strip().partition(" ")
+    cached = given.text("cache").lower()
+    if cached not in ("", "enabled", "disabled"):
+        words = "invalid value for cache property. Valid values are 'enabled', 'disabled'"
+        raise given.wrong("cache", f"{name}: {words}")
     directory = given.text("workingDirectory") or task.text("workingDirectory")
-    if build:
-        try:
-            parse_build(name, given.words("build"))
-        except BuildError as error:
-            raise given.wrong("build", str(error)) from error
-    return Step(
+    try:
+        environment = merge(given.texts("env"), task.texts("env"))
+    except BuildError as error:
+        words = f"failed to merge task and step environment variables: {error}"
+        where = task if "task environment" in str(error) else given
+        raise where.wrong("env", f"{name}: {words}") from error
+    step = Step(
         name,
-        tuple(given.words("build")),
+        build,
         tuple(push),
-        tuple(given.words("cmd", commands.get(first, first) + space + rest)),
+        expand(cmd) if cmd else "",
         _when(given, before),
-        {**task.environment(), **given.environment()},
-        tuple(given.words("entryPoint")),
+        tuple(environment),
+        given.text("entryPoint"),
         None if given.flag("disableWorkingDirectoryOverride") else directory,
         given.number("timeout") or task.number("stepTimeout") or STEP_TIMEOUT,
         given.number("startDelay"),
@@ -343,7 +354,36 @@ def _step(
         given.number("retryDelay") or 5,
         given.number("repeat"),
         given.flag("ignoreErrors"),
+        bool(build) and cached == "enabled",
     )
+    if not push:
+        try:
+            scanner.request(build)
+            step.script()
+        except (BuildError, ScanError) as error:
+            raise given.wrong(kinds[0], f"{name}: {kinds[0]}: {error}") from error
+    return step
+
+
+def merge(own: Sequence[str], common: Iterable[str]) -> list[str]:
+    """Return a step's variables with the task's, as the agent joins them.
+
+    A task's entry may hold several, joined by commas. Only where the task has any are those of the
+    step looked at.
+
+    Raises:
+        BuildError: One has no value.
+    """
+    shared = [pair for entry in common for pair in entry.split(",")]
+    found = list(own)
+    if not shared:
+        return found
+    for kind, entries in (("step", own), ("task", shared)):
+        for entry in entries:
+            if "=" not in entry:
+                raise BuildError(f"cannot parse {kind} environment variable {entry} correctly")
+    names = {entry.partition("=")[0] for entry in own}
+    return found + [entry for entry in shared if entry.partition("=")[0] not in names]
 
 
 def _id(number: int, node: yaml.MappingNode) -> str:
@@ -384,150 +424,3 @@ def _when(given: _Properties, before: Sequence[str]) -> tuple[str, ...]:
             "when", f"{given.name}: when names {unknown[0]}, which is no step further up"
         )
     return tuple(named or before[-1:])
-
-
-def _replace_aliases(text: str) -> tuple[str, dict[str, str]]:
-    """Replace `$name` by what the alias stands for; `$$` is one directive, the rest stays.
-
-    Returns:
-        The text, and what every alias stands for.
-    """
-    section, rest = _separate(text)
-    node = yaml.compose(section, Loader=yaml.SafeLoader)
-    own: dict[str, str] = {}
-    directive = "$"
-    if isinstance(node, yaml.MappingNode) and not _is_nothing(node.value[0][1]):
-        inner = node.value[0][1]
-        if not isinstance(inner, yaml.MappingNode):
-            raise BuildError(f"line {_line(inner)}: alias is not a mapping")
-        given = _Properties("alias", inner, frozenset({"values", "directive"}), frozenset({"src"}))
-        directive = given.text("directive", "$")
-        own = _alias_values(inner)
-        if len(directive) != 1:
-            words = "$ directive can only be overwritten by a single character"
-            raise given.wrong("directive", words)
-        if directive.isalnum():
-            words = "overwritten directives may not be alphanumeric characters"
-            raise given.wrong("directive", words)
-    known = {**_RUN_ALIASES, **_IMAGE_ALIASES, **own}
-    mark = re.escape(directive)
-
-    def one(match: re.Match[str]) -> str:
-        if match[1] == directive:
-            return directive
-        return known.get(match[1], match[0])
-
-    return re.sub(rf"{mark}({mark}|[a-zA-Z0-9]+)", one, rest), known
-
-
-def _alias_values(alias: yaml.MappingNode) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key, values in alias.value:
-        if key.value != "values" or _is_nothing(values):
-            continue
-        if not isinstance(values, yaml.MappingNode):
-            raise BuildError(f"line {_line(values)}: alias: values is not a mapping")
-        for name, value in values.value:
-            if not re.fullmatch(r"[a-zA-Z0-9]+", str(name.value)):
-                words = "alias key names only support alphanumeric characters"
-                raise BuildError(f"line {_line(name)}: {words}: {name.value}")
-            if not isinstance(value, yaml.ScalarNode):
-                raise BuildError(f"line {_line(value)}: the alias {name.value} is not a text")
-            found[str(name.value)] = str(value.value)
-    return found
-
-
-def _separate(text: str) -> tuple[str, str]:
-    """Split a file into its alias section and the rest; both keep the numbers of their lines.
-
-    Comments that begin a line are left out, as the agent does it: no template in them counts.
-    """
-    section: list[str] = []
-    rest: list[str] = []
-    inside = False
-    for line in text.splitlines():
-        if _TOP_LEVEL.match(line):
-            inside = line.partition(":")[0].strip() == "alias"
-        kept = "" if line.startswith("#") else line
-        section.append(kept if inside else "")
-        rest.append("" if inside else kept)
-    return "\n".join(section), "\n".join(rest)
-
-
-@dataclass(frozen=True, slots=True)
-class BuildArguments:
-    """The arguments of `docker build`, as far as the local cloud knows them.
-
-    Attributes:
-        tags: The names of the image.
-        file: The Dockerfile; empty for the context's own.
-        arguments: Build arguments.
-        target: The stage; empty for the last.
-        context: A folder or an address.
-    """
-
-    tags: tuple[str, ...]
-    file: str
-    arguments: Mapping[str, str]
-    target: str
-    context: str
-
-
-_VALUED = {
-    "-t": "tag",
-    "--tag": "tag",
-    "-f": "file",
-    "--file": "file",
-    "--build-arg": "arg",
-    "--target": "target",
-    "--platform": "platform",
-}
-# What changes nothing where nothing is cached and one platform is built for.
-_HARMLESS = frozenset({"--no-cache", "--pull", "--rm", "--force-rm", "-q", "--quiet"})
-
-
-def parse_build(
-    step: str, words: Sequence[str], environment: Mapping[str, str] | None = None
-) -> BuildArguments:
-    """Return what a build step asks for.
-
-    Args:
-        step: Its id.
-        words: The arguments.
-        environment: The step's variables, which `--build-arg name` takes its value from.
-
-    Raises:
-        BuildError: It asks for what the local cloud does not do, or names no context.
-    """
-    found: dict[str, list[str]] = {name: [] for name in {*_VALUED.values(), "context"}}
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        flag, equals, value = word.partition("=")
-        if word in _HARMLESS:
-            continue
-        if flag in _VALUED:
-            if not equals and not left:
-                raise BuildError(f"{step}: flag needs an argument: {flag}")
-            found[_VALUED[flag]].append(value if equals else left.pop(0))
-        elif word.startswith("-") and word != "-":
-            raise BuildError(f"{step}: build: the local cloud does not do `docker build {flag}`")
-        else:
-            found["context"].append(word)
-    if len(found["context"]) != 1:
-        raise BuildError(f"{step}: build needs exactly one context: {' '.join(words)}")
-    platforms = [p for p in found["platform"] if p.lower() not in ("linux", "linux/amd64")]
-    if platforms:
-        raise BuildError(f"{step}: the local cloud builds for linux/amd64, not {platforms[0]}")
-    arguments: dict[str, str] = {}
-    for pair in found["arg"]:
-        name, equals, value = pair.partition("=")
-        if equals or name in (environment or {}):
-            arguments[name] = value if equals else (environment or {})[name]
-    return BuildArguments(
-        tuple(found["tag"]),
-        "".join(found["file"][-1:]),
-        arguments,
-        "".join(found["target"][-1:]),
-        found["context"][0],
-    )

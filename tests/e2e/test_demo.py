@@ -54,6 +54,7 @@ def test_the_demo_plays_the_tutorial(tmp_path: Path, builder: str) -> None:
     assert "before: 9.11.2 (helloworld:cb1)" in output
     assert "after:  9.11.2a (helloworld:cb2)" in output
     assert "because its runtime base mybaseregistry.azurecr.io/baseimages/node:9-alpine" in output
+    assert "stands on the new base: myappregistry.azurecr.io/helloworld:cb2" in output
     assert "\033[" not in output
     assert left(tmp_path) == []
     assert list(tmp_path.glob("rebuilder-demo-*")) == []

@@ -17,7 +17,13 @@ from tests.e2e.conftest import World
 NODE = "mybase.azurecr.io/images/node:9"
 SYSTEM = "mybase.azurecr.io/images/os:1"
 CREDENTIALS = {"customRegistries": {"mybase.azurecr.io": {"identity": "[system]"}}}
-YAML = "steps:\n  - build: -t $Registry/yaml:1 -f Dockerfile .\n  - push: [$Registry/yaml:1]\n"
+YAML = """\
+version: v1.1.0
+steps:
+  - build: -t $Registry/yaml:1 -f Dockerfile .
+    env: [DOCKER_BUILDKIT=1]
+  - push: [$Registry/yaml:1]
+"""
 COPYING = f"FROM {SYSTEM}\nCOPY --from={NODE} /file /\n"
 
 # Dockerfile; what ACR has recorded of it; where the product knows the image from.
@@ -26,29 +32,33 @@ TASKS: dict[str, tuple[str, str | None, str]] = {
     "run-mount": (
         f"FROM {SYSTEM}\nRUN --mount=type=bind,from={NODE},target=/x true\n",
         SYSTEM,
-        f"build file Dockerfile, line 2: RUN --mount=from={NODE}",
+        f"build file acb.yaml, line 3: Dockerfile, line 2: RUN --mount=from={NODE}",
     ),
     "arg-default": (
         "ARG TAG=8\nARG TAG=9\nFROM mybase.azurecr.io/images/node:${TAG}\n",
         "mybase.azurecr.io/images/node:8",
         (
-            "build file Dockerfile, line 3: FROM mybase.azurecr.io/images/node:${TAG} (TAG=9 from"
-            " ARG on line 2)"
+            "build file acb.yaml, line 3: Dockerfile, line 3: FROM"
+            " mybase.azurecr.io/images/node:${TAG} (TAG=9 from ARG on line 2)"
         ),
     ),
     "inline-yaml": (
         COPYING,
         SYSTEM,
-        (f"build file the task's own YAML, line 2: Dockerfile, line 2: COPY --from={NODE}"),
+        (f"build file the task's own YAML, line 3: Dockerfile, line 2: COPY --from={NODE}"),
     ),
     "yaml-file": (
         COPYING,
         SYSTEM,
-        f"build file acb.yaml, line 2: Dockerfile, line 2: COPY --from={NODE}",
+        f"build file acb.yaml, line 3: Dockerfile, line 2: COPY --from={NODE}",
     ),
     "never-ran": (f"FROM {NODE}\n", None, f"build file Dockerfile, line 1: FROM {NODE}"),
 }
 STEPS: dict[str, dict[str, str]] = {
+    # RUN --mount needs BuildKit, for which only a step of a task file can ask. Where the scanner
+    # names an image that is not built on, the classic builder's run fails: docker has no digest.
+    "run-mount": {"type": "FileTask", "taskFilePath": "acb.yaml"},
+    "arg-default": {"type": "FileTask", "taskFilePath": "acb.yaml"},
     "inline-yaml": {
         "type": "EncodedTask",
         "encodedTaskContent": base64.b64encode(YAML.encode()).decode(),
@@ -67,6 +77,7 @@ def make(world: World, folder: Path, name: str) -> TaskId:
     address = f"https://github.com/contoso/{name}.git"
     world.cloud.map_context(address, context)
     digest = images.push(world.cloud, world.base, "images/os", "1", "os", {"os": b"os"})
+    images.push(world.cloud, world.base, "images/node", "8", "old", {"file": b"old"})
     known = None if recorded is None else [images.dependency(recorded, digest)]
     task = images.task(world.apps, name, known, credentials=CREDENTIALS)
     task.properties["step"] |= {"contextPath": address, **STEPS.get(name, {})}

@@ -13,7 +13,7 @@ import pytest
 from azure.identity import ManagedIdentityCredential
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
-from localcloud.builds.embedded import expand
+from localcloud.builds.dockerfiles import expand
 from localcloud.builds.execution import Execution
 from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry
@@ -225,7 +225,7 @@ def test_what_cannot_be_built_fails_with_the_reason(
         ({"contextPath": f"{CONTEXT}#:../.."}, "has no folder"),
         ({"dockerFilePath": "none"}, "unable to find none"),
         ({"dockerFilePath": "../../outside"}, "is outside of the context"),
-        ({"imageNames": ["app:{{.Run.Nonsense}}"]}, "not there"),
+        ({"imageNames": ["app:{{.Run.Nonsense}}"]}, "invalid reference format"),
         ({"type": "EncodedTask"}, "not a YAML mapping"),
         ({"target": "nostage"}, "nostage"),
     ],

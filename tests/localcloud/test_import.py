@@ -11,6 +11,8 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
 from localcloud.builds.client import CONFIG, LAYER, MANIFEST, Client
+from localcloud.builds.images import pull as pull_image
+from localcloud.builds.job import HERE
 from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from localcloud.registry.store import digest_of
@@ -50,9 +52,9 @@ def pull(cloud: LocalCloud, registry: Registry, image: str) -> str:
     host = registry.login_server
     token = cloud.registry.registry_token(registry, "t")
     with Client(cloud.network, {host: (TOKEN_USER, token)}) as client:
-        digest, manifest, _, _ = client.pull(f"{host}/{image}")
-        for layer in manifest["layers"]:
-            client.blob(host, image.partition(":")[0].partition("@")[0], layer["digest"])
+        pulled, digest = pull_image(client, f"{host}/{image}", HERE, print)
+        for layer in pulled.layers:
+            layer.read(client)
     return digest
 
 

@@ -56,10 +56,10 @@ steps:
   - id: one
     build: -t myapps.azurecr.io/one -t $Registry/one:$ID .
   - build: -t $Registry/two:x -f Next .
-  - push: [one, "$Registry/one:latest", "one:{{.Run.ID}}"]
+  - push: [$Registry/one, "$Registry/one:latest", "{{.Run.Registry}}/one:{{.Run.ID}}"]
     when: [one]
   - push:
-      - two:x
+      - $Registry/two:x
 """,
     )
     assert run.properties["status"] == "Succeeded", logged(run)
@@ -75,6 +75,7 @@ def test_a_tasks_builds_are_recorded(still: LocalCloud, apps: Registry, source: 
     """What its build steps are built on, once per name, and nothing for what is only pushed."""
     still.map_context(URL, source)
     (source / "acb.yaml").write_text(
+        "version: v1.1.0\n"
         "steps:\n"
         "  - build: -t $Registry/a:1 -t $Registry/a:2 .\n"
         "  - build: -t $Registry/b sub\n"
@@ -100,6 +101,7 @@ def test_values_come_from_the_file_the_task_and_the_run(
     still.map_context(URL, source)
     (source / "values.yaml").write_text("a: file\nb: file\nc: file\n")
     (source / "sub" / "task.yaml").write_text(
+        "version: v1.1.0\n"
         "steps:\n"
         "  - build: -t $Registry/x:{{.Values.a}}-{{.Values.b}}-{{.Values.c}} .\n"
         "  - push: ['$Registry/x:{{.Values.a}}-{{.Values.b}}-{{.Values.c}}']\n"
@@ -150,12 +152,12 @@ def test_files_that_are_not_there_fail(
         ("steps:\n- cmd: a\n  ports: ['1:1']\n", "the local cloud does not do ports"),
         ("steps: [{cmd: a}]\nsecrets: [{id: b}]\n", "line 2: the task: the local cloud does not"),
         ("steps:\n- cmd: node:9-alpine true\n", "the embedded builder runs no commands"),
-        ("steps:\n- build: -t a --label b=c .\n", "does not do `docker build --label`"),
+        ("steps:\n- build: -t a --secret b=c .\n", "does not do `docker build --secret`"),
         ("steps:\n- push: [none]\n", "does not exist locally with the tag"),
         ("steps:\n- build: -t a ../..\n", "is outside of the context"),
         (
             "steps:\n- build: -t a .\n  workingDirectory: /src\n",
-            "workingDirectory: the local cloud",
+            "/src/Dockerfile: the local cloud builds only below /workspace",
         ),
         ("steps:\n- build: -t a https://github.com/x/y.git\n", "is not mapped"),
         ("steps:\n- build: -t a -f None .\n", "unable to find None in the context"),
@@ -189,6 +191,7 @@ def test_a_build_begins_where_it_is_told_to(
         apps,
         source,
         """\
+version: v1.1.0
 workingDirectory: sub
 steps:
   - build: -t $Registry/a -f Dockerfile .
@@ -196,7 +199,7 @@ steps:
     workingDirectory: /workspace/sub
   - build: -t $Registry/c -f sub/Dockerfile sub
     workingDirectory: /workspace
-  - push: [a, b, c]
+  - push: [$Registry/a, $Registry/b, $Registry/c]
 """,
     )
     assert run.properties["status"] == "Succeeded", logged(run)
@@ -214,11 +217,12 @@ def test_a_build_may_have_a_context_of_its_own(
     (other / "Other").write_text("FROM scratch\nLABEL other=1\n")
     fast.map_context("https://github.com/contoso/other.git", other)
     text = (
+        "version: v1.1.0\n"
         "stepTimeout: 20000\n"
         "steps:\n"
         "- build: -t $Registry/a -f Other https://github.com/contoso/other.git\n"
         "  repeat: 2\n"
-        "- push: [a]\n"
+        "- push: [$Registry/a]\n"
     )
     run = run_file(fast, apps, source, text, timeout=28800)
     assert run.properties["status"] == "Succeeded", logged(run)
@@ -241,10 +245,11 @@ def test_a_step_is_tried_again(fast: LocalCloud, source: Path) -> None:
 def test_errors_may_be_ignored(still: LocalCloud, apps: Registry, source: Path) -> None:
     """The steps after it are carried out, and the run succeeds."""
     text = (
+        "version: v1.1.0\n"
         "steps:\n"
         "- {id: broken, build: -t a none, ignoreErrors: true}\n"
         "- {build: -t $Registry/b ., when: [broken]}\n"
-        "- push: [b]\n"
+        "- push: [$Registry/b]\n"
     )
     run = run_file(still, apps, source, text)
     assert run.properties["status"] == "Succeeded", logged(run)
@@ -278,8 +283,8 @@ steps:
   - cmd: node sh -c 'echo "$A-$B-$(ls)"'
     env: [B=step]
     workingDirectory: sub
-  - cmd: node "is /workspace"
-    entryPoint: /bin/sh -c 'echo "$0"; ls'
+  - cmd: node -c 'echo "$0"; ls' "is /workspace"
+    entryPoint: /bin/sh
     workingDirectory: /
   - cmd: node sh -c 'echo again; ls done || { echo > done; false; }'
     retries: 1
@@ -312,10 +317,11 @@ steps:
 def test_a_steps_time_is_limited(tmp_path: Path, source: Path) -> None:
     """What still runs is ended; the run fails, unless the step's errors are ignored."""
     text = """\
+version: v1.1.0
 steps:
   - {cmd: node:9-alpine sleep 3000, timeout: 100, ignoreErrors: true, id: first}
   - {build: -t $Registry/a ., timeout: 6000}
-  - push: [a]
+  - push: [$Registry/a]
     timeout: 6000
   - {cmd: node:9-alpine sleep 3000, timeout: 100, id: second}
 """
@@ -334,7 +340,7 @@ def test_images_that_are_not_here_are_named(tmp_path: Path, source: Path) -> Non
     """Microsoft's own images are out of reach; the log says which one."""
     with LocalCloud(tmp_path / "real", builder="buildah") as cloud:
         apps = images.registry(cloud, "myapps")
-        run = run_file(cloud, apps, source, "steps:\n- cmd: bash -c 'echo x'\n")
+        run = run_file(cloud, apps, source, "version: v1.1.0\nsteps: [{cmd: bash -c 'echo x'}]\n")
     assert run.properties["status"] == "Failed"
     assert "mcr.microsoft.com/acr/bash" in logged(run)
 

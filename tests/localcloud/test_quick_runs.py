@@ -135,9 +135,10 @@ def test_az_acr_run_of_a_file(
     files = {
         "Dockerfile": "FROM scratch\nLABEL a=1\n",
         "acb.yaml": (
+            "version: v1.1.0\n"
             "steps:\n"
             "- build: -t $Registry/{{.Values.name}}:{{.Values.tag}} .\n"
-            "- push: ['{{.Values.name}}:{{.Values.tag}}']\n"
+            "- push: ['$Registry/{{.Values.name}}:{{.Values.tag}}']\n"
         ),
         "values.yaml": "name: app\ntag: file\n",
     }

@@ -17,6 +17,8 @@ from azure.containerregistry import ArtifactManifestOrder, ContainerRegistryClie
 from azure.identity import ManagedIdentityCredential
 
 from localcloud.builds.client import MANIFEST, Client
+from localcloud.builds.images import pull
+from localcloud.builds.job import HERE
 from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from localcloud.state import Json, Registry
@@ -327,11 +329,11 @@ def test_a_registry_has_several_names(cloud: LocalCloud, base: Registry) -> None
 def test_docker_hub_is_for_reading(cloud: LocalCloud) -> None:
     """Anybody pulls the tutorial's base image; nobody pushes."""
     with Client(cloud.network, {}) as client:
-        digest, manifest, config, _ = client.pull("node:9-alpine")
+        image, digest = pull(client, "node:9-alpine", HERE, print)
 
-    assert digest.startswith("sha256:")
-    assert manifest["layers"]
-    assert "NODE_VERSION=9.11.2" in json.loads(config)["config"]["Env"]
+    assert digest == image.digest
+    assert image.layers
+    assert "NODE_VERSION=9.11.2" in json.loads(image.config)["config"]["Env"]
     with cloud.network.client() as http:
         pushed = http.post("https://registry-1.docker.io/v2/library/node/blobs/uploads/")
     assert pushed.status_code == 403

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from localcloud.builds.aliases import replace_aliases, without_comments
+from localcloud.builds.commands import Script
+from localcloud.builds.dockercli import Container
 from localcloud.builds.job import BuildError
-from localcloud.builds.steps import Step, parse_build, parse_steps, parse_values, render
+from localcloud.builds.steps import Step, merge, parse_steps, parse_values, render
 
 RUN = {
     "ID": "ca1",
@@ -20,7 +23,6 @@ RUN = {
     "Architecture": "amd64",
     "Commit": "c0ffee",
     "Branch": "main",
-    "TaskName": "builder",
 }
 SAMPLE = Path(__file__).parents[2] / "samples" / "helloworld-node" / "taskmulti.yaml"
 
@@ -30,8 +32,8 @@ def steps(text: str, values: dict[str, Any] | None = None) -> list[Step]:
     return parse_steps(text, RUN, values or {})
 
 
-def commands(*lines: str, head: str = "") -> list[tuple[str, ...]]:
-    """Parse a task file of commands; return their words."""
+def commands(*lines: str, head: str = "version: v1.1.0\n") -> list[str]:
+    """Parse a task file of commands; return them."""
     entries = "".join(f"  - cmd: {line}\n" for line in lines)
     return [step.cmd for step in steps(f"{head}steps:\n{entries}")]
 
@@ -46,9 +48,9 @@ def failure(text: str, values: dict[str, Any] | None = None) -> str:
 def test_the_samples_task_is_read() -> None:
     """Build, look, push: each after the other."""
     build, look, push = steps(SAMPLE.read_text(), {"baseRegistry": "mybase"})
-    assert build.build[:2] == ("-t", "myapps.azurecr.io/hellomulti:ca1")
+    assert build.build.startswith("-t myapps.azurecr.io/hellomulti:ca1 ")
     assert "REGISTRY_NAME=mybase" in build.build
-    assert look.cmd == ("myapps.azurecr.io/hellomulti:ca1", "cat", "/src/built-on.txt")
+    assert look.cmd == "myapps.azurecr.io/hellomulti:ca1 cat /src/built-on.txt"
     assert push.push == ("myapps.azurecr.io/hellomulti:ca1",)
     assert [step.when for step in (build, look, push)] == [(), ("build",), ("look",)]
 
@@ -56,7 +58,7 @@ def test_the_samples_task_is_read() -> None:
 def test_what_is_not_said_has_the_agents_defaults() -> None:
     """Without version, ids, times and retries, a step is called by its place and has 600 s."""
     assert steps("steps:\n- build: .\n- push: [a]\n") == [
-        Step("acb_step_0", build=(".",), timeout=600, retries=0, retry_delay=5, directory=""),
+        Step("acb_step_0", build=".", timeout=600, retries=0, retry_delay=5, directory=""),
         Step("acb_step_1", push=("a",), when=("acb_step_0",)),
     ]
 
@@ -64,7 +66,38 @@ def test_what_is_not_said_has_the_agents_defaults() -> None:
 @pytest.mark.parametrize("version", ["v1.0.0", "v1.1.0", "V1.1.0", "1.0-preview-1", ""])
 def test_versions(version: str) -> None:
     """The agent's versions are known, in any case; none is v1.0.0."""
-    assert commands("a", head=f"version: {version}\n") == [("a",)]
+    assert commands("a", head=f"version: {version}\n") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("head", "aliases"),
+    [
+        ("version: v1.1.0\n", True),
+        ("---\nversion: v1.1.0\n", True),
+        ("# a comment\n\nenv: [A=b]\nversion: v1.1.0\n", True),
+        ("\"version\": 'v1.1.0'\n", True),
+        ("'version' : \"v1.1.0\"\n", True),
+        ("version: v1.1.0 # yes\n", True),
+        ("version:v1.1.0\nversion: v1.0.0\n", True),
+        ("version: V1.1.0\n", False),
+        ("version: v1.0.0\n", False),
+        ("version: 1.0-preview-1\n", False),
+        ("# version: v1.1.0\n", False),
+        ("", False),
+    ],
+)
+def test_aliases_need_the_version_that_the_agent_finds(head: str, *, aliases: bool) -> None:
+    """It looks at every line, without quotes, and compares as text; YAML comes later."""
+    text = without_comments(f"{head}steps: [{{cmd: $Registry}}]\n")
+    replaced, _ = replace_aliases(text, lambda source: source)
+    assert ("{{.Run.Registry}}" in replaced.text) == aliases
+
+
+def test_without_aliases_the_shell_sees_the_dollar() -> None:
+    """Then nothing stands for the name; what is left is no image, or one without a registry."""
+    assert commands("image $Registry", head="") == ["image $Registry"]
+    assert "is no image" not in failure("steps: [{build: -t $Registry .}]\n")
+    assert "'docker build' requires 1 argument" in failure("steps: [{build: -t $Registry .}]\n")
 
 
 def test_every_property_of_a_step() -> None:
@@ -77,7 +110,7 @@ env: [A=task, B=task]
 steps:
   - id: one
     cmd: "node -e 'console.log(1)'"
-    entryPoint: /bin/sh -c
+    entryPoint: /bin/sh
     env: ["B=step=2", C=]
     workingDirectory: other
     timeout: 7
@@ -92,9 +125,9 @@ steps:
 """)
     assert step == Step(
         "one",
-        cmd=("node", "-e", "console.log(1)"),
-        environment={"A": "task", "B": "step=2", "C": ""},
-        entry_point=("/bin/sh", "-c"),
+        cmd="node -e 'console.log(1)'",
+        environment=("B=step=2", "C=", "A=task"),
+        entry_point="/bin/sh",
         directory="other",
         timeout=7,
         start_delay=1,
@@ -116,30 +149,99 @@ steps:
   - cmd: b
     disableWorkingDirectoryOverride: true
 """)
-    assert (first.timeout, first.directory, first.environment) == (60, "sub", {"A": "1"})
+    assert (first.timeout, first.directory, first.environment) == (60, "sub", ("A=1",))
     assert second.directory is None
 
 
 def test_text_is_taken_as_it_is_written() -> None:
     """No number or truth of YAML changes ids and variables."""
     (step,) = steps("steps:\n- id: 007\n  cmd: 1.10 yes 010\n  env: [A=1]\n")
-    assert (step.id, step.cmd) == ("007", ("1.10", "yes", "010"))
+    assert (step.id, step.cmd) == ("007", "1.10 yes 010")
 
 
 @pytest.mark.parametrize("name", list(RUN))
 def test_run_variables_and_their_aliases(name: str) -> None:
     """`{{.Run.name}}` and `$name` are the same, with spaces or without."""
     assert commands(f"i {{{{.Run.{name}}}}}", f"i {{{{ .Run.{name} }}}}", f"i ${name}") == (
-        [("i", RUN[name])] * 3
+        [f"i {RUN[name]}"] * 3
     )
 
 
+def test_a_tasks_name_has_no_alias() -> None:
+    """The agent has none for it; the template is there."""
+    assert render("{{.Run.TaskName}}", {"TaskName": "builder"}, {}) == "builder"
+    assert commands("i $TaskName") == ["i $TaskName"]
+
+
 def test_values() -> None:
-    """They may be nested; numbers and truths are written as YAML writes them, null as nothing."""
-    values = {"a": "x", "deep": {"er": 5}, "yes": True, "no": None}
-    text = "'{{.Values.a}}{{ .Values.deep.er }}{{.Values.yes}}{{.Values.no}}'"
-    (step,) = steps(f"steps:\n- cmd: {text}\n", values)
-    assert step.cmd == ("x5true",)
+    """They may be nested; each is written as Go's templates write it, null as nothing."""
+    values = {"a": "x", "deep": {"er": 5}, "yes": True, "no": None, "one": 1.0, "many": [1, "b"]}
+    text = "'{{.Values.a}}{{ .Values.deep.er }}{{.Values.yes}}{{.Values.no}} {{.Values.one}}'"
+    assert steps(f"steps:\n- cmd: i {text}\n", values)[0].cmd == "i 'x5true 1'"
+    assert render("{{.Values.many}} {{.Values.deep}}", RUN, values) == "[1 b] map[er:5]"
+    assert render("{{.Values.n}} {{.Values.x}}", RUN, {"n": 1e21, "x": 1.5}) == "1e+21 1.5"
+
+
+def test_what_is_not_given_is_nothing() -> None:
+    """As in the agent, which says so of no value; of nothing there are no fields."""
+    assert commands("{{.Values.Tool}} run") == ["run"]
+    assert render("app:{{.Run.No}}", RUN, {}) == "app:"
+    with pytest.raises(BuildError, match=r"^the local cloud does not know .*\.Values\.a\.b"):
+        render("{{.Values.a.b}}", RUN, {})
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ('{{ .Values.None | default "x" }}', "x"),
+        ('{{ default "x" .Values.Tag }}', "3"),
+        ('{{ $v := "3.23" }}{{ $v }}-{{$v | replace "." "_"}}', "3.23-3_23"),
+        ("{{if .Values.None}}a{{else if eq .Values.Tag `3`}}b{{else}}c{{end}}", "b"),
+        ("{{if not .Values.None}}a{{if .Values.None}}b{{end}}{{end}}", "a"),
+        ("{{ if .Values.None -}} a {{ .Values.Tag }}{{- else -}} b {{- end }}", "b"),
+        ("a {{- /* nothing */ -}} b", "ab"),
+        ("{{ index .Values.list 1 }}{{ index .Values.map `k` }}", "yv"),
+        ('{{ printed }}"', None),
+        ("{{ (or .Values.None .Values.Tag) | quote }}{{ squote 1.5 }}", "\"3\"'1.5'"),
+        ("{{ upper `a` }}{{ lower `B` }}{{ trim ` c ` }}{{ trunc 2 `def` }}", "Abcde"),
+        ("{{ trimPrefix `a` `ab` }}{{ trimSuffix `b` `ab` }}{{ b64enc `x` }}", "baeA=="),
+        ("{{ ternary `y` `n` true }}{{ coalesce nil `` `c` }}{{ empty `` }}", "yctrue"),
+        ("{{ contains `b` `abc` }}{{ hasPrefix `a` `ab` }}{{ hasSuffix `a` `ab` }}", None),
+        ("{{ and 1 0 }}{{ ne 1 2 }}{{ print 1 -2 }}{{ toString 3 }}", "0true1-23"),
+        ("{{ .Values.Tag | unknown }}", None),
+        ("{{ range .Values.list }}{{ end }}", None),
+        ("{{ $none }}", None),
+        ("{{ ( 1 }}", None),
+        ("{{ 1 2 }}", None),
+        ("{{ 1 | 2 }}", None),
+        ("{{ | }}", None),
+        ("{{ ? }}", None),
+        ("{{ index .Values.list 9 }}", None),
+        ("{{ if 1 }}", None),
+        ("{{ if 1 }}{{else}}{{else}}{{end}}", None),
+        ("{{ if 1 }}{{else foo}}{{end}}", None),
+        ("{{ if 1 }}{{else if}}{{end}}", None),
+        ("{{ end }}", None),
+        ("{{ else }}", None),
+        ("{{ .Values.Tag", None),
+    ],
+)
+def test_templates_are_gos(template: str, expected: str | None) -> None:
+    """Variables, pipes, conditions and common functions; what is not known is refused."""
+    values = {"Tag": "3", "list": ["x", "y"], "map": {"k": "v"}}
+    if template.startswith("{{ contains"):
+        expected = "truetruefalse"
+    if expected is None:
+        with pytest.raises(BuildError, match="does not know the template"):
+            render(template, RUN, values)
+    else:
+        assert render(template, RUN, values) == expected
+
+
+def test_templates_in_one_another_have_an_end() -> None:
+    """However deep they are, the run fails with a message."""
+    with pytest.raises(BuildError, match="does not know the template"):
+        render("{{if 1}}" * 200 + "{{end}}" * 200, RUN, {})
 
 
 def test_aliases_of_ones_own() -> None:
@@ -148,42 +250,63 @@ def test_aliases_of_ones_own() -> None:
 version: v1.1.0
 alias:
   values:
-    repo: my/$repo
+    repo: my/repo
     Registry: other.example
-    both: "{{.Run.ID}} b"
+    both: "{{.Run.ID}} $repo"
     run: node:9 -e
+    empty:
 """
     assert commands(
         *("$Registry/$repo:$ID", "$both", "i $unknown $$ID $repos", "run 1", "runs 1", "i run"),
+        *("i $unknown$ID $ID$ID$$", "i $empty."),
         head=head,
     ) == [
-        ("other.example/my/$repo:ca1",),
-        ("ca1", "b"),
-        ("i", "$unknown", "$ID", "$repos"),
-        ("node:9", "-e", "1"),
-        ("runs", "1"),
-        ("i", "run"),
+        "other.example/my/repo:ca1",
+        "ca1 $repo",
+        "i $unknown $ID $repos",
+        "node:9 -e 1",
+        "runs 1",
+        "i run",
+        "i $unknown$ID ca1ca1$",
+        "i .",
     ]
+
+
+def test_the_alias_section_is_rendered_before_yaml_sees_it() -> None:
+    """So its templates need no quotes, and see every value."""
+    head = """\
+alias:
+  values:
+    from: {{ .Values.From | default "mybase.azurecr.io" }}
+    tag: {{.Values.Tag}}
+version: v1.1.0
+"""
+    text = f"{head}steps:\n- cmd: $from/node:$tag\n"
+    assert steps(text, {"Tag": "18"})[0].cmd == "mybase.azurecr.io/node:18"
+    assert steps(text, {"Tag": "9", "From": "a.io"})[0].cmd == "a.io/node:9"
 
 
 def test_another_directive() -> None:
     """One character that is neither letter nor digit."""
-    head = "alias: {directive: '^', values: {a: b}}\n"
-    assert commands("^a $a ^ID ^^", head=head) == [("b", "$a", "ca1", "^")]
+    head = "version: v1.1.0\nalias: {directive: '^', values: {a: b}}\n"
+    assert commands("^a $a ^ID ^^", head=head) == ["b $a ca1 ^"]
 
 
 @pytest.mark.parametrize("name", ["acr", "az", "bash", "curl", "cssc"])
 def test_microsofts_images_need_no_directive(name: str) -> None:
     """A command may begin with their names; elsewhere they are words."""
-    first, second = commands(f"{name} {name}", f"image {name}")
-    assert first[0].startswith("mcr.microsoft.com/acr/")
-    assert first[1] == name
-    assert second == ("image", name)
+    rest = {"acr": "purge --filter a:b --ago 1d", "az": "login --identity"}.get(name, name)
+    first, second = commands(f"{name} {rest}", f"image {name}")
+    assert first.startswith("mcr.microsoft.com/acr/")
+    assert first.endswith(f" {rest}")
+    assert second == f"image {name}"
 
 
 def test_comments_are_none_of_the_task() -> None:
-    """A template in a comment that begins a line is not looked at."""
-    assert commands("a", head="# {{.Values.none}}\n") == [("a",)]
+    """Wherever they stand, a block of text included; a template in them is not looked at."""
+    assert commands("a", head="# {{.Values.none.none}}\n") == ["a"]
+    (step,) = steps("steps:\n- cmd: |\n    a \\\n    # {{ if }}\n    b\n")
+    assert step.cmd == "a \\\nb"
 
 
 def test_steps_wait_for_the_one_before_or_for_whom_they_name() -> None:
@@ -201,6 +324,7 @@ def test_steps_wait_for_the_one_before_or_for_whom_they_name() -> None:
 
 
 ONE = "steps:\n- cmd: a\n  "
+ALIAS = "version: v1.1.0\nalias:"
 
 
 @pytest.mark.parametrize(
@@ -236,29 +360,47 @@ ONE = "steps:\n- cmd: a\n  "
         (f"{ONE}timeout: 1.5\n", "timeout is not a whole number: 1.5"),
         (f"{ONE}retries: -1\n", "line 3: acb_step_0: step must specify retries >= 0"),
         (f"{ONE}ignoreErrors: maybe\n", "line 3: acb_step_0: ignoreErrors is neither true"),
-        (f"{ONE}env: [A]\n", "line 3: acb_step_0: cannot parse environment variable A"),
+        (
+            f"env: [B=1]\n{ONE}env: [A]\n",
+            "line 4: acb_step_0: failed to merge task and step environment variables: cannot",
+        ),
         (f"{ONE}env: {{A: b}}\n", "line 3: acb_step_0: env is not a list"),
-        ("env: [A]\nsteps:\n- cmd: a\n", "line 1: the task: cannot parse environment variable"),
-        ('steps:\n- cmd: "a \'b"\n', "line 2: acb_step_0: cmd: No closing quotation"),
-        ("steps:\n- build: -t\n", "line 2: acb_step_0: flag needs an argument: -t"),
+        (
+            "env: ['A=b,c']\nsteps:\n- cmd: a\n",
+            "cannot parse task environment variable c correctly",
+        ),
+        ('steps:\n- cmd: "a \'b"\n', "line 2: acb_step_0: cmd: Unterminated quoted string"),
+        ("steps:\n- build: -t\n", "line 2: acb_step_0: build: flag needs an argument: 't' in -t"),
+        ("steps:\n- build: --build-arg X .\n", "failed to scan dependencies: X cannot be split"),
         ("steps:\n- build: --secret x .\n", "the local cloud does not do `docker build --secret`"),
         (f"{ONE}colour: red\n", "line 3: acb_step_0: ACR knows no colour, and would overlook it"),
         (f"{ONE}[a]: b\n", "ACR knows no"),
         ("colour: red\nsteps:\n- cmd: a\n", "line 1: the task: ACR knows no colour"),
-        (
-            "steps:\n- cmd: a\n\n- cmd: '{{.Run.Nothing}}'\n",
-            "line 4: the template {{.Run.Nothing}}",
-        ),
-        ("steps:\n- cmd: '{{.Values.a.b}}'\n", "names what is not there: a"),
+        ("steps:\n- cmd: a\n\n- cmd: {{nothing}}\n", "line 4: the local cloud does not"),
+        (f"{ONE}cache: maybe\n", "line 3: acb_step_0: invalid value for cache property"),
+        (f"{ONE}entryPoint: /bin/sh -c\n", "the local cloud does not do `docker run -c`"),
         ("steps:\n- cmd: '{{ if 1 }}'\n", "line 2: the local cloud does not know the template"),
         ("steps:\n- cmd: '{{.Secrets.a}}'\n", "does not know the template {{.Secrets.a}}"),
-        ("alias: text\nsteps:\n- cmd: a\n", "line 1: alias is not a mapping"),
-        ("alias:\n  src: [a.yaml]\n", "line 2: alias: the local cloud does not do src"),
-        ("alias:\n  values: text\n", "line 2: alias: values is not a mapping"),
-        ("alias:\n  values:\n    a-b: c\n", "line 3: alias key names only support alphanumeric"),
-        ("alias:\n  values:\n    a: [c]\n", "line 3: the alias a is not a text"),
-        ("alias:\n  directive: $$\n", "line 2: $ directive can only be overwritten by a single"),
-        ("alias:\n  directive: a\n", "line 2: overwritten directives may not be alphanumeric"),
+        (f"{ALIAS} text\nsteps:\n- cmd: a\n", "line 2: alias is not a mapping"),
+        (
+            "version: v1.1.0\nalias:\n  src: [a.yaml]\n",
+            "line 3: alias: the local cloud does not do src",
+        ),
+        (f"{ALIAS}\n  values: text\n", "line 3: alias: values is not a mapping"),
+        (
+            "version: v1.1.0\nalias:\n  values:\n    a-b: c\n",
+            "line 4: alias key names only support alphanumeric",
+        ),
+        (f"{ALIAS}\n  values:\n    a: [c]\n", "line 4: the alias a is not a text"),
+        (
+            "version: v1.1.0\nalias:\n  directive: $$\n",
+            "line 3: $ directive can only be overwritten by a single",
+        ),
+        (f"{ALIAS}\n  colour: a\n", "line 3: alias: ACR knows no colour"),
+        (
+            "version: v1.1.0\nalias:\n  directive: a\n",
+            "line 3: overwritten directives may not be alphanumeric",
+        ),
     ],
 )
 def test_wrong_task_files_are_refused(text: str, said: str) -> None:
@@ -277,7 +419,6 @@ def test_wrong_task_files_are_refused(text: str, said: str) -> None:
         ("isolation", "hyperv"),
         ("user", "1000"),
         ("cpus", "2"),
-        ("cache", "enabled"),
         ("volumeMounts", "[{name: a, mountPath: /b}]"),
         ("volumeMount", "{name: a}"),
         ("secret", "{id: a}"),
@@ -291,7 +432,7 @@ def test_what_the_local_cloud_does_not_do_is_named(name: str, value: str) -> Non
     told = failure(f"{ONE}{name}: {value}\n")
     assert told == f"line 3: acb_step_0: the local cloud does not do {name}"
     for nothing in ("false", "[]", "default", "disabled", ""):
-        assert steps(f"{ONE}{name}: {nothing}\n")[0].cmd == ("a",)
+        assert steps(f"{ONE}{name}: {nothing}\n")[0].cmd == "a"
 
 
 @pytest.mark.parametrize("name", ["secrets", "networks", "volumes"])
@@ -299,19 +440,26 @@ def test_what_the_local_cloud_does_not_do_for_a_task_is_named(name: str) -> None
     """So does a property of the task; an empty one asks for nothing."""
     told = failure(f"steps:\n- cmd: a\n{name}:\n- id: b\n")
     assert told == f"line 3: the task: the local cloud does not do {name}"
-    assert steps(f"steps:\n- cmd: a\n{name}: []\n")[0].cmd == ("a",)
+    assert steps(f"steps:\n- cmd: a\n{name}: []\n")[0].cmd == "a"
 
 
 def test_lines_are_the_files_own() -> None:
     """Neither the alias section nor comments before it move them."""
-    head = "# one\nalias:\n  # three\n  values:\n    a: b\n\n"
-    assert failure(f"{head}steps:\n  - cmd: $a\n    user: x\n").startswith("line 9: ")
+    head = "# one\nalias:\n  # three\n  values:\n    a: b\n\nversion: v1.1.0\n"
+    text = f"{head}steps:\n  - cmd: '$a {{{{ .Values.lines }}}}'\n    user: x\n"
+    with pytest.raises(BuildError, match=r"^line 10: "):
+        steps(text, {"lines": "two\n\n  lines"})
 
 
 @pytest.mark.parametrize("text", ["a: {b: 1}\nc: x\n", "", "# nothing\n"])
 def test_values_files(text: str) -> None:
     """A mapping, or nothing."""
     assert parse_values(text) == ({"a": {"b": 1}, "c": "x"} if text.startswith("a") else {})
+
+
+def test_times_in_values_are_texts() -> None:
+    """As the agent's library reads them; numbers are numbers."""
+    assert parse_values("a: 2001-12-14\nb: 010\n") == {"a": "2001-12-14", "b": 8}
 
 
 @pytest.mark.parametrize(
@@ -325,34 +473,61 @@ def test_wrong_values_files_are_refused(text: str, said: str) -> None:
 
 def test_a_text_of_one_line_has_no_line_numbers() -> None:
     """An image's name is no file."""
-    with pytest.raises(BuildError, match=r"^the template \{\{.Run.No\}\} names"):
-        render("app:{{.Run.No}}", RUN, {})
-
-
-def test_the_arguments_of_a_build() -> None:
-    """Names, Dockerfile, arguments with and without value, target, platform, context."""
-    text = (
-        "-t a:1 --tag=b:2 -f x/Dockerfile --build-arg A=1=2 --build-arg=B= --build-arg C"
-        " --build-arg D --target t --platform linux/amd64 --no-cache --pull -q sub"
-    )
-    found = parse_build("s", text.split(), {"C": "from the step"})
-    assert found.tags == ("a:1", "b:2")
-    assert (found.file, found.target, found.context) == ("x/Dockerfile", "t", "sub")
-    assert found.arguments == {"A": "1=2", "B": "", "C": "from the step"}
+    with pytest.raises(BuildError, match=r"^the local cloud does not know the template"):
+        render("app:{{nothing}}", RUN, {})
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("own", "common", "expected"),
     [
-        ("-t a", "s: build needs exactly one context: -t a"),
-        (". other", "s: build needs exactly one context"),
-        ("--label a=b .", "s: build: the local cloud does not do `docker build --label`"),
-        ("--platform linux/arm64 .", "builds for linux/amd64, not linux/arm64"),
-        (". --file", "flag needs an argument: --file"),
+        (["A"], [], ["A"]),
+        (["A=1"], ["B=2"], ["A=1", "B=2"]),
+        (["A=1"], ["A=2,C=3", "D="], ["A=1", "C=3", "D="]),
+        ([], ["A=a=b"], ["A=a=b"]),
     ],
 )
-def test_wrong_arguments_of_a_build_are_refused(words: str, said: str) -> None:
-    """The error names the step and the flag."""
-    with pytest.raises(BuildError) as raised:
-        parse_build("s", words.split())
-    assert said in str(raised.value)
+def test_variables_are_joined_as_the_agent_does(
+    own: list[str], common: list[str], expected: list[str]
+) -> None:
+    """The step's win; the task's may hold several; without those of a task nothing is looked at."""
+    assert merge(own, common) == expected
+
+
+@pytest.mark.parametrize(
+    ("properties", "kit"),
+    [
+        ("", False),
+        ("env: [DOCKER_BUILDKIT=1]", True),
+        ("env: [DOCKER_BUILDKIT=true]", False),
+        ("env: ['DOCKER_BUILDKIT=1 ']", False),
+        ("env: [DOCKER_BUILDKIT=0]", False),
+        ("cache: Enabled", True),
+        ("cache: disabled", False),
+    ],
+)
+def test_which_builder_a_step_gets(properties: str, *, kit: bool) -> None:
+    """BuildKit for exactly DOCKER_BUILDKIT=1, or for a build that is cached."""
+    (step,) = steps(f"steps:\n- build: -t a.io/x .\n  {properties}\n")
+    assert step.kit == kit
+    build = step.script().parts[0].action
+    assert isinstance(build, Script)
+    assert getattr(build.parts[0].action, "kit", None) == kit
+
+
+def test_the_tasks_variables_choose_the_builder_too() -> None:
+    """Those of the step go before them."""
+    head = "env: [DOCKER_BUILDKIT=1]\nsteps:\n- build: .\n"
+    assert steps(head)[0].kit
+    assert not steps(f"{head}  env: [DOCKER_BUILDKIT=0]\n")[0].kit
+
+
+def test_a_command_is_what_the_agents_shell_makes_of_it() -> None:
+    """Variables reach the container as the shell splits them; where it starts is a whole path."""
+    (step,) = steps(
+        "steps:\n- cmd: -e C=3 image 'a b' $X\n"
+        "  env: ['A=\"1 2\"', 'B=$X', NAME]\n  workingDirectory: sub/../dir\n"
+    )
+    (part,) = step.script().parts
+    assert part.action == Container(
+        "image", ("a b",), {"A": "1 2", "B": "", "C": "3"}, "/workspace/dir", ""
+    )

@@ -16,7 +16,8 @@ from tests import images
 from tests.runs import SECONDS, encoded, of_task
 
 URL = "https://github.com/contoso/app.git"
-TASK = "steps:\n- build: -t $Registry/{{.Values.name}} .\n- push: ['{{.Values.name}}']\n"
+NAME = "{{.Run.Registry}}/{{.Values.name}}"
+TASK = f"steps:\n- build: -t {NAME} .\n- push: ['{NAME}']\n"
 
 
 def body(request: Json, tag: str | None = None) -> Any:  # noqa: ANN401 - the SDK takes JSON, too
