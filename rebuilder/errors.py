@@ -5,6 +5,8 @@
     + Throttled: the service asked to wait
     + OutcomeUnknown: the request may or may not have had its effect
     + Conflict: somebody else changed the record first
+    + StoreUnavailable: what is kept cannot be read or written now; a person has to do something
+    + NewerStore: what is kept is of a newer version of this code
   x PermanentError: trying again does not help; it is recorded and acknowledged
     + InvalidSettings: the configuration cannot be used
     + InvalidReference: a text is not an image reference
@@ -50,6 +52,28 @@ class OutcomeUnknown(TransientError):
 
 class Conflict(TransientError):
     """Somebody else changed the record since it was read."""
+
+
+class StoreUnavailable(TransientError):
+    """The store cannot be read or written now; the message says what a person has to do."""
+
+
+class NewerStore(TransientError):
+    """The store is of a newer version, so that this code must not touch it.
+
+    Nothing is taken and nothing is acknowledged: what waits is for the newer code.
+
+    Args:
+        store: Which store.
+        version: Its version.
+        known: The newest version that this code knows.
+    """
+
+    def __init__(self, store: str, version: int, known: int) -> None:
+        super().__init__(
+            f"{store} is of version {version}; this code knows up to {known} and takes nothing from"
+            " it: use the newer code, or another store"
+        )
 
 
 class PermanentError(RebuilderError):

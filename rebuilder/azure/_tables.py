@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.data.tables import TableClient, TableServiceClient
 
-from rebuilder.azure._storage import connection_string, endpoint
+from rebuilder.azure._storage import connected, connection_string, endpoint
 from rebuilder.azure.identity import credential
 from rebuilder.settings import Settings
 
@@ -29,7 +29,7 @@ type Entity = dict[str, Any]
 def table_service(settings: Settings) -> TableServiceClient:
     """Return the table service of the configured account."""
     if text := connection_string(settings):
-        return TableServiceClient.from_connection_string(text)
+        return connected(TableServiceClient.from_connection_string, text)
     identity = credential(settings.storage_client_id)
     return TableServiceClient(endpoint(settings, "table"), credential=identity)
 

@@ -14,7 +14,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64EncodePolicy
 
 from rebuilder.azure._errors import translated
-from rebuilder.azure._storage import connection_string, endpoint
+from rebuilder.azure._storage import connected, connection_string, endpoint
 from rebuilder.azure.identity import credential
 from rebuilder.ports import PoisonMessage
 from rebuilder.settings import Settings
@@ -42,7 +42,7 @@ class StorageQueues:
     def from_settings(cls, settings: Settings) -> Self:
         """Return the queues of the configured account."""
         if text := connection_string(settings):
-            return cls(QueueServiceClient.from_connection_string(text))
+            return cls(connected(QueueServiceClient.from_connection_string, text))
         identity = credential(settings.storage_client_id)
         return cls(QueueServiceClient(endpoint(settings, "queue"), identity))
 

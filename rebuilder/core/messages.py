@@ -9,17 +9,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from rebuilder.core.events import Push, storable
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.errors import InvalidMessage, InvalidResourceId
+from rebuilder.errors import InvalidMessage, InvalidResourceId, Refused
 
 PUSHES = "rebuilder-pushes"
 BUILDS = "rebuilder-builds"
 RUNS = "rebuilder-runs"
 REFRESH = "rebuilder-refresh"
+
+MOST_BYTES = 48 * 1024
+"""How large a message may be: a queue takes 64 KiB, of Base64.
+
+Source: learn.microsoft.com, "Scalability and performance targets for Queue Storage".
+"""
+
+LONGEST_DELAY = timedelta(days=7)
+"""How long a message can be put off at most; the same source."""
 
 _VERSION = 1
 
@@ -165,6 +174,18 @@ class Refresh:
                 _number(v["looks"]) if v["looks"] is not None else None,
             ),
         )
+
+
+def check_size(body: str) -> None:
+    """See that a queue takes a message.
+
+    Raises:
+        Refused: It is too large.
+    """
+    size = len(body.encode(errors="replace"))
+    if size > MOST_BYTES:
+        code = "RequestBodyTooLarge"
+        raise Refused(code, f"a message of {size} bytes; a queue takes {MOST_BYTES}")
 
 
 def tried_since(body: str) -> tuple[int, datetime | None]:

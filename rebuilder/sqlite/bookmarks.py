@@ -22,11 +22,12 @@ class SqliteBookmarks:
         self._database = Database(path)
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Close the connections."""
+        self._database.close()
 
     def read(self, name: str) -> Bookmark:
         """Return a bookmark; see Bookmarks."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT place, owner, lease_until, version FROM bookmarks WHERE name = ?", (name,)
             ).fetchone()
@@ -40,7 +41,7 @@ class SqliteBookmarks:
         saved = replace(bookmark, version=bookmark.version + 1)
         until = saved.lease_until.isoformat() if saved.lease_until else None
         values = (saved.place, saved.owner, until, saved.version, saved.name)
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             if bookmark.version:
                 changed = db.execute(
                     "UPDATE bookmarks SET place = ?, owner = ?, lease_until = ?, version = ?"

@@ -20,17 +20,18 @@ class SqliteDeadLetters:
         self._database = Database(path)
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Close the connections."""
+        self._database.close()
 
     def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
         """Remember why a message could not be worked off; see DeadLetters."""
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             row = (queue, body, reason, at.isoformat())
             db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", row)
 
     def failure(self, queue: str, body: str) -> str | None:
         """Return the last reason; see DeadLetters."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT reason FROM failures WHERE queue = ? AND body = ?", (queue, body)
             ).fetchone()
@@ -38,7 +39,7 @@ class SqliteDeadLetters:
 
     def record(self, letter: DeadLetter) -> None:
         """Keep a dead letter; see DeadLetters."""
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (id)"
                 " DO UPDATE SET reason = excluded.reason, at = excluded.at, replayed_at = NULL"
@@ -55,7 +56,7 @@ class SqliteDeadLetters:
 
     def all(self) -> list[DeadLetter]:
         """Return every dead letter; see DeadLetters."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT origin, source, body, reason, at, replayed_at FROM dead_letters"
                 " ORDER BY at, rowid"
@@ -74,7 +75,7 @@ class SqliteDeadLetters:
 
     def mark_replayed(self, letter_id: str, at: datetime) -> None:
         """Remember that a dead letter was replayed; see DeadLetters."""
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 "UPDATE dead_letters SET replayed_at = ? WHERE id = ?", (at.isoformat(), letter_id)
             )

@@ -33,7 +33,8 @@ class SqliteIndex:
         self._database = Database(path)
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Close the connections."""
+        self._database.close()
 
     def dependents(self, repository: str) -> list[IndexedTask]:
         """Return the tasks that name a repository; see DependencyIndex."""
@@ -59,7 +60,7 @@ class SqliteIndex:
         )
 
     def _found(self, query: str, key: str) -> list[IndexedTask]:
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(query, (key,)).fetchall()
         return [
             IndexedTask(from_record(json.loads(record)), datetime.fromisoformat(read_at))
@@ -87,7 +88,7 @@ class SqliteIndex:
 
     def unseen(self, registry: RegistryId, since: datetime) -> list[TaskId]:
         """Return the tasks that were last read before; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT task FROM views"
                 " WHERE registry = ? AND read_at < ? AND record IS NOT NULL ORDER BY task",
@@ -97,7 +98,7 @@ class SqliteIndex:
 
     def refreshed(self, registry: RegistryId) -> datetime | None:
         """Return when the last complete sweep began; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT refreshed_at FROM refreshes WHERE registry = ?", (str(registry),)
             ).fetchone()
@@ -105,7 +106,7 @@ class SqliteIndex:
 
     def refreshes(self) -> dict[RegistryId, datetime]:
         """Return when each registry was last swept; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT registry, refreshed_at FROM refreshes WHERE refreshed_at IS NOT NULL"
             ).fetchall()
@@ -133,7 +134,7 @@ class SqliteIndex:
 
     def sweep(self, registry: RegistryId) -> Sweep | None:
         """Return the sweep that is not complete; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT started, after FROM refreshes WHERE registry = ?", (str(registry),)
             ).fetchone()
@@ -141,7 +142,7 @@ class SqliteIndex:
 
     def save_sweep(self, sweep: Sweep) -> None:
         """Remember how far a sweep has come; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 "INSERT INTO refreshes (registry, started, after) VALUES (?, ?, ?)"
                 " ON CONFLICT (registry) DO UPDATE"

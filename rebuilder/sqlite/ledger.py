@@ -33,14 +33,15 @@ class SqliteLedger:
         self._database = Database(path)
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Close the connections."""
+        self._database.close()
 
     def record_push(self, push: Push, at: datetime) -> None:
         """Remember a delivery; see Ledger."""
         time = at.isoformat()
         pushed_at = push.pushed_at.isoformat() if push.pushed_at else None
         repository = f"{push.registry}|{push.repository}"
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 "INSERT INTO pushes VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (push) DO UPDATE"
                 " SET last_at = excluded.last_at, deliveries = deliveries + 1",
@@ -50,7 +51,7 @@ class SqliteLedger:
     def record_ignored(self, ignored: Ignored, at: datetime) -> None:
         """Remember an event that started nothing; see Ledger."""
         time, source = at.isoformat(), ignored.source.lower()
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 "INSERT INTO ignored VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE"
                 " SET last_at = excluded.last_at, deliveries = deliveries + 1",
@@ -73,7 +74,7 @@ class SqliteLedger:
 
     def pushes(self, registry: PushedRegistry, repository: str) -> list[PushRecord]:
         """Return the pushes to a repository; see Ledger."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT push, pushed_at, event, first_at, last_at, deliveries FROM pushes"
                 " WHERE repository = ? ORDER BY last_at DESC, rowid DESC",
@@ -83,7 +84,7 @@ class SqliteLedger:
 
     def pushes_between(self, since: datetime, until: datetime) -> list[PushRecord]:
         """Return the pushes of a time span; see Ledger."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT push, pushed_at, event, first_at, last_at, deliveries FROM pushes"
                 " WHERE first_at >= ? AND first_at < ? ORDER BY first_at, rowid",
@@ -93,7 +94,7 @@ class SqliteLedger:
 
     def ignored(self, source: str) -> list[IgnoredRecord]:
         """Return the ignored events of a source; see Ledger."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT code, sentence, source, subject, first_at, last_at, deliveries"
                 " FROM ignored WHERE source = ? ORDER BY last_at DESC, rowid DESC",
@@ -114,7 +115,7 @@ class SqliteLedger:
 
     def decisions(self, push: Push) -> list[DecisionRecord]:
         """Return the decisions of a push; see Ledger."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT record, first_at, last_at FROM decisions WHERE push = ?"
                 " ORDER BY first_at, rowid",
@@ -137,7 +138,7 @@ class SqliteLedger:
     def heads(self, tasks: Collection[TaskId]) -> dict[TaskId, Rebuild]:
         """Return the newest rebuild of each task; see Ledger."""
         found: dict[TaskId, Rebuild] = {}
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             for some in batched(map(str, tasks), _VARIABLES, strict=False):
                 marks = ", ".join("?" * len(some))
                 # Of a row with the largest sequence, SQLite gives the other columns, too.
@@ -184,7 +185,7 @@ class SqliteLedger:
 
     def rebuild(self, task: TaskId, sequence: int) -> Rebuild | None:
         """Return one rebuild; see Ledger."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT record FROM rebuilds WHERE task = ? AND sequence = ?",
                 (str(task), sequence),
@@ -193,7 +194,7 @@ class SqliteLedger:
 
     def rebuilds(self, task: TaskId) -> list[Rebuild]:
         """Return the rebuilds of a task; see Ledger."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT record FROM rebuilds WHERE task = ? ORDER BY sequence DESC", (str(task),)
             ).fetchall()
@@ -201,7 +202,7 @@ class SqliteLedger:
 
     def unsettled(self) -> list[Rebuild]:
         """Return what something is still to happen to; see Ledger."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT record FROM unsettled JOIN rebuilds USING (task, sequence)"
                 " ORDER BY task, sequence"
@@ -210,7 +211,7 @@ class SqliteLedger:
 
     def producer(self, image: str) -> Rebuild | None:
         """Return the newest rebuild that pushed an image; see Ledger."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT record FROM outputs JOIN rebuilds USING (task, sequence)"
                 " WHERE image = ? ORDER BY finished_at DESC LIMIT 1",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -18,7 +17,7 @@ from rebuilder.core.decisions import REASONS, Decision, OtherImages, TaskDisable
 from rebuilder.core.events import Malformed, NoTag, Push
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.errors import Conflict, PermanentError, TransientError
+from rebuilder.errors import Conflict, TransientError
 from rebuilder.ports import Ledger
 from rebuilder.sqlite.ledger import SqliteLedger
 
@@ -248,17 +247,6 @@ def test_of_concurrent_changes_one_wins(ledger: Ledger, task: TaskId) -> None:
     head = ledger.head(task)
     assert head is not None
     assert (head.owner, head.version) == (f"o{stored.index(True)}", 2)
-
-
-def test_a_newer_file_is_refused(tmp_path: Path, push: Push) -> None:
-    """A SQLite file of a newer version is left alone, with the way out."""
-    path = tmp_path / "new.db"
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-
-    with pytest.raises(PermanentError, match="use the newer code"):
-        SqliteLedger(path).record_push(push, NOW)
 
 
 def test_an_unreachable_store_is_transient(tmp_path: Path, push: Push) -> None:

@@ -138,9 +138,7 @@ def test_an_embedded_message_comes_back_when_its_time_is_over(tmp_path: Path) ->
     """A message that is not deleted is delivered again, with its count and a new receipt."""
     clock = Time()
     queues = SqliteQueues(tmp_path / "q.db", clock)
-    assert not queues.exists("q")
     queues.send("q", "x")
-    assert queues.exists("q")
     (first,) = queues.receive("q", 1, timedelta(seconds=30))
     clock.now += timedelta(seconds=31)
     (second,) = queues.receive("q", 1, timedelta(seconds=30))

@@ -43,28 +43,6 @@ from tests.soak.stage import Crash, Invocation
 _parallel.AT_ONCE = 1
 
 
-class _Shared(sqlite3.Connection):
-    """A connection for all: only one thread runs at a time, and none stops in a transaction."""
-
-    def close(self) -> None:
-        """Stay open."""
-
-
-_connections: dict[Path, _Shared] = {}
-
-
-def _connect(self: Database) -> sqlite3.Connection:
-    path = self._path
-    if path not in _connections:
-        _connections[path] = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, factory=_Shared
-        )
-        _connections[path].execute("PRAGMA synchronous = OFF")
-    return _connections[path]
-
-
-Database._connect = _connect  # type: ignore[method-assign] # opening is most of the time
-
 QUEUES = {PUSHES: "plan_rebuilds", BUILDS: "start_build", RUNS: "track_build"} | {
     REFRESH: "refresh_tasks"
 }
@@ -150,7 +128,8 @@ class Host:
         self.calls = self.invocations = self.events_lost = self.crashes = 0
         self._ends: dict[Invocation, Callable[[], None]] = {}
         self._instances: dict[int, Context] = {}
-        self.queues.exists(PUSHES)  # makes the tables
+        with Database(self.file).transaction():
+            pass  # makes the tables
         self._db = sqlite3.connect(self.file)
         for name, every in TIMERS.items():
             self.azure.at(self.azure.now + seconds(30), partial(self._timer, name, every))
@@ -407,4 +386,4 @@ class Host:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
-        sqlite3.Connection.close(_connections.pop(self.file))
+        self.queues.close()
