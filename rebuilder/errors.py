@@ -12,6 +12,7 @@
     + InvalidReference: a text is not an image reference
     + InvalidResourceId: a text is not the resource id that is expected
     + InvalidMessage: a queue message is not one of ours
+    + UnreadableRecord: what is kept is of a form that this version does not know
     + InvalidBuildFile: a Dockerfile or task file cannot be read
     + SourceUnavailable: a build file cannot be had, and asking again does not help
     + NotFound: Azure does not know the resource
@@ -102,6 +103,10 @@ class InvalidResourceId(PermanentError):
 
 class InvalidMessage(PermanentError):
     """A queue message is not one of ours, or of a version that this code does not know."""
+
+
+class UnreadableRecord(PermanentError):
+    """A record of the store is of a form that this version does not know."""
 
 
 class InvalidBuildFile(PermanentError):

@@ -247,6 +247,11 @@ def _read(
     return Push(registry, repository, tag, digest, _time(data.get("timestamp")), about["event"])
 
 
+def repository_of(subject: str) -> str:
+    """The repository that an event's subject is about: what stands before its tag or digest."""
+    return subject.partition("@")[0].partition(":")[0]
+
+
 def storable(text: str) -> str:
     """The text with half characters replaced: JSON may hold them, no store takes them."""
     return text.encode(errors="replace").decode()

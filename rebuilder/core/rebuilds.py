@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -91,6 +91,7 @@ class Rebuild:
         check_reason: The evidence or the likely cause, for a person.
         chain: The tasks whose rebuilds led to the push that caused this one, oldest first: a task
             that is in its own chain is in a circle.
+        unknown: What a newer version has recorded besides, as it stands there; it is kept.
     """
 
     task: TaskId
@@ -116,6 +117,7 @@ class Rebuild:
     check: Check | None = None
     check_reason: str | None = None
     chain: tuple[str, ...] = ()
+    unknown: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def id(self) -> str:

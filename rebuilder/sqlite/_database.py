@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from rebuilder._records import VERSION
 from rebuilder.errors import NewerStore, StoreUnavailable
-from rebuilder.sqlite._schema import VERSION, make_tables, version_of
+from rebuilder.sqlite._schema import make_tables, version_of
 
 log = logging.getLogger(__name__)
 

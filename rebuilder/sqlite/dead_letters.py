@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._schema import time_text
 
 
 class SqliteDeadLetters:
@@ -26,7 +27,7 @@ class SqliteDeadLetters:
     def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
         """Remember why a message could not be worked off; see DeadLetters."""
         with self._database.statement() as db:
-            row = (queue, body, reason, at.isoformat())
+            row = (queue, body, reason, time_text(at))
             db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", row)
 
     def failure(self, queue: str, body: str) -> str | None:
@@ -50,16 +51,28 @@ class SqliteDeadLetters:
                     letter.source,
                     letter.body,
                     letter.reason,
-                    letter.at.isoformat(),
+                    time_text(letter.at),
                 ),
             )
 
     def all(self) -> list[DeadLetter]:
         """Return every dead letter; see DeadLetters."""
+        return self._letters("ORDER BY at, rowid")
+
+    def waiting(self) -> list[DeadLetter]:
+        """Return those that nobody has replayed; see DeadLetters."""
+        return self._letters("WHERE replayed_at IS NULL ORDER BY at, rowid")
+
+    def letter(self, letter_id: str) -> DeadLetter | None:
+        """Return one; see DeadLetters."""
+        found = self._letters("WHERE id = ?", letter_id)
+        return found[0] if found else None
+
+    def _letters(self, which: str, *values: str) -> list[DeadLetter]:
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT origin, source, body, reason, at, replayed_at FROM dead_letters"
-                " ORDER BY at, rowid"
+                f"SELECT origin, source, body, reason, at, replayed_at FROM dead_letters {which}",  # noqa: S608 - ours
+                values,
             ).fetchall()
         return [
             DeadLetter(
@@ -77,5 +90,5 @@ class SqliteDeadLetters:
         """Remember that a dead letter was replayed; see DeadLetters."""
         with self._database.statement() as db:
             db.execute(
-                "UPDATE dead_letters SET replayed_at = ? WHERE id = ?", (at.isoformat(), letter_id)
+                "UPDATE dead_letters SET replayed_at = ? WHERE id = ?", (time_text(at), letter_id)
             )

@@ -65,8 +65,7 @@ def missed(
     """
     now = context.now()
     on = str(reference.at(push.digest))
-    records = context.ledger.pushes(push.registry, push.repository)
-    known = next((r for r in records if r.push.key == push.key), None)
+    known = context.ledger.push(push.key)
     if known is not None and now - known.last_at < context.settings.sweep_patience:
         return False  # its plan is on its way
     newest = {} if known is None else _newest(context, push)

@@ -12,13 +12,13 @@ from rebuilder.core.books import Audit, Books, Made, Told, Waiting
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.decisions import Base, TaskDecision, decide
 from rebuilder.core.events import Push, read_event
-from rebuilder.core.index import unread
+from rebuilder.core.index import IndexedTask, unread
 from rebuilder.core.messages import BUILDS, PUSHES, RUNS, PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Run
 from rebuilder.errors import InvalidMessage, RebuilderError
-from rebuilder.ports import PushRecord
 from rebuilder.usecases._deciding import pushed_reference
+from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
@@ -55,6 +55,7 @@ def audit(
     """
     now = context.now()
     records = context.ledger.pushes_between(since, max(until, now))
+    dependents = _Dependents(context)
     decisions = {
         record.push.key: tuple(
             Made(made.decision, made.last_at) for made in context.ledger.decisions(record.push)
@@ -65,17 +66,17 @@ def audit(
     told = tuple(
         Told(
             record.push,
-            record.first_at,
+            record.at,
             decisions[record.push.key],
-            _followers(context, record, remarks),
+            dependents.of(record.push, remarks),
         )
         for record in records
     )
     audited = tuple(push for push in told if push.at < until)
     waiting = tuple(
         _waiting(context, letter)
-        for letter in context.dead_letters.all()
-        if letter.replayed_at is None and since <= letter.at < until
+        for letter in context.dead_letters.waiting()
+        if since <= letter.at < until
     )
     tasks = dict.fromkeys(
         made.decision.task
@@ -87,7 +88,7 @@ def audit(
         Books(
             audited,
             (*told[len(audited) :], *_told_before(context, waiting, decisions)),
-            {task: context.ledger.rebuilds(task) for task in tasks},
+            {task: tuple(rebuilds_since(context.ledger, task, since - patience)) for task in tasks},
             _runs(context, list(tasks), remarks) if ask_arm else {},
             waiting,
             now,
@@ -97,33 +98,43 @@ def audit(
     )
 
 
-def _followers(context: Context, record: PushRecord, remarks: list[str]) -> tuple[TaskId, ...]:
-    """Return the tasks that the index knows to be in need of a push."""
-    try:
-        reference = pushed_reference(context, record.push)
-    except RebuilderError as error:
-        remarks.append(f"who needs {record.push.key} could not be told: {error}")
-        return ()
-    base = Base(reference, record.push.digest, "event")
-    return tuple(
-        indexed.view.task
-        for indexed in context.index.dependents(reference.repository)
-        if indexed.view.task.registry in context.settings.task_registries
-        and decide(unread(indexed.view), base, rebuild_for=context.settings.rebuild_for).rebuild
-    )
+class _Dependents:
+    """Who is built on the repositories of pushes, each asked for once."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._known: dict[str, list[IndexedTask]] = {}
+
+    def of(self, push: Push, remarks: list[str]) -> tuple[TaskId, ...]:
+        """Return the tasks that the index knows to be in need of a push."""
+        context = self._context
+        try:
+            reference = pushed_reference(context, push)
+        except RebuilderError as error:
+            remarks.append(f"who needs {push.key} could not be told: {error}")
+            return ()
+        repository = reference.repository
+        if repository not in self._known:
+            self._known[repository] = context.index.dependents(repository)
+        base = Base(reference, push.digest, "event")
+        return tuple(
+            indexed.view.task
+            for indexed in self._known[repository]
+            if indexed.view.task.registry in context.settings.task_registries
+            and decide(unread(indexed.view), base, rebuild_for=context.settings.rebuild_for).rebuild
+        )
 
 
 def _told_before(
     context: Context, waiting: Iterable[Waiting], known: Collection[str]
 ) -> list[Told]:
     """Return the pushes of dead letters that were told otherwise, before the time span."""
-    return [
-        Told(record.push, record.first_at)
-        for push in {w.push.key: w.push for w in waiting if w.push is not None}.values()
-        if push.key not in known
-        for record in context.ledger.pushes(push.registry, push.repository)
-        if record.push.key == push.key
+    found = [
+        context.ledger.push(key)
+        for key in dict.fromkeys(w.push.key for w in waiting if w.push is not None)
+        if key not in known
     ]
+    return [Told(record.push, record.first_at) for record in found if record is not None]
 
 
 def _waiting(context: Context, letter: DeadLetter) -> Waiting:

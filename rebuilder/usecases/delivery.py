@@ -13,7 +13,13 @@ from datetime import timedelta
 
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.messages import afresh, put_back, tried_since
-from rebuilder.errors import PermanentError, RebuilderError, Throttled, TransientError
+from rebuilder.errors import (
+    NewerStore,
+    PermanentError,
+    RebuilderError,
+    Throttled,
+    TransientError,
+)
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -56,6 +62,10 @@ def _deliver(
 ) -> None:
     try:
         work(context, body)
+    except NewerStore as error:
+        # It is for the newer code: it must neither be used up nor be given up here.
+        context.queue.send(queue, body, _LONGEST)
+        log.error("queue %s: back in %s: %s", queue, _LONGEST, error)  # noqa: TRY400 - the text says it
     except Throttled as error:
         asked = _THROTTLED if error.retry_after is None else error.retry_after
         wait = max(asked, _LEAST)

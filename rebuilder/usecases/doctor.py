@@ -455,7 +455,7 @@ class _Examination:
 
     def _letters(self) -> _Check:
         def look() -> Iterator[Result]:
-            waiting = [d for d in self._context.dead_letters.all() if d.replayed_at is None]
+            waiting = self._context.dead_letters.waiting()
             if waiting:
                 yield doctor.DeadLettersWait(len(waiting))
 

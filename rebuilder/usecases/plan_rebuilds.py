@@ -90,7 +90,9 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
     )
     if transient:
         raise transient[0]
-    if not complete:
+    if complete:
+        context.ledger.planned(push)
+    else:
         context.queue.send(PUSHES, message.encode())
     return decisions
 

@@ -51,6 +51,7 @@ from rebuilder.usecases._deciding import (
     pushed_base,
     pushed_reference,
 )
+from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases._native import (
     Runs,
     could_see,
@@ -340,8 +341,8 @@ class _Start:
         if producer is None:
             if base.reference.domain in context.task_hosts():
                 # Its run may have pushed the image and not be recorded yet.
-                for other in self._ledger.unsettled():
-                    if other.state in _IN_FLIGHT and str(rebuild.task) in other.chain:
+                for other in self._ledger.unsettled_after(rebuild.task):
+                    if other.state in _IN_FLIGHT:
                         _track(context, other)
                         self._until_end(other.id, other.claimed_at)
                         return None
@@ -517,8 +518,8 @@ def _find_run(context: Context, rebuild: Rebuild) -> str | None:
     ARM may or may not show a run's token. A run without one that nobody else can have started
     is taken for ours: any run that began after the claim builds on the digests of the claim.
     """
-    known = {r.run_id for r in context.ledger.rebuilds(rebuild.task)}
     earliest = rebuild.claimed_at - CLOCKS_DIFFER
+    known = {r.run_id for r in rebuilds_since(context.ledger, rebuild.task, earliest)}
     runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
     for run in runs:
         unmarked = run.token is None and run.trigger == MANUAL and run.run_id not in known

@@ -24,10 +24,10 @@ from rebuilder.core.messages import (
 )
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry, RegistryId
+from rebuilder.core.registries import RegistryId
 from rebuilder.errors import Conflict, PermanentError, RebuilderError
 from rebuilder.usecases._leases import SLICE, give_back, take_lease
-from rebuilder.usecases._missed import Followers, followers, missed, tell
+from rebuilder.usecases._missed import Follower, Followers, followers, missed, tell
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
@@ -111,7 +111,8 @@ def _settle(context: Context, report: SweepReport) -> None:
     """Send again the messages of rebuilds that nobody has gone on with."""
     now = context.now()
     registries = set(context.settings.task_registries)
-    unsettled = [r for r in context.ledger.unsettled() if r.task.registry in registries]
+    every = context.ledger.unsettled(tidy=True)
+    unsettled = [rebuild for rebuild in every if rebuild.task.registry in registries]
     heads = context.ledger.heads({rebuild.task for rebuild in unsettled})
     builds, runs = [], []
     late = max(_LATE, 4 * context.settings.track_interval)
@@ -174,30 +175,40 @@ def _hosts(context: Context, report: SweepReport) -> dict[str, RegistryId]:
 
 
 def _plan_again(context: Context, report: SweepReport, following: Followers) -> None:
-    """Plan pushes that were recorded and never decided about: their message was lost."""
-    now = context.now()
-    since = now - context.settings.message_limit
-    patience = context.settings.sweep_patience
-    for record in context.ledger.pushes_between(since, now - patience):
+    """Plan pushes that were recorded and never decided about: their message was lost.
+
+    Each is asked for once: what becomes of the new message is its delivery's to settle.
+    """
+    now, settings = context.now(), context.settings
+    for record in context.ledger.unplanned():
         push = record.push
-        if isinstance(push.registry, ForeignRegistry) or now - record.last_at < patience:
-            continue
-        if push.registry not in context.settings.base_registries:
-            continue
-        try:
-            host = context.host(push.registry)
-        except RebuilderError:
-            continue  # told as a problem already
-        reference = ImageReference.from_parts(host, push.repository, push.tag, "")
-        tasks = following.get(reference, ())
-        if not tasks or context.ledger.decisions(push):
-            continue
-        if not _affordable(context, report, len(tasks)):
+        if context.now() - now > SLICE:
             report.complete = False
             return
-        context.queue.send(PUSHES, PlanRebuilds(push).encode())
-        report.planned_again.append(push.key)
-        log.info("push %s was never planned: enqueued again", push.key)
+        if now - record.last_at < settings.sweep_patience:
+            continue  # its plan is on its way
+        tasks = _concerned(context, push, following)
+        if tasks is None:
+            continue  # told as a problem already
+        if tasks and now - record.last_at <= settings.message_limit:
+            if not _affordable(context, report, len(tasks)):
+                report.complete = False
+                return
+            context.queue.send(PUSHES, PlanRebuilds(push).encode())
+            report.planned_again.append(push.key)
+            log.info("push %s was never planned: enqueued again", push.key)
+        context.ledger.planned(push)
+
+
+def _concerned(context: Context, push: Push, following: Followers) -> tuple[Follower, ...] | None:
+    """Return who follows the tag of a push of a base registry; None if nobody can tell now."""
+    if push.registry not in context.settings.base_registries:
+        return ()  # a poll finds out by itself
+    try:
+        host = context.host(push.registry)
+    except RebuilderError:
+        return None
+    return following.get(ImageReference.from_parts(host, push.repository, push.tag, ""), ())
 
 
 def _affordable(context: Context, report: SweepReport, reads: int) -> bool:

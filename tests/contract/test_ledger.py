@@ -67,21 +67,11 @@ def test_deliveries_of_a_push_are_counted(ledger: Ledger, push: Push) -> None:
     ledger.record_push(push, NOW)
     ledger.record_push(replace(push, event="event-2", pushed_at=LATER), LATER)
 
-    (record,) = ledger.pushes(push.registry, push.repository)
+    record = ledger.push(push.key)
+    assert record is not None
     assert record.push == push
     assert (record.first_at, record.last_at, record.deliveries) == (NOW, LATER, 2)
-
-
-def test_pushes_come_newest_first(ledger: Ledger, push: Push) -> None:
-    """The pushes of a repository are listed without those of others."""
-    newer = replace(push, digest="sha256:" + "b" * 64, pushed_at=None)
-    ledger.record_push(push, NOW)
-    ledger.record_push(newer, LATER)
-    ledger.record_push(replace(push, repository="images/other"), LATER)
-
-    found = ledger.pushes(push.registry, push.repository)
-    assert [record.push for record in found] == [newer, push]
-    assert ledger.pushes(push.registry, "images/unknown") == []
+    assert ledger.push(replace(push, tag="10").key) is None
 
 
 def test_concurrent_deliveries_are_all_counted(ledger: Ledger, push: Push) -> None:
@@ -89,8 +79,10 @@ def test_concurrent_deliveries_are_all_counted(ledger: Ledger, push: Push) -> No
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: ledger.record_push(push, NOW), range(24)))
 
-    (record,) = ledger.pushes(push.registry, push.repository)
+    record = ledger.push(push.key)
+    assert record is not None
     assert record.deliveries == 24
+    assert ledger.pushes(push.registry, push.repository, push.tag) == [record]
 
 
 def test_ignored_events_are_kept_with_their_reason(ledger: Ledger, registry: RegistryId) -> None:
@@ -102,12 +94,13 @@ def test_ignored_events_are_kept_with_their_reason(ledger: Ledger, registry: Reg
     ledger.record_ignored(replace(first, event="3"), LATER)
     ledger.record_ignored(second, NOW)
 
-    found = ledger.ignored(str(registry))
+    found = ledger.ignored(str(registry), "images/node")
+    found += ledger.ignored(str(registry), "images/ñode")
     assert [(r.code, r.sentence, r.subject, r.deliveries) for r in found] == [
         ("no-tag", first.sentence(), "images/node", 2),
         ("malformed", second.sentence(), "images/ñode", 1),
     ]
-    assert ledger.ignored("/subscriptions/none") == []
+    assert ledger.ignored("/subscriptions/none", "images/node") == []
 
 
 def example(reason: type[Decision], task: TaskId) -> Decision:
@@ -312,7 +305,7 @@ def test_the_pushes_of_a_time_span(ledger: Ledger, push: Push) -> None:
 
     def told(since: datetime, until: datetime) -> list[str]:
         found = ledger.pushes_between(since, until)
-        return [record.push.tag for record in found if record.push.registry == push.registry]
+        return [told.push.tag for told in found if told.push.registry == push.registry]
 
     for minutes, tag in ((0, "a"), (2, "c"), (1, "b")):
         ledger.record_push(replace(push, tag=tag), NOW + timedelta(minutes=minutes))

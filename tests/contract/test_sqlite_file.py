@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from rebuilder._records import VERSION
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import NewerStore, StoreUnavailable
 from rebuilder.sqlite import _database
 from rebuilder.sqlite._database import Database
-from rebuilder.sqlite._schema import VERSION
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.queues import SqliteQueues
 

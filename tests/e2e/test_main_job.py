@@ -98,7 +98,7 @@ def test_one_push_told_many_times_is_one_run(world: World) -> None:
     assert len(world.apps.runs) == 1
     assert not world.failed()
     (record,) = world.context.ledger.pushes(
-        next(iter(world.context.settings.base_registries)), "images/node"
+        next(iter(world.context.settings.base_registries)), "images/node", "9"
     )
     assert record.deliveries == len(published) + 2  # the push itself, once in each schema
     assert "base-moved" in reasons(world)

@@ -111,7 +111,7 @@ class Host:
         }
         ledger = SqliteLedger(self.file)
         self.azure.asked_for = lambda task, run: {
-            base for r in ledger.rebuilds(task) if r.run_id == run for base in r.bases
+            base for r in ledger.rebuilds(task, 10_000) if r.run_id == run for base in r.bases
         }
         index = SqliteIndex(self.file)
         self.azure.believed = lambda task: {

@@ -158,7 +158,7 @@ def test_a_push_is_recorded_and_enqueued(world: World) -> None:
 
     ((body, _),) = world.queue.take(PUSHES)
     assert PlanRebuilds.decode(body) == MESSAGE
-    (record,) = world.ledger.pushes(BASE, "images/node")
+    (record,) = world.ledger.pushes(BASE, "images/node", "9")
     assert record.push == PUSH
 
 
@@ -168,7 +168,7 @@ def test_other_events_are_recorded_only(world: World, caplog: pytest.LogCaptureF
     event = {"id": "e", "topic": str(BASE), "subject": "x", "eventType": "Other"}
     assert isinstance(accept_event(world.context, event), Ignored)
 
-    (record,) = world.ledger.ignored(str(BASE))
+    (record,) = world.ledger.ignored(str(BASE), "x")
     assert record.code == "other-event"
     assert "other-event" in caplog.text
     assert world.queue.sent == []

@@ -143,7 +143,7 @@ def test_a_changed_task_is_read_again(world: World) -> None:
 
     ((body, _),) = world.queue.take(REFRESH)
     assert Refresh.decode(body) == Refresh.of(CHANGED.task, world.time.now, looks=0)
-    assert world.ledger.ignored("/subscriptions/s1") == []
+    assert world.ledger.ignored("/subscriptions/s1", _TASK) == []
 
 
 def test_other_changes_are_recorded_only(world: World) -> None:
@@ -151,6 +151,7 @@ def test_other_changes_are_recorded_only(world: World) -> None:
     event = about(_TASK.replace("MyApps", "others"))
     assert isinstance(accept_task_event(world.context, event), NotATaskRegistry)
 
-    (record,) = world.ledger.ignored("/subscriptions/s1")
+    subject = _TASK.replace("MyApps", "others")
+    (record,) = world.ledger.ignored("/subscriptions/s1", subject)
     assert record.code == "not-a-task-registry"
     assert world.queue.sent == []
