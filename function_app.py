@@ -11,6 +11,7 @@ from functions import (
     poll_bases,
     refresh_index,
     refresh_tasks,
+    retire_history,
     start_build,
     sweep,
     task_changed,
@@ -34,5 +35,6 @@ for module in (
     sweep,
     poll_bases,
     collect_dead_letters,
+    retire_history,
 ):
     app.register_functions(module.blueprint)

@@ -72,6 +72,19 @@ class DecisionRecord:
     last_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """What came of a step through what is kept.
+
+    Attributes:
+        removed: How many records were removed.
+        place: Where the next step goes on, in the store's own words; "" if all was looked at.
+    """
+
+    removed: int
+    place: str
+
+
 class Ledger(Protocol):
     """The product's memory: what was pushed, what was decided, what was rebuilt.
 
@@ -114,7 +127,10 @@ class Ledger(Protocol):
         """Return at most `limit` pushes of a digest, the one that was delivered last first."""
 
     def pushes_between(self, since: datetime, until: datetime) -> list[FirstDelivery]:
-        """Return the pushes first delivered in a time span, oldest first; reads its days only."""
+        """Return the pushes first delivered in a time span, oldest first; reads its days only.
+
+        Of a day that is retired, what was delivered again since may be missing.
+        """
 
     def ignored(self, source: str, repository: str, limit: int = 20) -> list[IgnoredRecord]:
         """Return at most `limit` ignored events, newest first.
@@ -189,6 +205,15 @@ class Ledger(Protocol):
         Known of a rebuild from when it is saved with `output_images`.
         """
 
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what is old; a step takes seconds at most.
+
+        Args:
+            before: What was last told, decided or over before that is old; of rebuilds
+                `core.history.may_go` says more.
+            place: Where the step before ended; "" for the beginning.
+        """
+
     def close(self) -> None:
         """Close the connections."""
 
@@ -214,6 +239,9 @@ class Bookmarks(Protocol):
         Raises:
             Conflict: The stored one has another version.
         """
+
+    def retire(self, now: datetime, place: str) -> Retired:
+        """Forget some of what is kept until `now` only; see `Ledger.retire`."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -245,6 +273,9 @@ class DeadLetters(Protocol):
 
     def mark_replayed(self, letter_id: str, at: datetime) -> None:
         """Remember that a dead letter was replayed; nothing happens if it is not known."""
+
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what failed or was replayed before a time; see `Ledger.retire`."""
 
     def close(self) -> None:
         """Close the connections."""

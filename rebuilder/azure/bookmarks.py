@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from azure.core.exceptions import (
     ResourceExistsError,
@@ -12,6 +13,7 @@ from azure.core.exceptions import (
 )
 
 from rebuilder.azure._errors import translated
+from rebuilder.azure._retirement import Place, page, remove
 from rebuilder.azure._tables import (
     REPLACE,
     UNCHANGED,
@@ -25,6 +27,7 @@ from rebuilder.azure._tables import (
 )
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
+from rebuilder.ports import Retired
 
 BOOKMARKS = "rebuilderbookmarks"
 
@@ -81,6 +84,27 @@ class TableBookmarks(TableStore):
                 raise conflict from error
         return saved
 
+    def retire(self, now: datetime, place: str) -> Retired:
+        """Forget some of what is kept until now; see Bookmarks."""
+        at = Place.read(place, BOOKMARKS)
+        with translated("retire old bookmarks"):
+            query = "kept_until gt '' and kept_until lt @now"
+            if not self._tables.version.filed:
+                # Nobody knows until when those of version 0.1.0 that count waits are to be kept:
+                # one that is missing is counted anew.
+                query = f"( {query} ) or ( name ge 'wait/' and name lt 'wait0' )"
+            entities, token = page(self._tables, at, query, {"now": time_text(now)})
+            old = [entity for entity in entities if _kept_until(entity, now) < now]
+            removed = remove(self._tables, BOOKMARKS, old)
+        return Retired(removed, Place(BOOKMARKS, token).write() if token else "")
+
 
 def _time(value: object) -> datetime | None:
     return time_of(value) if value else None
+
+
+def _kept_until(entity: Mapping[str, object], now: datetime) -> datetime:
+    kept = entity.get("kept_until")
+    if kept is None:
+        return datetime.min.replace(tzinfo=UTC)
+    return _time(kept) or now

@@ -13,6 +13,7 @@ from azure.core.exceptions import (
 )
 
 from rebuilder.azure._errors import translated
+from rebuilder.azure._retirement import Place, page, remove
 from rebuilder.azure._tables import (
     REPLACE,
     UNCHANGED,
@@ -25,6 +26,7 @@ from rebuilder.azure._tables import (
     time_text,
 )
 from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.ports import Retired
 
 FAILURES = "rebuilderfailures"
 DEAD_LETTERS = "rebuilderdeadletters"
@@ -110,6 +112,20 @@ class TableDeadLetters(TableStore):
         """Remember that a dead letter was replayed; see DeadLetters."""
         with translated(f"mark dead letter {letter_id}"):
             self._change(letter_id, lambda known: {**known, "replayed_at": time_text(at)})
+
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what failed or was replayed long ago; see DeadLetters."""
+        at = Place.read(place, FAILURES)
+        query = "replayed_at gt '' and replayed_at lt @before"
+        if at.table == FAILURES:
+            query = "at lt @before"
+        with translated(f"retire what is old of {at.table}"):
+            entities, token = page(self._tables, at, query, {"before": time_text(before)})
+            removed = remove(self._tables, at.table, entities)
+        if token:
+            return Retired(removed, Place(at.table, token).write())
+        following = Place(DEAD_LETTERS).write() if at.table == FAILURES else ""
+        return Retired(removed, following)
 
     def _change(self, letter_id: str, change: Callable[[Entity], Entity | None]) -> bool:
         """Change a letter, as it is by then; tell whether it is there."""

@@ -24,6 +24,7 @@ from rebuilder._records import (
 from rebuilder.azure import _deliveries
 from rebuilder.azure._deliveries import DAYS, IGNORED, PUSHES
 from rebuilder.azure._errors import translated
+from rebuilder.azure._retirement import Place, old_rebuilds, output_rows, page, remove
 from rebuilder.azure._tables import (
     REPLACE,
     UNCHANGED,
@@ -44,7 +45,7 @@ from rebuilder.core.events import Ignored, Push
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import PushedRegistry, TaskId
 from rebuilder.errors import Conflict
-from rebuilder.ports import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord
+from rebuilder.ports import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
 
 DECISIONS = "rebuilderdecisions"
 REBUILDS = "rebuilderrebuilds"
@@ -60,6 +61,8 @@ _THERE = 409
 _HASH = 40  # characters of a task's hash at the beginning of the keys of its decisions
 _HIGHEST = "~"  # sorts after every character of a key
 _NO_TASK = "-"
+_OLD_DECISION = 64  # characters of the keys of version 0.1.0's decisions
+_WALKED = (PUSHES, DAYS, IGNORED, DECISIONS, REBUILDS)
 
 
 class TableLedger(TableStore):
@@ -362,6 +365,68 @@ class TableLedger(TableStore):
             and image.lower() in (output.lower() for output in rebuild.output_images)
         ]
         return max(pushed, key=lambda r: r.finished_at or r.claimed_at, default=None)
+
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what is old; see Ledger."""
+        at = Place.read(place, _WALKED[0])
+        state: Mapping[str, object] = {}
+        with translated(f"retire what is old of {at.table}"):
+            filed = self._tables.version.filed
+            query, parameters = "", {}
+            if at.table == DAYS:
+                query, parameters = "PartitionKey lt @day", {"day": _deliveries.day(before)}
+            elif at.table != REBUILDS and filed:
+                query, parameters = "last_at lt @before", {"before": time_text(before)}
+            entities, token = page(self._tables, at, query, parameters)
+            if at.table == REBUILDS:
+                going, state = old_rebuilds(entities, at.state, before)
+                self._forget_outputs(rebuild for _, rebuild in going)
+                old = [entity for entity, _ in going]
+            elif at.table == DAYS:
+                old = entities
+            else:
+                old = [entity for entity in entities if time_of(entity["last_at"]) < before]
+                if not filed:
+                    young = (e for e in entities if time_of(e["last_at"]) >= before)
+                    each(lambda entity: self._file(at.table, entity), young)
+            removed = remove(self._tables, at.table, old)
+            if token:
+                return Retired(removed, Place(at.table, token, state).write())
+            following = _WALKED[_WALKED.index(at.table) + 1 :]
+            if following:
+                return Retired(removed, Place(following[0]).write())
+            if not filed:
+                self._tables.version.mark_filed()
+        return Retired(removed, "")
+
+    def _file(self, table: str, entity: Entity) -> None:
+        """Let a record of version 0.1.0 be found as those of this one are."""
+        if table == DECISIONS:
+            if len(str(entity["RowKey"])) == _OLD_DECISION:
+                self._file_decision(entity)
+            return
+        if _deliveries.is_beside(entity) or entity.get(_deliveries.FILED):
+            return
+        if table == PUSHES:
+            self._upsert(DAYS, [_deliveries.day_row(entity)])
+            _deliveries.file(self._tables, entity, _deliveries.pushed(_deliveries.push_of(entity)))
+        else:
+            _deliveries.file(self._tables, entity, _deliveries.about_repository(entity))
+
+    def _file_decision(self, entity: Entity) -> None:
+        text = joined(entity)
+        for decision in readable(decision_from_text, [text]):
+            filed = {**entity, "RowKey": _decision_row(decision, text)}
+            del filed["etag"]
+            with suppress(ResourceExistsError):  # it was made again since
+                self._tables.table(DECISIONS).create_entity(filed)
+            remove(self._tables, DECISIONS, [entity])
+
+    def _forget_outputs(self, rebuilds: Iterable[Rebuild]) -> None:
+        table = self._tables.table(OUTPUTS)
+        for keys in output_rows(rebuilds):
+            with suppress(ResourceNotFoundError):
+                table.delete_entity(*keys)
 
     def _note(self, before: Rebuild | None, rebuild: Rebuild) -> None:
         """Keep what is looked up of a rebuild otherwise than by its task, before the rebuild."""

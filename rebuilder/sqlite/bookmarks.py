@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
+from rebuilder.ports import Retired
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
 
@@ -60,6 +61,12 @@ class SqliteBookmarks:
         if not changed:
             raise Conflict(f"bookmark {bookmark.name} was changed by another")
         return saved
+
+    def retire(self, now: datetime, place: str) -> Retired:
+        """Forget some of what is kept until now; see Bookmarks."""
+        del place
+        removed = self._database.delete_some("bookmarks", "kept_until < ?", time_text(now))
+        return Retired(removed, "more" if removed else "")
 
 
 def _time(text: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.ports import Retired
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
 
@@ -92,3 +93,11 @@ class SqliteDeadLetters:
             db.execute(
                 "UPDATE dead_letters SET replayed_at = ? WHERE id = ?", (time_text(at), letter_id)
             )
+
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what failed or was replayed long ago; see DeadLetters."""
+        del place
+        time = time_text(before)
+        removed = self._database.delete_some("failures", "at < ?", time)
+        removed += self._database.delete_some("dead_letters", "replayed_at < ?", time)
+        return Retired(removed, "more" if removed else "")

@@ -19,10 +19,11 @@ from rebuilder._records import (
 )
 from rebuilder.core.decisions import Decision, TaskDecision
 from rebuilder.core.events import Ignored, Push, repository_of
+from rebuilder.core.history import KEPT, may_go
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import PushedRegistry, TaskId
 from rebuilder.errors import Conflict
-from rebuilder.ports import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord
+from rebuilder.ports import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
 
@@ -44,7 +45,16 @@ _HEADS = (
     "SELECT (SELECT record FROM rebuilds WHERE task = value ORDER BY sequence DESC LIMIT 1)"
     " FROM json_each(?)"
 )
+_BEYOND_THE_NEWEST = (
+    "SELECT sequence, record FROM rebuilds WHERE task = ? AND sequence > ? AND sequence <="
+    " (SELECT sequence FROM rebuilds WHERE task = ? ORDER BY sequence DESC LIMIT 1 OFFSET ?)"
+    " ORDER BY sequence LIMIT ?"
+)
 _LAST = 2**62  # no sequence is so high
+_AGED = ("pushes", "ignored", "decisions")  # the tables whose rows are old by `last_at`
+_REBUILDS = "rebuilds"
+_TASKS = 100  # that are looked at together
+_OLD = 500  # rebuilds of one task
 
 
 class SqliteLedger:
@@ -272,6 +282,61 @@ class SqliteLedger:
             image.lower(),
         )
         return found[0] if found else None
+
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what is old; see Ledger."""
+        table, _, rest = place.partition(" ")
+        if table not in (*_AGED, _REBUILDS):
+            table = _AGED[0]
+        if table in _AGED:
+            removed = self._database.delete_some(table, "last_at < ?", time_text(before))
+            following = [*_AGED[_AGED.index(table) + 1 :], _REBUILDS][0]
+            return Retired(removed, table if removed else following)
+        after, _, task = rest.partition(" ")
+        removed = 0
+        for _ in range(_TASKS):
+            if not after:
+                task = self._next_task(task)
+                if not task:
+                    return Retired(removed, "")
+            gone, after = self._retire_rebuilds(task, after or "0", before)
+            removed += gone
+        return Retired(removed, f"{_REBUILDS} {after} {task}")
+
+    def _next_task(self, after: str) -> str:
+        with self._database.reading() as db:
+            query = "SELECT min(task) FROM rebuilds WHERE task > ?"
+            return str(db.execute(query, (after,)).fetchone()[0] or "")
+
+    def _retire_rebuilds(self, task: str, after: str, before: datetime) -> tuple[int, str]:
+        """Forget some of the rebuilds of a task that are not among its newest.
+
+        Returns:
+            How many, and the sequence to go on after; "" if it is done with.
+        """
+        with self._database.reading() as db:
+            rows = db.execute(_BEYOND_THE_NEWEST, (task, int(after), task, KEPT, _OLD)).fetchall()
+        if not rows:
+            return 0, ""
+        newest = self.newest_success(TaskId.parse(task))
+        success = newest.sequence if newest else None
+        old = readable(rebuild_from_text, (record for _, record in rows))
+        going = [rebuild for rebuild in old if may_go(rebuild, KEPT, success, before)]
+        images = [
+            (image.lower(), task, rebuild.sequence)
+            for rebuild in going
+            for image in rebuild.output_images
+        ]
+        if going:
+            with self._database.transaction() as db:
+                db.executemany(
+                    "DELETE FROM outputs WHERE image = ? AND task = ? AND sequence = ?", images
+                )
+                db.executemany(
+                    "DELETE FROM rebuilds WHERE task = ? AND sequence = ?",
+                    [(task, rebuild.sequence) for rebuild in going],
+                )
+        return len(going), f"{rows[-1][0]}" if len(rows) == _OLD else ""
 
     def _rebuild(self, which: str, *values: object) -> Rebuild | None:
         with self._database.reading() as db:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.errors import Conflict
+from rebuilder.errors import Conflict, RebuilderError
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -16,6 +19,42 @@ SLICE = timedelta(minutes=2)
 
 LEASE = timedelta(minutes=8)
 """How long a bookmark is taken for: longer than a function may take."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A bookmark that is ours for a while.
+
+    Attributes:
+        place: Where the work goes on; what it is when the lease is given back is kept.
+    """
+
+    place: str
+
+
+@contextmanager
+def leased(context: Context, name: str, owner: str) -> Iterator[Lease | None]:
+    """Hold a bookmark's lease while work is done; None if somebody else holds it.
+
+    It is given back whatever comes of the work, so that what fails does not keep others off.
+
+    Raises:
+        TransientError: The store cannot be reached; a lease that is held runs out by itself.
+    """
+    mark = take_lease(context, name, owner)
+    if mark is None:
+        yield None
+        return
+    lease = Lease(mark.place)
+    try:
+        yield lease
+    except BaseException:
+        try:
+            give_back(context, mark, lease.place)
+        except RebuilderError as error:
+            log.warning("%s: its lease runs out by itself: %s", name, error)
+        raise
+    give_back(context, mark, lease.place)
 
 
 def take_lease(context: Context, name: str, owner: str) -> Bookmark | None:

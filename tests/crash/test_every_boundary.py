@@ -39,7 +39,7 @@ QUEUES = {
     RUNS: "track_build",
     REFRESH: "refresh_tasks",
 }
-TIMERS = ("refresh_index", "poll_bases", "sweep", "collect_dead_letters")
+TIMERS = ("refresh_index", "poll_bases", "sweep", "collect_dead_letters", "retire_history")
 FUNCTIONS = ("image_pushed", "task_changed", *QUEUES.values(), *TIMERS)
 _HIDE = timedelta(minutes=10)
 _KILLED = 137

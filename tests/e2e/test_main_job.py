@@ -58,7 +58,7 @@ def test_a_pushed_base_image_rebuilds_what_is_built_on_it(
     assert explained.rebuild == rebuild
     (listed,) = list_runs(world.context, task.registry, 15)
     assert listed.run.trigger == IMAGE_UPDATE
-    timers = {"sweep", "poll_bases", "collect_dead_letters", "refresh_index"}
+    timers = {"sweep", "poll_bases", "collect_dead_letters", "refresh_index", "retire_history"}
     assert {i.function for i in world.invocations} - timers == {
         "image_pushed",
         "plan_rebuilds",
@@ -236,6 +236,7 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
         "task_changed": "eventGridTrigger",
         "refresh_index": "timerTrigger",
         "collect_dead_letters": "timerTrigger",
+        "retire_history": "timerTrigger",
         "sweep": "timerTrigger",
         "poll_bases": "timerTrigger",
         "refresh_tasks": "queueTrigger",

@@ -51,6 +51,7 @@ TIMERS = {
     "sweep": timedelta(minutes=15),
     "poll_bases": timedelta(minutes=5),
     "collect_dead_letters": timedelta(minutes=5),
+    "retire_history": timedelta(hours=1),
 }
 _EVENTS = ("image_pushed", "task_changed")
 _HIDE = timedelta(minutes=10)

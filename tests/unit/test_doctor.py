@@ -32,6 +32,7 @@ EVERYTHING = Permission(("*",), (), ("*",))
 NAMES = [
     *("image_pushed", "plan_rebuilds", "start_build", "track_build", "task_changed"),
     *("refresh_index", "refresh_tasks", "sweep", "poll_bases", "collect_dead_letters"),
+    "retire_history",
 ]
 
 
