@@ -16,6 +16,7 @@ from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64Encod
 from rebuilder.azure._errors import translated
 from rebuilder.azure._storage import connected, connection_string, endpoint
 from rebuilder.azure.identity import credential
+from rebuilder.core.messages import LONGEST_DELAY, check_size
 from rebuilder.ports import PoisonMessage
 from rebuilder.settings import Settings
 
@@ -52,7 +53,7 @@ class StorageQueues:
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
-        self._send(queue, [body], int(delay.total_seconds()))
+        self._send(queue, [body], int(min(delay, LONGEST_DELAY).total_seconds()))
 
     def send_many(self, queue: str, bodies: Sequence[str]) -> None:
         """Put many messages into a queue; see WorkQueue."""
@@ -92,6 +93,8 @@ class StorageQueues:
         return self._service.get_queue_client(f"{queue}{_POISON}")
 
     def _send(self, queue: str, bodies: Sequence[str], seconds: int) -> None:
+        for body in bodies:
+            check_size(body)
         # Base64 is what the Functions host expects by default.
         policy = TextBase64EncodePolicy()
         client = self._service.get_queue_client(queue, message_encode_policy=policy)

@@ -12,13 +12,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
-from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.core.dead_letters import LONGEST_REASON, DeadLetter, Origin
+from rebuilder.core.events import storable
 
 # Not `topic` or `source`: a blob may hold neither.
 _UNKNOWN_SOURCE = "event grid"
 
 _TEXT_LIMIT = 8192
+_LARGE = 64 * 1024  # characters of an event; those of registries and tasks have about a thousand
+_MANY = 50
+# What the product reads of an event.
+_READ = ("id", "specversion", "source", "topic", "subject", "type", "eventType", "data")
 _REASON = "deadletterreason"
 _ATTEMPTS = "deliveryattempts"
 _OUTCOMES = ("lastdeliveryoutcome", "deliveryresult", "lasthttpstatuscode")
@@ -57,7 +63,7 @@ def _letter(event: object, now: datetime) -> DeadLetter:
         return DeadLetter(
             Origin.EVENT,
             _UNKNOWN_SOURCE,
-            json.dumps(event),
+            storable(json.dumps(event), _LARGE),
             f"Event Grid put {type(event).__name__} where an event should be",
             now,
         )
@@ -73,11 +79,33 @@ def _letter(event: object, now: datetime) -> DeadLetter:
     source = kept.get("source") if "specversion" in kept else kept.get("topic")
     return DeadLetter(
         Origin.EVENT,
-        source if isinstance(source, str) and source else _UNKNOWN_SOURCE,
-        json.dumps(kept, separators=(",", ":")),
-        _reason(added),
+        storable(source) if isinstance(source, str) and source else _UNKNOWN_SOURCE,
+        _body(kept),
+        storable(_reason(added), LONGEST_REASON),
         _time(added, now),
     )
+
+
+def _body(kept: Mapping[str, object]) -> str:
+    """Return an event as it can be kept: of a large one what the product reads, each text cut."""
+    body = json.dumps(kept, separators=(",", ":"))
+    if len(body) <= _LARGE:
+        return body
+    read = {name: _short(kept[name]) for name in _READ if name in kept}
+    return json.dumps(read, separators=(",", ":"))
+
+
+def _short(value: object, depth: int = 3) -> object:
+    """Return a value with its texts cut, and without what is nested deeper than any event's."""
+    match value:
+        case str():
+            return storable(value)
+        case Mapping() if depth:
+            some = islice(value.items(), _MANY)
+            return {storable(str(name)): _short(part, depth - 1) for name, part in some}
+        case bool() | int() | float() | None:
+            return value
+    return None
 
 
 def _reason(added: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ Source: learn.microsoft.com, "Scalability and performance targets for Queue Stor
 LONGEST_DELAY = timedelta(days=7)
 """How long a message can be put off at most; the same source."""
 
+_NAME = 64  # characters of a name that tells who sent a message
 _VERSION = 1
 
 
@@ -63,6 +64,7 @@ class StartBuild:
         turn: When it is this task's turn at ARM; None if it has not asked for one.
         anew: Whether it is to be tried although it was given up: somebody asked for it.
         wait: Which of the messages that wait for the same it is, counted; 0 if it has not waited.
+        waiter: Who put it back, of those who may have counted alike; "" if it has not waited.
     """
 
     push: Push
@@ -70,12 +72,13 @@ class StartBuild:
     turn: datetime | None = None
     anew: bool = False
     wait: int = 0
+    waiter: str = field(default="", compare=False)
 
     def encode(self) -> str:
         """Write the message as text."""
         turn = self.turn.isoformat() if self.turn else None
         values = {"task": str(self.task), "turn": turn, "anew": self.anew, "wait": self.wait}
-        return _encode({**_push(self.push), **values})
+        return _encode({**_push(self.push), **values, "waiter": self.waiter})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -93,6 +96,7 @@ class StartBuild:
                 datetime.fromisoformat(v["turn"]) if v.get("turn") else None,
                 bool(v.get("anew")),
                 int(v.get("wait") or 0),
+                str(v.get("waiter") or "")[:_NAME],
             ),
         )
 
@@ -106,15 +110,19 @@ class TrackBuild:
         sequence: Which rebuild of the task.
         record: The version of the rebuild's record that this message was sent for; a message for
             another version has been overtaken.
+        follower: Who sent it, of those who may have followed at once: the record names the one
+            that goes on; "" for whichever it is.
     """
 
     task: TaskId
     sequence: int
     record: int
+    follower: str = field(default="", compare=False)
 
     def encode(self) -> str:
         """Write the message as text."""
-        return _encode({"task": str(self.task), "sequence": self.sequence, "record": self.record})
+        values = {"task": str(self.task), "sequence": self.sequence, "record": self.record}
+        return _encode({**values, "follower": self.follower})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -125,7 +133,13 @@ class TrackBuild:
         """
         return _decode(
             body,
-            lambda v: cls(TaskId.parse(v["task"]), _number(v["sequence"]), _number(v["record"])),
+            lambda v: cls(
+                TaskId.parse(v["task"]),
+                _number(v["sequence"]),
+                _number(v["record"]),
+                # Messages of version 0.1.0 have none.
+                str(v.get("follower") or "")[:_NAME],
+            ),
         )
 
 

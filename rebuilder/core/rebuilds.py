@@ -91,6 +91,7 @@ class Rebuild:
         check_reason: The evidence or the likely cause, for a person.
         chain: The tasks whose rebuilds led to the push that caused this one, oldest first: a task
             that is in its own chain is in a circle.
+        follower: Whose message follows the run, of those who may have sent one at once.
         unknown: What a newer version has recorded besides, as it stands there; it is kept.
     """
 
@@ -117,6 +118,7 @@ class Rebuild:
     check: Check | None = None
     check_reason: str | None = None
     chain: tuple[str, ...] = ()
+    follower: str = ""
     unknown: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property

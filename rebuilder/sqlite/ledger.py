@@ -73,6 +73,10 @@ class SqliteLedger:
 
     def record_events(self, events: Sequence[Push | Ignored], at: datetime) -> None:
         """Remember deliveries; see Ledger."""
+        if len(events) <= 1:
+            for event in events:
+                self._record(event, at)
+            return
         time = time_text(at)
         pushes = Counter(event for event in events if isinstance(event, Push))
         ignored = Counter(_reason(event) for event in events if isinstance(event, Ignored))
@@ -85,17 +89,21 @@ class SqliteLedger:
                 _COUNT_IGNORED, [(*reason, time, time, count) for reason, count in ignored.items()]
             )
 
-    def record_push(self, push: Push, at: datetime) -> None:
-        """Remember a delivery; see Ledger."""
+    def _record(self, event: Push | Ignored, at: datetime) -> None:
         time = time_text(at)
         with self._database.statement() as db:
-            db.execute(_COUNT_PUSH, (*_columns(push), time, time, 1))
+            if isinstance(event, Push):
+                db.execute(_COUNT_PUSH, (*_columns(event), time, time, 1))
+            else:
+                db.execute(_COUNT_IGNORED, (*_reason(event), time, time, 1))
+
+    def record_push(self, push: Push, at: datetime) -> None:
+        """Remember a delivery; see Ledger."""
+        self._record(push, at)
 
     def record_ignored(self, ignored: Ignored, at: datetime) -> None:
         """Remember an event that started nothing; see Ledger."""
-        time = time_text(at)
-        with self._database.statement() as db:
-            db.execute(_COUNT_IGNORED, (*_reason(ignored), time, time, 1))
+        self._record(ignored, at)
 
     def record_decisions(self, push: Push, decisions: Sequence[Decision], at: datetime) -> None:
         """Remember decisions; see Ledger."""

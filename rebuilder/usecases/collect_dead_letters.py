@@ -11,7 +11,7 @@ import logging
 from rebuilder.core.dead_events import read_dead_events
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
-from rebuilder.errors import RebuilderError
+from rebuilder.errors import PermanentError, RebuilderError
 from rebuilder.ports import PoisonMessage
 from rebuilder.usecases.context import Context
 
@@ -58,9 +58,14 @@ def _messages(context: Context, queue: str) -> int:
     for _ in range(_ROUNDS):
         messages = context.queue.poisoned(queue)
         for message in messages:
-            _keep(context, _letter(context, message))
+            try:
+                _keep(context, _letter(context, message))
+            except PermanentError as error:
+                # It stays where it lies, and the others are kept.
+                log.error("a message of %s was not kept: %s", queue, error)  # noqa: TRY400 - the text says it
+                continue
             context.queue.forget(message)
-        count += len(messages)
+            count += 1
         if not messages:
             break
     return count

@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Callable
 from datetime import timedelta
 
-from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.core.dead_letters import LONGEST_REASON, DeadLetter, Origin
+from rebuilder.core.events import storable
 from rebuilder.core.messages import afresh, put_back, tried_since
 from rebuilder.errors import (
     NewerStore,
@@ -49,7 +50,7 @@ def deliver(
     try:
         _deliver(context, queue, body, work)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = storable(f"{type(error).__name__}: {error}", LONGEST_REASON)
         try:
             context.dead_letters.record_failure(queue, body, reason, context.now())
         except RebuilderError as unrecorded:
@@ -91,6 +92,7 @@ def _put_back(context: Context, queue: str, body: str, error: TransientError) ->
 
 
 def _give_up(context: Context, queue: str, body: str, reason: str) -> None:
-    letter = DeadLetter(Origin.QUEUE, queue, afresh(body), reason, context.now())
+    told = storable(reason, LONGEST_REASON)
+    letter = DeadLetter(Origin.QUEUE, queue, afresh(body), told, context.now())
     context.dead_letters.record(letter)
     log.error("queue %s: dead letter %s: %s", queue, letter.id, reason)

@@ -16,9 +16,9 @@ from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events import Push
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, canonical_host, host_matches
-from rebuilder.errors import Conflict, RebuilderError, Throttled, TransientError
+from rebuilder.errors import Conflict, PermanentError, RebuilderError, Throttled, TransientError
 from rebuilder.ports import Seen
-from rebuilder.usecases._leases import SLICE, give_back, take_lease
+from rebuilder.usecases._leases import SLICE, leased
 from rebuilder.usecases._missed import Followers, followers, missed, tell
 from rebuilder.usecases.context import Context
 
@@ -77,11 +77,25 @@ def poll_bases(context: Context, owner: str) -> PollReport:
         TransientError: The store cannot be reached, or ARM does not tell the base registries'
             login servers.
     """
-    mark = take_lease(context, BOOKMARK, owner)
-    if mark is None:
-        log.info("another poll is under way")
-        return PollReport(polled=False)
-    report = PollReport()
+    with leased(context, BOOKMARK, owner) as lease:
+        if lease is None:
+            log.info("another poll is under way")
+            return PollReport(polled=False)
+        report = PollReport()
+        _poll(context, report)
+    for problem in report.problems:
+        log.warning("poll: %s", problem)
+    log.info(
+        "poll: %d images, %d pushes, resting: %s, not polled: %s",
+        report.looked,
+        len(report.pushes),
+        ", ".join(report.resting) or "none",
+        ", ".join(report.left) or "none",
+    )
+    return report
+
+
+def _poll(context: Context, report: PollReport) -> None:
     following = _foreign(context, report, followers(context))
     began = context.now()
     due = [k for k in (_known(context, r) for r in following) if _is_due(context, k, began)]
@@ -98,17 +112,6 @@ def poll_bases(context: Context, owner: str) -> PollReport:
             report.complete = False
             break
         resting[host] = _look(context, report, known, following)
-    give_back(context, mark, "")
-    for problem in report.problems:
-        log.warning("poll: %s", problem)
-    log.info(
-        "poll: %d images, %d pushes, resting: %s, not polled: %s",
-        report.looked,
-        len(report.pushes),
-        ", ".join(report.resting) or "none",
-        ", ".join(report.left) or "none",
-    )
-    return report
 
 
 def foreign_bookmark(reference: ImageReference) -> str:
@@ -190,8 +193,12 @@ def _look(context: Context, report: PollReport, known: _Known, following: Follow
     elif _is_news(context, known, seen.digest, following):
         push = _push(context, known, seen.digest)
         # Told before it is remembered: whatever dies in between, it is told.
-        tell(context, push)
-        report.pushes.append(push.key)
+        try:
+            tell(context, push)
+        except PermanentError as error:
+            report.problems.append(f"{reference}: {error}")
+        else:
+            report.pushes.append(push.key)
     _remember(context, known, seen)
     if seen.wait > timedelta():
         _rest(context, host, seen.wait)

@@ -12,11 +12,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rebuilder.core.evidence import Source, TaskView, join, recorded, with_earlier
-from rebuilder.core.index import IndexedTask, Sweep
+from rebuilder.core.index import IndexedTask, Sweep, fitting
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Task
-from rebuilder.errors import NotFound, PermanentError, RebuilderError, Refused, TransientError
+from rebuilder.errors import (
+    Conflict,
+    NotFound,
+    PermanentError,
+    RebuilderError,
+    Refused,
+    TransientError,
+)
 from rebuilder.ports import TaskPage
 from rebuilder.usecases._evidence import gather
 from rebuilder.usecases._leases import SLICE
@@ -30,6 +37,9 @@ _ABANDONED = timedelta(hours=6)
 
 
 _LATER = timedelta(minutes=5)
+
+_ASKED = timedelta(minutes=10)
+"""For so long a sweep that was asked for is not asked for again."""
 
 _LONGEST = timedelta(hours=1)
 """Between two looks at a task that has not run yet; then the sweeps are often enough."""
@@ -80,6 +90,24 @@ def sweep_all(context: Context) -> None:
     asked = [Refresh(registry, None, now).encode() for registry in context.settings.task_registries]
     context.queue.send_many(REFRESH, asked)
     log.info("a sweep of %d registries was asked for", len(asked))
+
+
+def ask_for_refresh(context: Context, registry: RegistryId) -> None:
+    """Ask for a sweep of a registry, unless somebody has done so lately: a plan finds it old.
+
+    Raises:
+        TransientError: It was not asked for.
+    """
+    now = context.now()
+    mark = context.bookmarks.read(f"refresh/{registry}")
+    asked = datetime.fromisoformat(mark.place) if mark.place else None
+    if asked is not None and timedelta() <= now - asked < _ASKED:
+        return
+    try:
+        context.bookmarks.save(replace(mark, place=now.isoformat()))
+    except Conflict:
+        return  # another plan asks
+    context.queue.send(REFRESH, Refresh(registry, None, now).encode())
 
 
 def refresh_task(context: Context, task: TaskId) -> Task | None:
@@ -194,11 +222,11 @@ def _view(context: Context, task: Task) -> TaskView:
 
 def _gathered(context: Context, task: Task) -> TaskView:
     """Return what is known of a task, and what a source said that cannot be asked any more."""
-    view = gather(context, task)
+    view = fitting(gather(context, task))
     if all(evidence.problem is None for evidence in view.evidence):
         return view
     known = context.index.view(task.id)
-    return view if known is None else with_earlier(view, known.view)
+    return view if known is None else fitting(with_earlier(view, known.view))
 
 
 def _known_before(context: Context, task: Task) -> TaskView:
@@ -206,7 +234,7 @@ def _known_before(context: Context, task: Task) -> TaskView:
     known = context.index.view(task.id)
     before = known.view.evidence if known is not None else ()
     others = (evidence for evidence in before if evidence.source is not Source.ACR_RECORD)
-    return join(task.id, [recorded(task), *others])
+    return fitting(join(task.id, [recorded(task), *others]))
 
 
 def _raise_first(results: Sequence[object]) -> None:

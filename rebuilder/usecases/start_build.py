@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
@@ -30,7 +31,15 @@ from rebuilder.core.decisions import (
 )
 from rebuilder.core.events import Push
 from rebuilder.core.index import IndexedTask, with_view
-from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
+from rebuilder.core.messages import (
+    BUILDS,
+    LONGEST_DELAY,
+    REFRESH,
+    RUNS,
+    Refresh,
+    StartBuild,
+    TrackBuild,
+)
 from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import MANUAL, Run, Task
@@ -94,7 +103,7 @@ def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecisi
         return _Start(context, message, owner).go()
     except Conflict as error:
         # Another delivery was quicker. What it does is seen when this one comes back.
-        _later(context, message, context.settings.track_interval, str(error))
+        _later(context, message, context.settings.track_interval, str(error), owner)
         return None
 
 
@@ -429,7 +438,7 @@ class _Start:
         )
 
     def _later(self, delay: timedelta, reason: str) -> None:
-        _later(self._context, self._message, delay, reason)
+        _later(self._context, self._message, delay, reason, self._owner)
 
 
 _IN_FLIGHT = (State.SCHEDULED, State.RUNNING)
@@ -470,9 +479,9 @@ def _scheduled(context: Context, rebuild: Rebuild, run_id: str) -> Rebuild:
     # The message goes first: a record without a message would never be followed, a message
     # without its record is dropped.
     interval = context.settings.track_interval
-    due = context.now() + interval
-    done = replace(rebuild, state=State.SCHEDULED, run_id=run_id, due=due)
-    track = TrackBuild(done.task, done.sequence, done.version + 1)
+    due, follower = context.now() + interval, uuid4().hex
+    done = replace(rebuild, state=State.SCHEDULED, run_id=run_id, due=due, follower=follower)
+    track = TrackBuild(done.task, done.sequence, done.version + 1, follower)
     context.queue.send(RUNS, track.encode(), interval)
     saved = context.ledger.save(done)
     log.info(
@@ -487,24 +496,29 @@ def _track(context: Context, head: Rebuild) -> None:
     context.queue.send(RUNS, track.encode(), context.settings.track_interval)
 
 
-def _later(context: Context, message: StartBuild, delay: timedelta, reason: str) -> None:
-    """Put a message back, unless a newer one waits for the same already.
+def _later(
+    context: Context, message: StartBuild, delay: timedelta, reason: str, owner: str
+) -> None:
+    """Put a message back, unless another one waits for the same already.
 
     A message whose sending was not answered is there twice, and each copy would be put back for
-    as long as there is something to wait for. So those that wait are counted: the one that was
-    sent last goes on, and whichever comes after it is dropped. It is sent before it is counted,
-    so that there always is one.
+    as long as there is something to wait for. So those that wait are counted: the one that is
+    marked goes on, and whichever comes after it, or counted alike, is dropped. It is sent before it
+    is marked, so that there always is one.
     """
     words = f"{message.task} {message.push.key} {message.anew}"
     mark = context.bookmarks.read(f"wait/{hashlib.sha256(words.encode()).hexdigest()}")
-    newest = int(mark.place or 0)
-    if 0 < message.wait < newest:
+    number, _, waiter = mark.place.partition(" ")
+    newest = int(number or 0)
+    alike = message.wait == newest and waiter not in ("", message.waiter)
+    if 0 < message.wait < newest or (message.wait and alike):
         log.info("task %s: another message waits for: %s", message.task, reason)
         return
     count = max(newest, message.wait) + 1
-    _put_back(context, replace(message, wait=count), delay, reason)
-    with suppress(Conflict):  # a copy was counted meanwhile: either may go on
-        context.bookmarks.save(replace(mark, place=str(count)))
+    _put_back(context, replace(message, wait=count, waiter=owner), delay, reason)
+    kept_until = context.now() + 2 * LONGEST_DELAY
+    with suppress(Conflict):  # a copy was marked meanwhile, and goes on
+        context.bookmarks.save(replace(mark, place=f"{count} {owner}", kept_until=kept_until))
 
 
 def _put_back(context: Context, message: StartBuild, delay: timedelta, reason: str) -> None:

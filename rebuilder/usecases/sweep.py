@@ -26,7 +26,7 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
 from rebuilder.errors import Conflict, PermanentError, RebuilderError
-from rebuilder.usecases._leases import SLICE, give_back, take_lease
+from rebuilder.usecases._leases import SLICE, Lease, leased
 from rebuilder.usecases._missed import Follower, Followers, followers, missed, tell
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
@@ -78,20 +78,19 @@ def sweep(context: Context, owner: str) -> SweepReport:
         owner: A name for this sweep, unique among all, to hold the lease with.
 
     Raises:
-        TransientError: The store cannot be reached; the lease runs out by itself.
+        TransientError: The store cannot be reached; the next sweep goes on where this one was.
     """
-    mark = take_lease(context, BOOKMARK, owner)
-    if mark is None:
-        log.info("another sweep is under way")
-        return SweepReport(swept=False)
-    report = SweepReport()
-    _settle(context, report)
-    _refresh(context, report)
-    hosts = _hosts(context, report)
-    following = {ref: tasks for ref, tasks in followers(context).items() if ref.domain in hosts}
-    _plan_again(context, report, following)
-    place = _compare(context, report, mark.place, hosts, following)
-    give_back(context, mark, place)
+    with leased(context, BOOKMARK, owner) as lease:
+        if lease is None:
+            log.info("another sweep is under way")
+            return SweepReport(swept=False)
+        report = SweepReport()
+        _settle(context, report)
+        _refresh(context, report)
+        hosts = _hosts(context, report)
+        following = {ref: tasks for ref, tasks in followers(context).items() if ref.domain in hosts}
+        _plan_again(context, report, following)
+        place = _compare(context, report, lease, hosts, following)
     for problem in report.problems:
         log.warning("sweep: %s", problem)
     log.info(
@@ -194,7 +193,11 @@ def _plan_again(context: Context, report: SweepReport, following: Followers) -> 
             if not _affordable(context, report, len(tasks)):
                 report.complete = False
                 return
-            context.queue.send(PUSHES, PlanRebuilds(push).encode())
+            try:
+                context.queue.send(PUSHES, PlanRebuilds(push).encode())
+            except PermanentError as error:
+                report.problems.append(f"push {push.key}: {error}")
+                continue  # the others are planned
             report.planned_again.append(push.key)
             log.info("push %s was never planned: enqueued again", push.key)
         context.ledger.planned(push)
@@ -223,7 +226,7 @@ def _affordable(context: Context, report: SweepReport, reads: int) -> bool:
 def _compare(
     context: Context,
     report: SweepReport,
-    place: str,
+    lease: Lease,
     hosts: dict[str, RegistryId],
     following: Followers,
 ) -> str:
@@ -233,7 +236,7 @@ def _compare(
         Where the next sweep goes on: the last tag that is done with; "" if all are.
     """
     began = context.now()
-    left = [reference for reference in following if str(reference) > place]
+    left = [reference for reference in following if str(reference) > lease.place]
     unreachable: set[str] = set()
     while left:
         batch, left = left[:_AT_ONCE], left[_AT_ONCE:]
@@ -247,13 +250,14 @@ def _compare(
                 context, report, hosts, following, reference, digest
             ):
                 report.complete = False
-                return place
+                return lease.place
             report.tags += 1
-            place = str(reference)
-        place = str(batch[-1])
+            lease.place = str(reference)
+        lease.place = str(batch[-1])
         if left and context.now() - began > SLICE:
             report.complete = False
-            return place
+            return lease.place
+    lease.place = ""
     return ""
 
 
@@ -284,6 +288,10 @@ def _look(
     if missed(context, reference, push, tasks):
         if not _affordable(context, report, len({follower.task for follower in tasks})):
             return False
-        tell(context, push)
-        report.missed.append(push.key)
+        try:
+            tell(context, push)
+        except PermanentError as error:
+            report.problems.append(f"{reference}: {error}")
+        else:
+            report.missed.append(push.key)
     return True

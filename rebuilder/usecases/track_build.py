@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime
+from uuid import uuid4
 
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
@@ -44,6 +45,7 @@ def _look(context: Context, message: TrackBuild) -> Rebuild | None:
         or rebuild.run_id is None
         or rebuild.state.over
         or rebuild.version != message.record
+        or message.follower not in ("", rebuild.follower)
     ):
         log.info("task %s: another message follows rebuild %s", message.task, message.sequence)
         return None
@@ -85,7 +87,8 @@ _FAILURES = {
 def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) -> None:
     settings, now = context.settings, context.now()
     # As in start_build, the message goes before the record.
-    again = replace(message, record=rebuild.version + 1)
+    follower = uuid4().hex
+    again = replace(message, record=rebuild.version + 1, follower=follower)
     context.queue.send(RUNS, again.encode(), settings.track_interval)
     queued = run.status is RunStatus.QUEUED
     waited = now - (run.created or rebuild.claimed_at)
@@ -98,7 +101,7 @@ def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) 
         log.warning("task %s: %s", rebuild.task, advice)
     state = State.SCHEDULED if queued else State.RUNNING
     due = now + settings.track_interval
-    context.ledger.save(replace(rebuild, state=state, due=due, advice=advice))
+    context.ledger.save(replace(rebuild, state=state, due=due, advice=advice, follower=follower))
     log.info("task %s: run %s is %s", rebuild.task, run.run_id, run.status)
 
 

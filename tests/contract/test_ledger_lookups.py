@@ -393,3 +393,22 @@ def test_questions_write_nothing(azurite: Azurite, push: Push, task: TaskId) -> 
         ledger.producer("a:1")
 
     assert set(methods) == {"GET"}
+
+
+def test_many_events_take_few_requests(azurite: Azurite, push: Push) -> None:
+    """A delivery of hundreds is written in transactions."""
+    requests: list[str] = []
+
+    def count(response: PipelineResponse[object, object]) -> None:
+        requests.append(response.http_request.url)  # type: ignore[attr-defined] # of any kind
+
+    pushes = [replace(push, tag=f"t{number}") for number in range(300)]
+    with TableServiceClient.from_connection_string(
+        azurite.connection_string, raw_response_hook=count
+    ) as service:
+        ledger = TableLedger(service)
+        ledger.record_push(replace(push, tag="before"), at(0))  # makes the tables
+        requests.clear()
+        ledger.record_events(pushes, at(0))
+        assert len(requests) <= 3 + 10 + 3  # what is unplanned, pushes by 33, days
+        assert len([r for r in ledger.unplanned() if r.push.registry == push.registry]) == 301

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import logging
@@ -116,7 +117,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _function(name: str) -> tuple[Any, Callable[[object], None]]:
+def _function(name: str) -> tuple[Any, Callable[[object], object]]:
     module = importlib.import_module(f"functions.{name}")
     return module, getattr(module, name)._function.get_user_function()
 
@@ -164,7 +165,9 @@ class Host:
         context = self.context()
         module.compose = lambda: context
         BOUNDARIES.count = 0
-        work(argument)
+        outcome = work(argument)
+        if asyncio.iscoroutine(outcome):
+            asyncio.run(outcome)
         return BOUNDARIES.count
 
     def killed(self, name: str, argument: object, boundary: int) -> None:

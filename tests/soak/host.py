@@ -15,6 +15,7 @@ from typing import Any
 
 import azure.functions as func
 
+from functions._events import raw
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.references import ImageReference
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
@@ -65,7 +66,10 @@ _ARM = frozenset({"tasks", "access"})
 
 
 def _function(name: str) -> tuple[Any, Callable[..., None]]:
-    module = importlib.import_module(f"functions.{name}")
+    module: Any = importlib.import_module(f"functions.{name}")
+    if name in _EVENTS:
+        # What the function does with each event, without an event loop for each.
+        return module, lambda event: module._accept([raw(event)])
     return module, getattr(module, name)._function.get_user_function()
 
 
