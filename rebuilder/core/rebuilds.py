@@ -19,6 +19,19 @@ CLOCKS_DIFFER = timedelta(seconds=5)
 """How far the clocks of two instances, or of Azure's services, may be apart."""
 
 
+LONGEST_LEASE = timedelta(hours=1)
+"""The longest that REBUILDER_LEASE_SECONDS allows."""
+
+LONGEST_HOLD = timedelta(hours=2)
+"""The longest wait for ACR's own trigger: that of a setting, and an hour for its poll."""
+
+LONGEST_RETRY = timedelta(hours=24)
+"""The longest wait between two attempts, however often it was doubled."""
+
+LONGEST_LOOK = timedelta(hours=1)
+"""The longest that REBUILDER_TRACK_SECONDS allows."""
+
+
 class State(StrEnum):
     """How far a rebuild has come; docs/architecture.md draws it."""
 
@@ -135,6 +148,18 @@ class Rebuild:
     def unsettled(self) -> bool:
         """Whether something is still to happen: a run, a look at one, or another attempt."""
         return not self.state.over or (self.state is State.FAILED and self.due is not None)
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """The longest that `due`, or else the lease, can lie ahead in its state."""
+        return _LONGEST.get(self.state, LONGEST_LOOK)
+
+
+_LONGEST = {
+    State.CLAIMED: LONGEST_LEASE,
+    State.HELD: LONGEST_HOLD,
+    State.FAILED: LONGEST_RETRY,
+}
 
 
 def rebuild_key(task: TaskId, bases: Iterable[Base]) -> str:

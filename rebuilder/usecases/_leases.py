@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict, RebuilderError
+from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -60,12 +61,17 @@ def leased(context: Context, name: str, owner: str) -> Iterator[Lease | None]:
 def take_lease(context: Context, name: str, owner: str) -> Bookmark | None:
     """Return a bookmark whose lease is ours now; None if it is somebody else's."""
     mark, now = context.bookmarks.read(name), context.now()
-    if not mark.free(now):
+    if not mark.free(now) and not _impossible(mark, now):
         return None
     try:
         return context.bookmarks.save(mark.taken(owner, now + LEASE))
     except Conflict:
         return None
+
+
+def _impossible(mark: Bookmark, now: datetime) -> bool:
+    until = mark.lease_until or now
+    return impossible(f"the lease of {mark.name}", until, now, LEASE)
 
 
 def give_back(context: Context, mark: Bookmark, place: str) -> None:

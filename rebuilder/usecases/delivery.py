@@ -14,6 +14,7 @@ from datetime import timedelta
 from rebuilder.core.dead_letters import LONGEST_REASON, DeadLetter, Origin
 from rebuilder.core.events import storable
 from rebuilder.core.messages import afresh, put_back, tried_since
+from rebuilder.core.times import ahead
 from rebuilder.errors import (
     NewerStore,
     PermanentError,
@@ -83,6 +84,9 @@ def _deliver(
 def _put_back(context: Context, queue: str, body: str, error: TransientError) -> None:
     now = context.now()
     tries, since = tried_since(body)
+    if since is not None and ahead(since, now):
+        # Of a clock that was wrong: it would be put back for so much longer.
+        body, tries, since = afresh(body), 0, None
     if since is not None and now - since >= context.settings.message_limit:
         _give_up(context, queue, body, f"put back {tries} times since {since:%F %T %Z}: {error}")
         return

@@ -16,8 +16,10 @@ from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events import Push
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, canonical_host, host_matches
+from rebuilder.core.times import age
 from rebuilder.errors import Conflict, PermanentError, RebuilderError, Throttled, TransientError
 from rebuilder.ports import Seen
+from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._leases import SLICE, leased
 from rebuilder.usecases._missed import Followers, followers, missed, tell
 from rebuilder.usecases.context import Context
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 BOOKMARK = "poll"
 
 _THROTTLED = timedelta(minutes=15)
+_LONGEST_REST = timedelta(days=1)
 _POLL = "poll"
 # Registries of Azure send events: one whose pushes are to count is to be a base registry.
 _OF_AZURE = ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us")
@@ -154,16 +157,20 @@ def _known(context: Context, reference: ImageReference) -> _Known:
 
 
 def _is_due(context: Context, known: _Known, now: datetime) -> bool:
-    return known.at == _NEVER or now - known.at >= context.settings.poll_interval
+    return known.at == _NEVER or age(known.at, now) >= context.settings.poll_interval
 
 
 def _rests(context: Context, host: str) -> bool:
     place = context.bookmarks.read(f"foreign-host/{host}").place
-    return bool(place) and datetime.fromisoformat(place) > context.now()
+    if not place:
+        return False
+    until, now = datetime.fromisoformat(place), context.now()
+    return until > now and not impossible(f"the rest of {host}", until, now, _LONGEST_REST)
 
 
 def _rest(context: Context, host: str, wait: timedelta) -> None:
     mark = context.bookmarks.read(f"foreign-host/{host}")
+    wait = min(wait, _LONGEST_REST)
     _save(context, replace(mark, place=(context.now() + wait).isoformat()))
     log.info("registry %s: not asked for %s", host, wait)
 

@@ -16,6 +16,7 @@ from rebuilder.core.index import IndexedTask, Sweep, fitting
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Task
+from rebuilder.core.times import age, ahead
 from rebuilder.errors import (
     Conflict,
     NotFound,
@@ -81,7 +82,9 @@ def _look_again(context: Context, message: Refresh, found: Task | None) -> None:
 
 def _swept(context: Context, message: Refresh) -> bool:
     refreshed = context.index.refreshed(message.registry)
-    return refreshed is not None and refreshed >= message.asked_at
+    # One that seems to have begun later than now was of a clock that was wrong.
+    possible = refreshed is not None and not ahead(refreshed, context.now())
+    return refreshed is not None and possible and refreshed >= message.asked_at
 
 
 def sweep_all(context: Context) -> None:
@@ -101,7 +104,7 @@ def ask_for_refresh(context: Context, registry: RegistryId) -> None:
     now = context.now()
     mark = context.bookmarks.read(f"refresh/{registry}")
     asked = datetime.fromisoformat(mark.place) if mark.place else None
-    if asked is not None and timedelta() <= now - asked < _ASKED:
+    if asked is not None and age(asked, now) < _ASKED:
         return
     try:
         context.bookmarks.save(replace(mark, place=now.isoformat()))
@@ -162,7 +165,7 @@ def sweep_registry(context: Context, registry: RegistryId) -> bool:
     """
     began = context.now()
     sweep = context.index.sweep(registry)
-    if sweep is None or began - sweep.started > _ABANDONED:
+    if sweep is None or age(sweep.started, began) > _ABANDONED:
         sweep = Sweep(registry, began)
     begun_anew = False
     while True:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
+from rebuilder.core.times import age
 from rebuilder.ports import Retired
 from rebuilder.usecases._leases import SLICE, leased
 from rebuilder.usecases.context import Context
@@ -115,7 +116,7 @@ def retire_history(context: Context, owner: str) -> Retirement:
 
 def _begun(last: _Round, now: datetime) -> _Round:
     """Return the round to go on with: a new one, if it is time."""
-    if last.begun is None or not timedelta() <= now - last.begun <= _CREDIBLE:
+    if last.begun is None or age(last.begun, now) > _CREDIBLE:
         return _Round(now)
     if last.store in _STORES:
         return last

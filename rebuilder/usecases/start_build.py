@@ -40,7 +40,16 @@ from rebuilder.core.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.rebuilds import CLOCKS_DIFFER, Failure, Native, Rebuild, State, rebuild_key
+from rebuilder.core.pace import LONGEST_TURN
+from rebuilder.core.rebuilds import (
+    CLOCKS_DIFFER,
+    LONGEST_LEASE,
+    Failure,
+    Native,
+    Rebuild,
+    State,
+    rebuild_key,
+)
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import MANUAL, Run, Task
 from rebuilder.errors import (
@@ -54,6 +63,7 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.usecases import _pace
+from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._deciding import (
     decide_for,
     other_bases,
@@ -82,6 +92,8 @@ _LONGEST = timedelta(minutes=5)
 """The longest time between two looks at whether a run is over that something waits for."""
 
 _RUNS = 20
+
+_WRONG_CLOCK = "claimed by an instance whose clock was ahead"
 
 
 def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecision | Rebuild | None:
@@ -121,6 +133,10 @@ class _Start:
         context, message = self._context, self._message
         head = self._ledger.head(message.task)
         if head is not None and head.state is State.CLAIMED:
+            if impossible(
+                f"the lease of {head.id}", head.lease_until, context.now(), LONGEST_LEASE
+            ):
+                head = self._put_right(head)
             if context.now() < head.lease_until:
                 # Soon the claim is a run; if it is not by the second look, its holder has died.
                 left = head.lease_until - context.now()
@@ -173,7 +189,18 @@ class _Start:
         """Go on with a claim whose holder is gone: with its run, if it came so far."""
         held = self._ledger.save(self._leased(head))
         run = _find_run(self._context, held)
+        held = replace(held, outcome=None)
         return held if run is None else _scheduled(self._context, held, run)
+
+    def _put_right(self, head: Rebuild) -> Rebuild:
+        """Give a claim the times of a clock that is right.
+
+        Its holder may be at work, so it gets as long as any other.
+        """
+        now = self._context.now()
+        until = now + self._context.settings.lease
+        right = replace(head, claimed_at=now, lease_until=until, outcome=_WRONG_CLOCK)
+        return self._ledger.save(right)
 
     def _leased(self, rebuild: Rebuild) -> Rebuild:
         until = self._context.now() + self._context.settings.lease
@@ -261,7 +288,7 @@ class _Start:
                 return self._decided(head, given_up(head))
             case State.FAILED:
                 now = context.now()
-                if head.due is not None and now < head.due:
+                if head.due is not None and self._is_to_wait(head, head.due):
                     self._later(head.due - now, f"attempt {head.attempt + 1} of {head.id}")
                     return None
                 again = replace(wanted, attempt=head.attempt + 1, chain=head.chain)
@@ -298,8 +325,9 @@ class _Start:
                 adopted = replace(claimed, bases=_names(used), native=Native.ADOPTED)
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return _scheduled(context, adopted, run.run_id)
-            if rebuild.state is State.HELD and rebuild.due is not None and now < rebuild.due:
-                self._later(rebuild.due - now, "the native trigger")
+            due = rebuild.due
+            if rebuild.state is State.HELD and due is not None and self._is_to_wait(rebuild, due):
+                self._later(due - now, "the native trigger")
                 return None
             if before is None:
                 due = wait_until(context, self._message.push)
@@ -314,6 +342,12 @@ class _Start:
         if self._message.turn is None and not self._its_turn():
             return None
         return self._schedule(self._claimed(rebuild))
+
+    def _is_to_wait(self, rebuild: Rebuild, due: datetime) -> bool:
+        now = self._context.now()
+        return now < due and not impossible(
+            f"what rebuild {rebuild.id} waits for", due, now, rebuild.longest_wait
+        )
 
     def _waits_for(self, other: Run | None) -> bool:
         """Put the message back if there is a run that is to end first."""
@@ -336,6 +370,9 @@ class _Start:
         """Ask for a turn at ARM; put the message back if it is not now."""
         now = self._context.now()
         turn = _pace.turn(self._context, self._message.task.registry.subscription)
+        if turn > now + LONGEST_TURN:
+            _put_back(self._context, self._message, LONGEST_TURN, "a place in the line at ARM")
+            return False
         self._message = replace(self._message, turn=turn)
         if turn <= now + _SOON:
             return True
@@ -533,6 +570,9 @@ def _find_run(context: Context, rebuild: Rebuild) -> str | None:
     is taken for ours: any run that began after the claim builds on the digests of the claim.
     """
     earliest = rebuild.claimed_at - CLOCKS_DIFFER
+    if rebuild.outcome == _WRONG_CLOCK:
+        # Nobody knows when it was claimed, only when that was noticed.
+        earliest -= LONGEST_LEASE
     known = {r.run_id for r in rebuilds_since(context.ledger, rebuild.task, earliest)}
     runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
     for run in runs:

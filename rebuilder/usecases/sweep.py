@@ -25,7 +25,9 @@ from rebuilder.core.messages import (
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
+from rebuilder.core.times import age, ahead
 from rebuilder.errors import Conflict, PermanentError, RebuilderError
+from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._leases import SLICE, Lease, leased
 from rebuilder.usecases._missed import Follower, Followers, followers, missed, tell
 from rebuilder.usecases._parallel import attempts
@@ -120,7 +122,7 @@ def _settle(context: Context, report: SweepReport) -> None:
         if rebuild.state is State.FAILED and head.sequence > rebuild.sequence:
             report.closed += _close(context, rebuild)
         elif rebuild.state in (State.SCHEDULED, State.RUNNING):
-            if (rebuild.due or rebuild.lease_until) + late <= now:
+            if _overdue(rebuild, now, late):
                 runs.append(TrackBuild(rebuild.task, rebuild.sequence, rebuild.version).encode())
         elif _abandoned(rebuild, now, late):
             push = replace(Push.from_key(rebuild.push), event=_SWEEP)
@@ -133,9 +135,17 @@ def _settle(context: Context, report: SweepReport) -> None:
 
 
 def _abandoned(rebuild: Rebuild, now: datetime, late: timedelta) -> bool:
+    at_once = rebuild.state is State.CLAIMED
+    return _overdue(rebuild, now, timedelta() if at_once else late)
+
+
+def _overdue(rebuild: Rebuild, now: datetime, late: timedelta) -> bool:
+    """Tell whether something should have happened by now, or cannot be due so far ahead."""
+    due = rebuild.due or rebuild.lease_until
     if rebuild.state is State.CLAIMED:
-        return rebuild.lease_until <= now
-    return (rebuild.due or rebuild.lease_until) + late <= now
+        due = rebuild.lease_until
+    what = f"what rebuild {rebuild.id} waits for"
+    return due + late <= now or impossible(what, due, now, rebuild.longest_wait)
 
 
 def _close(context: Context, rebuild: Rebuild) -> bool:
@@ -152,10 +162,10 @@ def _refresh(context: Context, report: SweepReport) -> None:
     known = context.index.refreshes()
     for registry in context.settings.task_registries:
         refreshed = known.get(registry)
-        if refreshed is not None and now - refreshed <= context.settings.index_max_age:
+        if refreshed is not None and age(refreshed, now) <= context.settings.index_max_age:
             continue
         going = context.index.sweep(registry)
-        if going is None or now - going.started > _SWEEPING:
+        if going is None or age(going.started, now) > _SWEEPING:
             context.queue.send(REFRESH, Refresh(registry, None, now).encode())
             report.refreshed.append(str(registry))
 
@@ -184,17 +194,21 @@ def _plan_again(context: Context, report: SweepReport, following: Followers) -> 
         if context.now() - now > SLICE:
             report.complete = False
             return
-        if now - record.last_at < settings.sweep_patience:
+        told = age(record.last_at, now)
+        if told < settings.sweep_patience:
             continue  # its plan is on its way
         tasks = _concerned(context, push, following)
         if tasks is None:
             continue  # told as a problem already
-        if tasks and now - record.last_at <= settings.message_limit:
+        if tasks and (told <= settings.message_limit or ahead(record.last_at, now)):
             if not _affordable(context, report, len(tasks)):
                 report.complete = False
                 return
             try:
-                context.queue.send(PUSHES, PlanRebuilds(push).encode())
+                if ahead(record.last_at, now):
+                    tell(context, push)  # which puts its times right
+                else:
+                    context.queue.send(PUSHES, PlanRebuilds(push).encode())
             except PermanentError as error:
                 report.problems.append(f"push {push.key}: {error}")
                 continue  # the others are planned

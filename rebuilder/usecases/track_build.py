@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Check, Failure, Rebuild, State
+from rebuilder.core.rebuilds import LONGEST_RETRY, Check, Failure, Rebuild, State
 from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import Conflict, NotFound, RebuilderError
 from rebuilder.usecases._access import pull_advice
@@ -115,7 +115,7 @@ def _failed(context: Context, rebuild: Rebuild, failure: Failure, outcome: str) 
     rebuild = replace(rebuild, failure=failure, outcome=outcome)
     if first is None or rebuild.attempt >= settings.build_attempts:
         return _over(context, replace(rebuild, state=State.GIVEN_UP, due=None))
-    wait = first * 2 ** (rebuild.attempt - 1)
+    wait = min(first * 2 ** (rebuild.attempt - 1), LONGEST_RETRY)
     again = StartBuild(Push.from_key(rebuild.push), rebuild.task)
     context.queue.send(BUILDS, again.encode(), wait)
     return _over(context, replace(rebuild, state=State.FAILED, due=context.now() + wait))
