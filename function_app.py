@@ -1,4 +1,4 @@
-"""The function app: composes the blueprints of functions/, nothing else."""
+"""The function app: composes the blueprints of functions/, unless the store is of newer code."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from functions import (
     poll_bases,
     refresh_index,
     refresh_tasks,
+    retire_history,
     start_build,
     sweep,
     task_changed,
     track_build,
 )
+from rebuilder.composition import refuse_newer_store
 
+refuse_newer_store()
 app = func.FunctionApp()
 # Said by hand, because azure-functions otherwise warns, on every start of an app without HTTP
 # triggers, that the auth level of its HTTP triggers has no effect.
@@ -32,5 +35,6 @@ for module in (
     sweep,
     poll_bases,
     collect_dead_letters,
+    retire_history,
 ):
     app.register_functions(module.blueprint)

@@ -1,12 +1,17 @@
 """How long a push takes that 2,000 tasks of one subscription are built on, beside ARM's own limit.
 
-    python -m bench.fanout [--dependents 2000] [--speed 2] [--rate 10] [--burst 200]
+    python -m bench.fanout [--dependents 2000] [--beside 200] [--speed 2] [--rate 10] [--burst 200]
 
 ARM is the local cloud's, reached by the real clients over TLS, with its token buckets on; runs
 succeed by themselves. The use cases and their delivery are the product's, over its SQLite store,
 driven by threads as the Functions host drives them; queues, product and cloud share one clock,
 which runs `speed` times as fast as the wall clock. The ratio is the cloud time from the push to
 the last scheduleRun over the least that the bucket of writes allows.
+
+The product runs in a process of its own, so that its CPU time is told apart from the cloud's; what
+this measurement itself does there, on the main thread, is left out. A storage operation is one
+statement that the product gives to SQLite; looks at empty queues are counted apart, for they go by
+time and not by work. `--beside` measures fewer dependents first, with a burst as much smaller.
 """
 
 from __future__ import annotations
@@ -14,20 +19,23 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import multiprocessing
+import os
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from bench._cloud import BenchCloud
-from bench.latency import environment
 from localcloud.clock import Clock
 from rebuilder.azure.identity import credential
 from rebuilder.azure.manners import Manners
@@ -58,7 +66,8 @@ _TAG = "9"
 _HIDE = timedelta(minutes=10)
 _AGAIN = timedelta(seconds=30)
 _IDLE_SECONDS = 0.01
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.5
+_READY_SECONDS = 120
 _PATIENCE = 10  # times the least time
 _REGISTRIES = 10
 
@@ -97,7 +106,11 @@ class Driver:
 
     def _pump(self, queue: str, work: Work) -> None:
         while not self._stopped.is_set():
+            before = STATEMENTS.here
             received = self._queues.receive(queue, 1, _HIDE)
+            if not received:
+                STATEMENTS.idle += STATEMENTS.here - before
+                self._stopped.wait(_IDLE_SECONDS)
             for message in received:
                 try:
                     deliver(self._context, queue, message.body, work)
@@ -106,88 +119,217 @@ class Driver:
                     self._queues.renew(queue, message.id, message.pop_receipt, _AGAIN)
                 else:
                     self._queues.delete(queue, message.id, message.pop_receipt)
-            if not received:
-                self._stopped.wait(_IDLE_SECONDS)
 
 
-def measure(dependents: int, speed: float, rate: int, burst: int) -> dict[str, Any]:
+class Statements(threading.local):
+    """How many statements each thread has given to SQLite."""
+
+    def __init__(self) -> None:
+        self._mine = _Count(threading.current_thread() is threading.main_thread())
+        _counts.append(self._mine)
+
+    @property
+    def here(self) -> int:
+        """How many this thread has given."""
+        return self._mine.given
+
+    def count(self) -> None:
+        """Count one more of this thread."""
+        self._mine.given += 1
+
+    @property
+    def idle(self) -> int:
+        """How many of them found an empty queue."""
+        return self._mine.idle
+
+    @idle.setter
+    def idle(self, number: int) -> None:
+        self._mine.idle = number
+
+
+@dataclass
+class _Count:
+    main: bool
+    given: int = 0
+    idle: int = 0
+
+
+_counts: list[_Count] = []
+STATEMENTS = Statements()
+
+
+def _counted() -> tuple[int, int]:
+    """Return how many statements the product has given, and how many found an empty queue."""
+    counts = [count for count in tuple(_counts) if not count.main]
+    idle = sum(count.idle for count in counts)
+    return sum(count.given for count in counts) - idle, idle
+
+
+class _Connection(sqlite3.Connection):
+    """Counts what it is given."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - passed on
+        """Run a statement."""
+        STATEMENTS.count()
+        return super().execute(*arguments)
+
+    def executemany(self, sql: str, rows: Iterable[Any]) -> sqlite3.Cursor:
+        """Run a statement for each row, which counts as one for each."""
+        given = list(rows)
+        for _ in given:
+            STATEMENTS.count()
+        return super().executemany(sql, given)
+
+    def commit(self) -> None:
+        """End a transaction."""
+        STATEMENTS.count()
+        super().commit()
+
+
+def _count_statements() -> None:
+    connect = sqlite3.connect
+
+    def counting(*arguments: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401 - passed on
+        return connect(*arguments, factory=_Connection, **options)
+
+    sqlite3.connect = counting  # type: ignore[assignment] # this process measures, and ends
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What the product's process is told."""
+
+    clock: Clock
+    environment: Mapping[str, str]
+    settings: Mapping[str, str]
+    file: Path
+    tasks: tuple[TaskId, ...]
+    verbose: bool
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What the product's process tells."""
+
+    cpu: float
+    statements: int
+    idle_statements: int
+    lost: int
+    seconds: float
+    failures: dict[str, int] = field(default_factory=dict)
+
+
+def _product(order: _Order, parent: Connection) -> None:
+    """Work off what one push leads to; the main thread only waits and looks."""
+    logging.basicConfig(level=logging.INFO if order.verbose else logging.CRITICAL)
+    os.environ.update(order.environment)
+    _count_statements()
+    composed = compose(order.settings)
+    clock, settings = order.clock, composed.settings
+    queues = SqliteQueues(order.file, clock.now)
+    manners = Manners(settings.arm_concurrency, clock.elapsed)
+    arm = ArmTasks(credential(""), settings.arm_endpoint, manners, clock.elapsed)
+    context = replace(composed, now=clock.now, queue=queues, tasks=arm)
+    driver = Driver(context, queues)
+    try:
+        sweep_all(context)
+        _wait(lambda: len(context.index.refreshes()) == _REGISTRIES, _READY_SECONDS)
+        parent.send("ready")
+        event, seconds = parent.recv()
+        cpu, own = time.process_time(), time.thread_time()
+        began, (statements, idle) = time.perf_counter(), _counted()
+        accept = threading.Thread(target=accept_event, args=(context, event))
+        accept.start()
+        accept.join()
+        left = set(order.tasks)
+
+        def done() -> bool:
+            heads = context.ledger.heads(left)
+            left.difference_update(t for t, head in heads.items() if head.state is State.SUCCEEDED)
+            return not left
+
+        _wait(done, seconds)
+        given, looked = _counted()
+        outcome = _Outcome(
+            (time.process_time() - cpu) - (time.thread_time() - own),
+            given - statements,
+            looked - idle,
+            len(left),
+            time.perf_counter() - began,
+            dict(driver.failures),
+        )
+        parent.send(outcome)
+    finally:
+        driver.stop()
+        arm.close()
+        release()
+
+
+def measure(
+    dependents: int, speed: float, rate: int, burst: int, *, verbose: bool = False
+) -> dict[str, Any]:
     """Push once; return what came of it."""
     clock = Clock(speed)
     names = {f"build-app-{number:05}": _TAG for number in range(dependents)}
     least = (dependents - burst) / rate
+    spawn = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory(prefix="bench-fanout-") as made,
         BenchCloud(
             Path(made) / "cloud", names, registries=_REGISTRIES, clock=clock, run_seconds=20
         ) as bench,
-        environment(bench.cloud.environment()),
     ):
         file = Path(made) / "rebuilder.db"
-        composed = compose(
-            {
-                **bench.settings,
-                "AzureWebJobsStorage": f"sqlite:{file}",
-                "REBUILDER_ARM_WRITES_PER_SECOND": str(rate),
-                "REBUILDER_ARM_WRITE_BURST": str(burst),
-            }
-        )
-        queues = SqliteQueues(file, clock.now)
-        settings = composed.settings
-        arm = ArmTasks(
-            credential(""),
-            settings.arm_endpoint,
-            Manners(settings.arm_concurrency, clock.elapsed),
-            clock.elapsed,
-        )
-        context = replace(composed, now=clock.now, queue=queues, tasks=arm)
-        driver = Driver(context, queues)
-        tasks = [
+        settings = {
+            **bench.settings,
+            "AzureWebJobsStorage": f"sqlite:{file}",
+            "REBUILDER_ARM_WRITES_PER_SECOND": str(rate),
+            "REBUILDER_ARM_WRITE_BURST": str(burst),
+        }
+        tasks = tuple(
             TaskId(RegistryId.parse(bench.apps[number % _REGISTRIES].id), name)
             for number, name in enumerate(names)
-        ]
+        )
+        ours, theirs = spawn.Pipe()
+        order = _Order(clock, bench.cloud.environment(), settings, file, tasks, verbose)
+        product = spawn.Process(target=_product, args=(order, theirs))
+        product.start()
+        theirs.close()
         try:
-            sweep_all(context)
-            _wait(lambda: len(context.index.refreshes()) == _REGISTRIES, 60)
+            ours.recv()  # it is ready
             bench.move(_TAG, "new")
             bench.cloud.arm.requests.clear()
             bench.cloud.arm.throttle.refill()
             limits = bench.cloud.arm.throttle.limits
             limits.enabled, limits.write_size, limits.write_rate = True, burst, rate
-            began, began_real = clock.elapsed(), time.perf_counter()
-            accept_event(context, bench.event(_TAG))
-
-            def done() -> int:
-                return len(_succeeded(context, tasks))
-
-            _wait(lambda: done() == dependents, _PATIENCE * max(least, 30) / speed)
-            seconds = time.perf_counter() - began_real
-            lost = dependents - done()
+            began, cpu = clock.elapsed(), time.process_time()
+            ours.send((bench.event(_TAG), _PATIENCE * max(least, 30) / speed))
+            outcome: _Outcome = ours.recv()
+            cloud_cpu = time.process_time() - cpu
         finally:
-            driver.stop()
-            arm.close()
-            release()
+            ours.close()
+            product.join()
         scheduled = [task for task, _ in bench.runs.scheduled]
         last = max((at for _, at in bench.runs.scheduled), default=began)
         kinds = Counter("reads" if m == "GET" else "writes" for m, _ in bench.cloud.arm.requests)
     return {
         "dependents": dependents,
         "ratio": round((last - began) / least, 4),
-        "lost": lost,
+        "lost": outcome.lost,
         "doubled": len(scheduled) - len(set(scheduled)),
         "arm_reads": kinds["reads"],
         "arm_writes": kinds["writes"],
-        "seconds": round(seconds, 1),
+        "seconds": round(outcome.seconds, 1),
         "least_seconds": round(least, 1),
         "push_to_last_seconds": round(last - began, 1),
         "throttled_writes": kinds["writes"] - len(scheduled),
-        "failures": dict(driver.failures),
+        "failures": outcome.failures,
         "speed": speed,
+        "cpu_ms_per_rebuild": round(1000 * outcome.cpu / dependents, 2),
+        "cloud_cpu_ms_per_rebuild": round(1000 * cloud_cpu / dependents, 2),
+        "storage_operations_per_rebuild": round(outcome.statements / dependents, 2),
+        "idle_looks": outcome.idle_statements,
     }
-
-
-def _succeeded(context: Context, tasks: Sequence[TaskId]) -> list[TaskId]:
-    heads = context.ledger.heads(tasks)
-    return [task for task, head in heads.items() if head.state is State.SUCCEEDED]
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> None:
@@ -197,19 +339,7 @@ def _wait(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print what came of it, and last one line of JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--dependents", type=int, default=2000, help="tasks built on the image")
-    parser.add_argument("--speed", type=float, default=2.0, help="cloud seconds per second")
-    parser.add_argument("--rate", type=int, default=10, help="writes a second that ARM allows")
-    parser.add_argument("--burst", type=int, default=200, help="writes at once that ARM allows")
-    parser.add_argument("--verbose", action="store_true", help="show the product's log")
-    options = parser.parse_args(arguments)
-    if options.dependents <= options.burst:
-        parser.error(f"measure more than the {options.burst} that ARM allows at once")
-    logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL)
-    result = measure(options.dependents, options.speed, options.rate, options.burst)
+def _tell(result: Mapping[str, Any]) -> None:
     print(
         f"{result['dependents']} dependents: the last run was scheduled"
         f" {result['push_to_last_seconds']} s after the push, ARM's least is"
@@ -220,6 +350,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f" reads and {result['arm_writes']} writes, {result['throttled_writes']} of them with 429;"
         f" {result['seconds']} s of real time until every task had succeeded"
     )
+    print(
+        f"for each rebuild: {result['storage_operations_per_rebuild']} storage operations,"
+        f" {result['cpu_ms_per_rebuild']} ms of CPU (the local cloud's"
+        f" {result['cloud_cpu_ms_per_rebuild']} ms not among them)",
+        flush=True,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print what came of it, and last one line of JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--dependents", type=int, default=2000, help="tasks built on the image")
+    parser.add_argument("--beside", type=int, help="measure so many first, to compare with")
+    parser.add_argument("--speed", type=float, default=2.0, help="cloud seconds per second")
+    parser.add_argument("--rate", type=int, default=10, help="writes a second that ARM allows")
+    parser.add_argument("--burst", type=int, default=200, help="writes at once that ARM allows")
+    parser.add_argument("--verbose", action="store_true", help="show the product's log")
+    options = parser.parse_args(arguments)
+    if options.dependents <= options.burst:
+        parser.error(f"measure more than the {options.burst} that ARM allows at once")
+    result: dict[str, Any] = {}
+    for dependents in filter(None, (options.beside, options.dependents)):
+        burst = max(1, options.burst * dependents // options.dependents)
+        measured = measure(dependents, options.speed, options.rate, burst, verbose=options.verbose)
+        _tell(measured)
+        names = ("dependents", "storage_operations_per_rebuild", "cpu_ms_per_rebuild")
+        beside = {"beside": {name: result[name] for name in names}} if result else {}
+        result = {**measured, **beside}
     print(json.dumps(result))
     return 0
 

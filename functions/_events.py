@@ -1,8 +1,17 @@
-"""Events as Event Grid wrote them, from what the worker hands over."""
+"""Events as Event Grid wrote them, and those that come at once taken over together."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
+
 import azure.functions as func
+
+from rebuilder.errors import TransientError
+
+MOST = 500
+"""How many events are taken over together."""
 
 
 def raw(event: func.EventGridEvent | func.CloudEvent) -> dict[str, object]:
@@ -26,3 +35,79 @@ def raw(event: func.EventGridEvent | func.CloudEvent) -> dict[str, object]:
         "eventType": event.event_type,
         "data": event.get_json(),
     }
+
+
+class Together:
+    """Takes over together what comes while others are being taken over.
+
+    The host calls a function for each event of a delivery, all at once. To write each by itself
+    takes minutes for a delivery of thousands, and good events wait behind them.
+
+    Args:
+        work: Takes events over; when it returns, they cannot be lost.
+    """
+
+    def __init__(self, work: Callable[[Sequence[object]], object]) -> None:
+        self._work = work
+        # An event loop each: a host that starts anew in the same process has another one.
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
+
+    async def take_over(self, event: object) -> None:
+        """Return once an event is taken over.
+
+        Raises:
+            TransientError: It was not.
+        """
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop)
+        if line is None:
+            line = self._lines[loop] = _Line(self._work)
+        await line.add(event)
+
+
+class _Line:
+    def __init__(self, work: Callable[[Sequence[object]], object]) -> None:
+        self._work = work
+        self._waiting: list[tuple[object, asyncio.Future[None]]] = []
+        self._working: asyncio.Task[None] | None = None
+
+    async def add(self, event: object) -> None:
+        over = asyncio.get_running_loop().create_future()
+        self._waiting.append((event, over))
+        if self._working is None:
+            self._working = asyncio.create_task(self._work_off())
+        await over
+
+    async def _work_off(self) -> None:
+        try:
+            while self._waiting:
+                some, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                await self._take_over(some)
+        finally:
+            self._working = None
+
+    async def _take_over(self, some: Sequence[tuple[object, asyncio.Future[None]]]) -> None:
+        try:
+            await asyncio.to_thread(self._work, [event for event, _ in some])
+        except Exception as error:  # noqa: BLE001 - whoever waits raises it
+            if len(some) > 1 and not isinstance(error, TransientError):
+                # One of them harms no other.
+                for one in some:
+                    await self._take_over([one])
+                return
+            _end(some, error)
+        except BaseException as error:
+            _end(some, error)
+            raise
+        else:
+            _end(some, None)
+
+
+def _end(some: Sequence[tuple[object, asyncio.Future[None]]], error: BaseException | None) -> None:
+    for _, over in some:
+        if over.done():
+            continue  # nobody waits any more
+        if error is None:
+            over.set_result(None)
+        else:
+            over.set_exception(error)

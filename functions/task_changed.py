@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import azure.functions as func
 
-from functions._events import raw
+from functions._events import Together, raw
 from rebuilder.composition import compose
-from rebuilder.usecases.accept_task_event import accept_task_event
+from rebuilder.usecases.accept_task_event import accept_task_events
 
 blueprint = func.Blueprint()
 
 
+def _accept(raws: Sequence[object]) -> None:
+    accept_task_events(compose(), raws)
+
+
+_together = Together(_accept)
+
+
 @blueprint.event_grid_trigger(arg_name="event")
-def task_changed(event: func.EventGridEvent) -> None:
-    """Accept one event of either schema."""
-    accept_task_event(compose(), raw(event))
+async def task_changed(event: func.EventGridEvent) -> None:
+    """Accept one event of either schema, together with those that come at once."""
+    await _together.take_over(raw(event))

@@ -263,9 +263,11 @@ module storage 'modules/storage.bicep' = {
       'rebuilderfailures'
       'rebuilderignored'
       'rebuilderoutputs'
+      'rebuilderpushdays'
       'rebuilderpushes'
       'rebuilderrebuilds'
       'rebuilderrefreshes'
+      'rebuilderstore'
       'rebuilderunsettled'
       'rebuilderviews'
     ]
@@ -336,6 +338,8 @@ module app 'modules/function-app.bicep' = {
       AzureWebJobsStorage__credential: 'managedidentity'
       AzureWebJobsStorage__queueServiceUri: 'https://${storageName}.queue.${environment().suffixes.storage}'
       AzureWebJobsStorage__tableServiceUri: 'https://${storageName}.table.${environment().suffixes.storage}'
+      // Event Grid sends 1 MB at most; the host by itself would take 100 MB from whoever has the key.
+      FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '1572864'
       REBUILDER_ARM_ENDPOINT: environment().resourceManager
       REBUILDER_BASE_REGISTRIES: join(baseIds, ',')
       REBUILDER_DEAD_LETTERS: 'https://${storageName}.blob.${environment().suffixes.storage}/${deadLetterContainerName}'

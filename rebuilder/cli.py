@@ -24,7 +24,7 @@ from rebuilder.core.rebuilds import REPAIR_WAITS, Check, Native, Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.explain import Explained, Explanation, IndexAge, explain
+from rebuilder.usecases.explain import EARLIER, Explained, Explanation, IndexAge, explain
 from rebuilder.usecases.list_runs import ListedRun, list_runs
 
 _SETTINGS_FILE = Path("local.settings.json")
@@ -259,7 +259,10 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         if explanation.remark:
             lines.append(f"  {explanation.remark}")
         if explanation.earlier:
-            lines.append(f"  {explanation.earlier} earlier push(es): name the digest to see one")
+            more = " or more" if explanation.earlier == EARLIER else ""
+            lines.append(
+                f"  {explanation.earlier}{more} earlier push(es): name the digest to see one"
+            )
         if all(explained.derived for explained in explanation.decisions):
             lines.append("  No decision yet: the plan is still to come, or no task uses the image.")
         for explained in explanation.decisions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rebuilder._nowhere import NoDeadEvents
+from rebuilder.errors import NewerStore, RebuilderError
 from rebuilder.ports import (
     Bookmarks,
     DeadEventStore,
@@ -21,6 +23,8 @@ from rebuilder.ports import (
 )
 from rebuilder.settings import SQLITE, Settings
 from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
 
 
 def compose(env: Mapping[str, str] = os.environ) -> Context:
@@ -38,6 +42,32 @@ def preflight(settings: Settings) -> Preflight:
     from rebuilder.azure.preflight import ArmPreflight  # noqa: PLC0415
 
     return ArmPreflight(credential(settings.client_id), settings)
+
+
+def refuse_newer_store(env: Mapping[str, str] = os.environ) -> None:
+    """See at start that what is kept is not of a newer version of this code.
+
+    Whatever else is wrong is told when it is used: an app that does not start tells nothing.
+
+    Raises:
+        NewerStore: It is: without functions, nothing is taken that only the newer code may have.
+    """
+    try:
+        settings = Settings.from_env(env)
+        if settings.storage.startswith(SQLITE):
+            from rebuilder.sqlite._database import Database  # noqa: PLC0415
+
+            with Database(Path(settings.storage.removeprefix(SQLITE))).reading():
+                return
+        from rebuilder.azure._tables import table_service  # noqa: PLC0415
+        from rebuilder.azure._version import StoreVersion  # noqa: PLC0415
+
+        with table_service(settings, quickly=True) as service:
+            StoreVersion(service).check()
+    except NewerStore:
+        raise
+    except RebuilderError as error:
+        log.info("the version of the store is not known yet: %s", error)
 
 
 def release() -> None:
@@ -112,18 +142,20 @@ def _store(settings: Settings) -> _Store:
             SqliteBookmarks(path),
             SqliteDeadLetters(path),
         )
+    from rebuilder.azure._tables import table_service  # noqa: PLC0415
     from rebuilder.azure.bookmarks import TableBookmarks  # noqa: PLC0415
     from rebuilder.azure.dead_letters import TableDeadLetters  # noqa: PLC0415
     from rebuilder.azure.index import TableIndex  # noqa: PLC0415
     from rebuilder.azure.ledger import TableLedger  # noqa: PLC0415
     from rebuilder.azure.queues import StorageQueues  # noqa: PLC0415
 
+    service = table_service(settings)
     return _Store(
-        TableLedger.from_settings(settings),
+        TableLedger(service),
         StorageQueues.from_settings(settings),
-        TableIndex.from_settings(settings),
-        TableBookmarks.from_settings(settings),
-        TableDeadLetters.from_settings(settings),
+        TableIndex(service),
+        TableBookmarks(service),
+        TableDeadLetters(service),
     )
 
 

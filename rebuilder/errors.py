@@ -5,12 +5,15 @@
     + Throttled: the service asked to wait
     + OutcomeUnknown: the request may or may not have had its effect
     + Conflict: somebody else changed the record first
+    + StoreUnavailable: what is kept cannot be read or written now; a person has to do something
+    + NewerStore: what is kept is of a newer version of this code
   x PermanentError: trying again does not help; it is recorded and acknowledged
     + InvalidSettings: the configuration cannot be used
     + InvalidReference: a text is not an image reference
     + InvalidResourceId: a text is not the resource id that is expected
     + InvalidJson: a text is not JSON, or not within the bounds of what is read
     + InvalidMessage: a queue message is not one of ours
+    + UnreadableRecord: what is kept is of a form that this version does not know
     + InvalidBuildFile: a Dockerfile or task file cannot be read
       - ArgumentMissing: a Dockerfile could be read if a build argument had a value
     + SourceUnavailable: a build file cannot be had, and asking again does not help
@@ -55,6 +58,28 @@ class Conflict(TransientError):
     """Somebody else changed the record since it was read."""
 
 
+class StoreUnavailable(TransientError):
+    """The store cannot be read or written now; the message says what a person has to do."""
+
+
+class NewerStore(TransientError):
+    """The store is of a newer version, so that this code must not touch it.
+
+    Nothing is taken and nothing is acknowledged: what waits is for the newer code.
+
+    Args:
+        store: Which store.
+        version: Its version.
+        known: The newest version that this code knows.
+    """
+
+    def __init__(self, store: str, version: int, known: int) -> None:
+        super().__init__(
+            f"{store} is of version {version}; this code knows up to {known} and takes nothing from"
+            " it: use the newer code, or another store"
+        )
+
+
 class PermanentError(RebuilderError):
     """Trying again does not help."""
 
@@ -88,6 +113,10 @@ class InvalidJson(PermanentError):
 
 class InvalidMessage(PermanentError):
     """A queue message is not one of ours, or of a version that this code does not know."""
+
+
+class UnreadableRecord(PermanentError):
+    """A record of the store is of a form that this version does not know."""
 
 
 class InvalidBuildFile(PermanentError):

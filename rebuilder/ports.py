@@ -43,6 +43,14 @@ class PushRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstDelivery:
+    """A push, and when it was first delivered."""
+
+    push: Push
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class IgnoredRecord:
     """An event that started nothing, as the ledger knows it."""
 
@@ -64,32 +72,77 @@ class DecisionRecord:
     last_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """What came of a step through what is kept.
+
+    Attributes:
+        removed: How many records were removed.
+        place: Where the next step goes on, in the store's own words; "" if all was looked at.
+    """
+
+    removed: int
+    place: str
+
+
 class Ledger(Protocol):
     """The product's memory: what was pushed, what was decided, what was rebuilt.
 
     Every method raises TransientError if the store cannot be reached.
     """
 
+    def record_events(self, events: Sequence[Push | Ignored], at: datetime) -> None:
+        """Remember that events were delivered, in as few requests as the store takes.
+
+        A push is unplanned from then on; of an event that starts nothing, the reason is kept.
+        Whatever interrupts this, the same events recorded again make it whole.
+        """
+
     def record_push(self, push: Push, at: datetime) -> None:
-        """Remember that `push` was delivered."""
+        """Remember that `push` was delivered, as `record_events` does."""
 
     def record_ignored(self, ignored: Ignored, at: datetime) -> None:
-        """Remember that an event started nothing, and why."""
+        """Remember that an event started nothing, and why, as `record_events` does."""
 
     def record_decisions(self, push: Push, decisions: Sequence[Decision], at: datetime) -> None:
         """Remember decisions of one push; an equal one is not repeated."""
 
-    def pushes(self, registry: PushedRegistry, repository: str) -> list[PushRecord]:
-        """Return the pushes to a repository, newest first."""
+    def planned(self, push: Push) -> None:
+        """Remember that what a push leads to is decided, until it is delivered again."""
 
-    def pushes_between(self, since: datetime, until: datetime) -> list[PushRecord]:
-        """Return the pushes first delivered in a time span, oldest first; reads every push."""
+    def unplanned(self) -> list[PushRecord]:
+        """Return the pushes that were delivered and not planned since, oldest first."""
 
-    def ignored(self, source: str) -> list[IgnoredRecord]:
-        """Return the ignored events of a source (topic, resource id; in any case), newest first."""
+    def push(self, key: str) -> PushRecord | None:
+        """Return one push, by `Push.key`."""
 
-    def decisions(self, push: Push) -> list[DecisionRecord]:
-        """Return the decisions of a push, oldest first."""
+    def pushes(
+        self, registry: PushedRegistry, repository: str, tag: str, limit: int = 20
+    ) -> list[PushRecord]:
+        """Return at most `limit` pushes of a tag, the one that was delivered last first."""
+
+    def pushes_of(
+        self, registry: PushedRegistry, repository: str, digest: str, limit: int = 20
+    ) -> list[PushRecord]:
+        """Return at most `limit` pushes of a digest, the one that was delivered last first."""
+
+    def pushes_between(self, since: datetime, until: datetime) -> list[FirstDelivery]:
+        """Return the pushes first delivered in a time span, oldest first; reads its days only.
+
+        Of a day that is retired, what was delivered again since may be missing.
+        """
+
+    def ignored(self, source: str, repository: str, limit: int = 20) -> list[IgnoredRecord]:
+        """Return at most `limit` ignored events, newest first.
+
+        Args:
+            source: Their topic, a resource id; in any case.
+            repository: What their subject is about; see `core.events.repository_of`.
+            limit: How many at most.
+        """
+
+    def decisions(self, push: Push, task: TaskId | None = None) -> list[DecisionRecord]:
+        """Return the decisions of a push, oldest first; those about one task, if it is named."""
 
     def head(self, task: TaskId) -> Rebuild | None:
         """Return the newest rebuild of a task."""
@@ -121,19 +174,44 @@ class Ledger(Protocol):
     def rebuild(self, task: TaskId, sequence: int) -> Rebuild | None:
         """Return one rebuild of a task."""
 
-    def rebuilds(self, task: TaskId) -> list[Rebuild]:
-        """Return the rebuilds of a task, newest first."""
+    def rebuilds(self, task: TaskId, limit: int = 20, before: int | None = None) -> list[Rebuild]:
+        """Return at most `limit` rebuilds of a task, newest first.
 
-    def unsettled(self) -> list[Rebuild]:
+        Args:
+            task: The task.
+            limit: How many at most.
+            before: Only those of a lower sequence.
+        """
+
+    def newest_success(self, task: TaskId) -> Rebuild | None:
+        """Return the newest rebuild of a task that succeeded."""
+
+    def unsettled(self, *, tidy: bool = False) -> list[Rebuild]:
         """Return every rebuild that something is still to happen to; see `Rebuild.unsettled`.
 
         Whatever interrupts `claim` and `save`, none is missing.
+
+        Args:
+            tidy: Whether to remove what a process that died has left behind, as a sweep does; a
+                question changes nothing.
         """
+
+    def unsettled_after(self, task: TaskId) -> list[Rebuild]:
+        """Return the unsettled rebuilds that rebuilds of a task led to: it is in their `chain`."""
 
     def producer(self, image: str) -> Rebuild | None:
         """Return the newest rebuild whose run pushed an image, by a reference with tag and digest.
 
         Known of a rebuild from when it is saved with `output_images`.
+        """
+
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what is old; a step takes seconds at most.
+
+        Args:
+            before: What was last told, decided or over before that is old; of rebuilds
+                `core.history.may_go` says more.
+            place: Where the step before ended; "" for the beginning.
         """
 
     def close(self) -> None:
@@ -162,6 +240,9 @@ class Bookmarks(Protocol):
             Conflict: The stored one has another version.
         """
 
+    def retire(self, now: datetime, place: str) -> Retired:
+        """Forget some of what is kept until `now` only; see `Ledger.retire`."""
+
     def close(self) -> None:
         """Close the connections."""
 
@@ -184,11 +265,20 @@ class DeadLetters(Protocol):
     def all(self) -> list[DeadLetter]:
         """Return every dead letter, oldest first."""
 
+    def waiting(self) -> list[DeadLetter]:
+        """Return the dead letters that nobody has replayed, oldest first."""
+
+    def letter(self, letter_id: str) -> DeadLetter | None:
+        """Return one dead letter."""
+
     def mark_replayed(self, letter_id: str, at: datetime) -> None:
         """Remember that a dead letter was replayed; nothing happens if it is not known."""
 
     def remove(self, letter_id: str) -> None:
         """Forget a dead letter for good; nothing happens if it is not known."""
+
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what failed or was replayed before a time; see `Ledger.retire`."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -219,8 +309,11 @@ class WorkQueue(Protocol):
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; nobody sees it before `delay` has passed.
 
+        It is put off for `core.messages.LONGEST_DELAY` at most, which is all that Azure allows.
+
         Raises:
             TransientError: The store cannot be reached.
+            Refused: It is larger than `core.messages.MOST_BYTES`.
         """
 
     def send_many(self, queue: str, bodies: Sequence[str]) -> None:
@@ -228,6 +321,7 @@ class WorkQueue(Protocol):
 
         Raises:
             TransientError: The store cannot be reached; some of them may be in the queue.
+            Refused: One is larger than `core.messages.MOST_BYTES`; none is in the queue.
         """
 
     def poisoned(self, queue: str) -> list[PoisonMessage]:

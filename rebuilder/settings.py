@@ -48,6 +48,7 @@ POLL_MINUTES = "REBUILDER_POLL_MINUTES"
 MESSAGE_HOURS = "REBUILDER_MESSAGE_HOURS"
 DEAD_LETTERS = "REBUILDER_DEAD_LETTERS"
 DEAD_LETTER_SCHEDULE = "REBUILDER_DEAD_LETTER_SCHEDULE"
+HISTORY_DAYS = "REBUILDER_HISTORY_DAYS"
 
 SQLITE = "sqlite:"
 _PUBLIC_ARM = "https://management.azure.com"
@@ -70,6 +71,8 @@ _WHOLE_NUMBERS = {
     SWEEP_AGAIN_MINUTES: (60, 5, 10080, " minutes"),
     POLL_MINUTES: (30, 5, 1440, " minutes"),
     MESSAGE_HOURS: (24, 1, 168, " hours"),
+    # A message may be put off for a week.
+    HISTORY_DAYS: (90, 8, 3650, " days"),
 }
 _SCHEDULES = {
     REFRESH_SCHEDULE: "0 0 */6 * * *",
@@ -155,6 +158,7 @@ class Settings:
         message_limit: How long a message is put back while a service is out of order.
         dead_letters: The blob container of Event Grid's dead letters; "" if there is none.
         dead_letter_schedule: When dead letters are collected, as NCRONTAB.
+        history: How long the past is kept.
     """
 
     base_registries: frozenset[RegistryId]
@@ -193,6 +197,7 @@ class Settings:
     message_limit: timedelta = timedelta(hours=24)
     dead_letters: str = ""
     dead_letter_schedule: str = _SCHEDULES[DEAD_LETTER_SCHEDULE]
+    history: timedelta = timedelta(days=90)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -286,6 +291,7 @@ class Settings:
             timedelta(hours=number[MESSAGE_HOURS]),
             dead_letters,
             schedules[DEAD_LETTER_SCHEDULE],
+            timedelta(days=number[HISTORY_DAYS]),
         )
 
 

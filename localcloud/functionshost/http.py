@@ -30,6 +30,14 @@ _ORIGIN = re.compile(r"(?:[a-z0-9-]+\.)?eventgrid\.azure\.(?:net|us|cn)", re.IGN
 _ALL = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]
 _WEBHOOK = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 _READY_SECONDS = 30
+# Event Grid sends batches of 5,000 events and 1 MB at most; learn.microsoft.com, "Event Grid
+# message delivery and retry", output batching. The real host takes what any endpoint takes.
+_MOST_EVENTS = 5000
+_EVENTS_BYTES = 1024 * 1024 + 4096
+# "Overrides the default limit on the body size of requests sent to HTTP endpoints";
+# learn.microsoft.com, "App settings reference for Azure Functions".
+_BODY_LIMIT = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+_BODY_BYTES = 100 * 1024 * 1024
 _PARAMETER = re.compile(r"\{(?P<all>\*?)(?P<name>\w+)(?::(?P<kind>\w+))?(?P<maybe>\??)\}")
 _KINDS = {None: "[^/]+", "int": r"-?\d+", "alpha": "[A-Za-z]+", "guid": "[0-9A-Fa-f-]{36}"}
 
@@ -85,6 +93,11 @@ class _Endpoints:
             await asyncio.sleep(0.05)  # the state is set by another thread
         return self._host.state == "Running"
 
+    def _limit(self) -> int:
+        """Return how many bytes a request may have."""
+        text = self._host.settings.get(_BODY_LIMIT, "")
+        return int(text) if text.isdecimal() else _BODY_BYTES
+
     def _key_status(self, request: Request, *wanted: str) -> HTTPStatus:
         """Return 200 for a key that opens, 401 for none or an unknown one, 403 for another's."""
         host = self._host
@@ -122,13 +135,18 @@ class _Endpoints:
             return Response(status_code=202)
         if kind not in ("notification", "subscriptionvalidation"):
             return Response(status_code=400)
+        data = await _body(request, min(_EVENTS_BYTES, self._limit()))
+        if data is None:
+            return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         try:
-            body: Any = json.loads(await request.body())
+            body: Any = json.loads(data)
         except (ValueError, RecursionError):
             return Response(status_code=500)
         if not isinstance(body, list | dict):
             return Response(status_code=500)
         events = body if isinstance(body, list) else [body]
+        if len(events) > _MOST_EVENTS:
+            return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if kind == "subscriptionvalidation":
             return _validation(events)
         if str(function.trigger.get("cardinality")).lower() == "many":
@@ -177,9 +195,12 @@ class _Endpoints:
         known = {name.lower(): function for name, function in self._host.functions.items()}
         if wanted not in known:
             return Response(status_code=404)
+        given = await _body(request, self._limit())
+        if given is None:
+            return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         try:
-            body = json.loads(await request.body())
-        except ValueError:
+            body = json.loads(given)
+        except (ValueError, RecursionError):
             return Response(status_code=400)
         if not isinstance(body, dict):
             return Response(status_code=400)
@@ -207,21 +228,24 @@ class _Endpoints:
         by_master = self._key_status(request) == HTTPStatus.OK
         if self._host.is_disabled(function.name) and not by_master:
             return Response(status_code=404)
+        body = await _body(request, self._limit())
+        if body is None:
+            return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         data = http_request(
             request.method,
             str(request.url),
             dict(request.headers),
             dict(request.query_params),
             params,
-            await request.body(),
+            body,
         )
         trigger = f"{request.method} {request.url.path}"
         run = self._host.invoke(function, (data, "http"), trigger=trigger)
         result = await asyncio.wrap_future(run)
         if not result.ok or result.value is None:
             return Response(status_code=500)
-        code, headers, body = http_response(result.value)
-        response = Response(body, code)
+        code, headers, answer = http_response(result.value)
+        response = Response(answer, code)
         for name, value in headers:
             response.headers.append(name, value)
         return response
@@ -240,6 +264,18 @@ class _Endpoints:
                 found.append((function, given))
         # The more of the path a route spells out, the better it fits.
         return min(found, key=lambda each: len(each[1]), default=None)
+
+
+async def _body(request: Request, most: int) -> bytes | None:
+    """Return a request's body; None if it is larger than it may be, of which little is read."""
+    if int(request.headers.get("content-length") or 0) > most:
+        return None
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > most:
+            return None
+    return bytes(received)
 
 
 def _named(event: Any) -> str:  # noqa: ANN401 - JSON

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 HIDE = timedelta(minutes=10)
 RENEW = timedelta(minutes=5)
 _FIRST_WAIT = 0.1
+_FAILED_WAIT = 2.0
+_LONGEST_FAILED_WAIT = 30.0
 _SQLITE = "sqlite:"
 _POISON = "-poison"
 _LOST = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
@@ -199,16 +201,30 @@ class SqliteQueueService:
     encoded = False
 
     def __init__(self, path: Path) -> None:
-        from rebuilder.sqlite import queues  # noqa: PLC0415 - only where the app uses it
+        # Only where the app uses it.
+        from rebuilder.errors import TransientError  # noqa: PLC0415
+        from rebuilder.sqlite import queues  # noqa: PLC0415
 
         self._queues = queues.SqliteQueues(path)
         self._gone = queues.MessageGone
+        self._unusable = TransientError
         self._told: dict[str, list[Callable[[], None]]] = {}
         self._stopped = threading.Event()
         self._watcher: threading.Thread | None = None
 
+    @contextmanager
+    def _translated(self, message: str = "") -> Iterator[None]:
+        try:
+            yield
+        except self._gone as error:
+            raise Gone(message) from error
+        except self._unusable as error:
+            raise HostError(str(error)) from error
+
     def receive(self, queue: str, limit: int, hide: timedelta) -> list[Message]:
         """Receive messages; see QueueService."""
+        with self._translated():
+            received = self._queues.receive(queue, limit, hide)
         return [
             Message(
                 m.id,
@@ -219,26 +235,23 @@ class SqliteQueueService:
                 m.expires_at,
                 m.next_visible_at,
             )
-            for m in self._queues.receive(queue, limit, hide)
+            for m in received
         ]
 
     def renew(self, queue: str, message: Message, receipt: str, hide: timedelta) -> str:
         """Hide a message again; see QueueService."""
-        try:
+        with self._translated(message.id):
             return self._queues.renew(queue, message.id, receipt, hide)
-        except self._gone as error:
-            raise Gone(message.id) from error
 
     def delete(self, queue: str, message: Message, receipt: str) -> None:
         """Delete a message; see QueueService."""
-        try:
+        with self._translated(message.id):
             self._queues.delete(queue, message.id, receipt)
-        except self._gone as error:
-            raise Gone(message.id) from error
 
     def send(self, queue: str, body: str) -> None:
         """Send a message; see QueueService."""
-        self._queues.send(queue, body)
+        with self._translated():
+            self._queues.send(queue, body)
 
     def watch(self, queue: str, told: Callable[[], None]) -> None:
         """Tell when there is a message to receive; see QueueService."""
@@ -428,16 +441,20 @@ class QueuePump:
             )
 
     def _pump(self) -> None:
-        pause = _FIRST_WAIT
+        pause, failed = _FIRST_WAIT, _FAILED_WAIT
         longest = self._options.max_polling_interval.total_seconds()
         while self._room():
             try:
                 received = self._service.receive(self._queue, self._options.batch_size, HIDE)
-            except Exception:
+            except Exception as error:
                 # The real host shuts down on most of these, and the platform starts it again.
-                log.exception("queue %s cannot be received from", self._queue)
-                self._pause(longest)
+                text = "queue %s cannot be received from, again in %s s: %s"
+                known = isinstance(error, HostError)
+                log.log(logging.ERROR, text, self._queue, failed, error, exc_info=not known)
+                self._rest(failed)
+                failed = min(failed * 2, _LONGEST_FAILED_WAIT)
                 continue
+            failed = _FAILED_WAIT
             with self._changed:
                 self._in_flight += len(received)
                 if not received:
@@ -468,11 +485,17 @@ class QueuePump:
                 seconds * random.uniform(0.8, 1.2),  # noqa: S311 - a jitter
             )
 
+    def _rest(self, seconds: float) -> None:
+        """Wait, whatever messages are told of: they cannot be received."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, seconds)
+
     def _process(self, message: Message) -> None:
         try:
             self._handle(message)
-        except (CancelledError, HostError):
-            log.warning("queue %s: message %s is left to come again", self._queue, message.id)
+        except (CancelledError, HostError) as error:
+            text = "queue %s: message %s is left to come again: %s"
+            log.warning(text, self._queue, message.id, error or "the host stops")
         except Exception:
             # It stays hidden until its ten minutes are over, and comes again.
             log.exception("queue %s: message %s", self._queue, message.id)

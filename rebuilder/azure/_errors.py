@@ -74,6 +74,13 @@ _SHAPE = (
 )
 
 
+def no_table(error: HttpResponseError) -> bool:
+    """Tell whether an error means that a table was never made."""
+    # The SDK gives the code as an attribute for some operations, in the text for the others.
+    code = str(getattr(error, "error_code", "")).rpartition(".")[2].replace("_", "").lower()
+    return code == "tablenotfound" or "TableNotFound" in str(error)
+
+
 def _translate(error: AzureError, action: str, *, once: bool) -> RebuilderError:
     unclear: type[TransientError] = OutcomeUnknown if once else TransientError
     if isinstance(error, HttpResponseError) and error.status_code is not None:

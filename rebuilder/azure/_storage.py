@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rebuilder.settings import Settings
+from collections.abc import Callable
+
+from rebuilder.errors import InvalidSettings
+from rebuilder.settings import STORAGE, Settings
 
 _DEVELOPMENT = "usedevelopmentstorage=true"
 
@@ -23,6 +26,22 @@ def connection_string(settings: Settings) -> str:
     return (
         DEVELOPMENT_STORAGE if text.replace(" ", "").lower().rstrip(";") == _DEVELOPMENT else text
     )
+
+
+def connected[Client](make: Callable[[str], Client], text: str) -> Client:
+    """Return a client made from a connection string.
+
+    Raises:
+        InvalidSettings: The text is none. It may hold a key, so it is not repeated.
+    """
+    try:
+        return make(text)
+    except (ValueError, KeyError):
+        problem = (
+            f"{STORAGE} cannot be read: write a connection string, as `az storage account"
+            " show-connection-string` prints it, UseDevelopmentStorage=true, or sqlite:PATH"
+        )
+        raise InvalidSettings([problem]) from None
 
 
 def endpoint(settings: Settings, service: str) -> str:

@@ -7,31 +7,59 @@ stands in the other columns. A text longer than a property may be is split over 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, ClassVar, Self
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, ClassVar
 
+from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
-from azure.data.tables import TableClient, TableServiceClient
+from azure.data.tables import TableClient, TableServiceClient, UpdateMode
 
-from rebuilder.azure._storage import connection_string, endpoint
+from rebuilder.azure._errors import no_table
+from rebuilder.azure._storage import connected, connection_string, endpoint
+from rebuilder.azure._version import StoreVersion, version_of
 from rebuilder.azure.identity import credential
 from rebuilder.settings import Settings
 
 TRANSACTION = 100  # operations at most; learn.microsoft.com, "Performing entity group transactions"
+_TRANSACTION_BYTES = 3 * 2**20  # of 4 MiB, for there is more around the entities
 PROPERTY = 30_000  # characters; a property holds 64 KiB of UTF-16
 AT_ONCE = 8
 """How many requests are under way at the same time, where one after the other takes too long."""
 
 type Entity = dict[str, Any]
+type Operation = tuple[str, Entity, dict[str, Any]]
+"""One change of a transaction, as the SDK takes it."""
+
+REPLACE: dict[str, Any] = {"mode": UpdateMode.REPLACE}
+UNCHANGED: dict[str, Any] = {"match_condition": MatchConditions.IfNotModified}
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_END = 10**17  # microseconds, in the year 5138
 
 
-def table_service(settings: Settings) -> TableServiceClient:
-    """Return the table service of the configured account."""
+_QUICKLY: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 5, "retry_total": 0}
+
+
+def table_service(settings: Settings, *, quickly: bool = False) -> TableServiceClient:
+    """Return the table service of the configured account.
+
+    Args:
+        settings: Which account.
+        quickly: Whether an answer is waited for some seconds only, and asked for once.
+    """
+    options = _QUICKLY if quickly else {}
     if text := connection_string(settings):
-        return TableServiceClient.from_connection_string(text)
+        return connected(
+            lambda text: TableServiceClient.from_connection_string(text, **options), text
+        )
     identity = credential(settings.storage_client_id)
-    return TableServiceClient(endpoint(settings, "table"), credential=identity)
+    return TableServiceClient(endpoint(settings, "table"), credential=identity, **options)
 
 
 def key(*parts: str) -> str:
@@ -53,8 +81,61 @@ def joined(entity: Mapping[str, Any]) -> str:
     return "".join(pieces)
 
 
+def time_text(time: datetime) -> str:
+    """Return a time as text that sorts as the time does."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def time_of(value: object) -> datetime:
+    """Return the time of a text."""
+    return datetime.fromisoformat(str(value))
+
+
+def rising(time: datetime) -> str:
+    """Return a part of a row key that sorts as the time does."""
+    return f"{min(max((time - _BEGINNING) // _MICROSECOND, 0), _END):018}"
+
+
+def falling(time: datetime) -> str:
+    """Return a part of a row key that sorts later times first."""
+    return f"{_END - int(rising(time)):018}"
+
+
+def batches(operations: Iterable[Operation], *, together: int = 1) -> Iterator[list[Operation]]:
+    """Split changes of one partition into transactions, by their number and their size.
+
+    Args:
+        operations: The changes.
+        together: How many each that follow each other must not be parted.
+    """
+    batch: list[Operation] = []
+    size = 0
+    left = iter(operations)
+    while some := list(islice(left, together)):
+        larger = sum(len(json.dumps(entity, default=str)) for _, entity, _ in some)
+        full = len(batch) + len(some) > TRANSACTION or size + larger > _TRANSACTION_BYTES
+        if batch and full:
+            yield batch
+            batch, size = [], 0
+        batch += some
+        size += larger
+    if batch:
+        yield batch
+
+
+def each[Given, Got](work: Callable[[Given], Got], items: Iterable[Given]) -> list[Got]:
+    """Do something with each item, several at a time; the first error is raised."""
+    given = list(items)
+    if len(given) <= 1:
+        return list(map(work, given))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(work, given))
+
+
 class Tables:
     """Tables that are made on first use.
+
+    Each use sees first that the tables are not of a newer version; see StoreVersion.
 
     Args:
         service: The account's table service.
@@ -66,6 +147,7 @@ class Tables:
         # All of them before any is used: the SDK's clients share the policies of their service,
         # and one that is made later links them anew while others' requests are under way.
         self._tables = {name: service.get_table_client(name) for name in names}
+        self.version: StoreVersion = version_of(service)
 
     def close(self) -> None:
         """Close the connections."""
@@ -73,11 +155,13 @@ class Tables:
 
     def table(self, name: str) -> TableClient:
         """Return a table, which may not be there yet."""
+        self.version.check()
         return self._tables[name]
 
     def written[T](self, name: str, write: Callable[[TableClient], T]) -> T:
         """Write to a table that is made when it is missing."""
-        table = self.table(name)
+        self.version.ensure()
+        table = self._tables[name]
         try:
             return write(table)
         except HttpResponseError as error:
@@ -86,6 +170,26 @@ class Tables:
         with suppress(ResourceExistsError):  # another instance may be quicker
             table.create_table()
         return write(table)
+
+    def submit(self, name: str, operations: Sequence[Operation]) -> list[Mapping[str, Any]]:
+        """Make many changes of one partition at once, or none."""
+        return self.written(name, lambda table: table.submit_transaction(operations))
+
+    def span(
+        self, name: str, partition: str, above: str, below: str, limit: int | None = None
+    ) -> list[Entity]:
+        """Return the entities of a partition, or the first of them, with row keys in a span.
+
+        Args:
+            name: The table.
+            partition: The partition.
+            above: The least row key.
+            below: The row key that all are less than.
+            limit: How many at most.
+        """
+        query = "PartitionKey eq @key and RowKey ge @above and RowKey lt @below"
+        parameters = {"key": partition, "above": above, "below": below}
+        return self.query(name, query, parameters, limit)
 
     def partition(self, name: str, partition: str, more: str = "") -> list[Entity]:
         """Return the entities of a partition, or those of them that a filter lets through.
@@ -96,11 +200,17 @@ class Tables:
             name, f"PartitionKey eq @key{more and ' and ' + more}", {"key": partition}
         )
 
-    def query(self, name: str, query: str, parameters: Mapping[str, str]) -> list[Entity]:
+    def query(
+        self, name: str, query: str, parameters: Mapping[str, str], limit: int | None = None
+    ) -> list[Entity]:
         """Return the entities that a filter lets through; none if the table was never made."""
         try:
-            found = self.table(name).query_entities(query, parameters=dict(parameters))
-            return [{**entity, "etag": str(entity.metadata["etag"])} for entity in found]
+            found = self.table(name).query_entities(
+                query, parameters=dict(parameters), results_per_page=limit
+            )
+            return [
+                {**entity, "etag": str(entity.metadata["etag"])} for entity in islice(found, limit)
+            ]
         except HttpResponseError as error:
             if no_table(error):
                 return []
@@ -108,7 +218,7 @@ class Tables:
 
 
 class TableStore:
-    """What is kept in tables of one account, which subclasses name.
+    """What is kept in tables of one account, which subclasses name; one client may serve several.
 
     Args:
         service: The account's table service.
@@ -119,18 +229,6 @@ class TableStore:
     def __init__(self, service: TableServiceClient) -> None:
         self._tables = Tables(service, self.tables)
 
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return what is kept in the configured account."""
-        return cls(table_service(settings))
-
     def close(self) -> None:
         """Close the connections."""
         self._tables.close()
-
-
-def no_table(error: HttpResponseError) -> bool:
-    """Tell whether an error means that the table was never made."""
-    # The SDK gives the code as an attribute for some operations, in the text for the others.
-    code = str(getattr(error, "error_code", "")).rpartition(".")[2].replace("_", "").lower()
-    return code == "tablenotfound" or "TableNotFound" in str(error)

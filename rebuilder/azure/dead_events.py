@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from itertools import islice
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from rebuilder.azure._errors import translated
-from rebuilder.azure._storage import connection_string
+from rebuilder.azure._storage import connected, connection_string
 from rebuilder.azure.identity import credential
 from rebuilder.core.dead_events import BLOB_LIMIT
 from rebuilder.ports import DeadEvents
@@ -42,7 +43,8 @@ class BlobDeadEvents:
         place = urlsplit(settings.dead_letters)
         text = "" if settings.storage.startswith(SQLITE) else connection_string(settings)
         if text and _account(text) == (place.hostname or "").partition(".")[0]:
-            service = BlobServiceClient.from_connection_string(text, **_TIMEOUTS)
+            make = partial(BlobServiceClient.from_connection_string, **_TIMEOUTS)
+            service = connected(make, text)
         else:
             service = BlobServiceClient(
                 f"https://{place.netloc}", credential(settings.storage_client_id), **_TIMEOUTS

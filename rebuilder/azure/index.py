@@ -13,34 +13,38 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from itertools import batched, chain
+from datetime import datetime, timedelta
+from itertools import chain, islice
 from typing import Any, Self
 
-from azure.core import MatchConditions
 from azure.core.exceptions import (
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableTransactionError, UpdateMode
+from azure.data.tables import TableTransactionError
 
+from rebuilder._records import readable, view_from_record, view_from_text
 from rebuilder.azure._errors import translated
 from rebuilder.azure._tables import (
-    AT_ONCE,
-    TRANSACTION,
+    REPLACE,
+    UNCHANGED,
     Entity,
+    Operation,
     TableStore,
+    batches,
+    each,
     joined,
     key,
     split,
+    time_of,
+    time_text,
 )
 from rebuilder.core.evidence import TaskView
-from rebuilder.core.index import IndexedTask, Sweep, from_record, repositories, to_record
+from rebuilder.core.index import IndexedTask, Sweep, repositories, to_record
 from rebuilder.core.registries import RegistryId, TaskId
 
 VIEWS = "rebuilderviews"
@@ -52,11 +56,7 @@ REFRESHES = "rebuilderrefreshes"
 _GONE = timedelta(hours=1)
 # One partition, because a plan asks for all of them.
 _REGISTRIES = "registries"
-
-
-def _text(time: datetime) -> str:
-    """Return a time as text that sorts as the time does."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+_THERE = 409
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class _Row:
     @property
     def named(self) -> frozenset[str]:
         """The repositories that the task names."""
-        return repositories(from_record(self.view)) if self.view else frozenset()
+        return repositories(view_from_record(self.view)) if self.view else frozenset()
 
     def changed(self, at: str, view: Mapping[str, Any] | None) -> _Row:
         """Return the row with another view, and every repository that may have a row by then."""
@@ -113,7 +113,7 @@ class _Row:
     def after_settling(self) -> _Row:
         """Return the row once the rows under the repositories are as the view says."""
         named = self.named
-        oldest = _text(datetime.fromisoformat(self.read_at) - _GONE)
+        oldest = time_text(datetime.fromisoformat(self.read_at) - _GONE)
         left = {name: since or self.read_at for name, since in self.under.items()}
         under = {name: since for name, since in left.items() if since >= oldest}
         return replace(self, settled=True, under={**under, **dict.fromkeys(named, "")})
@@ -140,13 +140,7 @@ class TableIndex(TableStore):
         with translated(f"read who is built on {repository}"):
             entities = self._tables.partition(DEPENDENTS, key(repository))
         entities.sort(key=lambda entity: str(entity["task"]))
-        return [
-            IndexedTask(
-                from_record(json.loads(joined(entity))),
-                datetime.fromisoformat(str(entity["read_at"])),
-            )
-            for entity in entities
-        ]
+        return list(readable(_dependent, entities))
 
     def view(self, task: TaskId) -> IndexedTask | None:
         """Return what is known of a task; see DependencyIndex."""
@@ -159,7 +153,7 @@ class TableIndex(TableStore):
         with translated(f"read the views of {registry}"):
             entities = self._tables.partition(VIEWS, key(str(registry)), "gone eq false")
         rows = sorted(map(_Row.read, entities), key=lambda row: row.task)
-        return [indexed for row in rows if (indexed := _indexed(row)) is not None]
+        return [indexed for indexed in readable(_indexed, rows) if indexed is not None]
 
     def replace(self, view: TaskView, at: datetime) -> bool:
         """Store what is known of a task; see DependencyIndex."""
@@ -176,24 +170,22 @@ class TableIndex(TableStore):
         by_registry: dict[RegistryId, list[IndexedTask]] = defaultdict(list)
         for indexed in views:
             by_registry[indexed.view.task.registry].append(indexed)
-        chunks = [
-            some
-            for group in by_registry.values()
-            for some in batched(group, TRANSACTION, strict=False)
-        ]
+        chunks = [some for group in by_registry.values() for some in _chunks(group)]
         with translated("store views"):
-            made = _each(self._create, chunks)
+            made = each(self._create, chunks)
             self._settle_new([rows for rows in made if rows])
             # Most sweeps find tasks that are there already.
             known = (some for some, rows in zip(chunks, made, strict=True) if not rows)
-            each = chain.from_iterable(known)
-            _each(lambda indexed: self.replace(indexed.view, indexed.read_at), each)
+            each(
+                lambda pair: self.replace(pair[0].view, pair[0].read_at), chain.from_iterable(known)
+            )
 
     def _write(self, task: TaskId, at: datetime, view: Mapping[str, Any] | None) -> bool:
-        time = _text(at)
+        time = time_text(at)
         while True:
             known = self._row(task)
-            if known is not None and known.read_at > time:
+            # What was read an hour after now was not: a clock was wrong.
+            if known is not None and time < known.read_at <= time_text(at + _GONE):
                 return False
             row = (known or _Row(task, time, None, {})).changed(time, view)
             stored = self._stored(row)
@@ -201,15 +193,14 @@ class TableIndex(TableStore):
                 self._settle(stored)
                 return True
 
-    def _create(self, views: Iterable[IndexedTask]) -> list[_Row]:
+    def _create(self, some: Sequence[tuple[IndexedTask, _Row]]) -> list[_Row]:
         """Store views of tasks of one registry in one request, if none of them has one."""
-        rows = [
-            _Row(i.view.task, "", None, {}).changed(_text(i.read_at), to_record(i.view))
-            for i in views
-        ]
+        rows = [row for _, row in some]
         try:
-            answers = self._submit(VIEWS, [("create", row.entity(), {}) for row in rows])
-        except TableTransactionError:
+            answers = self._tables.submit(VIEWS, [("create", row.entity(), {}) for row in rows])
+        except TableTransactionError as error:
+            if error.status_code != _THERE:
+                raise
             return []
         return [replace(row, etag=str(a["etag"])) for row, a in zip(rows, answers, strict=True)]
 
@@ -219,33 +210,30 @@ class TableIndex(TableStore):
         for row in chain.from_iterable(chunks):
             for name in row.named:
                 by_repository[name].append(row.dependent(name))
-        _each(lambda name: self._upsert({name: by_repository[name]}), by_repository)
-        unchanged = {"mode": UpdateMode.REPLACE, "match_condition": MatchConditions.IfNotModified}
+        each(lambda name: self._upsert({name: by_repository[name]}), by_repository)
 
         def settle(rows: Sequence[_Row]) -> None:
-            updates = [
-                ("update", row.after_settling().entity(), {**unchanged, "etag": row.etag})
+            updates: list[Operation] = [
+                (
+                    "update",
+                    row.after_settling().entity(),
+                    {**REPLACE, **UNCHANGED, "etag": row.etag},
+                )
                 for row in rows
             ]
             try:
-                self._submit(VIEWS, updates)
+                for batch in batches(updates):
+                    self._tables.submit(VIEWS, batch)
             except TableTransactionError:
                 for row in rows:
                     self._settle(row)
 
-        _each(settle, chunks)
+        each(settle, chunks)
 
     def _upsert(self, by_repository: Mapping[str, Sequence[Entity]]) -> None:
         for entities in by_repository.values():
-            for some in batched(entities, TRANSACTION, strict=False):
-                operations = [("upsert", entity, {"mode": UpdateMode.REPLACE}) for entity in some]
-                self._submit(DEPENDENTS, operations)
-
-    def _submit(
-        self, name: str, operations: Sequence[tuple[str, Entity, dict[str, Any]]]
-    ) -> list[Mapping[str, Any]]:
-        """Make many changes of one partition at once, or none."""
-        return self._tables.written(name, lambda table: table.submit_transaction(operations))
+            for batch in batches(("upsert", entity, REPLACE) for entity in entities):
+                self._tables.submit(DEPENDENTS, batch)
 
     def _settle(self, row: _Row) -> None:
         """Make the rows under the repositories what the task's row says; then note that."""
@@ -285,10 +273,7 @@ class TableIndex(TableStore):
                 answer = self._tables.written(name, lambda table: table.create_entity(entity))
             else:
                 answer = self._tables.table(name).update_entity(
-                    entity,
-                    mode=UpdateMode.REPLACE,
-                    etag=etag,
-                    match_condition=MatchConditions.IfNotModified,
+                    entity, **REPLACE, **UNCHANGED, etag=etag
                 )
         except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
             return ""
@@ -296,7 +281,7 @@ class TableIndex(TableStore):
 
     def unseen(self, registry: RegistryId, since: datetime) -> list[TaskId]:
         """Return the tasks that were last read before; see DependencyIndex."""
-        old = f"gone eq false and read_at lt '{_text(since)}'"
+        old = f"gone eq false and read_at lt '{time_text(since)}'"
         with translated(f"read which tasks of {registry} were not seen"):
             entities = self._tables.partition(VIEWS, key(str(registry)), old)
         return sorted(TaskId.parse(str(entity["task"])) for entity in entities)
@@ -320,21 +305,21 @@ class TableIndex(TableStore):
 
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
         """Remember that a sweep is complete; see DependencyIndex."""
-        time = _text(at)
+        time, possible = time_text(at), time_text(at + _GONE)
 
         def complete(entity: Entity) -> Entity:
-            under_way = str(entity["started"])
-            done = under_way <= time
+            under_way, before = str(entity["started"]), str(entity["refreshed_at"])
+            done = under_way <= time or under_way > possible
             return {
                 **_refresh_keys(registry),
-                "refreshed_at": max(str(entity["refreshed_at"]), time),
+                "refreshed_at": time if before > possible else max(before, time),
                 "started": "" if done else under_way,
                 **split("" if done else joined(entity)),
             }
 
         with translated(f"note that {registry} was refreshed"):
             self._change_refresh(registry, complete)
-            gone = f"gone eq true and read_at lt '{_text(at - _GONE)}'"
+            gone = f"gone eq true and read_at lt '{time_text(at - _GONE)}'"
             for entity in self._tables.partition(VIEWS, key(str(registry)), gone):
                 self._purge(_Row.read(entity, entity["etag"]))
 
@@ -347,8 +332,8 @@ class TableIndex(TableStore):
             self._tables.table(VIEWS).delete_entity(
                 key(str(row.task.registry)),
                 key(str(row.task)),
+                **UNCHANGED,
                 etag=row.etag,
-                match_condition=MatchConditions.IfNotModified,
             )
 
     def sweep(self, registry: RegistryId) -> Sweep | None:
@@ -365,7 +350,7 @@ class TableIndex(TableStore):
             return {
                 **_refresh_keys(sweep.registry),
                 "refreshed_at": entity["refreshed_at"],
-                "started": _text(sweep.started),
+                "started": time_text(sweep.started),
                 **split(sweep.after),
             }
 
@@ -396,16 +381,27 @@ def _refresh_keys(registry: RegistryId) -> Entity:
     }
 
 
+def _chunks(views: Iterable[IndexedTask]) -> Iterator[list[tuple[IndexedTask, _Row]]]:
+    """Return views of one registry with their rows, as many together as a request takes."""
+    given = list(views)
+    rows = [
+        _Row(i.view.task, "", None, {}).changed(time_text(i.read_at), to_record(i.view))
+        for i in given
+    ]
+    pairs = iter(zip(given, rows, strict=True))
+    for batch in batches(("create", row.entity(), {}) for row in rows):
+        yield list(islice(pairs, len(batch)))
+
+
+def _dependent(entity: Entity) -> IndexedTask:
+    return IndexedTask(view_from_text(joined(entity)), time_of(entity["read_at"]))
+
+
 def _indexed(row: _Row) -> IndexedTask | None:
     if row.view is None:
         return None
-    return IndexedTask(from_record(row.view), datetime.fromisoformat(row.read_at))
+    return IndexedTask(view_from_record(row.view), datetime.fromisoformat(row.read_at))
 
 
 def _time(value: object) -> datetime | None:
     return datetime.fromisoformat(str(value)) if value else None
-
-
-def _each[Given, Got](work: Callable[[Given], Got], items: Iterable[Given]) -> list[Got]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(work, items))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -20,7 +21,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.storage.queue import QueueServiceClient
 
 from rebuilder.azure._errors import answered, translated
-from rebuilder.azure._storage import connection_string, endpoint
+from rebuilder.azure._storage import connected, connection_string, endpoint
 from rebuilder.azure.identity import credential, registry_audience
 from rebuilder.azure.manners import TIMEOUTS, Patience
 from rebuilder.core.access import Permission
@@ -228,7 +229,8 @@ class ArmPreflight:
         if self._settings.storage.startswith(SQLITE):
             return
         if text := connection_string(self._settings):
-            service = QueueServiceClient.from_connection_string(text, **TIMEOUTS)
+            make = partial(QueueServiceClient.from_connection_string, **TIMEOUTS)
+            service = connected(make, text)
         else:
             own = credential(self._settings.storage_client_id)
             service = QueueServiceClient(endpoint(self._settings, "queue"), own, **TIMEOUTS)

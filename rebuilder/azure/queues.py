@@ -19,8 +19,9 @@ from azure.storage.queue import (
 )
 
 from rebuilder.azure._errors import translated
-from rebuilder.azure._storage import connection_string, endpoint
+from rebuilder.azure._storage import connected, connection_string, endpoint
 from rebuilder.azure.identity import credential
+from rebuilder.core.messages import LONGEST_DELAY, check_size
 from rebuilder.ports import PoisonMessage
 from rebuilder.settings import Settings
 
@@ -31,7 +32,6 @@ _AT_ONCE = 8
 _POISON = "-poison"
 _SOME = 32
 _HIDDEN_SECONDS = 300
-_LONGEST_SECONDS = 7 * 24 * 3600 - 3600  # Azure hides a message for seven days at most
 
 
 class StorageQueues:
@@ -48,7 +48,7 @@ class StorageQueues:
     def from_settings(cls, settings: Settings) -> Self:
         """Return the queues of the configured account."""
         if text := connection_string(settings):
-            return cls(QueueServiceClient.from_connection_string(text))
+            return cls(connected(QueueServiceClient.from_connection_string, text))
         identity = credential(settings.storage_client_id)
         return cls(QueueServiceClient(endpoint(settings, "queue"), identity))
 
@@ -59,7 +59,7 @@ class StorageQueues:
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
         # What comes too early finds out that it is not time yet, and is put back.
-        seconds = min(max(delay.total_seconds(), 0), _LONGEST_SECONDS)
+        seconds = max(min(delay, LONGEST_DELAY).total_seconds(), 0)
         self._send(queue, [body], int(seconds))
 
     def send_many(self, queue: str, bodies: Sequence[str]) -> None:
@@ -92,6 +92,8 @@ class StorageQueues:
         return self._service.get_queue_client(f"{queue}{_POISON}")
 
     def _send(self, queue: str, bodies: Sequence[str], seconds: int) -> None:
+        for body in bodies:
+            check_size(body)
         # Base64 is what the Functions host expects by default.
         policy = TextBase64EncodePolicy()
         client = self._service.get_queue_client(queue, message_encode_policy=policy)

@@ -24,8 +24,9 @@ from rebuilder.core.decisions import (
     TaskDecision,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.rebuilds import CLOCKS_DIFFER, Check, Native, Rebuild, State
+from rebuilder.core.rebuilds import Check, Native, Rebuild, State
 from rebuilder.core.registries import TaskId
+from rebuilder.core.times import CLOCKS_DIFFER
 
 
 def audit(books: Books) -> Audit:

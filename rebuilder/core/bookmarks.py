@@ -21,6 +21,7 @@ class Bookmark:
         owner: Who holds the lease; "" if nobody does.
         lease_until: Until when; None if nobody holds it.
         version: Counts the changes; 0 for one that was never saved.
+        kept_until: When it may be forgotten; None if it is kept for ever.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Bookmark:
     owner: str = ""
     lease_until: datetime | None = None
     version: int = 0
+    kept_until: datetime | None = None
 
     def free(self, now: datetime) -> bool:
         """Tell whether the lease can be taken."""

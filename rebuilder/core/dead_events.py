@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 
-from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.core.dead_letters import LONGEST_REASON, DeadLetter, Origin
 from rebuilder.core.events import storable
 from rebuilder.core.foreign_json import read_json
 from rebuilder.core.times import utc_time
@@ -26,7 +27,10 @@ BLOB_LIMIT = 4 * 1024 * 1024
 _UNKNOWN_SOURCE = "event grid"
 
 _TEXT_LIMIT = 8192
-_BODY_LIMIT = 256 * 1024  # a store takes little more
+_LARGE = 64 * 1024  # characters of an event; those of registries and tasks have about a thousand
+_MANY = 50
+# What the product reads of an event.
+_READ = ("id", "specversion", "source", "topic", "subject", "type", "eventType", "data")
 _REASON = "deadletterreason"
 _ATTEMPTS = "deliveryattempts"
 _OUTCOMES = ("lastdeliveryoutcome", "deliveryresult", "lasthttpstatuscode")
@@ -64,7 +68,7 @@ def _letter(event: object, now: datetime) -> DeadLetter:
         return DeadLetter(
             Origin.EVENT,
             _UNKNOWN_SOURCE,
-            json.dumps(event)[:_TEXT_LIMIT],
+            storable(json.dumps(event), _LARGE),
             f"Event Grid put {type(event).__name__} where an event should be",
             now,
         )
@@ -81,16 +85,32 @@ def _letter(event: object, now: datetime) -> DeadLetter:
     return DeadLetter(
         Origin.EVENT,
         storable(source) if isinstance(source, str) and source else _UNKNOWN_SOURCE,
-        *_bounded(json.dumps(kept, separators=(",", ":")), _reason(added)),
+        _body(kept),
+        storable(_reason(added), LONGEST_REASON),
         _time(added, now),
     )
 
 
-def _bounded(body: str, reason: str) -> tuple[str, str]:
-    """Return a body as a store takes it, with the reason that says what was left out."""
-    if len(body) <= _BODY_LIMIT:
-        return body, reason
-    return body[:_TEXT_LIMIT], f"{reason}; its text is kept up to {_TEXT_LIMIT} of {len(body)}"
+def _body(kept: Mapping[str, object]) -> str:
+    """Return an event as it can be kept: of a large one what the product reads, each text cut."""
+    body = json.dumps(kept, separators=(",", ":"))
+    if len(body) <= _LARGE:
+        return body
+    read = {name: _short(kept[name]) for name in _READ if name in kept}
+    return json.dumps(read, separators=(",", ":"))
+
+
+def _short(value: object, depth: int = 3) -> object:
+    """Return a value with its texts cut, and without what is nested deeper than any event's."""
+    match value:
+        case str():
+            return storable(value)
+        case Mapping() if depth:
+            some = islice(value.items(), _MANY)
+            return {storable(str(name)): _short(part, depth - 1) for name, part in some}
+        case bool() | int() | float() | None:
+            return value
+    return None
 
 
 def _reason(added: Mapping[str, object]) -> str:

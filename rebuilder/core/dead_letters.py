@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+LONGEST_REASON = 4000
+"""How many characters of a reason are kept."""
+
 
 class Origin(StrEnum):
     """Where a dead letter comes from."""

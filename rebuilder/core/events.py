@@ -6,6 +6,7 @@ specification/eventgrid/data-plane/Microsoft.ContainerRegistry/stable/2018-01-01
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -200,7 +201,7 @@ def read_event(raw: object, bases: Collection[RegistryId]) -> Push | Ignored:
     try:
         return _read(envelope, source_field, type_field, about, bases)
     except _Problem as problem:
-        return Malformed(**about, field=problem.field, problem=problem.problem)
+        return Malformed(**about, field=problem.field, problem=storable(problem.problem))
 
 
 def _read(
@@ -249,13 +250,26 @@ def _read(
     return Push(registry, repository, tag, digest, _time(data.get("timestamp")), about["event"])
 
 
-def storable(text: str) -> str:
-    """A text of an event as it can be kept and sent: whole characters, and not too many of them.
+def repository_of(subject: str) -> str:
+    """The repository that an event's subject is about: what stands before its tag or digest."""
+    return subject.partition("@")[0].partition(":")[0]
 
-    JSON may hold half characters, which no store takes, and a name may be as long as the event.
+
+LONGEST = 500
+"""How many characters of a text from outside are kept: more than any of Azure's ids has."""
+
+
+def storable(text: str, most: int = LONGEST) -> str:
+    """A text from outside as it can be kept, sent and shown.
+
+    Half characters are replaced: JSON may hold them, no store takes them. What is longer than
+    `most` is cut, with a hash of the whole, so that two that differ stay two.
     """
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    return short.encode(errors="replace").decode()
+    if len(text) > most:
+        digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+        told = f"... ({len(text)} characters, {digest[:16]})"
+        text = text[: most - len(told)] + told
+    return text.encode(errors="replace").decode()
 
 
 def _text(mapping: Mapping[str, object], name: str, prefix: str = "") -> str:

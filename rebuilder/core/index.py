@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -181,6 +182,42 @@ def from_record(record: Mapping[str, Any]) -> TaskView:
         tuple(record["disagreements"]),
         _output_of(record.get("output")),  # a record of version 0.1.0 has none
     )
+
+
+LARGEST = 100_000
+"""How many characters a view may have as JSON: over three hundred images.
+
+It stands once more under each repository that it names, and an entity of a table holds 1 MiB.
+"""
+
+
+def fitting(view: TaskView) -> TaskView:
+    """The view as the index can hold it; that of nearly every task is returned as it is.
+
+    A source that says too much is left out, and tells so as its problem.
+    """
+    evidence = list(view.evidence)
+    while _size(view) > LARGEST:
+        place = max(range(len(evidence)), key=lambda place: _size_of(evidence[place]))
+        found = evidence[place]
+        many = len(found.images)
+        problem = (
+            f"it names {many} images, which is more than is kept of a task: none of them counts"
+            if many
+            else f"{(found.problem or '')[:1000]}..."
+        )
+        evidence[place] = Evidence(found.source, (), problem, found.revision[:100])
+        view = join(view.task, evidence)
+    return view
+
+
+def _size(view: TaskView) -> int:
+    return len(json.dumps(to_record(view), separators=(",", ":")))
+
+
+def _size_of(evidence: Evidence) -> int:
+    texts = sum(len(str(said.reference)) + len(said.where) + 150 for said in evidence.images)
+    return texts + len(evidence.problem or "") + len(evidence.revision)
 
 
 def _parts(reference: ImageReference) -> list[str | None]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from rebuilder.core.events import Push, storable
@@ -17,18 +17,28 @@ from rebuilder.core.foreign_json import read_object
 from rebuilder.core.references import digest_problem, path_problem, tag_problem
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.times import utc_time
-from rebuilder.errors import InvalidJson, InvalidMessage, InvalidResourceId
+from rebuilder.errors import InvalidJson, InvalidMessage, InvalidResourceId, Refused
 
 PUSHES = "rebuilder-pushes"
 BUILDS = "rebuilder-builds"
 RUNS = "rebuilder-runs"
 REFRESH = "rebuilder-refresh"
 
+MOST_BYTES = 48 * 1024
+"""How large a message may be: a queue takes 64 KiB, of Base64.
+
+Source: learn.microsoft.com, "Scalability and performance targets for Queue Storage".
+"""
+
+LONGEST_DELAY = timedelta(days=7)
+"""How long a message can be put off at most; the same source."""
+
+_NAME = 64  # characters of a name that tells who sent a message
 _VERSION = 1
 
 # What a message collects on its way: how often it was put back and since when, which of those that
 # wait for the same it is, and when its turn at ARM is. None of it is what the message asks for.
-_COLLECTED = frozenset({"tries", "since", "wait", "turn"})
+_COLLECTED = frozenset({"tries", "since", "wait", "waiter", "turn"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class StartBuild:
         wait: Which of the messages that wait for the same it is, counted; 0 if it has not waited.
         after: The task's newest rebuild when somebody asked for it, 0 if there was none: what was
             asked for is done once, however often the message is delivered. None if nobody did.
+        waiter: Who put it back, of those who may have counted alike; "" if it has not waited.
     """
 
     push: Push
@@ -71,12 +82,14 @@ class StartBuild:
     anew: bool = False
     wait: int = 0
     after: int | None = None
+    waiter: str = field(default="", compare=False)
 
     def encode(self) -> str:
         """Write the message as text."""
         turn = self.turn.isoformat() if self.turn else None
         values = {"task": str(self.task), "turn": turn, "anew": self.anew, "wait": self.wait}
-        return _encode({**_push(self.push), **values, "after": self.after})
+        values |= {"after": self.after, "waiter": self.waiter}
+        return _encode({**_push(self.push), **values})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -95,6 +108,7 @@ class StartBuild:
                 bool(v.get("anew")),
                 _number(v.get("wait") or 0),
                 _number(v["after"]) if v.get("after") is not None else None,
+                str(v.get("waiter") or "")[:_NAME],
             ),
         )
 
@@ -108,15 +122,19 @@ class TrackBuild:
         sequence: Which rebuild of the task.
         record: The version of the rebuild's record that this message was sent for; a message for
             another version has been overtaken.
+        follower: Who sent it, of those who may have followed at once: the record names the one
+            that goes on; "" for whichever it is.
     """
 
     task: TaskId
     sequence: int
     record: int
+    follower: str = field(default="", compare=False)
 
     def encode(self) -> str:
         """Write the message as text."""
-        return _encode({"task": str(self.task), "sequence": self.sequence, "record": self.record})
+        values = {"task": str(self.task), "sequence": self.sequence, "record": self.record}
+        return _encode({**values, "follower": self.follower})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -127,7 +145,13 @@ class TrackBuild:
         """
         return _decode(
             body,
-            lambda v: cls(TaskId.parse(v["task"]), _number(v["sequence"]), _number(v["record"])),
+            lambda v: cls(
+                TaskId.parse(v["task"]),
+                _number(v["sequence"]),
+                _number(v["record"]),
+                # Messages of version 0.1.0 have none.
+                str(v.get("follower") or "")[:_NAME],
+            ),
         )
 
 
@@ -176,6 +200,18 @@ class Refresh:
                 _number(v["looks"]) if v["looks"] is not None else None,
             ),
         )
+
+
+def check_size(body: str) -> None:
+    """See that a queue takes a message.
+
+    Raises:
+        Refused: It is too large.
+    """
+    size = len(body.encode(errors="replace"))
+    if size > MOST_BYTES:
+        code = "RequestBodyTooLarge"
+        raise Refused(code, f"a message of {size} bytes; a queue takes {MOST_BYTES}")
 
 
 def problem(queue: str, body: str) -> str | None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
+from rebuilder.core.times import ahead
+
 _KEPT = timedelta(minutes=1)
 """How long a turn that was not used is good for."""
 
@@ -47,6 +49,10 @@ class Rate:
         return self.interval * (self.burst - 1)
 
 
+LONGEST_TURN = timedelta(hours=1)
+"""How far ahead turns are given at most; whoever would have to wait longer asks again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How far turns are given out.
@@ -62,6 +68,15 @@ class Pace:
         end = max(self.end or now, now)
         turn = max(now, end - rate.tolerance)
         return turn, type(self)(end + rate.interval)
+
+    def credible(self, rate: Rate, now: datetime) -> bool:
+        """Whether the line can be so long: nobody has a turn further ahead than it is given."""
+        longest = LONGEST_TURN + rate.tolerance + rate.interval
+        return self.end is None or not ahead(self.end, now, longest)
+
+    def emptied(self, rate: Rate, now: datetime) -> Self:
+        """Return the pace of an empty bucket: the next turn is now, the others follow evenly."""
+        return type(self)(now + rate.tolerance)
 
     def slowed(self, rate: Rate, now: datetime, wait: timedelta) -> Self:
         """Return the pace after the service asked to wait: its bucket is empty until then."""

@@ -17,7 +17,7 @@ FUNCTIONS = frozenset(
     {
         *("image_pushed", "plan_rebuilds", "start_build", "track_build"),
         *("task_changed", "refresh_index", "refresh_tasks"),
-        *("sweep", "poll_bases", "collect_dead_letters"),
+        *("sweep", "poll_bases", "collect_dead_letters", "retire_history"),
     }
 )
 """Every function of the app."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -16,15 +16,20 @@ from rebuilder.core.causes import Cause
 from rebuilder.core.decisions import Base, StillStale
 from rebuilder.core.registries import TaskId
 
-CLOCKS_DIFFER = timedelta(seconds=5)
-"""How far the clocks of two instances, or of Azure's services, may be apart."""
-
-
 LONGEST_WAIT = timedelta(hours=24)
 """The longest wait for a next attempt, however often it failed and whatever a registry asks for."""
 
 REPAIR_WAITS = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
 """How long after a run that left its image on an old base the next one is made; then it is left."""
+
+LONGEST_LEASE = timedelta(hours=1)
+"""The longest that REBUILDER_LEASE_SECONDS allows."""
+
+LONGEST_HOLD = timedelta(hours=2)
+"""The longest wait for ACR's own trigger: that of a setting, and an hour for its poll."""
+
+LONGEST_LOOK = timedelta(hours=1)
+"""The longest that REBUILDER_TRACK_SECONDS allows."""
 
 
 class State(StrEnum):
@@ -128,6 +133,8 @@ class Rebuild:
         repair: How many rebuilds on the same digests had succeeded before it: those that left the
             image on an old base, and those that somebody asked for anew.
         stale_by: Why the image likely does not stand on the new base; None unless it is stale.
+        follower: Whose message follows the run, of those who may have sent one at once.
+        unknown: What a newer version has recorded besides, as it stands there; it is kept.
     """
 
     task: TaskId
@@ -158,6 +165,8 @@ class Rebuild:
     log: str = ""
     repair: int = 0
     stale_by: Likely | None = None
+    follower: str = ""
+    unknown: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -185,6 +194,19 @@ class Rebuild:
             and self.stale_by.repairable
             and self.repair < len(REPAIR_WAITS)
         )
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """The longest that `due`, or else the lease, can lie ahead in its state."""
+        return _LONGEST.get(self.state, LONGEST_LOOK)
+
+
+_LONGEST = {
+    State.CLAIMED: LONGEST_LEASE,
+    State.HELD: LONGEST_HOLD,
+    State.FAILED: LONGEST_WAIT,
+    State.SUCCEEDED: REPAIR_WAITS[-1],
+}
 
 
 def rebuild_key(task: TaskId, bases: Iterable[Base]) -> str:

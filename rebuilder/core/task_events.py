@@ -85,7 +85,7 @@ def read_task_event(raw: object, registries: Collection[RegistryId]) -> TaskChan
     event, event_type = _text(envelope, "id"), _text(envelope, type_field)
 
     def malformed(field: str, problem: str) -> Malformed:
-        return Malformed(event, source, subject, field, problem)
+        return Malformed(event, source, subject, field, storable(problem))
 
     if not isinstance(raw, Mapping):
         return malformed("event", f"is {type(raw).__name__}, not an object")

@@ -1,8 +1,16 @@
-"""Times that somebody else wrote."""
+"""Times that somebody else wrote, and those that were read from a store.
+
+Leases, turns and due times are written by whatever clock an instance has. One whose clock is a day
+ahead leaves times of tomorrow; who believes them waits a day. Nobody waits for longer than there is
+a reason to, so what lies further ahead is not believed.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""How far the clocks of two instances, or of Azure's services, may be apart."""
 
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -22,3 +30,19 @@ def utc_time(text: str) -> datetime:
     if not _FIRST <= time < _LAST:
         raise ValueError(f"{text[:40]!r} is not between 1970 and 9000")
     return time.astimezone(UTC)
+
+
+def ahead(time: datetime, now: datetime, longest: timedelta = timedelta()) -> bool:
+    """Whether a time lies further ahead than it can.
+
+    Args:
+        time: The time, as it was read.
+        now: The time now.
+        longest: The longest wait that there can be; none for what has happened already.
+    """
+    return time - now > longest + CLOCKS_DIFFER
+
+
+def age(time: datetime, now: datetime) -> timedelta:
+    """How long ago something was; what cannot have been yet counts as very long ago."""
+    return timedelta.max if ahead(time, now) else now - time

@@ -1,142 +1,427 @@
-"""One file, used by several threads and processes at once."""
+"""One file, used by several threads and processes at once.
+
+Connections are kept and lent to one thread after the other: to open one costs more than most of
+what is asked. Who reads takes no lock, for the file is in WAL mode; who writes waits in line for
+the others of this process, where SQLite by itself would sleep and try again.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
+import stat
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from rebuilder.errors import PermanentError, TransientError
+from rebuilder._records import VERSION
+from rebuilder.errors import NewerStore, StoreUnavailable
+from rebuilder.sqlite._schema import make_tables, version_of
 
-VERSION = 2
+log = logging.getLogger(__name__)
+
 _BUSY_SECONDS = 30
+_AGAIN_SECONDS = 0.01
+_LOOK_SECONDS = 1.0
+"""How often it is looked whether newer code has changed the file meanwhile."""
+_SOME = 500  # rows that are deleted together
+_KEPT = 16
+"""Connections that nobody uses now: as many as threads commonly work at once."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS pushes (
-    push TEXT PRIMARY KEY, repository TEXT NOT NULL, pushed_at TEXT, event TEXT NOT NULL,
-    first_at TEXT NOT NULL, last_at TEXT NOT NULL, deliveries INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS pushes_by_repository ON pushes (repository);
-CREATE TABLE IF NOT EXISTS ignored (
-    source TEXT NOT NULL, subject TEXT NOT NULL, code TEXT NOT NULL, sentence TEXT NOT NULL,
-    first_at TEXT NOT NULL, last_at TEXT NOT NULL, deliveries INTEGER NOT NULL,
-    PRIMARY KEY (source, subject, code, sentence));
-CREATE TABLE IF NOT EXISTS decisions (
-    push TEXT NOT NULL, record TEXT NOT NULL, first_at TEXT NOT NULL, last_at TEXT NOT NULL,
-    PRIMARY KEY (push, record));
-CREATE TABLE IF NOT EXISTS rebuilds (
-    task TEXT NOT NULL, sequence INTEGER NOT NULL, version INTEGER NOT NULL, record TEXT NOT NULL,
-    PRIMARY KEY (task, sequence));
-CREATE TABLE IF NOT EXISTS unsettled (
-    task TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (task, sequence)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS outputs (
-    image TEXT NOT NULL, task TEXT NOT NULL, sequence INTEGER NOT NULL, finished_at TEXT NOT NULL,
-    PRIMARY KEY (image, task, sequence)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS bookmarks (
-    name TEXT PRIMARY KEY, place TEXT NOT NULL, owner TEXT NOT NULL, lease_until TEXT,
-    version INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS failures (
-    queue TEXT NOT NULL, body TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL,
-    PRIMARY KEY (queue, body));
-CREATE TABLE IF NOT EXISTS dead_letters (
-    id TEXT PRIMARY KEY, origin TEXT NOT NULL, source TEXT NOT NULL, body TEXT NOT NULL,
-    reason TEXT NOT NULL, at TEXT NOT NULL, replayed_at TEXT);
-CREATE TABLE IF NOT EXISTS messages (
-    id TEXT PRIMARY KEY, queue TEXT NOT NULL, body TEXT NOT NULL, receipt TEXT NOT NULL,
-    dequeue_count INTEGER NOT NULL, inserted_at REAL NOT NULL, visible_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS messages_by_queue ON messages (queue, visible_at);
-CREATE TABLE IF NOT EXISTS queues (name TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS views (
-    task TEXT PRIMARY KEY, registry TEXT NOT NULL, read_at TEXT NOT NULL, record TEXT);
-CREATE INDEX IF NOT EXISTS views_by_registry ON views (registry, read_at);
-CREATE TABLE IF NOT EXISTS dependents (
-    repository TEXT NOT NULL, task TEXT NOT NULL, PRIMARY KEY (repository, task)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS dependents_by_task ON dependents (task);
-CREATE TABLE IF NOT EXISTS refreshes (
-    registry TEXT PRIMARY KEY, refreshed_at TEXT, started TEXT, after TEXT);
-"""
-
-# Version 1 did not keep apart what something is still to happen to.
-_UNSETTLED_OF_VERSION_1 = """
-INSERT OR IGNORE INTO unsettled SELECT task, sequence FROM rebuilds
-    WHERE json_extract(record, '$.state') IN ('claimed', 'scheduled');
-"""
+type _Identity = tuple[int, int]
 
 
 class Database:
-    """Transactions on the file; the tables are made on first use."""
+    """Statements and transactions on a file; the tables are made on first use.
+
+    Whoever opens the same file in one process shares its connections.
+
+    Args:
+        path: The file.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._made = False
-        self._lock = threading.Lock()
+        self._file = _shared(path)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read without a lock; each statement sees one state of the file.
+
+        A file that is not there holds nothing, and is not made.
+
+        Raises:
+            StoreUnavailable: The file cannot be read now.
+            NewerStore: The file is of a newer version of this code.
+        """
+        with self._file.told(), self._file.lent(write=False) as connection:
+            yield connection
+
+    @contextmanager
+    def statement(self) -> Iterator[sqlite3.Connection]:
+        """Run one statement that writes, which is a transaction by itself.
+
+        Raises:
+            StoreUnavailable: The file cannot be written now.
+            NewerStore: The file is of a newer version of this code.
+        """
+        with self._file.told(), self._file.line(), self._file.lent(write=True) as connection:
+            yield connection
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run a block as one transaction that nobody else's can interleave with.
 
         Raises:
-            TransientError: The file is locked for too long, or cannot be written now.
-            PermanentError: The file is of a newer version of this code.
+            StoreUnavailable: The file cannot be written now.
+            NewerStore: The file is of a newer version of this code.
         """
-        try:
-            self._make()
-            # A connection of its own: connections must not wander between threads.
-            with closing(self._connect()) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    connection.rollback()
-                    raise
+        with self.statement() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
                 connection.commit()
-        except sqlite3.OperationalError as error:
-            raise TransientError(f"{self._path.name}: {error}") from error
+            except BaseException:
+                connection.rollback()
+                raise
 
-    def reader(self) -> sqlite3.Connection:
-        """Return a connection for reading, which the calling thread keeps and closes.
+    def delete_some(self, table: str, which: str, *values: object) -> int:
+        """Delete some of the rows that a condition is true of; return how many.
 
-        Raises:
-            sqlite3.OperationalError: The file cannot be opened now.
-            PermanentError: The file is of a newer version of this code.
+        Few enough that whoever waits to write does not wait for long.
         """
-        self._make()
-        return self._connect()
+        query = f"SELECT rowid FROM {table} WHERE {which} LIMIT {_SOME}"  # noqa: S608 - ours
+        with self.statement() as db:
+            return db.execute(
+                f"DELETE FROM {table} WHERE rowid IN ({query})",  # noqa: S608 - ours
+                values,
+            ).rowcount
+
+    def close(self) -> None:
+        """Close the connections; they are opened again when they are needed."""
+        self._file.close()
+
+
+class _File:
+    """The connections of this process to one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._line = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._empty: list[sqlite3.Connection] = []
+        self._identity: _Identity | None = None
+        self._looked = 0.0
+        self._process = os.getpid()
+        # What is not closed when nobody knows the file any more would be warned of.
+        for kept in (self._idle, self._empty):
+            weakref.finalize(self, _close_all, kept)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turn what SQLite raises into an error that says what to do."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if not name:
+                raise  # a mistake of ours, not the file's state
+            raise StoreUnavailable(f"{self.path} {_advice(self.path, name, error)}") from error
+
+    @contextmanager
+    def line(self) -> Iterator[None]:
+        """Wait until no other thread of this process writes."""
+        line = self._line
+        if not line.acquire(timeout=_BUSY_SECONDS):
+            raise StoreUnavailable(f"{self.path} {_LOCKED}")
+        try:
+            yield
+        finally:
+            line.release()
+
+    @contextmanager
+    def lent(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+        """Lend a connection; one that failed is not lent again."""
+        connection, identity = self._taken(write=write)
+        failed = False
+        try:
+            yield connection
+        except sqlite3.Error:
+            failed = True
+            raise
+        finally:
+            self._give_back(connection, identity, failed=failed)
+
+    def _taken(self, *, write: bool) -> tuple[sqlite3.Connection, _Identity | None]:
+        """Return a connection, and which file it is to; None for one that is not to be kept."""
+        if self._process != os.getpid():
+            # SQLite forbids to use, and even to close, what was opened before a fork.
+            for kept in (self._idle, self._empty):
+                _inherited.extend(kept)
+                kept.clear()
+            self._begin()
+        with self._lock:
+            identity = _identity(self.path)
+            if identity is None and not write:
+                return self._nothing(), None
+            now = time.monotonic()
+            if identity is None or identity != self._identity:
+                # It is new, or was put in the place of the one that was open.
+                _close_all(self._idle)
+                if write:
+                    self._make()
+                elif (other := self._find()) is not None:
+                    return other, None
+                identity, self._looked = _identity(self.path), now
+                self._identity = identity
+            connection = self._idle.pop() if self._idle else self._connect()
+            if now - self._looked > _LOOK_SECONDS:
+                self._looked = now
+                try:
+                    self._known(version_of(connection))
+                except BaseException:
+                    connection.close()
+                    self._identity = None
+                    raise
+            return connection, identity
+
+    def _give_back(
+        self, connection: sqlite3.Connection, identity: _Identity | None, *, failed: bool
+    ) -> None:
+        with self._lock:
+            if failed:
+                # The file may have become another, or one of a newer version: look first.
+                self._identity = None
+            elif connection in self._empty:
+                return
+            elif identity is not None and identity == self._identity and len(self._idle) < _KEPT:
+                self._idle.append(connection)
+                return
+            with suppress(ValueError):
+                self._empty.remove(connection)
+        connection.close()
+
+    def close(self) -> None:
+        """Close what nobody uses now."""
+        with self._lock:
+            _close_all(self._idle)
+            _close_all(self._empty)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
+        return _connected(self.path)
+
+    def _nothing(self) -> sqlite3.Connection:
+        """Return what is read where there is no file: tables without rows."""
+        if not self._empty:
+            made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._empty.append(made)
+            make_tables(made, 0)
+            log.warning("%s is not there, or empty: nothing is kept in it yet", self.path)
+        return self._empty[0]
+
+    def _find(self) -> sqlite3.Connection | None:
+        """See that the file can be read; return another way to read it if it must not be kept."""
+        try:
+            with closing(self._connect()) as connection:
+                version = version_of(connection)
+        except sqlite3.OperationalError:
+            if _left_beside(self.path):
+                raise
+            # It may not be written, or its disk is full.
+            return self._found_unwritable()
+        self._known(version)
+        if version == 0:
+            return self._nothing()
+        if version < VERSION:
+            self._make()
+        return None
+
+    def _found_unwritable(self) -> sqlite3.Connection:
+        reader = _immutable(self.path)
+        try:
+            version = version_of(reader)
+            self._known(version)
+        except BaseException:
+            reader.close()
+            raise
+        if version == VERSION:
+            return reader
+        reader.close()
+        raise StoreUnavailable(f"{self.path} {_NOT_UPGRADED.format(version, VERSION)}")
 
     def _make(self) -> None:
-        with self._lock:
-            if self._made:
+        """Make the file and its tables, or those that this version has more than its own."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"{self.path} {_NO_FOLDER}: {error.strerror}") from error
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                with closing(self._connect()) as connection:
+                    self._make_tables(connection)
+            except sqlite3.OperationalError as error:
+                # Changing to WAL does not wait for others as transactions do.
+                busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+                if not busy or time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
+            else:
                 return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            deadline = time.monotonic() + _BUSY_SECONDS
-            while True:
-                try:
-                    self._make_tables()
-                    break
-                except sqlite3.OperationalError as error:
-                    # Changing to WAL does not wait for others as transactions do.
-                    if "locked" not in str(error) or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.01)
-            self._made = True
 
-    def _make_tables(self) -> None:
-        with closing(self._connect()) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > VERSION:
-                raise PermanentError(
-                    f"{self._path.name} is of version {version}; this code knows up to"
-                    f" {VERSION}: use the newer code, or another file"
-                )
-            connection.executescript(_SCHEMA)
-            if version == 1:
-                connection.executescript(_UNSETTLED_OF_VERSION_1)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        version = version_of(connection)
+        self._known(version)
+        if version == VERSION:
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have been quicker.
+            version = version_of(connection)
+            self._known(version)
+            if version < VERSION:
+                make_tables(connection, version)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+    def _known(self, version: int) -> None:
+        if version > VERSION:
+            raise NewerStore(str(self.path), version, VERSION)
+
+
+_files: weakref.WeakValueDictionary[str, _File] = weakref.WeakValueDictionary()
+_files_lock = threading.Lock()
+_inherited: list[sqlite3.Connection] = []
+
+
+def _shared(path: Path) -> _File:
+    name = os.path.abspath(path)  # noqa: PTH100 - a link stays one: what it names may change
+    with _files_lock:
+        file = _files.get(name)
+        if file is None:
+            file = _files[name] = _File(Path(name))
+        return file
+
+
+def _identity(path: Path) -> _Identity | None:
+    """Return what tells a file from another that is put in its place; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - often called, and pathlib's takes twice as long
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be reached: {error.strerror}") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise StoreUnavailable(f"{path} {_A_FOLDER}")
+    return found.st_dev, found.st_ino
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    # Several threads use it, one after the other.
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _left_beside(path: Path) -> bool:
+    """Tell whether something was committed that stands in the file beside only."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _immutable(path: Path) -> sqlite3.Connection:
+    """Return a connection that writes nothing at all, not even the files beside.
+
+    Source: sqlite.org/wal.html, "Read-Only Databases".
+    """
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=ro&immutable=1",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
+
+
+_LOCKED = (
+    f"is locked for longer than {_BUSY_SECONDS} s: end what else holds it open, a backup or another"
+    " program's transaction"
+)
+_FULL = (
+    "cannot grow: its disk is full, or a limit on its size is reached; make room. What was"
+    " accepted is kept, and what could not be is told again"
+)
+_DISK = (
+    "cannot be read or written by its disk ({0}): see the system's log, and whether it is mounted"
+)
+_READ_ONLY = (
+    "may not be written: give the account that this runs as the right to write the file and its"
+    " folder, or mount it for writing"
+)
+_DAMAGED = (
+    "is damaged, or is no database ({0}): stop what uses it, move it and its -wal and -shm files"
+    " away, and put the last copy in its place; without one an empty one is made, and the next"
+    " sweep finds what is to be rebuilt"
+)
+_A_FOLDER = "is a folder: write AzureWebJobsStorage=sqlite:FILE"
+_NO_FOLDER = "cannot be made, for there is no folder for it and none can be made"
+_NOT_OPENED = (
+    "cannot be opened: see that its folder is one, and that the account that this runs as may use"
+    " it"
+)
+_NOT_UPGRADED = (
+    "is of version {0} and may not be written, so it cannot be made one of version {1}: run any"
+    " command once as an account that may write it"
+)
+
+
+def _advice(path: Path, name: str, error: sqlite3.Error) -> str:
+    """Return what is the matter with a file, by SQLite's error, and what to do.
+
+    Source: sqlite.org/rescode.html.
+    """
+    match name.split("_")[1]:
+        case "BUSY" | "LOCKED":
+            return _LOCKED
+        case "FULL":
+            return _FULL
+        case "IOERR":
+            return _FULL if _no_room(path) else _DISK.format(name)
+        case "READONLY" | "PERM" | "AUTH":
+            return _READ_ONLY
+        case "CORRUPT" | "NOTADB":
+            return _DAMAGED.format(name)
+        case "CANTOPEN":
+            return _FULL if _no_room(path) else _NOT_OPENED
+    return f"cannot be used: {error} ({name})"
+
+
+def _no_room(path: Path) -> bool:
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False
+    # What is no disk, such as /proc, has no blocks at all.
+    return found.f_blocks > 0 and found.f_bavail == 0

@@ -6,7 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.ports import Retired
 from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._schema import time_text
 
 
 class SqliteDeadLetters:
@@ -20,17 +22,18 @@ class SqliteDeadLetters:
         self._database = Database(path)
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Close the connections."""
+        self._database.close()
 
     def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
         """Remember why a message could not be worked off; see DeadLetters."""
-        with self._database.transaction() as db:
-            row = (queue, body, reason, at.isoformat())
+        with self._database.statement() as db:
+            row = (queue, body, reason, time_text(at))
             db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", row)
 
     def failure(self, queue: str, body: str) -> str | None:
         """Return the last reason; see DeadLetters."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT reason FROM failures WHERE queue = ? AND body = ?", (queue, body)
             ).fetchone()
@@ -38,7 +41,7 @@ class SqliteDeadLetters:
 
     def record(self, letter: DeadLetter) -> None:
         """Keep a dead letter; see DeadLetters."""
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (id)"
                 " DO UPDATE SET reason = excluded.reason, at = excluded.at, replayed_at = NULL"
@@ -49,16 +52,28 @@ class SqliteDeadLetters:
                     letter.source,
                     letter.body,
                     letter.reason,
-                    letter.at.isoformat(),
+                    time_text(letter.at),
                 ),
             )
 
     def all(self) -> list[DeadLetter]:
         """Return every dead letter; see DeadLetters."""
-        with self._database.transaction() as db:
+        return self._letters("ORDER BY at, rowid")
+
+    def waiting(self) -> list[DeadLetter]:
+        """Return those that nobody has replayed; see DeadLetters."""
+        return self._letters("WHERE replayed_at IS NULL ORDER BY at, rowid")
+
+    def letter(self, letter_id: str) -> DeadLetter | None:
+        """Return one; see DeadLetters."""
+        found = self._letters("WHERE id = ?", letter_id)
+        return found[0] if found else None
+
+    def _letters(self, which: str, *values: str) -> list[DeadLetter]:
+        with self._database.reading() as db:
             rows = db.execute(
-                "SELECT origin, source, body, reason, at, replayed_at FROM dead_letters"
-                " ORDER BY at, rowid"
+                f"SELECT origin, source, body, reason, at, replayed_at FROM dead_letters {which}",  # noqa: S608 - ours
+                values,
             ).fetchall()
         return [
             DeadLetter(
@@ -74,12 +89,20 @@ class SqliteDeadLetters:
 
     def mark_replayed(self, letter_id: str, at: datetime) -> None:
         """Remember that a dead letter was replayed; see DeadLetters."""
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
-                "UPDATE dead_letters SET replayed_at = ? WHERE id = ?", (at.isoformat(), letter_id)
+                "UPDATE dead_letters SET replayed_at = ? WHERE id = ?", (time_text(at), letter_id)
             )
 
     def remove(self, letter_id: str) -> None:
         """Forget a dead letter for good; see DeadLetters."""
         with self._database.transaction() as db:
             db.execute("DELETE FROM dead_letters WHERE id = ?", (letter_id,))
+
+    def retire(self, before: datetime, place: str) -> Retired:
+        """Forget some of what failed or was replayed long ago; see DeadLetters."""
+        del place
+        time = time_text(before)
+        removed = self._database.delete_some("failures", "at < ?", time)
+        removed += self._database.delete_some("dead_letters", "replayed_at < ?", time)
+        return Retired(removed, "more" if removed else "")

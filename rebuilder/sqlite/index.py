@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from rebuilder._records import readable, view_from_text, view_to_text
 from rebuilder.core.evidence import TaskView
-from rebuilder.core.index import IndexedTask, Sweep, from_record, repositories, to_record
+from rebuilder.core.index import IndexedTask, Sweep, repositories
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._schema import time_text
 
 # How long it is remembered that a task is gone: longer than whoever read it before may take.
 _GONE = timedelta(hours=1)
-
-
-def _text(time: datetime) -> str:
-    """Return a time as text that sorts as the time does."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class SqliteIndex:
@@ -33,7 +29,8 @@ class SqliteIndex:
         self._database = Database(path)
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Close the connections."""
+        self._database.close()
 
     def dependents(self, repository: str) -> list[IndexedTask]:
         """Return the tasks that name a repository; see DependencyIndex."""
@@ -59,12 +56,9 @@ class SqliteIndex:
         )
 
     def _found(self, query: str, key: str) -> list[IndexedTask]:
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(query, (key,)).fetchall()
-        return [
-            IndexedTask(from_record(json.loads(record)), datetime.fromisoformat(read_at))
-            for record, read_at in rows
-        ]
+        return list(readable(_indexed, rows))
 
     def replace(self, view: TaskView, at: datetime) -> bool:
         """Store what is known of a task; see DependencyIndex."""
@@ -87,17 +81,17 @@ class SqliteIndex:
 
     def unseen(self, registry: RegistryId, since: datetime) -> list[TaskId]:
         """Return the tasks that were last read before; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT task FROM views"
                 " WHERE registry = ? AND read_at < ? AND record IS NOT NULL ORDER BY task",
-                (str(registry), _text(since)),
+                (str(registry), time_text(since)),
             ).fetchall()
         return [TaskId.parse(task) for (task,) in rows]
 
     def refreshed(self, registry: RegistryId) -> datetime | None:
         """Return when the last complete sweep began; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT refreshed_at FROM refreshes WHERE registry = ?", (str(registry),)
             ).fetchone()
@@ -105,7 +99,7 @@ class SqliteIndex:
 
     def refreshes(self) -> dict[RegistryId, datetime]:
         """Return when each registry was last swept; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT registry, refreshed_at FROM refreshes WHERE refreshed_at IS NOT NULL"
             ).fetchall()
@@ -113,27 +107,28 @@ class SqliteIndex:
 
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
         """Remember that a sweep is complete; see DependencyIndex."""
-        time = _text(at)
+        time, possible = time_text(at), time_text(at + _GONE)
         with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO refreshes (registry, refreshed_at) VALUES (?, ?)"
-                " ON CONFLICT (registry) DO UPDATE"
-                " SET refreshed_at = max(coalesce(refreshed_at, ''), excluded.refreshed_at)",
-                (str(registry), time),
+                " ON CONFLICT (registry) DO UPDATE SET refreshed_at = CASE WHEN refreshed_at > ?"
+                " THEN excluded.refreshed_at"
+                " ELSE max(coalesce(refreshed_at, ''), excluded.refreshed_at) END",
+                (str(registry), time, possible),
             )
             db.execute(
                 "UPDATE refreshes SET started = NULL, after = NULL"
-                " WHERE registry = ? AND started <= ?",
-                (str(registry), time),
+                " WHERE registry = ? AND (started <= ? OR started > ?)",
+                (str(registry), time, possible),
             )
             db.execute(
                 "DELETE FROM views WHERE registry = ? AND record IS NULL AND read_at < ?",
-                (str(registry), _text(at - _GONE)),
+                (str(registry), time_text(at - _GONE)),
             )
 
     def sweep(self, registry: RegistryId) -> Sweep | None:
         """Return the sweep that is not complete; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT started, after FROM refreshes WHERE registry = ?", (str(registry),)
             ).fetchone()
@@ -141,17 +136,22 @@ class SqliteIndex:
 
     def save_sweep(self, sweep: Sweep) -> None:
         """Remember how far a sweep has come; see DependencyIndex."""
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 "INSERT INTO refreshes (registry, started, after) VALUES (?, ?, ?)"
                 " ON CONFLICT (registry) DO UPDATE"
                 " SET started = excluded.started, after = excluded.after",
-                (str(sweep.registry), _text(sweep.started), sweep.after),
+                (str(sweep.registry), time_text(sweep.started), sweep.after),
             )
 
 
+def _indexed(row: tuple[str, str]) -> IndexedTask:
+    record, read_at = row
+    return IndexedTask(view_from_text(record), datetime.fromisoformat(read_at))
+
+
 def _replace(db: sqlite3.Connection, view: TaskView, at: datetime) -> bool:
-    if not _store(db, view.task, at, json.dumps(to_record(view), separators=(",", ":"))):
+    if not _store(db, view.task, at, view_to_text(view)):
         return False
     task = str(view.task)
     db.execute("DELETE FROM dependents WHERE task = ?", (task,))
@@ -167,7 +167,8 @@ def _store(db: sqlite3.Connection, task: TaskId, at: datetime, record: str | Non
     stored = db.execute(
         "INSERT INTO views VALUES (?, ?, ?, ?) ON CONFLICT (task) DO UPDATE"
         " SET read_at = excluded.read_at, record = excluded.record"
-        " WHERE read_at <= excluded.read_at",
-        (str(task), str(task.registry), _text(at), record),
+        # What was read an hour after now was not: a clock was wrong.
+        " WHERE read_at <= excluded.read_at OR read_at > ?",
+        (str(task), str(task.registry), time_text(at), record, time_text(at + _GONE)),
     ).rowcount
     return stored == 1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rebuilder.core.messages import LONGEST_DELAY, check_size
+from rebuilder.errors import TransientError
 from rebuilder.ports import PoisonMessage
 from rebuilder.sqlite._database import Database
 
@@ -26,6 +28,16 @@ _HIDDEN = timedelta(minutes=5)
 _LOOK_SECONDS = 0.005
 _AGAIN_SECONDS = 1.0
 _WAITING = "SELECT 1 FROM messages WHERE queue = ? AND visible_at <= ? LIMIT 1"
+_INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)"
+_RECEIVE = (
+    "UPDATE messages SET receipt = ?, dequeue_count = dequeue_count + 1, visible_at = ?"
+    " WHERE id IN (SELECT id FROM messages WHERE queue = ? AND visible_at <= ?"
+    " ORDER BY visible_at, rowid LIMIT ?) RETURNING id, body, dequeue_count, inserted_at, rowid"
+)
+_TOLD = (
+    "SELECT value FROM json_each(?)"
+    " WHERE EXISTS (SELECT 1 FROM messages WHERE queue = value AND visible_at <= ?)"
+)
 
 
 def _now() -> datetime:
@@ -71,12 +83,6 @@ class SqliteQueues:
         self._database = Database(path)
         self._now = now
 
-    def exists(self, queue: str) -> bool:
-        """Tell whether anything was ever sent to a queue."""
-        with self._database.transaction() as db:
-            found = db.execute("SELECT 1 FROM queues WHERE name = ?", (queue,)).fetchone()
-        return found is not None
-
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
         self._put(queue, [body], delay)
@@ -86,12 +92,17 @@ class SqliteQueues:
         self._put(queue, bodies, timedelta())
 
     def _put(self, queue: str, bodies: Sequence[str], delay: timedelta) -> None:
+        for body in bodies:
+            check_size(body)
         now = self._now()
-        inserted, visible = now.timestamp(), (now + delay).timestamp()
+        inserted, visible = now.timestamp(), (now + min(delay, LONGEST_DELAY)).timestamp()
         rows = [(uuid.uuid4().hex, queue, body, "", 0, inserted, visible) for body in bodies]
-        with self._database.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO queues VALUES (?)", (queue,))
-            db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        if len(rows) == 1:
+            with self._database.statement() as db:
+                db.execute(_INSERT, rows[0])
+        elif rows:
+            with self._database.transaction() as db:
+                db.executemany(_INSERT, rows)
 
     def watch(
         self, queues: Collection[str], told: Callable[[str], None], stopped: threading.Event
@@ -106,42 +117,42 @@ class SqliteQueues:
             told: Called with a queue's name.
             stopped: Ends the watch.
         """
-        while not stopped.is_set():
+        while not stopped.wait(_LOOK_SECONDS):
             try:
-                with closing(self._database.reader()) as reader:
-                    while not stopped.wait(_LOOK_SECONDS):
-                        now = self._now().timestamp()
-                        for queue in tuple(queues):
-                            if reader.execute(_WAITING, (queue, now)).fetchone():
-                                told(queue)
-            except sqlite3.OperationalError as error:
+                with self._database.reading() as db:
+                    names = json.dumps(list(queues))
+                    found = db.execute(_TOLD, (names, self._now().timestamp())).fetchall()
+            except TransientError as error:
                 # Whoever receives finds out more, and says so.
                 log.debug("queues cannot be watched: %s", error)
                 stopped.wait(_AGAIN_SECONDS)
+                continue
+            for (queue,) in found:
+                told(queue)
 
     def receive(self, queue: str, limit: int, hide: timedelta) -> list[ReceivedMessage]:
         """Receive up to `limit` messages, oldest first, and hide them for `hide`."""
         now = self._now()
-        until = now + hide
-        received = []
-        with self._database.transaction() as db:
-            rows = db.execute(
-                "SELECT id, body, dequeue_count, inserted_at FROM messages"
-                " WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, rowid LIMIT ?",
-                (queue, now.timestamp(), limit),
-            ).fetchall()
-            for message_id, body, count, inserted_at in rows:
-                receipt = uuid.uuid4().hex
-                db.execute(
-                    "UPDATE messages SET receipt = ?, dequeue_count = ?, visible_at = ?"
-                    " WHERE id = ?",
-                    (receipt, count + 1, until.timestamp(), message_id),
-                )
-                inserted = datetime.fromtimestamp(inserted_at, UTC)
-                received.append(
-                    ReceivedMessage(message_id, body, receipt, count + 1, inserted, _FOREVER, until)
-                )
-        return received
+        with self._database.reading() as db:
+            # Most looks find nothing, and need no lock for it.
+            if db.execute(_WAITING, (queue, now.timestamp())).fetchone() is None:
+                return []
+        receipt, until = uuid.uuid4().hex, now + hide
+        values = (receipt, until.timestamp(), queue, now.timestamp(), limit)
+        with self._database.statement() as db:
+            rows = db.execute(_RECEIVE, values).fetchall()
+        return [
+            ReceivedMessage(
+                message_id,
+                body,
+                receipt,
+                count,
+                datetime.fromtimestamp(inserted_at, UTC),
+                _FOREVER,
+                until,
+            )
+            for message_id, body, count, inserted_at, _ in sorted(rows, key=lambda row: row[3:])
+        ]
 
     def renew(self, queue: str, message_id: str, pop_receipt: str, hide: timedelta) -> str:
         """Hide a message for `hide` from now.
@@ -154,7 +165,7 @@ class SqliteQueues:
         """
         receipt = uuid.uuid4().hex
         until = (self._now() + hide).timestamp()
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             changed = db.execute(
                 "UPDATE messages SET receipt = ?, visible_at = ?"
                 " WHERE queue = ? AND id = ? AND receipt = ?",
@@ -170,7 +181,7 @@ class SqliteQueues:
         Raises:
             MessageGone: The receipt is worthless already.
         """
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             changed = db.execute(
                 "DELETE FROM messages WHERE queue = ? AND id = ? AND receipt = ?",
                 (queue, message_id, pop_receipt),
@@ -194,4 +205,5 @@ class SqliteQueues:
             self.delete(f"{message.queue}{POISON}", *message.handle)
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Close the connections."""
+        self._database.close()

@@ -75,10 +75,8 @@ def _foreign_pushed(context: Context, reference: ImageReference, push: Push) -> 
         digest = None
     if digest is not None:
         return Base(reference, digest, "poll")
-    records = context.ledger.pushes(push.registry, push.repository)
-    same = [record for record in records if record.push.tag == push.tag]
-    newest = max(same, key=lambda record: record.last_at, default=None)
-    return Base(reference, newest.push.digest if newest else push.digest, "poll")
+    newest = context.ledger.pushes(push.registry, push.repository, push.tag, limit=1)
+    return Base(reference, newest[0].push.digest if newest else push.digest, "poll")
 
 
 def came(context: Context, base: Base) -> datetime | None:
@@ -240,23 +238,18 @@ class _Since:
         It moved some time before that, so a run that began in between is not believed either.
         """
         reference = self.base.reference
-        registry = ForeignRegistry(reference.domain)
-        for record in self._context.ledger.pushes(registry, reference.path):
-            push = record.push
-            if (push.tag, push.digest) == (reference.tag, self.base.digest):
-                return push.pushed_at
-        return None
+        registry, tag = ForeignRegistry(reference.domain), reference.tag or ""
+        push = Push(registry, reference.path, tag, self.base.digest, None, "")
+        known = self._context.ledger.push(push.key)
+        return None if known is None else known.push.pushed_at
 
 
 def _succeeded_on(context: Context, task: Task, base: Base, head: Rebuild | None) -> bool:
     """Tell whether the task's newest rebuild that succeeded was on the digest."""
     if head is None:
         return False
-    newest = (
-        head
-        if head.state is State.SUCCEEDED
-        else next((r for r in context.ledger.rebuilds(task.id) if r.state is State.SUCCEEDED), None)
-    )
+    succeeded = head.state is State.SUCCEEDED
+    newest = head if succeeded else context.ledger.newest_success(task.id)
     return newest is not None and _proof(base) in newest.bases and not newest.repairable
 
 

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.errors import Conflict
+from rebuilder.errors import Conflict, RebuilderError
+from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -22,43 +23,55 @@ LEASE = timedelta(minutes=8)
 
 
 @dataclass(slots=True)
-class Held:
-    """A lease that is ours.
+class Lease:
+    """A bookmark that is ours for a while.
 
     Attributes:
-        place: Where the work goes on afterwards.
+        place: Where the work goes on; what it is when the lease is given back is kept.
     """
 
     place: str
 
 
 @contextmanager
-def leased(context: Context, name: str, owner: str) -> Iterator[Held | None]:
-    """Hold a bookmark's lease for a block, and give it back however the block ends.
+def leased(context: Context, name: str, owner: str) -> Iterator[Lease | None]:
+    """Hold a bookmark's lease while work is done; None if somebody else holds it.
 
-    Yields:
-        The lease; None if it is somebody else's.
+    It is given back whatever comes of the work, so that what fails does not keep others off.
+
+    Raises:
+        TransientError: The store cannot be reached; a lease that is held runs out by itself.
     """
     mark = take_lease(context, name, owner)
     if mark is None:
         yield None
         return
-    held = Held(mark.place)
+    lease = Lease(mark.place)
     try:
-        yield held
-    finally:
-        give_back(context, mark, held.place)
+        yield lease
+    except BaseException:
+        try:
+            give_back(context, mark, lease.place)
+        except RebuilderError as error:
+            log.warning("%s: its lease runs out by itself: %s", name, error)
+        raise
+    give_back(context, mark, lease.place)
 
 
 def take_lease(context: Context, name: str, owner: str) -> Bookmark | None:
     """Return a bookmark whose lease is ours now; None if it is somebody else's."""
     mark, now = context.bookmarks.read(name), context.now()
-    if not mark.free(now):
+    if not mark.free(now) and not _impossible(mark, now):
         return None
     try:
         return context.bookmarks.save(mark.taken(owner, now + LEASE))
     except Conflict:
         return None
+
+
+def _impossible(mark: Bookmark, now: datetime) -> bool:
+    until = mark.lease_until or now
+    return impossible(f"the lease of {mark.name}", until, now, LEASE)
 
 
 def give_back(context: Context, mark: Bookmark, place: str) -> None:

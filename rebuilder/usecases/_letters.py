@@ -18,9 +18,8 @@ log = logging.getLogger(__name__)
 
 def waiting(context: Context) -> Iterator[Waiting]:
     """Yield every dead letter that nobody has replayed, with what it is about."""
-    for letter in context.dead_letters.all():
-        if letter.replayed_at is None:
-            yield _about(context, letter)
+    for letter in context.dead_letters.waiting():
+        yield _about(context, letter)
 
 
 def _about(context: Context, letter: DeadLetter) -> Waiting:

@@ -14,6 +14,7 @@ from rebuilder.core.messages import PUSHES, PlanRebuilds
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, TaskId
+from rebuilder.core.times import age
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -65,13 +66,12 @@ def missed(
     """
     now = context.now()
     on = str(reference.at(push.digest))
-    records = context.ledger.pushes(push.registry, push.repository)
-    known = next((r for r in records if r.push.key == push.key), None)
-    if known is not None and now - known.last_at < context.settings.sweep_patience:
+    known = context.ledger.push(push.key)
+    if known is not None and age(known.last_at, now) < context.settings.sweep_patience:
         return False  # its plan is on its way
     newest = {} if known is None else _newest(context, push)
     # Whoever is not decided about came to follow the tag after it was pushed: by an edit, say.
-    asked_lately = known is None or now - known.last_at < context.settings.sweep_again
+    asked_lately = known is None or age(known.last_at, now) < context.settings.sweep_again
     stale = {
         follower.task
         for follower in tasks
@@ -125,11 +125,12 @@ def _covered(context: Context, head: Rebuild, reference: str, on: str) -> bool:
 def _newest(context: Context, push: Push) -> dict[TaskId, tuple[datetime, TaskDecision]]:
     """Return what was decided last for each task after a push, and when."""
     newest: dict[TaskId, tuple[datetime, TaskDecision]] = {}
+    now = context.now()
     for record in context.ledger.decisions(push):
         decision = record.decision
         if isinstance(decision, TaskDecision):
             known = newest.get(decision.task)
-            if known is None or known[0] <= record.last_at:
+            if known is None or age(known[0], now) >= age(record.last_at, now):
                 newest[decision.task] = (record.last_at, decision)
     return newest
 
@@ -165,5 +166,5 @@ def _left_alone(
     return {
         task
         for task, (at, decision) in newest.items()
-        if now - at < (settings.sweep_patience if decision.rebuild else settings.sweep_again)
+        if age(at, now) < (settings.sweep_patience if decision.rebuild else settings.sweep_again)
     }

@@ -14,6 +14,7 @@ from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import InvalidReference
 from rebuilder.usecases._deciding import came
+from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -104,8 +105,9 @@ def newest_runs(context: Context, task: Task) -> Runs:
     if not (task.native_trigger or task.other_triggers):
         return Runs()
     found = context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
-    ours = frozenset(rebuild.run_id for rebuild in context.ledger.rebuilds(task.id))
-    return Runs(tuple(found), ours)
+    oldest = min((run.created for run in found if run.created), default=context.now())
+    since = rebuilds_since(context.ledger, task.id, oldest)
+    return Runs(tuple(found), frozenset(rebuild.run_id for rebuild in since))
 
 
 def used_bases(context: Context, run: Run, rebuild: Rebuild, base: Base) -> list[Base] | None:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _PLATFORM = "linux/amd64"
 _OTHERS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64")
 _BEFORE = 3  # former digests of a tag that are compared with, newest first
+_EARLIER = 10  # rebuilds that they are looked for in
 
 
 def check_output(
@@ -207,21 +208,19 @@ def _read(
 
 def _former(context: Context, rebuild: Rebuild, tag: ImageReference) -> Iterator[str]:
     """Return what a tag is known to have named before the rebuild, newest first."""
-    for record in context.ledger.decisions(Push.from_key(rebuild.push)):
+    for record in context.ledger.decisions(Push.from_key(rebuild.push), rebuild.task):
         decision = record.decision
         if (
             isinstance(decision, BaseMoved)
-            and decision.task == rebuild.task
             and decision.dependency == str(tag)
             and decision.old is not None
         ):
             yield decision.old
-    for earlier in context.ledger.rebuilds(rebuild.task):
-        if earlier.sequence < rebuild.sequence:
-            for text in earlier.bases:
-                base = ImageReference.parse(text)
-                if base.at(None) == tag and base.digest is not None:
-                    yield base.digest
+    for earlier in context.ledger.rebuilds(rebuild.task, _EARLIER, rebuild.sequence):
+        for text in earlier.bases:
+            base = ImageReference.parse(text)
+            if base.at(None) == tag and base.digest is not None:
+                yield base.digest
 
 
 def _looked_at_again(context: Context, base: NewBase, platform: str) -> NewBase:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rebuilder.core.pace import Pace, Rate
+from rebuilder.core.pace import LONGEST_TURN, Pace, Rate
 from rebuilder.errors import Conflict
+from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ _locks: dict[str, threading.Lock] = {}
 def turn(context: Context, subscription: str) -> datetime:
     """Return when a run may be scheduled in a subscription: nobody else is given that turn.
 
+    One that is more than LONGEST_TURN ahead is not given, and to be asked for again.
+
     Raises:
         TransientError: The store cannot be reached, or everybody asks at once.
     """
@@ -33,7 +36,8 @@ def turn(context: Context, subscription: str) -> datetime:
     def take(pace: Pace) -> Pace:
         when, taken = pace.turn(rate, now)
         given.append(when)
-        return taken
+        # The line is as long as it may be: whoever is told so asks again.
+        return pace if when > now + LONGEST_TURN else taken
 
     _change(context, subscription, take)
     return given[-1]
@@ -46,7 +50,7 @@ def crowded(context: Context, subscription: str) -> bool:
         TransientError: The store cannot be reached.
     """
     now = context.now()
-    pace = Pace.read(context.bookmarks.read(_name(subscription)).place)
+    pace = _read(context, subscription, context.bookmarks.read(_name(subscription)).place)
     return pace.turn(_rate(context), now)[0] > now
 
 
@@ -62,7 +66,7 @@ def slow_down(context: Context, subscription: str, retry_after: timedelta | None
         TransientError: The store cannot be reached, or everybody asks at once.
     """
     rate, now = _rate(context), context.now()
-    wait = WAIT if retry_after is None else retry_after
+    wait = WAIT if retry_after is None else min(retry_after, LONGEST_TURN)
     _change(context, subscription, lambda pace: pace.slowed(rate, now, wait))
     log.warning("subscription %s: ARM asks to wait %s", subscription, wait)
 
@@ -70,6 +74,16 @@ def slow_down(context: Context, subscription: str, retry_after: timedelta | None
 def _rate(context: Context) -> Rate:
     settings = context.settings
     return Rate(settings.arm_writes_per_second, settings.arm_write_burst)
+
+
+def _read(context: Context, subscription: str, place: str) -> Pace:
+    """Return the pace of a bookmark; that of a clock that was wrong is put right."""
+    pace, rate, now = Pace.read(place), _rate(context), context.now()
+    if pace.end is None or pace.credible(rate, now):
+        return pace
+    longest = LONGEST_TURN + rate.tolerance + rate.interval
+    impossible(f"the pace of subscription {subscription}", pace.end, now, longest)
+    return pace.emptied(rate, now)
 
 
 def _name(subscription: str) -> str:
@@ -82,7 +96,7 @@ def _change(context: Context, subscription: str, change: Callable[[Pace], Pace])
     with _locks.setdefault(name, threading.Lock()):
         for last in range(_TRIES):
             bookmark = context.bookmarks.read(name)
-            changed = change(Pace.read(bookmark.place)).write()
+            changed = change(_read(context, subscription, bookmark.place)).write()
             try:
                 context.bookmarks.save(replace(bookmark, place=changed))
             except Conflict:

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from rebuilder.core.audit import audit as judge
 from rebuilder.core.books import Audit, Books, Made, Told, Waiting
 from rebuilder.core.decisions import Base, TaskDecision, decide
-from rebuilder.core.index import unread
+from rebuilder.core.events import Push
+from rebuilder.core.index import IndexedTask, unread
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Run
 from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempts
-from rebuilder.ports import PushRecord
 from rebuilder.usecases._deciding import pushed_reference
+from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases._letters import waiting
 from rebuilder.usecases.context import Context
 
@@ -52,6 +53,7 @@ def audit(
     """
     now = context.now()
     records = context.ledger.pushes_between(since, max(until, now))
+    dependents = _Dependents(context)
     decisions = {
         record.push.key: tuple(
             Made(made.decision, made.last_at) for made in context.ledger.decisions(record.push)
@@ -62,9 +64,9 @@ def audit(
     told = tuple(
         Told(
             record.push,
-            record.first_at,
+            record.at,
             decisions[record.push.key],
-            _followers(context, record, remarks),
+            dependents.of(record.push, remarks),
         )
         for record in records
     )
@@ -80,7 +82,7 @@ def audit(
         Books(
             audited,
             (*told[len(audited) :], *_told_before(context, letters, decisions)),
-            {task: context.ledger.rebuilds(task) for task in tasks},
+            {task: tuple(rebuilds_since(context.ledger, task, since - patience)) for task in tasks},
             _runs(context, list(tasks), remarks) if ask_arm else {},
             letters,
             now,
@@ -101,33 +103,43 @@ def _unread(context: Context) -> dict[TaskId, str]:
     }
 
 
-def _followers(context: Context, record: PushRecord, remarks: list[str]) -> tuple[TaskId, ...]:
-    """Return the tasks that the index knows to be in need of a push."""
-    try:
-        reference = pushed_reference(context, record.push)
-    except RebuilderError as error:
-        remarks.append(f"who needs {record.push.key} could not be told: {error}")
-        return ()
-    base = Base(reference, record.push.digest, "event")
-    return tuple(
-        indexed.view.task
-        for indexed in context.index.dependents(reference.repository)
-        if indexed.view.task.registry in context.settings.task_registries
-        and decide(unread(indexed.view), base, policy=context.settings.policy).rebuild
-    )
+class _Dependents:
+    """Who is built on the repositories of pushes, each asked for once."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._known: dict[str, list[IndexedTask]] = {}
+
+    def of(self, push: Push, remarks: list[str]) -> tuple[TaskId, ...]:
+        """Return the tasks that the index knows to be in need of a push."""
+        context = self._context
+        try:
+            reference = pushed_reference(context, push)
+        except RebuilderError as error:
+            remarks.append(f"who needs {push.key} could not be told: {error}")
+            return ()
+        repository = reference.repository
+        if repository not in self._known:
+            self._known[repository] = context.index.dependents(repository)
+        base = Base(reference, push.digest, "event")
+        return tuple(
+            indexed.view.task
+            for indexed in self._known[repository]
+            if indexed.view.task.registry in context.settings.task_registries
+            and decide(unread(indexed.view), base, policy=context.settings.policy).rebuild
+        )
 
 
 def _told_before(
     context: Context, letters: Iterable[Waiting], known: Collection[str]
 ) -> list[Told]:
     """Return the pushes of dead letters that were told otherwise, before the time span."""
-    return [
-        Told(record.push, record.first_at)
-        for push in {w.push.key: w.push for w in letters if w.push is not None}.values()
-        if push.key not in known
-        for record in context.ledger.pushes(push.registry, push.repository)
-        if record.push.key == push.key
+    found = [
+        context.ledger.push(key)
+        for key in dict.fromkeys(w.push.key for w in letters if w.push is not None)
+        if key not in known
     ]
+    return [Told(record.push, record.first_at) for record in found if record is not None]
 
 
 def _runs(context: Context, tasks: list[TaskId], remarks: list[str]) -> dict[TaskId, list[Run]]:

@@ -11,9 +11,17 @@ import zlib
 from collections.abc import Callable
 from datetime import timedelta
 
-from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.core.dead_letters import LONGEST_REASON, DeadLetter, Origin
+from rebuilder.core.events import storable
 from rebuilder.core.messages import afresh, put_back, tried_since
-from rebuilder.errors import PermanentError, RebuilderError, Throttled, TransientError
+from rebuilder.core.times import ahead
+from rebuilder.errors import (
+    NewerStore,
+    PermanentError,
+    RebuilderError,
+    Throttled,
+    TransientError,
+)
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -43,7 +51,7 @@ def deliver(
     try:
         _deliver(context, queue, body, work)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = storable(f"{type(error).__name__}: {error}", LONGEST_REASON)
         try:
             context.dead_letters.record_failure(queue, body, reason, context.now())
         except RebuilderError as unrecorded:
@@ -56,6 +64,10 @@ def _deliver(
 ) -> None:
     try:
         work(context, body)
+    except NewerStore as error:
+        # It is for the newer code: it must neither be used up nor be given up here.
+        context.queue.send(queue, body, _LONGEST)
+        log.error("queue %s: back in %s: %s", queue, _LONGEST, error)  # noqa: TRY400 - the text says it
     except Throttled as error:
         asked = _THROTTLED if error.retry_after is None else error.retry_after
         wait = max(asked, _LEAST)
@@ -72,6 +84,9 @@ def _deliver(
 def _put_back(context: Context, queue: str, body: str, error: TransientError) -> None:
     now = context.now()
     tries, since = tried_since(body)
+    if since is not None and ahead(since, now):
+        # Of a clock that was wrong: it would be put back for so much longer.
+        body, tries, since = afresh(body), 0, None
     if since is not None and now - since >= context.settings.message_limit:
         _give_up(context, queue, body, f"put back {tries} times since {since:%F %T %Z}: {error}")
         return
@@ -81,6 +96,7 @@ def _put_back(context: Context, queue: str, body: str, error: TransientError) ->
 
 
 def _give_up(context: Context, queue: str, body: str, reason: str) -> None:
-    letter = DeadLetter(Origin.QUEUE, queue, afresh(body), reason, context.now())
+    told = storable(reason, LONGEST_REASON)
+    letter = DeadLetter(Origin.QUEUE, queue, afresh(body), told, context.now())
     context.dead_letters.record(letter)
     log.error("queue %s: dead letter %s: %s", queue, letter.id, reason)

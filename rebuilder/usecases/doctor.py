@@ -19,15 +19,21 @@ from rebuilder.core.access import (
     missing,
 )
 from rebuilder.core.doctor import Finding, Severity, Unchecked
+from rebuilder.core.pace import Pace, Rate
 from rebuilder.core.preflight import EventSubscription, RegistrySetup, Site, Topic, part
 from rebuilder.core.rebuilds import Failure
 from rebuilder.core.registries import RegistryId, canonical_host
 from rebuilder.core.tasks import Task
+from rebuilder.core.times import ahead
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.isolation import attempts
 from rebuilder.ports import Preflight
 from rebuilder.settings import BASE_REGISTRIES, SQLITE, TASK_REGISTRIES
+from rebuilder.usecases._leases import LEASE
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.poll_bases import BOOKMARK as POLL
+from rebuilder.usecases.retire_history import BOOKMARK as HISTORY
+from rebuilder.usecases.sweep import BOOKMARK as SWEEP
 
 OVERDUE = timedelta(hours=1)
 """After which a rebuild that nothing happens to is told: the sweep looks every quarter."""
@@ -151,6 +157,7 @@ class _Examination:
             *self._storage_checks(subscribed),
             *(self._index(r) for r in tasks),
             self._ledger(),
+            self._clocks(),
             self._letters(),
         ]
         results += self._carry_out(checks)
@@ -441,13 +448,31 @@ class _Examination:
         def look() -> Iterator[Result]:
             context = self._context
             for rebuild in context.ledger.unsettled():
-                due = rebuild.due or rebuild.lease_until
-                if context.now() - due > OVERDUE:
+                due, now = rebuild.due or rebuild.lease_until, context.now()
+                if now - due > OVERDUE:
                     yield doctor.RebuildOverdue(rebuild.task, due)
+                elif ahead(due, now, rebuild.longest_wait):
+                    yield doctor.TimeAhead(f"the rebuild of {rebuild.task.name}", due)
             for registry in context.settings.task_registries:
                 yield from self._refused(registry)
 
         return _Check("rebuilds", "Storage Table Data Reader", look)
+
+    def _clocks(self) -> _Check:
+        def look() -> Iterator[Result]:
+            context = self._context
+            now, settings = context.now(), context.settings
+            for name in (SWEEP, POLL, HISTORY):
+                until = context.bookmarks.read(name).lease_until
+                if until is not None and ahead(until, now, LEASE):
+                    yield doctor.TimeAhead(f"the lease of {name}", until)
+            for subscription in sorted({r.subscription for r in settings.task_registries}):
+                pace = Pace.read(context.bookmarks.read(f"pace/{subscription}").place)
+                rate = Rate(settings.arm_writes_per_second, settings.arm_write_burst)
+                if pace.end is not None and not pace.credible(rate, now):
+                    yield doctor.TimeAhead(f"the pace of subscription {subscription}", pace.end)
+
+        return _Check("leases and paces", "Storage Table Data Reader", look)
 
     def _refused(self, registry: RegistryId) -> Iterator[Result]:
         """Tell whether Azure refuses to run tasks; only a run that is started would prove it."""
@@ -467,7 +492,7 @@ class _Examination:
 
     def _letters(self) -> _Check:
         def look() -> Iterator[Result]:
-            waiting = [d for d in self._context.dead_letters.all() if d.replayed_at is None]
+            waiting = self._context.dead_letters.waiting()
             if waiting:
                 yield doctor.DeadLettersWait(len(waiting))
 

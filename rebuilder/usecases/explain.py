@@ -22,17 +22,24 @@ from rebuilder.core.decisions import (
 )
 from rebuilder.core.events import Push
 from rebuilder.core.index import unread, with_view
-from rebuilder.core.rebuilds import CLOCKS_DIFFER, Rebuild
+from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, RegistryId, TaskId
+from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import NotFound, RebuilderError, Unforeseen
 from rebuilder.isolation import attempt, attempts
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
 from rebuilder.usecases._deciding import decide_for, pushed_reference
+from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases._letters import waiting
 from rebuilder.usecases.context import Context
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+
+EARLIER = 10
+"""How many pushes before the newest one are counted."""
+
+_IGNORED = 20
 
 # A person waits, and the index knows nothing more of such a task than ARM does.
 _ASKED = 200
@@ -75,9 +82,9 @@ class Explanation:
     Attributes:
         image: The image asked for.
         push: Its newest push; None if none is known.
-        earlier: How many older pushes of it are known.
+        earlier: How many older pushes of it are known; EARLIER of them at most are counted.
         decisions: What was decided after that push, and why the other tasks were left alone.
-        ignored: Events about the same repository that started nothing.
+        ignored: The last events about the same repository that started nothing.
         indexes: How old the index of each task registry is.
         remark: What the registry knows of the push now, if it is odd; "" if nothing is.
         warnings: Of the tasks with a decision, what makes their runs fail.
@@ -106,16 +113,8 @@ def explain(context: Context, image: ImageReference) -> Explanation:
         NotFound: The image's registry is not one of the base registries.
     """
     registry = _registry(context, image)
-    pushes = [
-        record
-        for record in context.ledger.pushes(registry, image.path)
-        if image.tag in (None, record.push.tag) and image.digest in (None, record.push.digest)
-    ]
-    ignored = tuple(
-        record
-        for record in context.ledger.ignored(str(registry))
-        if record.subject.partition("@")[0].partition(":")[0] == image.path
-    )
+    pushes = _pushes(context, registry, image)
+    ignored = tuple(context.ledger.ignored(str(registry), image.path, _IGNORED))
     indexes = _ages(context)
     if not pushes:
         return Explanation(image, None, 0, (), ignored, indexes)
@@ -267,6 +266,17 @@ def _of_unknown(context: Context, tasks: Sequence[TaskId], base: Base) -> list[T
     return [*found, *map(NothingRecorded, tasks[_ASKED:])]
 
 
+def _pushes(context: Context, registry: RegistryId, image: ImageReference) -> Sequence[PushRecord]:
+    """Return the newest pushes of an image, newest first."""
+    if image.tag is None:
+        return context.ledger.pushes_of(registry, image.path, image.digest or "", EARLIER + 1)
+    if image.digest is None:
+        return context.ledger.pushes(registry, image.path, image.tag, EARLIER + 1)
+    push = Push(registry, image.path, image.tag, image.digest, None, "")
+    known = context.ledger.push(push.key)
+    return () if known is None else (known,)
+
+
 def _registry(context: Context, image: ImageReference) -> RegistryId:
     for registry in context.settings.base_registries:
         if context.host(registry) == image.domain:
@@ -279,7 +289,7 @@ def _rebuild(context: Context, decision: Decision, pushed: PushRecord) -> Rebuil
     if not isinstance(decision, TaskDecision) or not decision.rebuild:
         return None
     built_on = decision.new if isinstance(decision, BaseMoved) else pushed.push.digest
-    for rebuild in context.ledger.rebuilds(decision.task):
+    for rebuild in rebuilds_since(context.ledger, decision.task, pushed.first_at):
         if any(base.endswith(built_on) for base in rebuild.bases):
             return rebuild
     return None

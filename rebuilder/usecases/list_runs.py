@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import IMAGE_UPDATE, Run
+from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases.context import Context
 
 
@@ -25,10 +26,11 @@ def list_runs(context: Context, registry: RegistryId, top: int) -> list[ListedRu
     the reason.
     """
     runs = context.tasks.runs(registry, top=top)
+    oldest = min((run.created for run in runs if run.created), default=context.now())
     ours: dict[tuple[str, str], Rebuild] = {}
-    for name in {run.task for run in runs if run.task is not None}:
-        task = TaskId(registry, name.lower())
-        ours |= {(task.name, r.run_id): r for r in context.ledger.rebuilds(task) if r.run_id}
+    for name in {run.task.lower() for run in runs if run.task is not None}:
+        since = rebuilds_since(context.ledger, TaskId(registry, name), oldest)
+        ours |= {(name, each.run_id): each for each in since if each.run_id}
     listed = []
     for run in runs:
         rebuild = ours.get(((run.task or "").lower(), run.run_id))

@@ -25,7 +25,7 @@ from rebuilder.core.decisions import (
 )
 from rebuilder.core.events import Push
 from rebuilder.core.index import IndexedTask, unread
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, PlanRebuilds, Refresh, StartBuild
+from rebuilder.core.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
 from rebuilder.core.tasks import Task
@@ -33,7 +33,7 @@ from rebuilder.errors import Denied, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
 from rebuilder.usecases._deciding import decide_all, pushed_base, pushed_reference
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.refresh_index import sweep_registry
+from rebuilder.usecases.refresh_index import ask_for_refresh, sweep_registry
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,9 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
     )
     if transient:
         raise transient[0]
-    if not complete:
+    if complete:
+        context.ledger.planned(push)
+    else:
         context.queue.send(PUSHES, message.encode())
     return decisions
 
@@ -117,7 +119,7 @@ def _ages(
         refreshed = known.get(registry, now)
         if now - refreshed > limit:
             found.append(IndexOld(str(registry), refreshed, limit // _HOUR))
-            context.queue.send(REFRESH, Refresh(registry, None, now).encode())
+            ask_for_refresh(context, registry)
     return found, complete
 
 

@@ -17,7 +17,7 @@ from rebuilder.core.events import Push
 from rebuilder.core.foreign_json import read_object
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, canonical_host, host_matches
-from rebuilder.core.times import utc_time
+from rebuilder.core.times import age, utc_time
 from rebuilder.errors import (
     Conflict,
     InvalidJson,
@@ -27,6 +27,7 @@ from rebuilder.errors import (
 )
 from rebuilder.isolation import attempt
 from rebuilder.ports import Seen
+from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._leases import SLICE, leased
 from rebuilder.usecases._missed import Followers, followers, missed, tell
 from rebuilder.usecases.context import Context
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 BOOKMARK = "poll"
 
 _THROTTLED = timedelta(minutes=15)
+_LONGEST_REST = timedelta(days=1)
 _POLL = "poll"
 # Registries of Azure send events: one whose pushes are to count is to be a base registry.
 _OF_AZURE = ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us")
@@ -86,11 +88,11 @@ def poll_bases(context: Context, owner: str) -> PollReport:
         TransientError: The store cannot be reached, or ARM does not tell the base registries'
             login servers.
     """
-    report = PollReport()
-    with leased(context, BOOKMARK, owner) as held:
-        if held is None:
+    with leased(context, BOOKMARK, owner) as lease:
+        if lease is None:
             log.info("another poll is under way")
             return PollReport(polled=False)
+        report = PollReport()
         _poll(context, report)
     for problem in report.problems:
         log.warning("poll: %s", problem)
@@ -189,20 +191,22 @@ def _known(context: Context, reference: ImageReference) -> _Known:
 
 
 def _is_due(context: Context, known: _Known, now: datetime) -> bool:
-    return known.at == _NEVER or now - known.at >= context.settings.poll_interval
+    return known.at == _NEVER or age(known.at, now) >= context.settings.poll_interval
 
 
 def _rests(context: Context, host: str) -> bool:
-    mark = context.bookmarks.read(f"foreign-host/{host}")
+    mark, now = context.bookmarks.read(f"foreign-host/{host}"), context.now()
     try:
-        return bool(mark.place) and utc_time(mark.place) > context.now()
+        until = utc_time(mark.place) if mark.place else now
     except ValueError as error:
         log.warning("%s: until when it rests cannot be read: %s", mark.name, error)
         return False
+    return until > now and not impossible(f"the rest of {host}", until, now, _LONGEST_REST)
 
 
 def _rest(context: Context, host: str, wait: timedelta) -> None:
     mark = context.bookmarks.read(f"foreign-host/{host}")
+    wait = min(wait, _LONGEST_REST)
     _save(context, replace(mark, place=(context.now() + wait).isoformat()))
     log.info("registry %s: not asked for %s", host, wait)
 

@@ -20,11 +20,13 @@ from rebuilder.core.evidence import (
     recorded,
     with_earlier,
 )
-from rebuilder.core.index import IndexedTask, Sweep
+from rebuilder.core.index import IndexedTask, Sweep, fitting
 from rebuilder.core.messages import REFRESH, Refresh
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Task
+from rebuilder.core.times import age, ahead
 from rebuilder.errors import (
+    Conflict,
     NotFound,
     PermanentError,
     RebuilderError,
@@ -45,6 +47,9 @@ _ABANDONED = timedelta(hours=6)
 
 
 _LATER = timedelta(minutes=5)
+
+_ASKED = timedelta(minutes=10)
+"""For so long a sweep that was asked for is not asked for again."""
 
 _LONGEST = timedelta(hours=1)
 """Between two looks at a task that has not run yet; then the sweeps are often enough."""
@@ -86,7 +91,9 @@ def _look_again(context: Context, message: Refresh, found: Task | None) -> None:
 
 def _swept(context: Context, message: Refresh) -> bool:
     refreshed = context.index.refreshed(message.registry)
-    return refreshed is not None and refreshed >= message.asked_at
+    # One that seems to have begun later than now was of a clock that was wrong.
+    possible = refreshed is not None and not ahead(refreshed, context.now())
+    return refreshed is not None and possible and refreshed >= message.asked_at
 
 
 def sweep_all(context: Context) -> None:
@@ -95,6 +102,24 @@ def sweep_all(context: Context) -> None:
     asked = [Refresh(registry, None, now).encode() for registry in context.settings.task_registries]
     context.queue.send_many(REFRESH, asked)
     log.info("a sweep of %d registries was asked for", len(asked))
+
+
+def ask_for_refresh(context: Context, registry: RegistryId) -> None:
+    """Ask for a sweep of a registry, unless somebody has done so lately: a plan finds it old.
+
+    Raises:
+        TransientError: It was not asked for.
+    """
+    now = context.now()
+    mark = context.bookmarks.read(f"refresh/{registry}")
+    asked = datetime.fromisoformat(mark.place) if mark.place else None
+    if asked is not None and age(asked, now) < _ASKED:
+        return
+    try:
+        context.bookmarks.save(replace(mark, place=now.isoformat()))
+    except Conflict:
+        return  # another plan asks
+    context.queue.send(REFRESH, Refresh(registry, None, now).encode())
 
 
 def refresh_task(context: Context, task: TaskId) -> Task | None:
@@ -151,7 +176,7 @@ def sweep_registry(context: Context, registry: RegistryId) -> bool:
     """
     began = context.now()
     sweep = context.index.sweep(registry)
-    if sweep is None or began - sweep.started > _ABANDONED:
+    if sweep is None or age(sweep.started, began) > _ABANDONED:
         sweep = Sweep(registry, began)
     begun_anew = False
     while True:
@@ -255,11 +280,11 @@ def _unreadable(context: Context, found: Task | TaskId, error: RebuilderError) -
 
 def _gathered(context: Context, task: Task) -> TaskView:
     """Return what is known of a task, and what a source said that cannot be asked any more."""
-    view = gather(context, task)
+    view = fitting(gather(context, task))
     if all(evidence.problem is None for evidence in view.evidence):
         return view
     known = context.index.view(task.id)
-    return view if known is None else with_earlier(view, known.view)
+    return view if known is None else fitting(with_earlier(view, known.view))
 
 
 def _known_before(context: Context, task: Task) -> TaskView:
@@ -268,4 +293,4 @@ def _known_before(context: Context, task: Task) -> TaskView:
     before = known.view.evidence if known is not None else ()
     others = (evidence for evidence in before if evidence.source is not Source.ACR_RECORD)
     output = known.view.output if known is not None else None
-    return join(task.id, [recorded(task), *others], output)
+    return fitting(join(task.id, [recorded(task), *others], output))

@@ -40,16 +40,14 @@ def chosen_letters(
     Raises:
         NotFound: There is none of one of the ids.
     """
-    known = context.dead_letters.all()
-    if missing := sorted(set(ids) - {letter.id for letter in known}):
+    named = {letter_id: context.dead_letters.letter(letter_id) for letter_id in ids}
+    if missing := sorted(letter_id for letter_id, letter in named.items() if letter is None):
         raise NotFound(
             f"there is no dead letter {', '.join(missing)}; see `rebuilder dead-letters`"
         )
-    return [
-        letter
-        for letter in known
-        if letter.id in ids or (everything and letter.replayed_at is None)
-    ]
+    waiting = context.dead_letters.waiting() if everything else []
+    chosen = {letter.id: letter for letter in (*named.values(), *waiting) if letter is not None}
+    return sorted(chosen.values(), key=lambda letter: letter.at)
 
 
 def discard(context: Context, letter: DeadLetter) -> None:
@@ -171,8 +169,7 @@ def _newest_push(context: Context, task: TaskId) -> PushRecord | None:
         record
         for tag in tags
         for record in context.ledger.pushes(
-            registries.get(tag.domain, ForeignRegistry(tag.domain)), tag.path
+            registries.get(tag.domain, ForeignRegistry(tag.domain)), tag.path, tag.tag or "", 1
         )
-        if record.push.tag == tag.tag
     ]
     return max(found, key=lambda record: record.first_at, default=None)

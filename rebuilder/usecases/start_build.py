@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
@@ -30,11 +31,18 @@ from rebuilder.core.decisions import (
 )
 from rebuilder.core.events import Push
 from rebuilder.core.index import IndexedTask, with_view
-from rebuilder.core.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
-from rebuilder.core.pace import expired
+from rebuilder.core.messages import (
+    BUILDS,
+    LONGEST_DELAY,
+    REFRESH,
+    RUNS,
+    Refresh,
+    StartBuild,
+    TrackBuild,
+)
+from rebuilder.core.pace import LONGEST_TURN, expired
 from rebuilder.core.rebuilds import (
-    CLOCKS_DIFFER,
-    LONGEST_WAIT,
+    LONGEST_LEASE,
     Failure,
     Hold,
     Native,
@@ -44,6 +52,7 @@ from rebuilder.core.rebuilds import (
 )
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import MANUAL, Run, RunStatus, Task
+from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import (
     Conflict,
     Denied,
@@ -55,12 +64,14 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.usecases import _pace
+from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._deciding import (
     decide_for,
     other_bases,
     pushed_base,
     pushed_reference,
 )
+from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases._native import (
     Runs,
     could_see,
@@ -82,6 +93,8 @@ _LONGEST = timedelta(minutes=5)
 """The longest time between two looks at whether a run is over that something waits for."""
 
 _RUNS = 20
+
+_WRONG_CLOCK = "claimed by an instance whose clock was ahead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +137,7 @@ def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecisi
     if not isinstance(found, PutBack):
         return found
     if found.counted:
-        _wait(context, start.message, found)
+        _wait(context, start.message, found, owner)
     else:
         _put_back(context, start.message, found)
     return None
@@ -150,6 +163,10 @@ class _Start:
             message = self.message = replace(message, turn=None)
         head = self._ledger.head(message.task)
         if head is not None and head.state is State.CLAIMED:
+            if impossible(
+                f"the lease of {head.id}", head.lease_until, context.now(), LONGEST_LEASE
+            ):
+                head = self._put_right(head)
             if context.now() < head.lease_until:
                 # Soon the claim is a run; if it is not by the second look, its holder has died.
                 left = head.lease_until - context.now()
@@ -218,7 +235,18 @@ class _Start:
         """Go on with a claim whose holder is gone: with its run, if it came so far."""
         held = self._ledger.save(self._leased(head))
         run = _find_run(self._context, held)
+        held = replace(held, outcome=None)
         return held if run is None else _scheduled(self._context, held, run)
+
+    def _put_right(self, head: Rebuild) -> Rebuild:
+        """Give a claim the times of a clock that is right.
+
+        Its holder may be at work, so it gets as long as any other.
+        """
+        now = self._context.now()
+        until = now + self._context.settings.lease
+        right = replace(head, claimed_at=now, lease_until=until, outcome=_WRONG_CLOCK)
+        return self._ledger.save(right)
 
     def _leased(self, rebuild: Rebuild) -> Rebuild:
         until = self._context.now() + self._context.settings.lease
@@ -309,9 +337,13 @@ class _Start:
             case State.GIVEN_UP if not self._may_be_tried(head):
                 return self._decided(head, given_up(head))
             case State.FAILED:
-                now, due = context.now(), head.due
-                if due is not None and now < due and not self._asked_for(head):
-                    return PutBack(due - now, f"attempt {head.attempt + 1} of {head.id}")
+                if (
+                    head.due is not None
+                    and self._is_to_wait(head, head.due)
+                    and not self._asked_for(head)
+                ):
+                    attempt = f"attempt {head.attempt + 1} of {head.id}"
+                    return PutBack(head.due - context.now(), attempt)
                 again = replace(
                     wanted, attempt=head.attempt + 1, chain=head.chain, repair=head.repair
                 )
@@ -332,9 +364,9 @@ class _Start:
         self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | PutBack:
         """Build again what a run left on an old base, unless another run has seen to it."""
-        now = self._context.now()
-        if head.due is not None and now < head.due:
-            return PutBack(head.due - now, f"repair {head.repair + 1} after {head.id}")
+        if head.due is not None and self._is_to_wait(head, head.due):
+            wait = head.due - self._context.now()
+            return PutBack(wait, f"repair {head.repair + 1} after {head.id}")
         newer = _newer_run(self._context, head)
         if newer is not None:
             head = self._ledger.save(replace(head, due=None, stale_by=None))
@@ -360,7 +392,12 @@ class _Start:
                 return found
             rebuild = found
         now = context.now()
-        if rebuild.hold is Hold.ARM and rebuild.due is not None and now + _SOON < rebuild.due:
+        if (
+            rebuild.hold is Hold.ARM
+            and rebuild.due is not None
+            and now + _SOON < rebuild.due
+            and self._is_to_wait(rebuild, rebuild.due)
+        ):
             return PutBack(rebuild.due - now, f"ARM: {rebuild.outcome}")
         if could_see(recorded, base, self.message.push):
             run = self._runs.native(base)
@@ -373,7 +410,7 @@ class _Start:
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return _scheduled(context, adopted, run.run_id)
             held = rebuild.state is State.HELD and rebuild.hold is not Hold.ARM
-            if held and rebuild.due is not None and now < rebuild.due:
+            if held and rebuild.due is not None and self._is_to_wait(rebuild, rebuild.due):
                 return PutBack(rebuild.due - now, "the native trigger")
             if before is None:
                 due = wait_until(context, self.message.push)
@@ -387,6 +424,12 @@ class _Start:
         if self.message.turn is None and (later := self._turn_later()):
             return later
         return self._schedule(self._claimed(rebuild))
+
+    def _is_to_wait(self, rebuild: Rebuild, due: datetime) -> bool:
+        now = self._context.now()
+        return now < due and not impossible(
+            f"what rebuild {rebuild.id} waits for", due, now, rebuild.longest_wait
+        )
 
     def _until_run(self, other: Run) -> PutBack:
         return self._until_end(f"run {other.run_id}", other.created)
@@ -406,6 +449,8 @@ class _Start:
         """Take a turn at ARM; return when it is, unless that is now."""
         now = self._context.now()
         turn = _pace.turn(self._context, self.message.task.registry.subscription)
+        if turn > now + LONGEST_TURN:
+            return PutBack(LONGEST_TURN, "a place in the line at ARM", counted=False)
         self.message = replace(self.message, turn=turn)
         if turn <= now + _SOON:
             return None
@@ -419,8 +464,8 @@ class _Start:
         if producer is None:
             if base.reference.domain in context.task_hosts():
                 # Its run may have pushed the image and not be recorded yet.
-                for other in self._ledger.unsettled():
-                    if str(rebuild.task) in other.chain and (later := self._pushing(other)):
+                for other in self._ledger.unsettled_after(rebuild.task):
+                    if later := self._pushing(other):
                         return later
                 producer = self._ledger.producer(image)
             if producer is None:
@@ -492,7 +537,7 @@ class _Start:
                 self._not_sent(rebuild, error, context.now())
                 raise
             asked = _pace.WAIT if error.retry_after is None else error.retry_after
-            self._not_sent(rebuild, error, context.now() + min(asked, LONGEST_WAIT))
+            self._not_sent(rebuild, error, context.now() + min(asked, LONGEST_TURN))
             _pace.slow_down(context, subscription, error.retry_after)
             turn = _pace.turn(context, subscription)
             self.message = replace(self.message, turn=turn)
@@ -578,9 +623,9 @@ def _scheduled(context: Context, rebuild: Rebuild, run_id: str) -> Rebuild:
     # The message goes first: a record without a message would never be followed, a message
     # without its record is dropped.
     interval = context.settings.track_interval
-    due = context.now() + interval
-    done = replace(rebuild, state=State.SCHEDULED, run_id=run_id, due=due)
-    track = TrackBuild(done.task, done.sequence, done.version + 1)
+    due, follower = context.now() + interval, uuid4().hex
+    done = replace(rebuild, state=State.SCHEDULED, run_id=run_id, due=due, follower=follower)
+    track = TrackBuild(done.task, done.sequence, done.version + 1, follower)
     context.queue.send(RUNS, track.encode(), interval)
     saved = context.ledger.save(done)
     log.info(
@@ -595,24 +640,27 @@ def _track(context: Context, head: Rebuild) -> None:
     context.queue.send(RUNS, track.encode(), context.settings.track_interval)
 
 
-def _wait(context: Context, message: StartBuild, back: PutBack) -> None:
-    """Put a message back, unless a newer one waits for the same already.
+def _wait(context: Context, message: StartBuild, back: PutBack, owner: str) -> None:
+    """Put a message back, unless another one waits for the same already.
 
     A message whose sending was not answered is there twice, and each copy would be put back for
-    as long as there is something to wait for. So those that wait are counted: the one that was
-    sent last goes on, and whichever comes after it is dropped. It is sent before it is counted,
-    so that there always is one.
+    as long as there is something to wait for. So those that wait are counted: the one that is
+    marked goes on, and whichever comes after it, or counted alike, is dropped. It is sent before it
+    is marked, so that there always is one.
     """
     words = f"{message.task} {message.push.key} {message.anew}"
     mark = context.bookmarks.read(f"wait/{hashlib.sha256(words.encode()).hexdigest()}")
-    newest = int(mark.place or 0)
-    if 0 < message.wait < newest:
+    number, _, waiter = mark.place.partition(" ")
+    newest = int(number or 0)
+    alike = message.wait == newest and waiter not in ("", message.waiter)
+    if 0 < message.wait < newest or (message.wait and alike):
         log.info("task %s: another message waits for: %s", message.task, back.reason)
         return
     count = max(newest, message.wait) + 1
-    _put_back(context, replace(message, wait=count), back)
-    with suppress(Conflict):  # a copy was counted meanwhile: either may go on
-        context.bookmarks.save(replace(mark, place=str(count)))
+    _put_back(context, replace(message, wait=count, waiter=owner), back)
+    kept_until = context.now() + 2 * LONGEST_DELAY
+    with suppress(Conflict):  # a copy was marked meanwhile, and goes on
+        context.bookmarks.save(replace(mark, place=f"{count} {owner}", kept_until=kept_until))
 
 
 def _put_back(context: Context, message: StartBuild, back: PutBack) -> None:
@@ -638,8 +686,11 @@ def _find_run(context: Context, rebuild: Rebuild) -> str | None:
     ARM may or may not show a run's token. A run without one that nobody else can have started
     is taken for ours: any run that began after the claim builds on the digests of the claim.
     """
-    known = {r.run_id for r in context.ledger.rebuilds(rebuild.task)}
     earliest = rebuild.claimed_at - CLOCKS_DIFFER
+    if rebuild.outcome == _WRONG_CLOCK:
+        # Nobody knows when it was claimed, only when that was noticed.
+        earliest -= LONGEST_LEASE
+    known = {r.run_id for r in rebuilds_since(context.ledger, rebuild.task, earliest)}
     runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
     for run in runs:
         unmarked = run.token is None and run.trigger == MANUAL and run.run_id not in known

@@ -24,11 +24,13 @@ from rebuilder.core.messages import (
 )
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry, RegistryId
+from rebuilder.core.registries import RegistryId
+from rebuilder.core.times import age, ahead
 from rebuilder.errors import Conflict, PermanentError, RebuilderError
 from rebuilder.isolation import attempts
-from rebuilder.usecases._leases import SLICE, leased
-from rebuilder.usecases._missed import Followers, followers, missed, tell
+from rebuilder.usecases._clocks import impossible
+from rebuilder.usecases._leases import SLICE, Lease, leased
+from rebuilder.usecases._missed import Follower, Followers, followers, missed, tell
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -78,12 +80,12 @@ def sweep(context: Context, owner: str) -> SweepReport:
         owner: A name for this sweep, unique among all, to hold the lease with.
 
     Raises:
-        TransientError: The store cannot be reached. The lease is given back, whatever is raised,
-            unless the store does not take it; then it runs out by itself.
+        TransientError: The store cannot be reached; the next sweep goes on where this one was.
+            The lease is given back, or runs out by itself if the store does not take it.
     """
     report = SweepReport()
-    with leased(context, BOOKMARK, owner) as held:
-        if held is None:
+    with leased(context, BOOKMARK, owner) as lease:
+        if lease is None:
             log.info("another sweep is under way")
             return SweepReport(swept=False)
         _settle(context, report)
@@ -91,8 +93,7 @@ def sweep(context: Context, owner: str) -> SweepReport:
         hosts = _hosts(context, report)
         following = {ref: tasks for ref, tasks in followers(context).items() if ref.domain in hosts}
         _plan_again(context, report, following)
-        held.place = _compare(context, report, held.place, hosts, following)
-        place = held.place
+        place = _compare(context, report, lease, hosts, following)
     for problem in report.problems:
         log.warning("sweep: %s", problem)
     log.info(
@@ -112,7 +113,8 @@ def _settle(context: Context, report: SweepReport) -> None:
     """Send again the messages of rebuilds that nobody has gone on with."""
     now = context.now()
     registries = set(context.settings.task_registries)
-    unsettled = [r for r in context.ledger.unsettled() if r.task.registry in registries]
+    every = context.ledger.unsettled(tidy=True)
+    unsettled = [rebuild for rebuild in every if rebuild.task.registry in registries]
     heads = context.ledger.heads({rebuild.task for rebuild in unsettled})
     builds, runs = [], []
     late = max(_LATE, 4 * context.settings.track_interval)
@@ -121,7 +123,7 @@ def _settle(context: Context, report: SweepReport) -> None:
         if rebuild.state.over and head.sequence > rebuild.sequence:
             report.closed += _close(context, rebuild)
         elif rebuild.state in (State.SCHEDULED, State.RUNNING):
-            if (rebuild.due or rebuild.lease_until) + late <= now:
+            if _overdue(rebuild, now, late):
                 runs.append(TrackBuild(rebuild.task, rebuild.sequence, rebuild.version).encode())
         elif _abandoned(rebuild, now, late):
             push = replace(Push.from_key(rebuild.push), event=_SWEEP)
@@ -134,9 +136,17 @@ def _settle(context: Context, report: SweepReport) -> None:
 
 
 def _abandoned(rebuild: Rebuild, now: datetime, late: timedelta) -> bool:
+    at_once = rebuild.state is State.CLAIMED
+    return _overdue(rebuild, now, timedelta() if at_once else late)
+
+
+def _overdue(rebuild: Rebuild, now: datetime, late: timedelta) -> bool:
+    """Tell whether something should have happened by now, or cannot be due so far ahead."""
+    due = rebuild.due or rebuild.lease_until
     if rebuild.state is State.CLAIMED:
-        return rebuild.lease_until <= now
-    return (rebuild.due or rebuild.lease_until) + late <= now
+        due = rebuild.lease_until
+    what = f"what rebuild {rebuild.id} waits for"
+    return due + late <= now or impossible(what, due, now, rebuild.longest_wait)
 
 
 def _close(context: Context, rebuild: Rebuild) -> bool:
@@ -153,10 +163,10 @@ def _refresh(context: Context, report: SweepReport) -> None:
     known = context.index.refreshes()
     for registry in context.settings.task_registries:
         refreshed = known.get(registry)
-        if refreshed is not None and now - refreshed <= context.settings.index_max_age:
+        if refreshed is not None and age(refreshed, now) <= context.settings.index_max_age:
             continue
         going = context.index.sweep(registry)
-        if going is None or now - going.started > _SWEEPING:
+        if going is None or age(going.started, now) > _SWEEPING:
             context.queue.send(REFRESH, Refresh(registry, None, now).encode())
             report.refreshed.append(str(registry))
 
@@ -175,30 +185,48 @@ def _hosts(context: Context, report: SweepReport) -> dict[str, RegistryId]:
 
 
 def _plan_again(context: Context, report: SweepReport, following: Followers) -> None:
-    """Plan pushes that were recorded and never decided about: their message was lost."""
-    now = context.now()
-    since = now - context.settings.message_limit
-    patience = context.settings.sweep_patience
-    for record in context.ledger.pushes_between(since, now - patience):
+    """Plan pushes that were recorded and never decided about: their message was lost.
+
+    Each is asked for once: what becomes of the new message is its delivery's to settle.
+    """
+    now, settings = context.now(), context.settings
+    for record in context.ledger.unplanned():
         push = record.push
-        if isinstance(push.registry, ForeignRegistry) or now - record.last_at < patience:
-            continue
-        if push.registry not in context.settings.base_registries:
-            continue
-        try:
-            host = context.host(push.registry)
-        except RebuilderError:
-            continue  # told as a problem already
-        reference = ImageReference.from_parts(host, push.repository, push.tag, "")
-        tasks = following.get(reference, ())
-        if not tasks or context.ledger.decisions(push):
-            continue
-        if not _affordable(context, report, len(tasks)):
+        if context.now() - now > SLICE:
             report.complete = False
             return
-        context.queue.send(PUSHES, PlanRebuilds(push).encode())
-        report.planned_again.append(push.key)
-        log.info("push %s was never planned: enqueued again", push.key)
+        told = age(record.last_at, now)
+        if told < settings.sweep_patience:
+            continue  # its plan is on its way
+        tasks = _concerned(context, push, following)
+        if tasks is None:
+            continue  # told as a problem already
+        if tasks and (told <= settings.message_limit or ahead(record.last_at, now)):
+            if not _affordable(context, report, len(tasks)):
+                report.complete = False
+                return
+            try:
+                if ahead(record.last_at, now):
+                    tell(context, push)  # which puts its times right
+                else:
+                    context.queue.send(PUSHES, PlanRebuilds(push).encode())
+            except PermanentError as error:
+                report.problems.append(f"push {push.key}: {error}")
+                continue  # the others are planned
+            report.planned_again.append(push.key)
+            log.info("push %s was never planned: enqueued again", push.key)
+        context.ledger.planned(push)
+
+
+def _concerned(context: Context, push: Push, following: Followers) -> tuple[Follower, ...] | None:
+    """Return who follows the tag of a push of a base registry; None if nobody can tell now."""
+    if push.registry not in context.settings.base_registries:
+        return ()  # a poll finds out by itself
+    try:
+        host = context.host(push.registry)
+    except RebuilderError:
+        return None
+    return following.get(ImageReference.from_parts(host, push.repository, push.tag, ""), ())
 
 
 def _affordable(context: Context, report: SweepReport, reads: int) -> bool:
@@ -213,7 +241,7 @@ def _affordable(context: Context, report: SweepReport, reads: int) -> bool:
 def _compare(
     context: Context,
     report: SweepReport,
-    place: str,
+    lease: Lease,
     hosts: dict[str, RegistryId],
     following: Followers,
 ) -> str:
@@ -223,7 +251,7 @@ def _compare(
         Where the next sweep goes on: the last tag that is done with; "" if all are.
     """
     began = context.now()
-    left = [reference for reference in following if str(reference) > place]
+    left = [reference for reference in following if str(reference) > lease.place]
     unreachable: set[str] = set()
     while left:
         batch, left = left[:_AT_ONCE], left[_AT_ONCE:]
@@ -237,13 +265,14 @@ def _compare(
                 context, report, hosts, following, reference, digest
             ):
                 report.complete = False
-                return place
+                return lease.place
             report.tags += 1
-            place = str(reference)
-        place = str(batch[-1])
+            lease.place = str(reference)
+        lease.place = str(batch[-1])
         if left and context.now() - began > SLICE:
             report.complete = False
-            return place
+            return lease.place
+    lease.place = ""
     return ""
 
 
@@ -274,6 +303,10 @@ def _look(
     if missed(context, reference, push, tasks):
         if not _affordable(context, report, len({follower.task for follower in tasks})):
             return False
-        tell(context, push)
-        report.missed.append(push.key)
+        try:
+            tell(context, push)
+        except PermanentError as error:
+            report.problems.append(f"{reference}: {error}")
+        else:
+            report.missed.append(push.key)
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from rebuilder.core.causes import RateLimited
 from rebuilder.core.events import Push
@@ -103,6 +104,7 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
         or rebuild.run_id is None
         or rebuild.state.over
         or rebuild.version != message.record
+        or message.follower not in ("", rebuild.follower)
     ):
         log.info("task %s: another message follows rebuild %s", message.task, message.sequence)
         return None
@@ -144,7 +146,8 @@ _FAILURES = {
 
 def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) -> _Next:
     settings, now = context.settings, context.now()
-    again = replace(message, record=rebuild.version + 1)
+    follower = uuid4().hex
+    again = replace(message, record=rebuild.version + 1, follower=follower)
     queued = run.status is RunStatus.QUEUED
     waited = now - (run.created or rebuild.claimed_at)
     advice = None
@@ -157,7 +160,7 @@ def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) 
     state = State.SCHEDULED if queued else State.RUNNING
     due = now + settings.track_interval
     return _Next(
-        replace(rebuild, state=state, due=due, advice=advice),
+        replace(rebuild, state=state, due=due, advice=advice, follower=follower),
         (_Sent(RUNS, again.encode(), settings.track_interval),),
     )
 

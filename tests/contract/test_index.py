@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
-from azure.data.tables import TableServiceClient
+from azure.data.tables import TableServiceClient, TableTransactionError
 
+from rebuilder._records import view_to_text
 from rebuilder.azure.index import DEPENDENTS, TableIndex
 from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join
 from rebuilder.core.index import IndexedTask, Sweep
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Kind
-from rebuilder.errors import TransientError
+from rebuilder.errors import Refused, TransientError
 from rebuilder.ports import DependencyIndex
 from rebuilder.sqlite.index import SqliteIndex
 from tests.azurite import Azurite
@@ -461,3 +462,59 @@ def test_a_task_that_is_forgotten_in_between_leaves_no_row(
 
     assert tables.dependents(repository) == []
     assert tables.view(view(apps).task) is None
+
+
+def test_large_views_are_stored_in_requests_that_are_taken(
+    index: DependencyIndex, apps: RegistryId, repository: str
+) -> None:
+    """A hundred views of the largest size are more than one transaction may hold."""
+    where = "Dockerfile, line 7: " + "é" * 3_600
+    said = (Said(ImageReference.parse(f"{repository}:9"), Kind.RUNTIME, DIGEST, where),)
+    views = [
+        IndexedTask(join(TaskId(apps, f"t{n:03}"), [Evidence(Source.BUILD_FILE, said)]), NOON)
+        for n in range(100)
+    ]
+    assert sum(len(view_to_text(one.view)) for one in views) > 4 * 2**20
+    index.replace_many(views)
+
+    assert names(index.dependents(repository)) == [f"t{n:03}" for n in range(100)]
+    assert index.views(apps) == views
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_was_read_tomorrow_is_not_believed(
+    index: DependencyIndex, apps: RegistryId, repository: str, other: str, *, many: bool
+) -> None:
+    """An instance whose clock was a day ahead must not keep the index as it was for a day."""
+    ahead = NOON + timedelta(days=1)
+    assert index.replace(view(apps, repository), ahead)
+    index.mark_refreshed(apps, ahead)
+    index.save_sweep(Sweep(apps, ahead, "x"))
+    now = view(apps, other)
+    if many:
+        index.replace_many([IndexedTask(now, NOON)])
+    else:
+        assert index.replace(now, NOON)
+    index.mark_refreshed(apps, NOON)
+
+    assert index.view(now.task) == IndexedTask(now, NOON)
+    assert names(index.dependents(other)) == ["build-app"]
+    assert index.dependents(repository) == []
+    assert index.refreshed(apps) == NOON
+    assert index.sweep(apps) is None
+    assert not index.remove(now.task, NOON - timedelta(minutes=30))  # that is only late
+
+
+def test_tables_that_refuse_are_no_conflict(
+    tables: TableIndex, apps: RegistryId, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the service will not take is told, not taken for a view that is there already."""
+    refusal = TableTransactionError(message="0:The request body is too large")
+    refusal.status_code = 413
+
+    def refuse(*_: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(tables._tables, "submit", refuse)
+    with pytest.raises(Refused, match="413"):
+        tables.replace_many([IndexedTask(view(apps, repository), NOON)])

@@ -19,7 +19,8 @@ import pytest
 from azure.storage.queue import QueueServiceClient
 
 from rebuilder.azure.queues import StorageQueues
-from rebuilder.errors import TransientError
+from rebuilder.core.messages import MOST_BYTES
+from rebuilder.errors import Refused, TransientError
 from rebuilder.ports import WorkQueue
 from rebuilder.sqlite.queues import MessageGone, SqliteQueues
 from tests.azurite import Azurite
@@ -124,6 +125,31 @@ def test_many_are_sent_together(queues: tuple[WorkQueue, Receive], queue: str) -
     assert sorted(receive(queue)) == sorted(f"ü{number}" for number in range(25))
 
 
+def test_the_largest_message_is_taken_and_no_larger_one(
+    queues: tuple[WorkQueue, Receive], queue: str
+) -> None:
+    """A queue holds 64 KiB of Base64; of many none is sent if one is too large."""
+    work, receive = queues
+    largest = "ü" * (MOST_BYTES // 2)
+    work.send(queue, largest)
+    with pytest.raises(Refused, match="RequestBodyTooLarge"):
+        work.send(queue, f"{largest}x")
+    with pytest.raises(Refused):
+        work.send_many(queue, ["small", f"{largest}x"])
+
+    assert receive(queue) == [largest]
+
+
+def test_a_message_is_put_off_for_a_week_at_most(
+    queues: tuple[WorkQueue, Receive], queue: str
+) -> None:
+    """Azure refuses more; whoever waits longer looks again in between."""
+    work, receive = queues
+    work.send(queue, "later", timedelta(days=30))
+
+    assert receive(queue) == []
+
+
 def test_an_unreachable_store_is_transient(tmp_path: Path) -> None:
     """A message that could not be sent raises what is delivered again."""
     nowhere = (
@@ -159,9 +185,7 @@ def test_an_embedded_message_comes_back_when_its_time_is_over(tmp_path: Path) ->
     """A message that is not deleted is delivered again, with its count and a new receipt."""
     clock = Time()
     queues = SqliteQueues(tmp_path / "q.db", clock)
-    assert not queues.exists("q")
     queues.send("q", "x")
-    assert queues.exists("q")
     (first,) = queues.receive("q", 1, timedelta(seconds=30))
     clock.now += timedelta(seconds=31)
     (second,) = queues.receive("q", 1, timedelta(seconds=30))

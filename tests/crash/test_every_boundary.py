@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import logging
@@ -39,7 +40,7 @@ QUEUES = {
     RUNS: "track_build",
     REFRESH: "refresh_tasks",
 }
-TIMERS = ("refresh_index", "poll_bases", "sweep", "collect_dead_letters")
+TIMERS = ("refresh_index", "poll_bases", "sweep", "collect_dead_letters", "retire_history")
 FUNCTIONS = ("image_pushed", "task_changed", *QUEUES.values(), *TIMERS)
 _HIDE = timedelta(minutes=10)
 _KILLED = 137
@@ -63,12 +64,21 @@ BOUNDARIES = Boundaries()
 
 
 class _Connection(sqlite3.Connection):
-    """Every transaction that is committed is two boundaries."""
+    """Every transaction that is committed, and every change by itself, is two boundaries."""
 
     def commit(self) -> None:
         BOUNDARIES.pass_()
         super().commit()
         BOUNDARIES.pass_()
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:  # noqa: ANN401 - passed on
+        alone = not self.in_transaction and sql.startswith(("INSERT", "UPDATE", "DELETE"))
+        if alone:
+            BOUNDARIES.pass_()
+        cursor = super().execute(sql, *parameters)
+        if alone:
+            BOUNDARIES.pass_()
+        return cursor
 
 
 class _Watched:
@@ -93,26 +103,21 @@ class _Watched:
 def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Count at the lowest level: commits of SQLite, requests to Azure, one at a time."""
 
-    def connect(self: _database.Database) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, factory=_Connection)
+    def connected(path: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, factory=_Connection
+        )
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 
-    make = _database.Database._make
-
-    def make_once(self: _database.Database) -> None:
-        if not (self._path.exists() and self._path.stat().st_size):
-            make(self)
-
-    monkeypatch.setattr(_database.Database, "_connect", connect)
-    monkeypatch.setattr(_database.Database, "_make", make_once)
+    monkeypatch.setattr(_database, "_connected", connected)
     monkeypatch.setattr(isolation, "AT_ONCE", 1)
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
-def _function(name: str) -> tuple[Any, Callable[[object], None]]:
+def _function(name: str) -> tuple[Any, Callable[[object], object]]:
     module = importlib.import_module(f"functions.{name}")
     return module, getattr(module, name)._function.get_user_function()
 
@@ -160,7 +165,9 @@ class Host:
         context = self.context()
         module.compose = lambda: context
         BOUNDARIES.count = 0
-        work(argument)
+        outcome = work(argument)
+        if asyncio.iscoroutine(outcome):
+            asyncio.run(outcome)
         return BOUNDARIES.count
 
     def killed(self, name: str, argument: object, boundary: int) -> None:

@@ -32,7 +32,8 @@ def test_fewer_tasks_than_dependents_are_refused(capsys: pytest.CaptureFixture[s
 
 def test_a_fan_out_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     """Each dependent of the pushed image gets one run, and the last line says at what price."""
-    assert fanout.main(["--dependents", "14", "--burst", "4", "--speed", "10"]) == 0
+    arguments = ["--dependents", "14", "--beside", "7", "--burst", "4", "--speed", "10"]
+    assert fanout.main(arguments) == 0
 
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (told["dependents"], told["lost"], told["doubled"]) == (14, 0, 0)
@@ -40,6 +41,10 @@ def test_a_fan_out_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["arm_reads"] > 0
     assert told["ratio"] > 0
     assert told["seconds"] > 0
+    assert told["beside"]["dependents"] == 7
+    for measured in (told, told["beside"]):
+        assert measured["cpu_ms_per_rebuild"] > 0
+        assert measured["storage_operations_per_rebuild"] > 0
 
 
 def test_a_burst_alone_is_not_measured(capsys: pytest.CaptureFixture[str]) -> None:

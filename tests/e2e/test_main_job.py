@@ -59,7 +59,7 @@ def test_a_pushed_base_image_rebuilds_what_is_built_on_it(
     assert explained.rebuild == rebuild
     (listed,) = list_runs(world.context, task.registry, 15)
     assert listed.run.trigger == IMAGE_UPDATE
-    timers = {"sweep", "poll_bases", "collect_dead_letters", "refresh_index"}
+    timers = {"sweep", "poll_bases", "collect_dead_letters", "refresh_index", "retire_history"}
     assert {i.function for i in world.invocations} - timers == {
         "image_pushed",
         "plan_rebuilds",
@@ -99,7 +99,7 @@ def test_one_push_told_many_times_is_one_run(world: World) -> None:
     assert len(world.apps.runs) == 1
     assert not world.failed()
     (record,) = world.context.ledger.pushes(
-        next(iter(world.context.settings.base_registries)), "images/node"
+        next(iter(world.context.settings.base_registries)), "images/node", "9"
     )
     assert record.deliveries == len(published) + 2  # the push itself, once in each schema
     assert "base-moved" in reasons(world)
@@ -239,6 +239,7 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
         "task_changed": "eventGridTrigger",
         "refresh_index": "timerTrigger",
         "collect_dead_letters": "timerTrigger",
+        "retire_history": "timerTrigger",
         "sweep": "timerTrigger",
         "poll_bases": "timerTrigger",
         "refresh_tasks": "queueTrigger",

@@ -29,6 +29,7 @@ PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__credential",
+    "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
 }
 STORAGE_PARTS = {"accountName", "queueServiceUri", "tableServiceUri", "clientId"}
 

@@ -114,6 +114,39 @@ def test_what_is_not_found(host: FunctionsHost) -> None:
     assert call(host, [], extension="EventGrid").status_code == 202
 
 
+def test_a_body_is_bounded(host: FunctionsHost) -> None:
+    """Event Grid sends 1 MB and 5,000 events at most; more is refused before it is all read."""
+    fits = [{**EVENT, "data": {"text": "x" * 1_000_000}}]
+    assert call(host, fits).status_code == 202
+    large = [{**EVENT, "data": {"text": "x" * 1_100_000}}]
+    assert call(host, large).status_code == 413
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(1200):
+            yield b" " * 1000
+
+    url = f"{host.url}/runtime/webhooks/eventgrid?functionName=seen&code={host.eventgrid_key}"
+    event = {"aeg-event-type": "Notification"}
+    assert httpx.post(url, content=pieces(), headers=event, timeout=30).status_code == 413
+    assert call(host, [{}] * 5001).status_code == 413
+
+
+def test_a_setting_bounds_every_body(tmp_path: Path) -> None:
+    """As in Azure; without a key nothing is read at all."""
+    code = APP + "\n@app.route(auth_level='anonymous')\ndef web(req: func.HttpRequest) -> str:\n"
+    code += "    return str(len(req.get_body()))\n"
+    limits = {"S": f"sqlite:{tmp_path / 'q.db'}", "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "1000"}
+    with running(tmp_path, code, limits) as host:
+        assert call(host, [EVENT]).status_code == 202
+        assert call(host, [{**EVENT, "id": "x" * 1000}]).status_code == 413
+        web = f"{host.url}/api/web"
+        assert httpx.post(web, content=b"x" * 1000).text == "1000"
+        assert httpx.post(web, content=b"x" * 1001).status_code == 413
+        admin = f"{host.url}/admin/functions/queued"
+        key = {"x-functions-key": host.master_key}
+        assert httpx.post(admin, content=b"x" * 1001, headers=key).status_code == 413
+
+
 def test_an_app_without_event_grid_functions_has_no_webhook(tmp_path: Path) -> None:
     """The extension is not loaded, so even the master key finds nothing."""
     code = "@app.route()\ndef web(req: func.HttpRequest) -> str: return ''\n"

@@ -15,6 +15,7 @@ from typing import Any
 
 import azure.functions as func
 
+from functions._events import raw
 from rebuilder import isolation
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.references import ImageReference
@@ -43,28 +44,6 @@ from tests.soak.stage import Crash, Invocation
 isolation.AT_ONCE = 1
 
 
-class _Shared(sqlite3.Connection):
-    """A connection for all: only one thread runs at a time, and none stops in a transaction."""
-
-    def close(self) -> None:
-        """Stay open."""
-
-
-_connections: dict[Path, _Shared] = {}
-
-
-def _connect(self: Database) -> sqlite3.Connection:
-    path = self._path
-    if path not in _connections:
-        _connections[path] = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, factory=_Shared
-        )
-        _connections[path].execute("PRAGMA synchronous = OFF")
-    return _connections[path]
-
-
-Database._connect = _connect  # type: ignore[method-assign] # opening is most of the time
-
 QUEUES = {PUSHES: "plan_rebuilds", BUILDS: "start_build", RUNS: "track_build"} | {
     REFRESH: "refresh_tasks"
 }
@@ -73,6 +52,7 @@ TIMERS = {
     "sweep": timedelta(minutes=15),
     "poll_bases": timedelta(minutes=5),
     "collect_dead_letters": timedelta(minutes=5),
+    "retire_history": timedelta(hours=1),
 }
 _EVENTS = ("image_pushed", "task_changed")
 _HIDE = timedelta(minutes=10)
@@ -86,7 +66,10 @@ _ARM = frozenset({"tasks", "access"})
 
 
 def _function(name: str) -> tuple[Any, Callable[..., None]]:
-    module = importlib.import_module(f"functions.{name}")
+    module: Any = importlib.import_module(f"functions.{name}")
+    if name in _EVENTS:
+        # What the function does with each event, without an event loop for each.
+        return module, lambda event: module._accept([raw(event)])
     return module, getattr(module, name)._function.get_user_function()
 
 
@@ -133,7 +116,7 @@ class Host:
         }
         ledger = SqliteLedger(self.file)
         self.azure.asked_for = lambda task, run: {
-            base for r in ledger.rebuilds(task) if r.run_id == run for base in r.bases
+            base for r in ledger.rebuilds(task, 10_000) if r.run_id == run for base in r.bases
         }
         index = SqliteIndex(self.file)
         self.azure.believed = lambda task: {
@@ -150,7 +133,8 @@ class Host:
         self.calls = self.invocations = self.events_lost = self.crashes = 0
         self._ends: dict[Invocation, Callable[[], None]] = {}
         self._instances: dict[int, Context] = {}
-        self.queues.exists(PUSHES)  # makes the tables
+        with Database(self.file).transaction():
+            pass  # makes the tables
         self._db = sqlite3.connect(self.file)
         for name, every in TIMERS.items():
             self.azure.at(self.azure.now + seconds(30), partial(self._timer, name, every))
@@ -407,4 +391,4 @@ class Host:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
-        sqlite3.Connection.close(_connections.pop(self.file))
+        self.queues.close()

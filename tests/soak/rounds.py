@@ -25,6 +25,7 @@ TAGS = (
     "docker.io/library/alpine:3",
 )
 _ATTEMPTS = 3
+_ALL = 10_000
 # The index is read anew every six hours: so late is a task seen whose event was lost.
 _QUIET_HOURS = 7
 _MAKERS = {APPS: 5, OTHERS: 4}
@@ -217,7 +218,7 @@ class Round:
         problems += [f"surprise: {text}" for text in self.host.surprises]
         ledger = self.host.context(plain=True).ledger
         for task in self.host.azure.tasks.values():
-            rebuilds = ledger.rebuilds(task.id)
+            rebuilds = ledger.rebuilds(task.id, _ALL)
             self._limits(task, rebuilds)
             if not (task.exists and task.enabled):
                 continue

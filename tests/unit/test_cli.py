@@ -390,3 +390,30 @@ def test_the_store_follows_the_connection(
     assert (type(context.ledger).__name__, type(context.queue).__name__) == kinds
     assert compose({**GOOD, **storage}) is context
     assert context.now().tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("storage", "told"),
+    [
+        ("rubbish", "AzureWebJobsStorage cannot be read: write a connection string"),
+        ("AccountName=a", "AzureWebJobsStorage cannot be read: write a connection string"),
+        ("sqlite:{folder}", "is a folder: write AzureWebJobsStorage=sqlite:FILE"),
+        ("sqlite:{folder}/file/store.db", "cannot be reached: Not a directory"),
+        ("sqlite:{folder}/file", "is damaged, or is no database"),
+    ],
+)
+def test_storage_that_cannot_be_used_is_told(
+    storage: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a sentence that says what to do, by each command that asks for what is kept."""
+    (tmp_path / "file").write_text("no database " * 100)
+    monkeypatch.setenv("REBUILDER_BASE_REGISTRIES", str(BASE))
+    monkeypatch.setenv("REBUILDER_TASK_REGISTRIES", str(APPS))
+    monkeypatch.setenv("AzureWebJobsStorage", storage.format(folder=tmp_path))
+    for command in (["dead-letters"], ["audit"], ["replay", "--all"]):
+        assert cli.main(command) == 1
+        assert told in capsys.readouterr().err

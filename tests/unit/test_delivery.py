@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import azure.functions as func
 import pytest
@@ -17,12 +18,14 @@ from rebuilder.errors import (
     Conflict,
     Denied,
     InvalidMessage,
+    NewerStore,
     OutcomeUnknown,
     RebuilderError,
     Refused,
     Throttled,
     TransientError,
 )
+from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.delivery import deliver
 from tests.unit.fakes import FakeQueue, World
@@ -168,7 +171,17 @@ def test_what_cannot_be_put_back_is_left_to_the_host(world: World, error: Transi
     assert reason == "TransientError: the queues are out of order"
 
 
-class BrokenLetters:
+def test_what_is_for_newer_code_is_neither_counted_nor_given_up(world: World) -> None:
+    """However long that takes: it waits as it is."""
+    tried = put_back(BODY, world.time.now)
+    world.time.pass_(14 * 86_400)
+    deliver(world.context, BUILDS, tried, failing(NewerStore("the store", 99, 3)))
+
+    assert world.queue.take(BUILDS) == [(tried, timedelta(minutes=10))]
+    assert not letters(world)
+
+
+class BrokenLetters(SqliteDeadLetters):
     """A store that takes nothing."""
 
     def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
@@ -176,28 +189,10 @@ class BrokenLetters:
         del queue, body, reason, at
         raise TransientError("the tables are out of order")
 
-    def failure(self, queue: str, body: str) -> str | None:
-        """Know nothing."""
-        del queue, body
-        return None
-
     def record(self, letter: DeadLetter) -> None:
         """Fail."""
         del letter
         raise TransientError("the tables are out of order")
-
-    def all(self) -> list[DeadLetter]:
-        """Know nothing."""
-        return []
-
-    def mark_replayed(self, letter_id: str, at: datetime) -> None:
-        """Do nothing."""
-
-    def remove(self, letter_id: str) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 @pytest.mark.parametrize(
@@ -205,10 +200,10 @@ class BrokenLetters:
     [(Denied("no role"), "tables are out of order"), (KeyError("unforeseen"), "unforeseen")],
 )
 def test_what_cannot_be_kept_is_left_to_the_host(
-    world: World, error: Exception, raised: str
+    world: World, tmp_path: Path, error: Exception, raised: str
 ) -> None:
     """The first error is what the host sees, even if its reason cannot be remembered."""
-    context = replace(world.context, dead_letters=BrokenLetters())
+    context = replace(world.context, dead_letters=BrokenLetters(tmp_path / "letters.db"))
 
     with pytest.raises((TransientError, KeyError), match=raised):
         deliver(context, BUILDS, BODY, failing(error))

@@ -9,6 +9,7 @@ import pytest
 
 from rebuilder import cli, cli_doctor
 from rebuilder.core.access import BASE_ADVICE, PULL, READ_REGISTRY, TASK_ACTIONS, Permission
+from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.doctor import Finding
 from rebuilder.core.messages import BUILDS
@@ -17,7 +18,7 @@ from rebuilder.core.rebuilds import Failure, Rebuild, State
 from rebuilder.core.registries import RegistryId
 from rebuilder.errors import Denied, NotFound, RebuilderError
 from rebuilder.settings import Settings
-from rebuilder.usecases.doctor import Report, examine
+from rebuilder.usecases.doctor import OVERDUE, Report, examine
 from rebuilder.usecases.refresh_index import sweep_registry
 from tests.unit.fakes import APPS, BASE, OTHERS, World, task
 
@@ -32,6 +33,7 @@ EVERYTHING = Permission(("*",), (), ("*",))
 NAMES = [
     *("image_pushed", "plan_rebuilds", "start_build", "track_build", "task_changed"),
     *("refresh_index", "refresh_tasks", "sweep", "poll_bases", "collect_dead_letters"),
+    "retire_history",
 ]
 
 
@@ -438,6 +440,26 @@ def test_an_index_that_was_never_filled(world: World, asked: FakePreflight) -> N
     assert [entry.what for entry in report.unchecked] == [
         *("whether Azure allows tasks in myapps", "whether Azure allows tasks in theirapps"),
     ]
+
+
+def test_times_of_a_clock_that_was_ahead(good: World, asked: FakePreflight) -> None:
+    """Leases, due times and paces that cannot be; those that can are not told."""
+    tomorrow = good.time.now + timedelta(days=1)
+    good.ledger.claim(rebuild(good, sequence=2, state=State.FAILED, due=tomorrow + OVERDUE))
+    good.ledger.claim(rebuild(good, sequence=3, state=State.FAILED, due=good.time.now + OVERDUE))
+    soon = good.time.now + timedelta(minutes=7)
+    for name, until in (("sweep", tomorrow), ("poll", soon), ("history", None)):
+        good.context.bookmarks.save(Bookmark(name, lease_until=until))
+    for name, end in (("s1", tomorrow), ("s2", soon)):
+        good.context.bookmarks.save(Bookmark(f"pace/{name}", end.isoformat()))
+    found = [f for f in examine(good.context, asked).findings if f.code == "time-ahead"]
+
+    assert sorted(finding.what().partition(" is of ")[0] for finding in found) == [
+        "the lease of sweep",
+        "the pace of subscription s1",
+        "the rebuild of build-app",
+    ]
+    assert "set by NTP" in found[0].why()
 
 
 def test_free_credits(good: World, asked: FakePreflight) -> None:

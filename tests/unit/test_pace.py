@@ -13,7 +13,7 @@ import pytest
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.pace import Pace, Rate
 from rebuilder.errors import Conflict
-from rebuilder.ports import Bookmarks
+from rebuilder.ports import Bookmarks, Retired
 from rebuilder.usecases import _pace
 from rebuilder.usecases.context import Context
 from tests.unit.fakes import World
@@ -154,6 +154,11 @@ class Contested:
             self._left -= 1
             self._change()
         return self._bookmarks.save(bookmark)
+
+    def retire(self, now: datetime, place: str) -> Retired:
+        """Forget nothing."""
+        del now, place
+        return Retired(0, "")
 
     def close(self) -> None:
         """Do nothing."""

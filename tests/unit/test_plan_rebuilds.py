@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
+from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     BaseMoved,
@@ -158,7 +162,7 @@ def test_a_push_is_recorded_and_enqueued(world: World) -> None:
 
     ((body, _),) = world.queue.take(PUSHES)
     assert PlanRebuilds.decode(body) == MESSAGE
-    (record,) = world.ledger.pushes(BASE, "images/node")
+    (record,) = world.ledger.pushes(BASE, "images/node", "9")
     assert record.push == PUSH
 
 
@@ -168,7 +172,7 @@ def test_other_events_are_recorded_only(world: World, caplog: pytest.LogCaptureF
     event = {"id": "e", "topic": str(BASE), "subject": "x", "eventType": "Other"}
     assert isinstance(accept_event(world.context, event), Ignored)
 
-    (record,) = world.ledger.ignored(str(BASE))
+    (record,) = world.ledger.ignored(str(BASE), "x")
     assert record.code == "other-event"
     assert "other-event" in caplog.text
     assert world.queue.sent == []
@@ -308,6 +312,33 @@ def test_an_index_that_is_too_old_is_said_to_be(world: World) -> None:
 
 
 REFERENCE = ImageReference.parse(NODE)
+
+
+def test_many_plans_ask_for_one_sweep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of a thousand pushes finds the index old; it is asked for once in a while."""
+    index(world, task())
+    world.index.mark_refreshed(OTHERS, world.time.now + timedelta(days=2))
+    world.time.pass_(24 * 3600 + 1)
+    for minutes, asked in ((0, 1), (5, 0), (4, 0), (1, 1), (0, 0)):
+        world.time.pass_(minutes * 60)
+        plan_rebuilds(world.context, MESSAGE)
+        assert len(world.queue.take(REFRESH)) == asked, minutes
+    # A clock that was a day ahead does not keep others from asking.
+    mark = world.context.bookmarks.read(f"refresh/{APPS}")
+    tomorrow = world.time.now + timedelta(days=1)
+    world.context.bookmarks.save(replace(mark, place=tomorrow.isoformat()))
+    plan_rebuilds(world.context, MESSAGE)
+    assert len(world.queue.take(REFRESH)) == 1
+    world.time.pass_(600)
+    save = world.context.bookmarks.save
+
+    def raced(bookmark: Bookmark) -> Bookmark:
+        save(bookmark)
+        return save(bookmark)
+
+    monkeypatch.setattr(world.context.bookmarks, "save", raced)
+    plan_rebuilds(world.context, MESSAGE)
+    assert world.queue.take(REFRESH) == []
 
 
 def test_a_first_sweep_that_takes_too_long_goes_on_later(

@@ -182,7 +182,7 @@ def test_an_event_is_accepted_as_if_delivered(world: World, name: str) -> None:
     one, other = (PlanRebuilds.decode(body).push for body, _ in world.queue.take(PUSHES))
     assert first == second == f"push {one.key} is planned"
     assert one == other
-    (record,) = world.ledger.pushes(BASE, one.repository)
+    (record,) = world.ledger.pushes(BASE, one.repository, one.tag)
     assert record.deliveries == 2
 
 

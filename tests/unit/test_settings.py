@@ -36,6 +36,15 @@ def test_the_least_that_is_needed() -> None:
     assert read.index_max_age == timedelta(hours=24)
 
 
+def test_how_long_the_past_is_kept() -> None:
+    """Longer than a message may be put off; ninety days unless it is said."""
+    assert Settings.from_env(GOOD).history == timedelta(days=90)
+    chosen = Settings.from_env({**GOOD, "REBUILDER_HISTORY_DAYS": "8"})
+    assert chosen.history == timedelta(days=8)
+    with pytest.raises(InvalidSettings, match="HISTORY_DAYS is '7': write 8 to 3650 days"):
+        Settings.from_env({**GOOD, "REBUILDER_HISTORY_DAYS": "7"})
+
+
 def test_the_index_and_what_counts_can_be_set() -> None:
     """Case does not matter, and five fields are a schedule too."""
     chosen = {

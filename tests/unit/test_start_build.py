@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     OwnOutput,
@@ -188,6 +189,49 @@ def test_copies_of_a_message_that_waits_become_one(world: World) -> None:
         copies = [StartBuild.decode(body) for body, _ in world.queue.take(BUILDS)]
 
     assert [copy.wait for copy in copies] == [5]
+
+
+def test_copies_that_come_at_the_same_time_become_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are put back before either is marked: the one that is marked goes on."""
+    start_build(world.context, MESSAGE, "me")
+    world.images.digests[NODE] = NEWER
+    waiting = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
+    start_build(world.context, waiting, "first")
+    ((body, _),) = world.queue.take(BUILDS)
+    save = world.context.bookmarks.save
+
+    def at_once(bookmark: Bookmark) -> Bookmark:
+        monkeypatch.setattr(world.context.bookmarks, "save", save)
+        start_build(world.context, StartBuild.decode(body), "quicker")
+        return save(bookmark)
+
+    monkeypatch.setattr(world.context.bookmarks, "save", at_once)
+    start_build(world.context, StartBuild.decode(body), "slower")
+    copies = [StartBuild.decode(body) for body, _ in world.queue.take(BUILDS)]
+    assert [(copy.wait, copy.waiter) for copy in copies] == [(2, "slower"), (2, "quicker")]
+    for number, copy in enumerate(copies):
+        start_build(world.context, copy, f"later {number}")
+
+    ((body, _),) = world.queue.take(BUILDS)
+    assert StartBuild.decode(body).waiter == "later 1"
+
+
+def test_what_marks_a_wait_is_not_kept_for_ever(world: World) -> None:
+    """Twice as long as a message may be put off; one that is missing is counted anew."""
+    start_build(world.context, MESSAGE, "me")
+    world.images.digests[NODE] = NEWER
+    start_build(world.context, replace(MESSAGE, push=replace(PUSH, digest=NEWER)), "you")
+    ((body, _),) = world.queue.take(BUILDS)
+    world.context.bookmarks.retire(world.time.now + timedelta(days=13, hours=23), "")
+    start_build(world.context, StartBuild.decode(body), "you")
+    ((body, _),) = world.queue.take(BUILDS)
+    assert StartBuild.decode(body).wait == 2
+    world.context.bookmarks.retire(world.time.now + timedelta(days=15), "")
+    start_build(world.context, StartBuild.decode(body), "you")
+    ((body, _),) = world.queue.take(BUILDS)
+    assert StartBuild.decode(body).wait == 3
 
 
 def test_one_that_is_asked_for_waits_apart(world: World) -> None:

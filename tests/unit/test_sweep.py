@@ -78,7 +78,7 @@ def test_what_an_event_missed_is_found_once(world: World) -> None:
     assert (report.tags, report.complete) == (1, True)
     assert report.reads == 1 + 2  # the registry, and the tasks of the plan
     assert [push.key for push in pushed(world)] == [PUSH.key]
-    assert [r.push.event for r in world.ledger.pushes(BASE, "images/node")] == ["sweep"]
+    assert [r.push.event for r in world.ledger.pushes(BASE, "images/node", "9")] == ["sweep"]
     assert sweep(world.context, "me").missed == []
 
 
@@ -166,6 +166,7 @@ def test_a_task_that_came_after_the_push_is_asked_about_once(world: World) -> No
     world.ledger.record_push(PUSH, world.time.now)
     other = AlreadyBuiltOn(task("other").id, NODE, NEW, "registry")
     world.ledger.record_decisions(PUSH, [other], world.time.now)
+    world.ledger.planned(PUSH)
     known(world, task("build-app", dependency(built_on=NEW)))
     world.images.came[NEW] = world.time.now
     began, ended = world.time.now - timedelta(minutes=1), world.time.now + timedelta(minutes=1)
@@ -187,6 +188,7 @@ def test_a_record_that_was_looked_at_stands(world: World) -> None:
     world.time.pass_(1)
     found = AlreadyBuiltOn(task().id, NODE, NEW, "registry")
     world.ledger.record_decisions(PUSH, [found], world.time.now)
+    world.ledger.planned(PUSH)
 
     assert later(world, 120).missed == []
 

@@ -17,7 +17,7 @@ from rebuilder.core.task_events import (
     TaskChanged,
     read_task_event,
 )
-from rebuilder.usecases.accept_task_event import accept_task_event
+from rebuilder.usecases.accept_task_event import accept_task_event, accept_task_events
 from tests.unit.fakes import APPS, World
 
 # As learn.microsoft.com shows it in "Azure subscription as an Event Grid source", for a task.
@@ -143,7 +143,7 @@ def test_a_changed_task_is_read_again(world: World) -> None:
 
     ((body, _),) = world.queue.take(REFRESH)
     assert Refresh.decode(body) == Refresh.of(CHANGED.task, world.time.now, looks=0)
-    assert world.ledger.ignored("/subscriptions/s1") == []
+    assert world.ledger.ignored("/subscriptions/s1", _TASK) == []
 
 
 def test_other_changes_are_recorded_only(world: World) -> None:
@@ -151,6 +151,21 @@ def test_other_changes_are_recorded_only(world: World) -> None:
     event = about(_TASK.replace("MyApps", "others"))
     assert isinstance(accept_task_event(world.context, event), NotATaskRegistry)
 
-    (record,) = world.ledger.ignored("/subscriptions/s1")
+    subject = _TASK.replace("MyApps", "others")
+    (record,) = world.ledger.ignored("/subscriptions/s1", subject)
     assert record.code == "not-a-task-registry"
     assert world.queue.sent == []
+
+
+def test_changes_that_come_at_once(world: World) -> None:
+    """Each task is read once, however often it was told; the rest is recorded together."""
+    other = about(_TASK.replace("MyApps", "others"))
+    accepted = accept_task_events(world.context, [EVENT, other, EVENT, other])
+
+    assert [type(event) for event in accepted] == [TaskChanged, NotATaskRegistry] * 2
+    assert len(world.queue.take(REFRESH)) == 1
+    (record,) = world.ledger.ignored("/subscriptions/s1", _TASK.replace("MyApps", "others"))
+    assert record.deliveries == 2
+    two = about(_TASK.replace("Build-App", "two"))
+    accept_task_events(world.context, [EVENT, two])
+    assert len(world.queue.take(REFRESH)) == 2

@@ -58,6 +58,27 @@ def test_a_run_is_followed_to_its_end(world: World, started: Rebuild) -> None:
     assert [d.built_on for d in known.view.dependencies] == [NEW]
 
 
+def test_followers_that_come_at_the_same_time_become_one(
+    world: World, started: Rebuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look before either has recorded it: the one that the record names goes on."""
+    save = world.ledger.save
+
+    def at_once(rebuild: Rebuild) -> Rebuild:
+        monkeypatch.setattr(world.ledger, "save", save)
+        track_build(world.context, message(started))
+        return save(rebuild)
+
+    monkeypatch.setattr(world.ledger, "save", at_once)
+    track_build(world.context, message(started))
+    copies = [TrackBuild.decode(body) for body, _ in world.queue.take(RUNS)]
+    assert len(copies) == 2
+    for copy in copies:
+        track_build(world.context, copy)
+
+    assert len(world.queue.take(RUNS)) == 1
+
+
 def test_what_cannot_be_refreshed_now_is_refreshed_later(world: World, started: Rebuild) -> None:
     """A build file that cannot be read does not keep a rebuild from being over."""
     step = DockerStep("https://github.com/me/app.git", "Dockerfile")

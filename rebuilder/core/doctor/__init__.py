@@ -21,7 +21,13 @@ from rebuilder.core.doctor.events import (
     SubscriptionNotReady,
     judge_subscriptions,
 )
-from rebuilder.core.doctor.kept import DeadLettersWait, IndexNeverFilled, IndexOld, RebuildOverdue
+from rebuilder.core.doctor.kept import (
+    DeadLettersWait,
+    IndexNeverFilled,
+    IndexOld,
+    RebuildOverdue,
+    TimeAhead,
+)
 from rebuilder.core.doctor.registries import (
     AppShutOut,
     BasesOpenToRuns,
@@ -84,6 +90,7 @@ __all__ = [
     "TaskWithoutCredentials",
     "TasksNotAllowed",
     "TasksShutOut",
+    "TimeAhead",
     "Unchecked",
     "judge_firewall",
     "judge_functions",

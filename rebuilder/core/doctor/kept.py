@@ -90,6 +90,32 @@ class RebuildOverdue(TaskFinding):
 
 
 @dataclass(frozen=True, slots=True)
+class TimeAhead(Finding):
+    """A time in the store lies further ahead than it can.
+
+    Attributes:
+        about: What it is the time of.
+        time: The time.
+    """
+
+    code: ClassVar[str] = "time-ahead"
+    severity: ClassVar[Severity] = Severity.WARNING
+    about: str
+    time: datetime
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return f"{self.about} is of {self.time.isoformat()}, which is further ahead than it can be"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return (
+            "the clock of an instance was ahead; what it left is not waited for, and the next sweep"
+            " puts it right; see that the clocks are set by NTP"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLettersWait(Finding):
     """Dead letters wait for somebody.
 

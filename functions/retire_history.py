@@ -1,0 +1,22 @@
+"""It is time: forget what is old."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import azure.functions as func
+
+from rebuilder.composition import compose
+from rebuilder.usecases import retire_history as usecase
+
+blueprint = func.Blueprint()
+
+# Each call does a slice of a round that begins once a day.
+_HOURLY = "0 20 * * * *"
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule=_HOURLY)
+def retire_history(timer: func.TimerRequest) -> None:
+    """Retire history, unless another instance is at it."""
+    del timer
+    usecase.retire_history(compose(), uuid4().hex)
