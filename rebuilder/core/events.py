@@ -22,7 +22,6 @@ _PREFIX = "microsoft.containerregistry."
 _PUSHED = "imagepushed"
 _DELETED = frozenset({"imagedeleted", "chartdeleted"})
 _CHART = "chartpushed"
-_LONGEST = 512
 
 # cosign's tags and the referrers tag schema of the OCI distribution spec: the tag of such a
 # manifest names another manifest, so nothing can be built on it.

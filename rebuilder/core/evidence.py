@@ -210,7 +210,7 @@ def recorded(task: Task) -> Evidence:
 def join(task: TaskId, evidence: Sequence[Evidence], output: Output | None = None) -> TaskView:
     """Lay what several sources say of a task side by side, and into one.
 
-    Every image that any source names is kept: a needless rebuild costs less than a missed one. The
+    Every image that any source names is kept; what of it is a reason to build, decisions tell. The
     build file knows best how an image is used and whether it is pinned, for ACR's record cannot
     tell `FROM image:tag@digest` from `FROM image:tag`; the record knows best which digest was
     used.
@@ -225,9 +225,10 @@ def join(task: TaskId, evidence: Sequence[Evidence], output: Output | None = Non
     file = by_source.get(Source.BUILD_FILE, nobody)
     built_on: dict[tuple[ImageReference, Kind], str | None] = {}
     known_from: dict[tuple[ImageReference, Kind], dict[str, None]] = {}
+    of_file = _by_tag(file)
     for source in (Source.BUILD_FILE, Source.ACR_RECORD, Source.OUTPUT_IMAGE):
         for said in by_source.get(source, nobody).images:
-            for key in _places(said, file):
+            for key in _places(said, of_file):
                 built_on[key] = built_on.get(key) or said.built_on
                 known_from.setdefault(key, {})[f"{source} {said.where}".strip()] = None
     dependencies = tuple(
@@ -264,11 +265,11 @@ def with_earlier(view: TaskView, before: TaskView) -> TaskView:
     return join(view.task, evidence, output)
 
 
-def _places(said: Said, file: Evidence) -> list[tuple[ImageReference, Kind]]:
+def _places(said: Said, file: _ByTag) -> list[tuple[ImageReference, Kind]]:
     """Return the images and kinds of the joined view that something said is about."""
-    if said in file.images:
+    same = file.get(said.reference.at(None), ())
+    if said in same:
         return [(said.reference, said.kind)]
-    same = _same_tag(said, file)
     used = [
         other
         for other in same
@@ -277,8 +278,15 @@ def _places(said: Said, file: Evidence) -> list[tuple[ImageReference, Kind]]:
     return [(o.reference, o.kind) for o in used or same] or [(said.reference, said.kind)]
 
 
-def _same_tag(said: Said, evidence: Evidence) -> list[Said]:
-    return [o for o in evidence.images if o.reference.at(None) == said.reference.at(None)]
+type _ByTag = Mapping[ImageReference, Sequence[Said]]
+
+
+def _by_tag(evidence: Evidence) -> _ByTag:
+    """Return what a source says by the image without its digest."""
+    found: dict[ImageReference, list[Said]] = {}
+    for said in evidence.images:
+        found.setdefault(said.reference.at(None), []).append(said)
+    return found
 
 
 def _disagreements(by_source: Mapping[Source, Evidence]) -> Iterator[str]:
@@ -294,15 +302,16 @@ def _disagreements(by_source: Mapping[Source, Evidence]) -> Iterator[str]:
 
 
 def _between(file: Evidence, record: Evidence) -> Iterator[str]:
+    of_file, of_record = _by_tag(file), _by_tag(record)
     for said in file.images:
         # Of tools ACR keeps no record, and of what is not needed it need not.
-        if said.kind not in (Kind.TOOL, Kind.UNUSED) and not _same_tag(said, record):
+        if said.kind not in (Kind.TOOL, Kind.UNUSED) and said.reference.at(None) not in of_record:
             yield (
                 f"the build file names {said.reference} ({said.kind}; {said.where});"
                 " ACR's record does not"
             )
     for said in record.images:
-        same = _same_tag(said, file)
+        same = of_file.get(said.reference.at(None), ())
         kinds = sorted({other.kind.value for other in same})
         pins = [other for other in same if other.reference.digest is not None]
         if not same:

@@ -114,6 +114,8 @@ def example(reason: type[Decision], task: TaskId) -> Decision:
         "started": NOW,
         "since": LATER,
         "refreshed": NOW,
+        "names": ("five", "six"),
+        "created": NOW,
     }
     values = {f.name: samples.get(f.name, f"some {f.name} ünd more") for f in fields(reason)}
     return reason(**values)

@@ -235,7 +235,8 @@ def test_one_letter_that_cannot_be_kept_is_one(
         record(letter)
 
     monkeypatch.setattr(world.context.dead_letters, "record", refuse)
-    collect_dead_letters(world.context)
+    with pytest.raises(Refused, match="EntityTooLarge"):
+        collect_dead_letters(world.context)
 
     assert [letter.body for letter in world.context.dead_letters.all()] == ["0", "2"]
     assert [message.body for message in world.queue.poison] == ["1"]

@@ -63,9 +63,12 @@ def test_a_letter_that_waited_does_not_stand_back_behind_others(world: World) ->
     message = StartBuild(PUSH, task().id)
     head(world, State.CLAIMED, lease=timedelta(hours=1))
     # It waits for the lease, and was sent once more after each look.
-    for wait in range(3):
-        start_build(world.context, replace(message, wait=wait), "me")
-    bodies = [body for body, _ in world.queue.take(BUILDS)]
+    bodies = []
+    for look in range(3):
+        start_build(world.context, message, f"look {look}")
+        ((body, _),) = world.queue.take(BUILDS)
+        bodies.append(body)
+        message = StartBuild.decode(body)
     assert [StartBuild.decode(body).wait for body in bodies] == [1, 2, 3]
     # The host gave up an earlier one of them, whose acknowledgement was lost.
     replay(world.context, kept(world, BUILDS, bodies[0]))

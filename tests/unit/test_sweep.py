@@ -297,7 +297,7 @@ def test_a_sweep_that_fails_gives_its_lease_back(
     mark = world.context.bookmarks.read(BOOKMARK)
     world.context.bookmarks.save(replace(mark, place="docker.io/library/a:1"))
 
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise KeyError("unforeseen")
 
     with monkeypatch.context() as patched:

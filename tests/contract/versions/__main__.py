@@ -68,9 +68,28 @@ def decision(reason: type[Decision]) -> Decision:
         "started": NOW,
         "since": NOW,
         "refreshed": NOW,
+        "names": ("five", "six"),
     }
     values = {f.name: samples.get(f.name, f"some {f.name} ünd more") for f in fields(reason)}
     return reason(**values)
+
+
+def first_decisions() -> list[Decision]:
+    """Return what 0.1.0 wrote of every reason that it knew, in its order."""
+    known = {*_FIRST_REASONS.split()}
+    return [
+        replace(decision(reason), **_NEWER.get(code, {}))
+        for code, reason in REASONS.items()
+        if code in known
+    ]
+
+
+_FIRST_REASONS = """
+already-built-on base-moved build-time-only built-while-moving circle index-old may-not-pull
+no-step nothing-recorded other-images other-tag own-output pinned-by-digest rebuild-failed
+rebuild-under-way registry-unreadable tag-gone task-disabled task-gone task-unreadable
+"""
+_NEWER: dict[str, dict[str, Any]] = {"rebuild-failed": {"cause": None}}
 
 
 def rebuilds() -> Iterable[tuple[Rebuild, Rebuild | None]]:
