@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 type ASGIApp = Callable[..., Awaitable[None]]
 
-_START_SECONDS = 15
+_START_SECONDS = 120
+_ANSWER_SECONDS = 300  # azure-core's own
 _QUICKACK = getattr(socket, "TCP_QUICKACK", 0)  # Linux has it
 
 
@@ -212,9 +213,14 @@ class Network:
         }
 
     def client(self, **options: Any) -> httpx.Client:  # noqa: ANN401 - httpx's own options
-        """Return an HTTP client that goes through the tunnel, whatever the environment says."""
+        """Return an HTTP client that goes through the tunnel, whatever the environment says.
+
+        It waits for answers as long as Azure's own clients do: on a busy machine an answer that
+        starts a program takes long, and whoever hurries must say so.
+        """
         context = ssl.create_default_context(cafile=str(self.ca_bundle))
-        return httpx.Client(proxy=self.proxy_url, verify=context, trust_env=False, **options)
+        given = {"timeout": _ANSWER_SECONDS, **options}
+        return httpx.Client(proxy=self.proxy_url, verify=context, trust_env=False, **given)
 
     def drop_connections(self) -> None:
         """Cut every connection through the tunnel, as a network that fails does."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from rebuilder.errors import TransientError
 from rebuilder.ports import WorkQueue
 from rebuilder.sqlite.queues import MessageGone, SqliteQueues
 from tests.azurite import Azurite
+from tests.patience import SECONDS, until
 
 type Receive = Callable[[str], list[str]]
 
@@ -49,16 +49,6 @@ def _queue() -> str:
     return f"q-{uuid.uuid4().hex}"
 
 
-def until(condition: Callable[[], bool]) -> bool:
-    """Wait until a condition holds; tell whether it came in time."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def test_a_sent_message_is_received_once(queues: tuple[WorkQueue, Receive], queue: str) -> None:
     """The queue is made on first use; a received message is hidden."""
     work, receive = queues
@@ -75,14 +65,7 @@ def test_a_delayed_message_comes_later(queues: tuple[WorkQueue, Receive], queue:
     work.send(queue, "later", timedelta(seconds=2))
 
     assert receive(queue) == ["now"]
-    late: list[str] = []
-
-    def arrived() -> bool:
-        late.extend(receive(queue))
-        return bool(late)
-
-    assert until(arrived)
-    assert late == ["later"]
+    assert until(lambda: receive(queue)) == ["later"]
 
 
 def test_many_send_at_once(queues: tuple[WorkQueue, Receive], queue: str) -> None:
@@ -191,11 +174,11 @@ def test_who_watches_embedded_queues_is_told_of_messages(tmp_path: Path) -> None
     queues.send("q-2", "later", timedelta(minutes=1))
     queues.send("q-3", "not watched")
     queues.send("q-1", "now")
-    assert until(lambda: told["q-1"] > 2)
+    until(lambda: told["q-1"] > 2)
     watched.append("q-3")
-    assert until(lambda: told["q-3"] > 0)
+    until(lambda: told["q-3"] > 0)
     stopped.set()
-    watcher.join(20)
+    watcher.join(SECONDS)
 
     assert not watcher.is_alive()
     assert set(told) == {"q-1", "q-3"}
@@ -217,9 +200,9 @@ def test_a_file_that_cannot_be_read_is_watched_on(
         queues.send("q-1", "not kept")
     folder.rmdir()
     queues.send("q-1", "kept")
-    assert until(lambda: told["q-1"] > 0)
+    until(lambda: told["q-1"] > 0)
     stopped.set()
-    watcher.join(20)
+    watcher.join(SECONDS)
 
     assert not watcher.is_alive()
 

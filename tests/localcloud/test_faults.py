@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -17,8 +15,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.state import Registry
 from tests import images
 from tests.clocks import StoppedClock
-
-SECONDS = 20
+from tests.patience import SECONDS, until
 
 
 def upload(arm: httpx.Client, registry: Registry) -> httpx.Response:
@@ -31,16 +28,6 @@ def put_task(arm: httpx.Client, registry: Registry) -> httpx.Response:
     return arm.put(f"{registry.id}/tasks/builder", json={"properties": {}})
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    pause = threading.Event()
-    for _ in range(SECONDS * 100):
-        if condition():
-            return
-        pause.wait(0.01)
-    pytest.fail("it never was")
-
-
 @pytest.mark.parametrize("after", [False, True])
 def test_a_slow_answer_is_the_true_one(
     still: LocalCloud, clock: StoppedClock, apps: Registry, arm: httpx.Client, *, after: bool
@@ -49,7 +36,7 @@ def test_a_slow_answer_is_the_true_one(
     still.arm.faults.append(Fault("PUT", "tasks", None, seconds=60, after=after))
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(put_task, arm, apps)
-        wait_until(lambda: apps.tasks if after else still.arm.requests)
+        until(lambda: apps.tasks if after else still.arm.requests)
         during = arm.get(f"{apps.id}/tasks/builder").status_code
         assert not answer.done()
         clock.forward(60)

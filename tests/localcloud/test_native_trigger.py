@@ -12,8 +12,8 @@ from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry, Run
 from tests import images
 from tests.clocks import StoppedClock
+from tests.patience import SECONDS
 
-SECONDS = 20
 BASE = "bases.azurecr.io/base:1"
 
 
