@@ -32,7 +32,10 @@ def until[T](look: Callable[[], T], what: str = "it") -> T:
         AssertionError: It did not come.
     """
     deadline = time.monotonic() + SECONDS
+    pause = 0.005
     while not (found := look()):
         assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.01)
+        time.sleep(pause)
+        # What comes late is looked at less often: looking is work, too.
+        pause = min(pause * 1.3, 0.2)
     return found

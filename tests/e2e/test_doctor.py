@@ -89,7 +89,7 @@ class Patient:
         """Ask ARM as the developer."""
         token = self.cloud.tokens.issue(self.cloud.developer, f"{ARM}/")
         url = f"{ARM}{place}?api-version=2025-02-15"
-        with self.cloud.network.client(timeout=60) as http:
+        with self.cloud.network.client() as http:
             answer = http.request(
                 method, url, json=body, headers={"Authorization": f"Bearer {token}"}
             )
@@ -133,7 +133,7 @@ def _patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
             patch.setenv(name, value)
         patient = Patient(cloud, context)
         patient.deployed.push("second")
-        assert patient.deployed.rebuilt(1), patient.deployed.log()[-6000:]
+        patient.deployed.await_rebuild()
         for name, value in patient.settings().items():
             patch.setenv(name, value)
         yield patient

@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,11 +16,11 @@ from localcloud.roles import Assignment, covers
 from localcloud.sample import NAMES
 from localcloud.state import Json, Registry
 from tests import images
+from tests.patience import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
 HOST = f"{NAMES['BASE_ACR']}.azurecr.io"
-_SECONDS = 60
 PUBLISHED = ("function_app.py", "host.json", "requirements.txt", "functions", "rebuilder")
 _ROLES = ("roleAssignments/read", "roleDefinitions/read")
 
@@ -42,16 +39,6 @@ def package() -> bytes:
         for name in tracked:
             archive.write(ROOT / name, name)
     return buffer.getvalue()
-
-
-def until(look: Callable[[], Any], seconds: float = _SECONDS) -> Any:  # noqa: ANN401 - what comes
-    """Return what comes in time; None if nothing does."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.2)
-    return None
 
 
 class Deployed:
@@ -97,7 +84,7 @@ class Deployed:
         }
         url = f"https://management.azure.com/subscriptions/{SUBSCRIPTION}"
         url += f"/providers/Microsoft.Resources/deployments/{template}?api-version=2024-11-01"
-        with self.cloud.network.client(timeout=100) as http:
+        with self.cloud.network.client() as http:
             answer = http.put(url, json=body, headers={"Authorization": f"Bearer {token}"}).json()
         assert answer["properties"]["provisioningState"] == "Succeeded", answer
         outputs: Json = answer["properties"].get("outputs") or {}
@@ -111,17 +98,24 @@ class Deployed:
         """Publish the product's code with a bearer token, as the Azure CLI does."""
         token = self.cloud.tokens.issue(self.cloud.developer, "https://management.azure.com/")
         name = self.site.rpartition("/")[2]
-        with self.cloud.network.client(timeout=60) as http:
+        with self.cloud.network.client() as http:
             url = f"https://{name}.scm.azurewebsites.net/api/publish?RemoteBuild=True"
             headers = {"Authorization": f"Bearer {token}"}
             http.post(url, content=package(), headers=headers).raise_for_status()
         (deployment,) = self.cloud.apps.deployments(self.site)
-        assert until(lambda: deployment.status != 2)
+        until(lambda: deployment.status != 2)
         assert deployment.status == 4, deployment.text
 
-    def rebuilt(self, runs: int, seconds: float = _SECONDS) -> bool:
-        """Tell whether the product saw so many successful rebuilds end in time."""
-        return bool(until(lambda: self.log().count(": Succeeded") >= runs, seconds))
+    def await_rebuild(self) -> None:
+        """Wait until the product has seen a rebuild succeed."""
+        self.await_log(": Succeeded")
+
+    def await_log(self, said: str) -> None:
+        """Wait until the product has logged a text; a failure shows what it has logged."""
+        try:
+            until(lambda: said in self.log())
+        except AssertionError as error:
+            raise AssertionError(f"{said!r} is not in {self.log()[-6000:]}") from error
 
     def used(self, registry: Registry) -> set[str]:
         """Return the actions that the product asked of ARM on a registry."""
@@ -174,7 +168,7 @@ def test_the_template_grants_what_is_used(deployed: Deployed) -> None:
     """A push rebuilds the image; nothing is granted that was not used."""
     cloud = deployed.cloud
     deployed.push("second")
-    assert deployed.rebuilt(1), deployed.log()[-6000:]
+    deployed.await_rebuild()
     # A run that may not pull has the product look which role is missing.
     (pull,) = [a for a in cloud.roles.assignments() if a.principal_id == deployed.task_principal]
     cloud.roles.revoke(pull.id)
@@ -224,11 +218,11 @@ def test_without_a_role_there_is_no_rebuild(
     (role,) = [a for a in deployed.assignments(registry) if (a.id == own.id) == (kind == "own")]
     deployed.cloud.roles.revoke(role.id)
     deployed.push("second")
-    assert until(lambda: said in deployed.log()), deployed.log()[-6000:]
+    deployed.await_log(said)
     assert deployed.apps.runs == {}
     deployed.cloud.roles.put(role)
     deployed.push("third")
-    assert deployed.rebuilt(1), deployed.log()[-6000:]
+    deployed.await_rebuild()
 
 
 @pytest.mark.timeout(300)
