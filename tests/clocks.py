@@ -27,6 +27,11 @@ class StoppedClock(Clock):
         for _, ring in due:
             ring()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their time; a test that moves the clock waits for them before."""
+        return len(self._alarms)
+
     def elapsed(self) -> float:
         """Cloud seconds that the test let pass."""
         return self._elapsed

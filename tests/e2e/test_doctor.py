@@ -351,14 +351,14 @@ MISTAKES = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_nothing_is_found_on_a_good_set_up(patient: Patient, examine: Examine) -> None:
     """What the templates deploy has no mistake, and everything could be looked at."""
     assert patient.deployed.principal_id
     assert examine() == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_planted_mistake_is_found_and_mended(
     patient: Patient, examine: Examine, name: str

@@ -163,7 +163,7 @@ def _deployed(cloud: LocalCloud, tmp_path: Path) -> Deployed:
     return deployed
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_the_template_grants_what_is_used(deployed: Deployed) -> None:
     """A push rebuilds the image; nothing is granted that was not used."""
     cloud = deployed.cloud
@@ -204,7 +204,7 @@ _NO_ARM = "does not have authorization to perform action 'Microsoft.ContainerReg
 _NO_PULL = "give the function app's identity AcrPull"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("use", "kind", "said"),
     [("base", "own", _NO_ARM), ("tasks", "own", _NO_ARM), ("base", "pull", _NO_PULL)],
@@ -225,7 +225,7 @@ def test_without_a_role_there_is_no_rebuild(
     deployed.await_rebuild()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_there_are_three_roles_on_registries(deployed: Deployed) -> None:
     """Each is in the test above."""
     counts = [len(deployed.assignments(registry)) for registry in (deployed.base, deployed.apps)]

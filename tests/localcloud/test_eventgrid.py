@@ -398,6 +398,7 @@ def test_events_may_be_late(
     grid.distort(late=600, reverse=reverse)
     grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "1"})
     grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "2"})
+    until(lambda: clock.waiting == (1 if reverse > 1 else 2))
     assert not grid.wait_idle(0.1)
     grid.distort()
     grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "3"})
