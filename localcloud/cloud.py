@@ -9,8 +9,11 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from localcloud import blobs, github, graph, scm
 from localcloud.admin import Admin
@@ -39,7 +42,7 @@ from localcloud.roles import Permission, Role, Roles
 from localcloud.state import Json, Registry, Resource, State, azure_time
 from localcloud.storage import Storage, StorageOperation
 from localcloud.storage.service import HOSTS as STORAGE_HOSTS
-from localcloud.tokens import Credential, Tokens
+from localcloud.tokens import Credential, Tokens, new_key
 
 # Where tools/azurite.py puts Node.js on a machine that has none.
 _OWN_NODE = Path(__file__).resolve().parent.parent / ".tools" / "node" / "bin"
@@ -77,7 +80,7 @@ class LocalCloud:
         self.roles = Roles()
         for role in DATA_ROLES:
             self.roles.define(role)
-        self.tokens = Tokens(self.clock, self.directory)
+        self.tokens = Tokens(self.clock, self.directory, _tenants_key())
         self.eventgrid = EventGrid(self.clock)
         self.registry = RegistryService(
             self.state,
@@ -304,6 +307,12 @@ class LocalCloud:
 
     def _tag_moved(self, registry: Registry, repository: str, tag: str, digest: str) -> None:
         self.native_trigger.pushed(registry, repository, tag, digest)
+
+
+@cache
+def _tenants_key() -> RSAPrivateKey:
+    """Return the key of the one tenant that the clouds of a process are; slow to make."""
+    return new_key()
 
 
 def rebuilder_role() -> Role:

@@ -37,7 +37,7 @@ TASK = "taskhelloworld"
 CONTEXT = "https://github.com/contoso/acr-build-helloworld-node.git"
 
 _OLD, _NEW = "9.11.2", "9.11.2a"
-_RUN_SECONDS = 120
+_RUN_SECONDS = 600
 
 
 class Tutorial:

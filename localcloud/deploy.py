@@ -47,7 +47,7 @@ PARAMETERS = {
 """The template's parameters: two registries that are there, and the sample task."""
 
 _INFRA = shlex.quote(str(ROOT / "infra"))
-_WAIT_SECONDS = 180
+_WAIT_SECONDS = 600
 _CODE = "function_app.py functions rebuilder host.json requirements.txt"
 
 

@@ -10,11 +10,13 @@ import asyncio
 import json
 import logging
 import random
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -148,6 +150,12 @@ class Subscription:
         )
 
 
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    """Return whom webhooks of others are trusted by; slow to read."""
+    return httpx.create_ssl_context()
+
+
 class EventGrid:
     """Delivers the registries' events.
 
@@ -161,7 +169,9 @@ class EventGrid:
         self._clock = clock
         self._answer_seconds = answer_seconds
         self._loop = Loop("localcloud-eventgrid")
-        self._http = httpx.AsyncClient(timeout=answer_seconds, trust_env=False)
+        self._http = httpx.AsyncClient(
+            timeout=answer_seconds, trust_env=False, verify=_public_authorities()
+        )
         self._subscriptions: list[Subscription] = []
         self._pending: dict[Subscription, list[Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -19,7 +19,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
 
-import certifi
 import httpx
 import trustme
 import uvicorn
@@ -140,8 +139,8 @@ class Network:
         self._tunnel_port = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.ca_bundle = folder / "ca-bundle.pem"
-        pem = self._authority.cert_pem.bytes()
-        self.ca_bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + pem)
+        # Alone: nobody else is reached from here, and clients read it for every connection.
+        self._authority.cert_pem.write_to_path(str(self.ca_bundle))
 
     def mount(self, host: str, app: ASGIApp) -> None:
         """Serve `app` under `host`, which may begin with a wildcard: `*.azurecr.io`."""

@@ -36,7 +36,7 @@ from localcloud.sample import (
 from localcloud.screen import Failed, Screen, perform
 from localcloud.shell import Shell
 
-_WAIT_SECONDS = 120
+_WAIT_SECONDS = 600
 
 
 class Tutorial:
@@ -453,7 +453,7 @@ def _read(address: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
-            with opener.open(address, timeout=10) as page:
+            with opener.open(address, timeout=_WAIT_SECONDS) as page:
                 text: str = page.read().decode()
                 return text
         except (urllib.error.URLError, OSError) as error:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _ORIGIN = re.compile(r"(?:[a-z0-9-]+\.)?eventgrid\.azure\.(?:net|us|cn)", re.IGNORECASE)
 _ALL = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]
 _WEBHOOK = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
-_READY_SECONDS = 30
+_READY_SECONDS = 120
 _PARAMETER = re.compile(r"\{(?P<all>\*?)(?P<name>\w+)(?::(?P<kind>\w+))?(?P<maybe>\??)\}")
 _KINDS = {None: "[^/]+", "int": r"-?\d+", "alpha": "[A-Za-z]+", "guid": "[0-9A-Fa-f-]{36}"}
 
