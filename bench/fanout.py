@@ -60,6 +60,7 @@ _AGAIN = timedelta(seconds=30)
 _IDLE_SECONDS = 0.01
 _LOOK_SECONDS = 0.25
 _PATIENCE = 10  # times the least time
+_LEAST_PATIENCE_SECONDS = 240  # what a busy machine has not done yet is not lost
 _REGISTRIES = 10
 
 type Work = Callable[[Context, str], object]
@@ -147,7 +148,7 @@ def measure(dependents: int, speed: float, rate: int, burst: int) -> dict[str, A
         ]
         try:
             sweep_all(context)
-            _wait(lambda: len(context.index.refreshes()) == _REGISTRIES, 60)
+            _wait(lambda: len(context.index.refreshes()) == _REGISTRIES, _LEAST_PATIENCE_SECONDS)
             bench.move(_TAG, "new")
             bench.cloud.arm.requests.clear()
             bench.cloud.arm.throttle.refill()
@@ -159,7 +160,8 @@ def measure(dependents: int, speed: float, rate: int, burst: int) -> dict[str, A
             def done() -> int:
                 return len(_succeeded(context, tasks))
 
-            _wait(lambda: done() == dependents, _PATIENCE * max(least, 30) / speed)
+            patience = max(_PATIENCE * least / speed, _LEAST_PATIENCE_SECONDS)
+            _wait(lambda: done() == dependents, patience)
             seconds = time.perf_counter() - began_real
             lost = dependents - done()
         finally:

@@ -326,6 +326,7 @@ def test_every_function_has_boundaries(
     assert total > 100
 
 
+@pytest.mark.timeout(1800)  # each boundary is a process and the rest of the story
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_killed_at_every_boundary(function: str, points: list[Point]) -> None:
     """Wherever a process dies, each task is built once, successfully, and nothing is left over."""
