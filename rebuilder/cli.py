@@ -17,7 +17,7 @@ from rebuilder.cli_deps import add_deps
 from rebuilder.cli_doctor import add_doctor
 from rebuilder.cli_recovery import add_recovery_commands
 from rebuilder.composition import compose, release
-from rebuilder.core.decisions import to_record
+from rebuilder.core.decisions import TaskDecision, to_record
 from rebuilder.core.rebuilds import Check, Native, Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.errors import NotFound, RebuilderError
@@ -221,12 +221,16 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
                 f" told {pushed.deliveries} time(s), last {_time(pushed.last_at)}"
             ),
         ]
+        if explanation.remark:
+            lines.append(f"  {explanation.remark}")
         if explanation.earlier:
             lines.append(f"  {explanation.earlier} earlier push(es): name the digest to see one")
         if all(explained.derived for explained in explanation.decisions):
             lines.append("  No decision yet: the plan is still to come, or no task uses the image.")
         for explained in explanation.decisions:
             lines += _decision_lines(explained)
+            warnings = _warnings(explanation, explained)
+            lines += [f"          warning: {warning}" for warning in warnings]
     if explanation.ignored:
         lines += ["", f"Events about {explanation.image.path} that started nothing:"]
         lines += [
@@ -252,8 +256,7 @@ def _decision_lines(explained: Explained) -> list[str]:
     lines = [
         "",
         f"  {verb:8}{name.replace('/tasks/', '/')}",
-        f"          because {decision.sentence()}"
-        + (" (told by the index, now)" if explained.derived else ""),
+        f"          because {decision.sentence()}" + _derived(explained),
     ]
     if rebuild is not None:
         run = f"run {rebuild.run_id}" if rebuild.run_id else "no run yet"
@@ -267,6 +270,14 @@ def _decision_lines(explained: Explained) -> list[str]:
         lines += [f"          pushed {image}" for image in rebuild.output_images]
         lines += [f"          {rebuild.advice}"] if rebuild.advice else []
     return lines
+
+
+def _derived(explained: Explained) -> str:
+    if not explained.derived:
+        return ""
+    if explained.record.decision.rebuild:
+        return " (told by the index, now; no plan has decided it yet, the next sweep has it done)"
+    return " (told by the index, now)"
 
 
 def _circumstances(rebuild: Rebuild) -> Iterator[str]:
@@ -301,6 +312,7 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
             "lastTold": _json_time(pushed.last_at),
             "deliveries": pushed.deliveries,
         },
+        "remark": explanation.remark,
         "earlierPushes": explanation.earlier,
         "decisions": [
             {
@@ -311,6 +323,7 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
                 "evidence": to_record(explained.record.decision),
                 "result": _rebuild_record(explained.rebuild),
                 "derived": explained.derived,
+                "warnings": _warnings(explanation, explained),
             }
             for explained in explanation.decisions
         ],
@@ -334,6 +347,13 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
             for age in explanation.indexes
         ],
     }
+
+
+def _warnings(explanation: Explanation, explained: Explained) -> list[str]:
+    decision = explained.record.decision
+    if not isinstance(decision, TaskDecision):
+        return []
+    return list(explanation.warnings.get(decision.task, ()))
 
 
 def _print(text: str) -> None:

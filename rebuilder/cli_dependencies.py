@@ -11,7 +11,7 @@ from rebuilder.core.evidence import Evidence, TaskView
 from rebuilder.core.gaps import counted, to_record
 from rebuilder.core.graph import Graph, as_dot, as_mermaid, as_record, as_text
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import Task
+from rebuilder.core.tasks import Makes, Output, Task
 from rebuilder.errors import InvalidResourceId, NotFound
 from rebuilder.usecases._evidence import look
 from rebuilder.usecases.context import Context
@@ -118,6 +118,9 @@ def _view_lines(view: TaskView) -> Iterator[str]:
         if dependency.built_on:
             yield f"      built on {dependency.built_on}"
         yield f"      known from {dependency.known_from}"
+    if view.output is not None:
+        yield ""
+        yield from _output_lines(view.output)
     for entry in view.evidence:
         yield ""
         yield from _evidence_lines(entry)
@@ -125,6 +128,21 @@ def _view_lines(view: TaskView) -> Iterator[str]:
         yield ""
         yield "They disagree:"
         yield from (f"  {sentence}" for sentence in view.disagreements)
+
+
+def _output_lines(output: Output) -> Iterator[str]:
+    match output.makes:
+        case Makes.IMAGE:
+            yield f"Makes ({output.because}):"
+            yield from (f"  {name}" for name in output.pushes or ("an image of unknown name",))
+        case Makes.NOTHING:
+            yield f"Makes no image: {output.because}. It is not started for any image that moves."
+        case Makes.UNKNOWN:
+            yield "Whether it makes an image is not known, so it is not started:"
+            yield f"  {output.because}"
+    if output.missing:
+        yield f"Not started: values that it does not give: {', '.join(output.missing)}"
+    yield from (f"Warning: {warning}" for warning in output.warnings)
 
 
 def _evidence_lines(entry: Evidence) -> Iterator[str]:
@@ -139,6 +157,8 @@ def _evidence_lines(entry: Evidence) -> Iterator[str]:
         yield f"  {said.reference}  {said.kind}{where}"
     if entry.problem is not None:
         yield f"  not known: {entry.problem}"
+    if entry.remark:
+        yield f"  tools that are not known: {entry.remark}"
 
 
 def _view_record(view: TaskView) -> dict[str, Any]:
@@ -158,6 +178,7 @@ def _view_record(view: TaskView) -> dict[str, Any]:
                 "source": entry.source.value,
                 "revision": entry.revision,
                 "problem": entry.problem,
+                "remark": entry.remark,
                 "images": [
                     {
                         "reference": str(said.reference),
@@ -171,6 +192,15 @@ def _view_record(view: TaskView) -> dict[str, Any]:
             for entry in view.evidence
         ],
         "disagreements": list(view.disagreements),
+        "output": None
+        if view.output is None
+        else {
+            "makes": view.output.makes.value,
+            "pushes": list(view.output.pushes),
+            "because": view.output.because,
+            "missing": list(view.output.missing),
+            "warnings": list(view.output.warnings),
+        },
     }
 
 

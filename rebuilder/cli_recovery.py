@@ -169,7 +169,17 @@ def _audit_lines(
     )
     yield f"{found.unchecked} rebuilt of which nobody can tell what it stands on."
     yield f"{len(found.waiting)} dead letter(s) waiting."
-    yield "Clean." if found.clean else "NOT clean: the lines above name what to look at."
+    for task, reason in found.unread.items():
+        yield f"not all known: {task.registry.name}/{task.name} may read more images: {reason}"
+    if not found.clean:
+        yield "NOT clean: the lines above name what to look at."
+    elif found.unread:
+        yield (
+            f"Nothing is wrong as far as is known; what {len(found.unread)} task(s) read is not all"
+            " known."
+        )
+    else:
+        yield "Clean."
 
 
 def _task(finding: Finding) -> str:
@@ -198,6 +208,7 @@ def _audit_record(found: Audit, since: datetime, until: datetime) -> dict[str, A
         "unchecked": found.unchecked,
         "deadLetters": [waiting.letter.id for waiting in found.waiting],
         "notLookedAt": list(found.remarks),
+        "notAllKnown": {str(task): reason for task, reason in found.unread.items()},
         "findings": [
             {
                 "push": finding.push.key,

@@ -10,9 +10,10 @@ from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
-from rebuilder.core.decisions import RebuildFor
+from rebuilder.core.decisions import Policy, RebuildFor, Tool
+from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
-from rebuilder.errors import InvalidResourceId, InvalidSettings
+from rebuilder.errors import InvalidReference, InvalidResourceId, InvalidSettings
 
 STORAGE = "AzureWebJobsStorage"
 BASE_REGISTRIES = "REBUILDER_BASE_REGISTRIES"
@@ -20,6 +21,7 @@ TASK_REGISTRIES = "REBUILDER_TASK_REGISTRIES"
 ARM_ENDPOINT = "REBUILDER_ARM_ENDPOINT"
 TRACK_SECONDS = "REBUILDER_TRACK_SECONDS"
 REBUILD_FOR = "REBUILDER_REBUILD_FOR"
+TOOLS = "REBUILDER_TOOLS"
 REFRESH_SCHEDULE = "REBUILDER_REFRESH_SCHEDULE"
 INDEX_MAX_AGE = "REBUILDER_INDEX_MAX_AGE_HOURS"
 CLIENT_ID = "AZURE_CLIENT_ID"
@@ -124,7 +126,7 @@ class Settings:
         private_source_hosts: More of them, whose addresses may be private.
         github_hosts: Those of either that are GitHub Enterprise, besides github.com.
         source_credentials: What they are shown.
-        rebuild_for: For which of its images a task is rebuilt.
+        policy: For which of its images a task is rebuilt.
         refresh_schedule: When every task is read again for the index, as NCRONTAB.
         index_max_age: How old the index of a registry may be before decisions say so.
         build_attempts: How many runs a task gets on the same digests before it is given up.
@@ -164,7 +166,7 @@ class Settings:
     private_source_hosts: tuple[str, ...] = ()
     github_hosts: tuple[str, ...] = ()
     source_credentials: tuple[SourceCredential, ...] = ()
-    rebuild_for: RebuildFor = RebuildFor.ALL
+    policy: Policy = field(default_factory=Policy)
     refresh_schedule: str = _SCHEDULES[REFRESH_SCHEDULE]
     index_max_age: timedelta = timedelta(hours=24)
     build_attempts: int = 3
@@ -220,6 +222,7 @@ class Settings:
         rebuild_for = env.get(REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
         if rebuild_for not in list(RebuildFor):
             problems.append(f"{REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}")
+        tools = _tools(env, problems)
         schedules = {name: schedule(env, name) for name in _SCHEDULES}
         problems += [
             f"{name} is {text!r}: write six fields, as {_SCHEDULES[name]!r}"
@@ -256,7 +259,7 @@ class Settings:
             private_hosts,
             github_hosts,
             credentials,
-            RebuildFor(rebuild_for),
+            Policy(RebuildFor(rebuild_for), tools),
             schedules[REFRESH_SCHEDULE],
             timedelta(hours=number[INDEX_MAX_AGE]),
             number[BUILD_ATTEMPTS],
@@ -279,6 +282,22 @@ class Settings:
             dead_letters,
             schedules[DEAD_LETTER_SCHEDULE],
         )
+
+
+_TOOL = re.compile(r"([a-z0-9-]+/[a-z0-9_-]+)=(.+)", re.IGNORECASE)
+
+
+def _tools(env: Mapping[str, str], problems: list[str]) -> frozenset[Tool]:
+    found = set()
+    for text in env.get(TOOLS, "").replace(",", " ").split():
+        match = _TOOL.fullmatch(text)
+        try:
+            image = ImageReference.parse(match[2] if match else "")
+        except InvalidReference as error:
+            problems.append(f"{TOOLS} has {text!r}: write REGISTRY/TASK=IMAGE; {error.problem}")
+        else:
+            found.add(Tool(match[1].lower() if match else "", image))
+    return frozenset(found)
 
 
 def schedule(env: Mapping[str, str], name: str) -> str:

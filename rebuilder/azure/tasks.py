@@ -247,6 +247,7 @@ def _task(task_id: TaskId, found: models.Task) -> Task:
         _platform(properties.platform if properties else None),
         on,
         _others(trigger),
+        properties.creation_date if properties else None,
     )
 
 
@@ -268,6 +269,8 @@ def _step(found: models.TaskStepProperties | None) -> TaskStep | None:
                 found.target or "",
                 _arguments(found.arguments),
                 tuple(found.image_names or ()),
+                # ACR pushes unless it is told not to.
+                found.is_push_enabled is not False,
             )
         case models.FileTaskStep():
             return FileStep(

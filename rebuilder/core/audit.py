@@ -48,6 +48,7 @@ def audit(books: Books) -> Audit:
         ),
         books.waiting,
         books.remarks,
+        books.unread,
     )
 
 

@@ -150,6 +150,7 @@ class Books:
     now: datetime
     patience: timedelta
     remarks: tuple[str, ...] = ()
+    unread: Mapping[TaskId, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ class Audit:
         unchecked: How many rebuilds succeeded of which nobody can tell what they stand on.
         waiting: The dead letters that nobody has replayed.
         remarks: What could not be looked at, in sentences.
+        unread: The tasks of which it is not known what else they read, and why.
     """
 
     findings: tuple[Finding, ...]
@@ -177,6 +179,7 @@ class Audit:
     unchecked: int = 0
     waiting: tuple[Waiting, ...] = ()
     remarks: tuple[str, ...] = ()
+    unread: Mapping[TaskId, str] = field(default_factory=dict)
 
     @property
     def effects(self) -> int:

@@ -34,11 +34,15 @@ class UnknownImage:
         text: What stands in the file.
         line: Its line, counted from 1.
         reason: What would have to be known.
+        tool: Whether it is one that is only run, of which no image is made.
+        makes: Whether it is something that may make an image, or push one.
     """
 
     text: str
     line: int
     reason: str
+    tool: bool = False
+    makes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +58,5 @@ class BuildImages:
     images: tuple[ImageUse, ...]
     final: ImageReference | None
     unknown: tuple[UnknownImage, ...] = ()
+    unused: tuple[ImageUse, ...] = ()
+    needs_buildkit: tuple[tuple[int, str], ...] = ()

@@ -6,7 +6,7 @@ task and base give the same decision, so a decision can be explained, repeated a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import Dependency, Kind, Task, TriggerType
+from rebuilder.core.tasks import Dependency, Kind, Makes, Task, TriggerType
 
 # Where the digest that a tag names now is known from.
 type KnownFrom = Literal["registry", "event", "poll"]
@@ -36,6 +36,39 @@ class RebuildFor(StrEnum):
     ALL = "all"
     RUNTIME = "runtime"
     TRIGGER = "trigger"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that an operator takes for a reason to run a task again.
+
+    Attributes:
+        task: The task, as `REGISTRY/TASK` in lower case.
+        image: The image that its steps run.
+    """
+
+    task: str
+    image: ImageReference
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """For which images tasks are rebuilt.
+
+    Attributes:
+        rebuild_for: For which of the images that a build reads.
+        tools: Tools that count although no image is made of them, each for one task.
+    """
+
+    rebuild_for: RebuildFor = RebuildFor.ALL
+    tools: frozenset[Tool] = frozenset()
+
+    def names_tool(self, task: TaskId, dependency: Dependency) -> bool:
+        """Whether a dependency is a tool that counts for a task."""
+        if dependency.kind is not Kind.TOOL or not self.tools:
+            return False
+        name = f"{task.registry.name}/{task.name}".lower()
+        return Tool(name, dependency.reference) in self.tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +322,170 @@ class OtherImages(TaskDecision):
 
 
 @dataclass(frozen=True, slots=True)
+class NotAllKnown(TaskDecision):
+    """No image that the task is known to read has moved; what else it reads is not known.
+
+    Attributes:
+        dependencies: What it is known to read.
+        unread: Why more may be read.
+    """
+
+    code: ClassVar[str] = "not-all-known"
+    dependencies: tuple[str, ...]
+    unread: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        known = ", ".join(self.dependencies) or "no image"
+        return (
+            f"known to be built on {known}; whether it reads this image, too, is not known:"
+            f" {self.unread}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MakesNoImage(TaskDecision):
+    """Runs of the task leave no image behind, so no image that moves is a reason to run it.
+
+    Attributes:
+        dependency: The image as the task names it.
+        kind: What the task uses it for.
+        because: How it is known that it makes none.
+    """
+
+    code: ClassVar[str] = "makes-no-image"
+    dependency: str
+    kind: str
+    because: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return f"it makes no image ({self.because}); {self.dependency} is a {self.kind} image of it"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputUnknown(TaskDecision):
+    """Whether runs of the task make an image is not known, so it is not run.
+
+    Attributes:
+        dependency: The image as the task names it.
+        because: Why it is not known.
+    """
+
+    code: ClassVar[str] = "output-unknown"
+    dependency: str
+    because: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return (
+            f"it reads {self.dependency}, but whether it makes an image is not known, and one that"
+            f" makes none is not to be run: {self.because}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ValueNotGiven(TaskDecision):
+    """The task's steps need values that it does not give, so a run of it cannot be meant to work.
+
+    Attributes:
+        names: The values.
+    """
+
+    code: ClassVar[str] = "value-not-given"
+    names: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        names = ", ".join(self.names)
+        settings = " ".join(f"--set {name}=..." for name in self.names)
+        registry, name = self.task.registry.name, self.task.name
+        many = len(self.names) > 1
+        return (
+            f"value{'s' * many} {names} {'are' if many else 'is'} given by no `--set` of the task;"
+            f" runs of it need `az acr task run --registry {registry} --name {name} {settings}`,"
+            f" or `az acr task update --registry {registry} --name {name} {settings}` gives"
+            f" {'them' if many else 'it'} once and for all"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOnly(TaskDecision):
+    """The task runs the image, and makes no image out of it.
+
+    Attributes:
+        dependency: The image as the task names it.
+        source: Who says that the task runs it.
+    """
+
+    code: ClassVar[str] = "tool-only"
+    dependency: str
+    source: str = _RECORD
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        task = f"{self.task.registry.name}/{self.task.name}"
+        return (
+            f"runs {self.dependency} as a tool (known from {self.source}) and makes no image of it;"
+            f" {task}={self.dependency} in REBUILDER_TOOLS makes it a reason"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedStage(TaskDecision):
+    """Only a stage that nothing needs names the image: what is built does not stand on it.
+
+    Attributes:
+        dependency: The image as the build file names it.
+        source: Where it stands.
+    """
+
+    code: ClassVar[str] = "unused-stage"
+    dependency: str
+    source: str = _RECORD
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return (
+            f"only a stage that nothing needs names {self.dependency} (known from {self.source});"
+            " the image that is built does not depend on it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NeverRan(TaskDecision):
+    """The task has no image yet, and the base was there before the task was.
+
+    Attributes:
+        dependency: The base image as the task names it.
+        digest: What the tag names.
+        created: When the task was made.
+        since: Since when the tag names the digest; None if nobody knows.
+        run: Its last run, none of which succeeded; None if there is none.
+    """
+
+    code: ClassVar[str] = "never-ran"
+    dependency: str
+    digest: str
+    created: datetime
+    since: datetime | None = None
+    run: str | None = None
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        ran = f"no run of it has succeeded (the last is {self.run})" if self.run else "it never ran"
+        if self.since is None:
+            was = f"since when {self.dependency} names {self.digest} is not known"
+        else:
+            was = f"{self.dependency} named {self.digest} at {self.since.isoformat()}, before that"
+        registry, name = self.task.registry.name, self.task.name
+        return (
+            f"{ran} since it was made at {self.created.isoformat()}, and {was};"
+            f" `az acr task run --registry {registry} --name {name}` makes its first image"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class OtherTag(TaskDecision):
     """The task is built on the repository, but on another tag.
 
@@ -499,6 +696,13 @@ REASONS: Mapping[str, type[Decision]] = {
         TaskUnreadable,
         OwnOutput,
         OtherImages,
+        NotAllKnown,
+        MakesNoImage,
+        OutputUnknown,
+        ValueNotGiven,
+        ToolOnly,
+        UnusedStage,
+        NeverRan,
         OtherTag,
         PinnedByDigest,
         BuildTimeOnly,
@@ -538,51 +742,92 @@ def from_record(record: Mapping[str, Any]) -> Decision:
         "dependencies": tuple,
         "principals": tuple,
         "chain": tuple,
+        "names": tuple,
+        "created": datetime.fromisoformat,
         "started": datetime.fromisoformat,
         "since": datetime.fromisoformat,
         "refreshed": datetime.fromisoformat,
     }
     for name in values.keys() & read.keys():
-        values[name] = read[name](values[name])
+        if values[name] is not None:
+            values[name] = read[name](values[name])
     return reason(**values)
+
+
+_NO_POLICY = Policy()
 
 
 def decide(
     task: Task,
     base: Base,
     last_started: datetime | None = None,
-    rebuild_for: RebuildFor = RebuildFor.ALL,
+    policy: Policy = _NO_POLICY,
 ) -> TaskDecision:
     """Whether `task` must be rebuilt because `base` names the digest it names.
 
     Args:
-        task: The task with every dependency that is known of it.
+        task: The task with everything that is known of what it reads and makes.
         base: The tag and the digest it names now.
         last_started: When the task's last successful run began; only looked at if the record
             already names the new digest and `base.since` is known.
-        rebuild_for: For which of its images it is rebuilt.
+        policy: For which of its images it is rebuilt.
     """
     if not task.has_step:
         return NoStep(task.id)
     if not task.dependencies:
-        return NothingRecorded(task.id)
+        return NotAllKnown(task.id, (), task.unread) if task.unread else NothingRecorded(task.id)
     same_repository = [
         d for d in task.dependencies if d.reference.repository == base.reference.repository
     ]
-    if not same_repository:
-        return OtherImages(task.id, _names(task.dependencies))
     moving = [d for d in same_repository if follows(d, base.reference)]
     if not moving:
-        pinned = [d for d in same_repository if d.reference.digest is not None]
-        if pinned:
-            return PinnedByDigest(task.id, str(pinned[0].reference), pinned[0].known_from)
-        return OtherTag(task.id, _names(same_repository))
-    wanted = [d for d in moving if wants(task, d, rebuild_for)]
+        return _unmoved(task, same_repository)
+    wanted = [d for d in moving if wants(task, d, policy)]
+    left = _without_image(task, moving[0], wanted)
+    if left is not None:
+        return left
     if not wanted:
-        return BuildTimeOnly(task.id, str(base.reference), moving[0].known_from, rebuild_for.value)
+        kinds = {d.kind for d in moving}
+        if kinds == {Kind.UNUSED}:
+            return UnusedStage(task.id, str(base.reference), moving[0].known_from)
+        if kinds <= {Kind.TOOL, Kind.UNUSED}:
+            return ToolOnly(task.id, str(base.reference), moving[0].known_from)
+        asked_by = policy.rebuild_for.value
+        return BuildTimeOnly(task.id, str(base.reference), moving[0].known_from, asked_by)
     if not task.enabled:
         return TaskDisabled(task.id)
     return _compare(task, wanted, base, last_started)
+
+
+def _unmoved(task: Task, same_repository: Sequence[Dependency]) -> TaskDecision:
+    """Why a task that follows no tag that moved is left alone."""
+    if task.unread:
+        # What cannot be read may name any image.
+        return NotAllKnown(task.id, _names(task.dependencies), task.unread)
+    if not same_repository:
+        return OtherImages(task.id, _names(task.dependencies))
+    pinned = [d for d in same_repository if d.reference.digest is not None]
+    if pinned:
+        return PinnedByDigest(task.id, str(pinned[0].reference), pinned[0].known_from)
+    return OtherTag(task.id, _names(same_repository))
+
+
+def _without_image(
+    task: Task, dependency: Dependency, wanted: Sequence[Dependency]
+) -> TaskDecision | None:
+    """Why a task is not run that makes no image, or may make none; None if it makes one."""
+    output = task.output
+    if output is None:
+        return None  # nobody has looked yet; whoever starts it does
+    asked_for = any(d.kind is Kind.TOOL for d in wanted)  # by an operator, by name
+    if output.makes is Makes.NOTHING and not asked_for:
+        name, kind = str(dependency.reference), dependency.kind.value
+        return MakesNoImage(task.id, name, kind, output.because)
+    if output.missing and wanted:
+        return ValueNotGiven(task.id, output.missing)
+    if output.makes is Makes.UNKNOWN and wanted and not asked_for:
+        return OutputUnknown(task.id, str(dependency.reference), output.because)
+    return None
 
 
 def follows(dependency: Dependency, tag: ImageReference) -> bool:
@@ -590,11 +835,13 @@ def follows(dependency: Dependency, tag: ImageReference) -> bool:
     return dependency.reference == tag
 
 
-def wants(task: Task, dependency: Dependency, rebuild_for: RebuildFor) -> bool:
-    """Whether the task is to be rebuilt for this dependency; see RebuildFor."""
-    if rebuild_for is RebuildFor.ALL or dependency.kind is Kind.RUNTIME:
+def wants(task: Task, dependency: Dependency, policy: Policy) -> bool:
+    """Whether a task is to be rebuilt for a dependency; see RebuildFor and Policy.tools."""
+    if dependency.kind in (Kind.TOOL, Kind.UNUSED):
+        return policy.names_tool(task.id, dependency)
+    if policy.rebuild_for is RebuildFor.ALL or dependency.kind is Kind.RUNTIME:
         return True
-    return rebuild_for is RebuildFor.TRIGGER and task.trigger_type is not TriggerType.RUNTIME
+    return policy.rebuild_for is RebuildFor.TRIGGER and task.trigger_type is not TriggerType.RUNTIME
 
 
 def _compare(
@@ -622,5 +869,5 @@ def _compare(
     return AlreadyBuiltOn(task.id, name, base.digest, recorded)
 
 
-def _names(dependencies: tuple[Dependency, ...] | list[Dependency]) -> tuple[str, ...]:
+def _names(dependencies: Sequence[Dependency]) -> tuple[str, ...]:
     return tuple(sorted({str(d.reference) for d in dependencies}))

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import Dependency, Kind, Task
+from rebuilder.core.tasks import Dependency, Kind, Makes, Output, Task
 
 _SCRATCH = "docker.io/library/scratch"
 
@@ -52,12 +52,14 @@ class Evidence:
         images: The images that it names.
         problem: Why it says nothing, or not everything; None if it says all it can.
         revision: Which state of the source was read: a commit, a digest; "" if there is none.
+        remark: What else is not known, of tools only; "" if there is nothing.
     """
 
     source: Source
     images: tuple[Said, ...]
     problem: str | None = None
     revision: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,20 @@ class TaskView:
         evidence: What each source says.
         dependencies: The sources joined: each image and kind once.
         disagreements: Where sources contradict each other, in sentences.
+        output: What the task makes; None if nobody has looked.
     """
 
     task: TaskId
     evidence: tuple[Evidence, ...]
     dependencies: tuple[Dependency, ...]
     disagreements: tuple[str, ...] = ()
+    output: Output | None = None
+
+    @property
+    def unread(self) -> str:
+        """Why more may be read than the dependencies tell; "" if they are all."""
+        file = next((e for e in self.evidence if e.source is Source.BUILD_FILE), None)
+        return "" if file is None or file.problem is None else file.problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +206,7 @@ def recorded(task: Task) -> Evidence:
     return Evidence(Source.ACR_RECORD, (), "ACR has recorded nothing")
 
 
-def join(task: TaskId, evidence: Sequence[Evidence]) -> TaskView:
+def join(task: TaskId, evidence: Sequence[Evidence], output: Output | None = None) -> TaskView:
     """Lay what several sources say of a task side by side, and into one.
 
     Every image that any source names is kept: a needless rebuild costs less than a missed one. The
@@ -207,6 +217,7 @@ def join(task: TaskId, evidence: Sequence[Evidence]) -> TaskView:
     Args:
         task: The task.
         evidence: What each source says; each source at most once.
+        output: What the task makes.
     """
     by_source = {entry.source: entry for entry in evidence}
     nobody = Evidence(Source.BUILD_FILE, ())
@@ -222,7 +233,8 @@ def join(task: TaskId, evidence: Sequence[Evidence]) -> TaskView:
         Dependency(reference, kind, digest, "; ".join(known_from[reference, kind]))
         for (reference, kind), digest in built_on.items()
     )
-    return TaskView(task, tuple(evidence), dependencies, tuple(_disagreements(by_source)))
+    disagreements = tuple(_disagreements(by_source))
+    return TaskView(task, tuple(evidence), dependencies, disagreements, output)
 
 
 def with_earlier(view: TaskView, before: TaskView) -> TaskView:
@@ -243,7 +255,13 @@ def with_earlier(view: TaskView, before: TaskView) -> TaskView:
         return replace(then, problem=f"{_BEFORE}: {now.problem.removeprefix(f'{_BEFORE}: ')}")
 
     evidence = tuple(map(kept, view.evidence))
-    return view if evidence == view.evidence else join(view.task, evidence)
+    output = view.output
+    known = before.output
+    if (output is None or output.makes is Makes.UNKNOWN) and known is not None and view.unread:
+        output = known
+    if evidence == view.evidence and output == view.output:
+        return view
+    return join(view.task, evidence, output)
 
 
 def _places(said: Said, file: Evidence) -> list[tuple[ImageReference, Kind]]:
@@ -277,7 +295,8 @@ def _disagreements(by_source: Mapping[Source, Evidence]) -> Iterator[str]:
 
 def _between(file: Evidence, record: Evidence) -> Iterator[str]:
     for said in file.images:
-        if not _same_tag(said, record):
+        # Of tools ACR keeps no record, and of what is not needed it need not.
+        if said.kind not in (Kind.TOOL, Kind.UNUSED) and not _same_tag(said, record):
             yield (
                 f"the build file names {said.reference} ({said.kind}; {said.where});"
                 " ACR's record does not"

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from rebuilder.core.build_files import BuildImages, ImageUse
+from rebuilder.core.build_files import ImageUse
 from rebuilder.core.dockerfile import Instruction, outline
+from rebuilder.core.effects import Builder, Built, Effects, output_of
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import DOCKER_HUB, TaskId
 from rebuilder.core.scanner import Scan, SeenFrom, scan, variables
-from rebuilder.core.tasks import Kind, Task, TriggerType
+from rebuilder.core.tasks import Kind, Makes, Task, TriggerType
 from rebuilder.errors import InvalidBuildFile
 
 _SCRATCH = "docker.io/library/scratch"
@@ -288,14 +289,57 @@ class OnBuild(MissedImage):
 
 
 @dataclass(frozen=True, slots=True)
-class CmdStep(MissedImage):
-    """The image of a command of a task file is not looked at."""
+class CommandBuild(MissedImage):
+    """An image that a build in a cmd step reads."""
 
-    code: ClassVar[str] = "cmd-step"
+    code: ClassVar[str] = "command-build"
 
     def why(self) -> str:
         """The reason without the place."""
-        return f"ACR scans build steps only, so {self.image} of the command is not recorded"
+        return f"ACR scans build steps only, so {self.image}, which a command builds on, is missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Copied(MissedImage):
+    """An image that the task copies."""
+
+    code: ClassVar[str] = "copied"
+
+    def why(self) -> str:
+        """The reason without the place."""
+        return f"ACR scans build steps only, so {self.image}, which is copied, is not recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolImage(MissedImage):
+    """An image that a command runs; no image is made of it."""
+
+    code: ClassVar[str] = "tool"
+    counts: ClassVar[bool] = False
+
+    def why(self) -> str:
+        """The reason without the place."""
+        return f"{self.image} is a tool that a command runs: no image is made of it"
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsBuildkit(LineGap):
+    """Something that only BuildKit can build, on a step that gets the classic builder.
+
+    Attributes:
+        what: What it is.
+    """
+
+    code: ClassVar[str] = "needs-buildkit"
+    counts: ClassVar[bool] = False
+    what: str
+
+    def why(self) -> str:
+        """The reason without the place."""
+        return (
+            f"{self.what} needs BuildKit, and the step gets the classic builder, so the run fails;"
+            " `env: [DOCKER_BUILDKIT=1]` in a task file's step asks for BuildKit"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -512,7 +556,7 @@ class LineInside(InventedImage):
 
 @dataclass(frozen=True, slots=True)
 class UnusedStage(InventedImage):
-    """A stage that the target does not need."""
+    """A stage that the target does not need, on a step that gets BuildKit."""
 
     code: ClassVar[str] = "unused-stage"
 
@@ -520,6 +564,21 @@ class UnusedStage(InventedImage):
         """The reason without the place."""
         return (
             f"nothing needs this stage, so BuildKit does not read {self.recorded}; ACR records it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedStageRun(InventedImage):
+    """A stage that the target does not need, and that the classic builder runs all the same."""
+
+    code: ClassVar[str] = "unused-stage-run"
+    counts: ClassVar[bool] = False
+
+    def why(self) -> str:
+        """The reason without the place."""
+        return (
+            f"nothing needs this stage; the classic builder, which the step gets, pulls"
+            f" {self.recorded} all the same, and the run fails if it is gone"
         )
 
 
@@ -592,6 +651,42 @@ class NoCredentials(Gap):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class GoneTag(Gap):
+    """A tag that the task follows and that is not in its registry.
+
+    Attributes:
+        image: The tag.
+    """
+
+    code: ClassVar[str] = "gone-tag"
+    image: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return (
+            f"{self.image} is not in its registry any more: the task follows a tag that is gone,"
+            " and its next run fails"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MakesNothing(Gap):
+    """The task makes no image, so nothing is missed by not rebuilding it.
+
+    Attributes:
+        because: How that is known.
+    """
+
+    code: ClassVar[str] = "makes-nothing"
+    counts: ClassVar[bool] = False
+    because: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return f"it makes no image ({self.because}), so there is nothing to rebuild"
+
+
 # What could not be found out.
 
 
@@ -637,75 +732,45 @@ def to_record(gap: Gap) -> dict[str, Any]:
     return {"code": gap.code, "counts": gap.counts, "sentence": gap.sentence(), **values}
 
 
-@dataclass(frozen=True, slots=True)
-class Dockerfile:
-    """A Dockerfile of a task, as it is built.
-
-    Attributes:
-        name: Its path, for a person.
-        content: Its bytes.
-        arguments: The build arguments.
-        target: The stage that is built; "" for the last one.
-        images: What a build reads; or why the builder refuses it.
-    """
-
-    name: str
-    content: bytes
-    arguments: Mapping[str, str]
-    target: str
-    images: BuildImages | InvalidBuildFile
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """An image that a task file runs.
-
-    Attributes:
-        file: The task file.
-        line: The line of the step.
-        reference: The image.
-    """
-
-    file: str
-    line: int
-    reference: ImageReference
-
-
-@dataclass(frozen=True, slots=True)
-class BuildFiles:
-    """The build files of a task.
-
-    Attributes:
-        dockerfiles: Every Dockerfile that could be read.
-        commands: What a task file runs.
-        unknown: What the files alone do not tell: text with place, and reason.
-        problem: Why a file could not be read; None if all could.
-        stand_ins: Words that stand for values which nobody tells, in arguments and images.
-    """
-
-    dockerfiles: tuple[Dockerfile, ...] = ()
-    commands: tuple[Command, ...] = ()
-    unknown: tuple[tuple[str, str], ...] = ()
-    problem: str | None = None
-    stand_ins: tuple[str, ...] = ()
-
-
 def find_gaps(task: Task, files: BuildFiles, host: str, last_run: str | None) -> tuple[Gap, ...]:
     """What ACR misses or has wrong of a task, and what its trigger never does.
 
     Args:
         task: The task, with ACR's record as its dependencies.
-        files: Its build files.
+        files: What its build files say.
         host: The login server of its registry.
         last_run: Its last successful run; None if none is known.
     """
     if not task.has_step:
         return ()
+    effects = files.effects
+    if effects is not None and (output := output_of(effects)).makes is Makes.NOTHING:
+        return (MakesNothing(task.id, output.because),)
     found = [*_Comparison(task, files, host, last_run).gaps()]
-    kept = dict.fromkeys(
-        gap for gap in found if not any(word in repr(gap) for word in files.stand_ins)
-    )
+    hidden = effects.placeholders if effects is not None else ()
+    kept = dict.fromkeys(gap for gap in found if not any(word in repr(gap) for word in hidden))
     return tuple(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFiles:
+    """What is known of the build files of a task.
+
+    Attributes:
+        effects: What they say that its steps do; None if they cannot be read.
+        name: The task file, for a person; "" if the task has none.
+        problem: Why they cannot be read; None if they can.
+        gone: The tags of base registries that it follows and that are there no more.
+    """
+
+    effects: Effects | None = None
+    name: str = ""
+    problem: str | None = None
+    gone: tuple[ImageReference, ...] = ()
+
+    def place(self, line: int) -> str:
+        """Where something stands in the task file; nowhere, if the task has none."""
+        return f"{self.name}, line {line}: " if self.name else ""
 
 
 class _Comparison:
@@ -715,7 +780,14 @@ class _Comparison:
         self._files = files
         self._host = host
         self._last_run = last_run
-        self._scans = [scan(f.content, f.arguments, f.target) for f in files.dockerfiles]
+        effects = files.effects or Effects()
+        self._effects = effects
+        steps = {id(build): step.kind for step in effects.steps for build in step.builds}
+        read = [build for build in effects.builds if build.content is not None]
+        # ACR's scanner looks at build steps, and at no command.
+        self._builds = [build for build in read if steps[id(build)] == "build"]
+        self._commands = [build for build in read if steps[id(build)] != "build"]
+        self._scans = [scan(b.content or b"", b.arguments, b.target) for b in self._builds]
         self._recorded = {
             d.reference: d.kind for d in task.dependencies if d.reference.repository != _SCRATCH
         }
@@ -727,27 +799,46 @@ class _Comparison:
                     known = self._predicted.get(reference, kind)
                     both = Kind.RUNTIME in (known, kind)
                     self._predicted[reference] = Kind.RUNTIME if both else kind
-        self._read = [
-            use
-            for f in files.dockerfiles
-            if isinstance(f.images, BuildImages)
-            for use in f.images.images
+        self._read = [use for build in self._builds for use in _uses(build)]
+        self._unread = "; ".join(f"{b.dockerfile}: {b.unread}" for b in effects.builds if b.unread)
+        names = {build.dockerfile for build in effects.builds if build.unread or build.refusal}
+        self._unknown = [
+            missed for missed in effects.unknown if missed.text not in names and not missed.tool
         ]
 
     def gaps(self) -> Iterator[Gap]:
         yield from self._of_the_record()
-        for file, one in zip(self._files.dockerfiles, self._scans, strict=True):
-            yield from filter(self._still_so, _of_dockerfile(self._id, file, one))
-        for command in self._files.commands:
-            if not self._knows(command.reference):
-                name = str(command.reference)
-                yield CmdStep(self._id, command.file, command.line, name)
+        for build, one in zip(self._builds, self._scans, strict=True):
+            yield from filter(self._still_so, _of_dockerfile(self._id, build, one))
+        yield from self._of_commands()
         yield from self._of_kinds()
         yield from self._of_the_trigger()
-        for text, reason in self._files.unknown:
-            yield NotKnown(self._id, text, reason)
-        if self._files.problem is not None:
-            yield NotCompared(self._id, self._files.problem)
+        for reference in self._files.gone:
+            yield GoneTag(self._id, str(reference))
+        for missed in self._unknown:
+            text = self._files.place(missed.line) + missed.text
+            yield NotKnown(self._id, text, missed.reason)
+        problem = self._files.problem or self._unread
+        if problem:
+            yield NotCompared(self._id, problem)
+
+    def _of_commands(self) -> Iterator[Gap]:
+        """Tell of what commands build, copy and run."""
+        name = self._files.name
+        of_builds = {use.reference for use in self._read}
+        built = {use.reference for build in self._commands for use in _uses(build)}
+        for use in self._effects.images:
+            if use.reference in of_builds or self._knows(use.reference):
+                continue
+            kind: type[MissedImage] = Copied
+            if use.kind is Kind.TOOL:
+                kind = ToolImage
+            elif use.reference in built:
+                kind = CommandBuild
+            yield kind(self._id, name, use.line, str(use.reference))
+        for build in self._effects.builds:
+            for line, what in build.needs_buildkit if build.fails else ():
+                yield NeedsBuildkit(self._id, build.dockerfile, line, what)
 
     @property
     def _followed(self) -> Mapping[ImageReference, Kind]:
@@ -778,7 +869,7 @@ class _Comparison:
             elif self._predicted and not fails:
                 yield RecordLost(self._id, self._last_run)
             return
-        if self._files.problem is not None or self._files.unknown or not self._read:
+        if self._files.problem is not None or self._unread or self._unknown or not self._read:
             # What is recorded may be what could not be read.
             return
         read = {use.reference.at(None) for use in self._read}
@@ -829,12 +920,19 @@ def _is_followed(domain: str, host: str) -> bool:
     return known or _AZURE.fullmatch(domain) is not None
 
 
-def _of_dockerfile(task: TaskId, file: Dockerfile, one: Scan) -> Iterator[Gap]:
+def _uses(build: Built) -> tuple[ImageUse, ...]:
+    """Return what a build reads."""
+    images = build.images.images if build.images is not None else ()
+    syntax = build.builder.reads_syntax
+    return tuple(use for use in images if syntax or use.kind is not Kind.FRONTEND)
+
+
+def _of_dockerfile(task: TaskId, build: Built, one: Scan) -> Iterator[Gap]:
     try:
-        instructions = outline(file.content)
+        instructions = outline(build.content or b"")
     except InvalidBuildFile:
         instructions = ()
-    reading = _Reading(task, file, one, instructions)
+    reading = _Reading(task, build, one, instructions)
     yield from reading.gaps()
 
 
@@ -842,14 +940,14 @@ class _Reading:
     """One Dockerfile, as the builder and as the scanner read it."""
 
     def __init__(
-        self, task: TaskId, file: Dockerfile, one: Scan, instructions: Sequence[Instruction]
+        self, task: TaskId, build: Built, one: Scan, instructions: Sequence[Instruction]
     ) -> None:
         self._task = task
-        self._file = file
+        self._build = build
         self._scan = one
         self._instructions = instructions
         self._at = {instruction.line: instruction for instruction in instructions}
-        read = file.images.images if isinstance(file.images, BuildImages) else ()
+        read = _uses(build)
         self._read = read
         self._froms = {
             use.line: use.reference
@@ -869,8 +967,8 @@ class _Reading:
         return self._at[line].keyword if line in self._at else ""
 
     def gaps(self) -> Iterator[Gap]:
-        if isinstance(self._file.images, InvalidBuildFile):
-            yield from self._refused(self._file.images)
+        if self._build.refusal is not None:
+            yield from self._refused(self._build.refusal)
             return
         if self._scan.refused is not None:
             yield self._not_understood(self._scan.refused)
@@ -879,7 +977,7 @@ class _Reading:
             if use.line in self._froms or use.reference.at(None) in found:
                 continue
             image = str(use.reference)
-            where = (self._task, self._file.name, use.line, image)
+            where = (self._task, self._build.dockerfile, use.line, image)
             yield _missed(use.kind, self._keyword(use.line))(*where)
         for seen in self._scan.seen:
             gap = self._of_from(seen)
@@ -889,10 +987,10 @@ class _Reading:
             seen_lines = {seen.line for seen in self._scan.seen}
             for line, reference in self._froms.items():
                 if line not in seen_lines:
-                    yield NotSeen(self._task, self._file.name, line, str(reference))
+                    yield NotSeen(self._task, self._build.dockerfile, line, str(reference))
 
     def _refused(self, refusal: InvalidBuildFile) -> Iterator[Gap]:
-        name = self._file.name
+        name = self._build.dockerfile
         yield FileRefused(self._task, name, refusal.line, refusal.problem)
         for seen in self._scan.seen:
             # The scanner may find an image where the builder finds none.
@@ -902,23 +1000,23 @@ class _Reading:
             yield self._not_understood(self._scan.refused)
 
     def _not_understood(self, line: int) -> Gap:
-        text = self._file.content.decode(errors="replace").split("\n")[line - 1].strip()
+        text = (self._build.content or b"").decode(errors="replace").split("\n")[line - 1].strip()
         words = text.split()
         if len(words) > 1 and words[1].lower().startswith("--platform"):
             image = str(self._froms.get(line, words[2] if len(words) > 2 else text))  # noqa: PLR2004 - FROM, flag, image
-            return PlatformFlag(self._task, self._file.name, line, image)
-        return UnknownForm(self._task, self._file.name, line, text)
+            return PlatformFlag(self._task, self._build.dockerfile, line, image)
+        return UnknownForm(self._task, self._build.dockerfile, line, text)
 
     def _of_from(self, seen: SeenFrom) -> Gap | None:
-        name = self._file.name
+        name = self._build.dockerfile
         recorded = str(seen.reference or seen.image)
         if seen.reference is not None and seen.reference.repository == _SCRATCH:
             return None
         if self._keyword(seen.line) != "from":
             place = bisect_left(self._lines, seen.line)
             heredoc = place > 0 and self._instructions[place - 1].heredoc
-            kind = HeredocLine if heredoc else LineInside
-            return kind(self._task, name, seen.line, recorded)
+            inside = HeredocLine if heredoc else LineInside
+            return inside(self._task, name, seen.line, recorded)
         meant = self._froms.get(seen.line)
         if meant is not None:
             right = seen.reference in (meant, meant.at(None))
@@ -930,10 +1028,12 @@ class _Reading:
         line, stage = self._stages.get(seen.image.lower(), (seen.line, ""))
         if line < seen.line:
             return CaseOfStage(self._task, name, seen.line, recorded, stage)
-        return UnusedStage(self._task, name, seen.line, recorded)
+        classic = self._build.builder is Builder.CLASSIC
+        kind = UnusedStageRun if classic else UnusedStage
+        return kind(self._task, name, seen.line, recorded)
 
     def _misread(self, seen: SeenFrom, image: str) -> Gap:
-        where = (self._task, self._file.name, seen.line, image, str(seen.reference or ""))
+        where = (self._task, self._build.dockerfile, seen.line, image, str(seen.reference or ""))
         if seen.word in ("\\", "`"):
             return ContinuedFrom(*where)
         for variable in variables(seen.word):
@@ -961,8 +1061,8 @@ class _Reading:
                 return LaterArgument
             return PlatformArgument if _PREDEFINED.fullmatch(name) else None
         if not before:
-            return UndeclaredArgument if name in self._file.arguments else StageArgument
-        if name in self._file.arguments:
+            return UndeclaredArgument if name in self._build.arguments else StageArgument
+        if name in self._build.arguments:
             return None
         if "$" in value:
             return ArgumentOfArgument

@@ -84,6 +84,7 @@ def graph_of(tasks: Iterable[BuiltTask]) -> Graph:
         Reads(str(d.reference), task.id, d.kind, d.known_from)
         for task in known
         for d in task.dependencies
+        if d.kind is not Kind.UNUSED
     )
     builds = tuple(Builds(task.id, image) for task in known for image in task.images())
     images = {read.image for read in reads} | {build.image for build in builds}
@@ -118,7 +119,12 @@ def as_record(graph: Graph) -> dict[str, Any]:
     }
 
 
-_STYLES = {Kind.RUNTIME: "solid", Kind.BUILD_TIME: "dashed", Kind.FRONTEND: "dotted"}
+_STYLES = {
+    Kind.RUNTIME: "style=solid",
+    Kind.BUILD_TIME: "style=dashed",
+    Kind.FRONTEND: "style=dotted",
+    Kind.TOOL: "style=dotted, color=gray",
+}
 
 
 def as_dot(graph: Graph) -> list[str]:
@@ -130,8 +136,7 @@ def as_dot(graph: Graph) -> list[str]:
         f"  {keys[task]} [shape=ellipse, label={_dot(_label(task))}];" for task in graph.tasks
     ]
     lines += [
-        f"  {keys[read.image]} -> {keys[read.task]} [style={_STYLES[read.kind]}];"
-        for read in graph.reads
+        f"  {keys[read.image]} -> {keys[read.task]} [{_STYLES[read.kind]}];" for read in graph.reads
     ]
     lines += [f"  {keys[build.task]} -> {keys[build.image]};" for build in graph.builds]
     return [*lines, "}"]

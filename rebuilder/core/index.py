@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from rebuilder.core.decisions import Policy
+from rebuilder.core.effects import output_seen
 from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join, recorded
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import Dependency, Kind, Task
+from rebuilder.core.tasks import Dependency, Kind, Makes, Output, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,28 @@ def repositories(view: TaskView) -> frozenset[str]:
     return frozenset(dependency.reference.repository for dependency in view.dependencies)
 
 
+def moving(view: TaskView, policy: Policy) -> tuple[Dependency, ...]:
+    """What a task is to be rebuilt for when it moves: what names a tag, and is a reason.
+
+    Args:
+        view: What is known of the task.
+        policy: Which tools are a reason.
+    """
+    output = view.output
+    makes = output is None or (output.makes is Makes.IMAGE and not output.missing)
+    return tuple(
+        dependency
+        for dependency in view.dependencies
+        if dependency.reference.tag is not None
+        and dependency.reference.digest is None
+        and (
+            policy.names_tool(view.task, dependency)
+            if dependency.kind is Kind.TOOL
+            else makes and dependency.kind is not Kind.UNUSED
+        )
+    )
+
+
 def with_view(task: Task, view: TaskView | None) -> Task:
     """The task with every dependency that is known of it.
 
@@ -59,16 +83,27 @@ def with_view(task: Task, view: TaskView | None) -> Task:
     if view is None:
         return task
     record = recorded(task)
-    if record in view.evidence:
-        # Nothing has changed since the sources were joined, which is usual and much quicker.
-        return replace(task, dependencies=view.dependencies)
-    others = (e for e in view.evidence if e.source is not Source.ACR_RECORD)
-    return replace(task, dependencies=join(task.id, [record, *others]).dependencies)
+    dependencies, output = view.dependencies, view.output
+    if output is not None and not output.read and output.makes is Makes.UNKNOWN:
+        output = output_seen(output.because, recorded=bool(record.images), run="", pushed=())
+    if record not in view.evidence:
+        # Usually nothing has changed since the sources were joined, which is much quicker.
+        others = (e for e in view.evidence if e.source is not Source.ACR_RECORD)
+        dependencies = join(task.id, [record, *others]).dependencies
+    return replace(task, dependencies=dependencies, output=output, unread=view.unread)
 
 
 def unread(view: TaskView) -> Task:
     """A task that was not read now, as far as its view tells of it."""
-    return Task(view.task, True, True, None, view.dependencies)  # noqa: FBT003 - status, step
+    return Task(
+        view.task,
+        enabled=True,
+        has_step=True,
+        trigger_type=None,
+        dependencies=view.dependencies,
+        output=view.output,
+        unread=view.unread,
+    )
 
 
 def to_record(view: TaskView) -> dict[str, Any]:
@@ -84,6 +119,7 @@ def to_record(view: TaskView) -> dict[str, Any]:
                 ],
                 "problem": evidence.problem,
                 "revision": evidence.revision,
+                "remark": evidence.remark,
             }
             for evidence in view.evidence
         ],
@@ -91,7 +127,32 @@ def to_record(view: TaskView) -> dict[str, Any]:
             [_parts(d.reference), d.kind.value, d.built_on, d.known_from] for d in view.dependencies
         ],
         "disagreements": list(view.disagreements),
+        "output": None if view.output is None else _output_record(view.output),
     }
+
+
+def _output_record(output: Output) -> dict[str, Any]:
+    return {
+        "makes": output.makes.value,
+        "pushes": list(output.pushes),
+        "because": output.because,
+        "missing": list(output.missing),
+        "warnings": list(output.warnings),
+        "read": output.read,
+    }
+
+
+def _output_of(record: Mapping[str, Any] | None) -> Output | None:
+    if record is None:
+        return None
+    return Output(
+        Makes(record["makes"]),
+        tuple(record["pushes"]),
+        record["because"],
+        tuple(record["missing"]),
+        tuple(record["warnings"]),
+        record["read"],
+    )
 
 
 def from_record(record: Mapping[str, Any]) -> TaskView:
@@ -107,6 +168,7 @@ def from_record(record: Mapping[str, Any]) -> TaskView:
                 ),
                 evidence["problem"],
                 evidence["revision"],
+                evidence.get("remark", ""),
             )
             for evidence in record["evidence"]
         ),
@@ -115,6 +177,7 @@ def from_record(record: Mapping[str, Any]) -> TaskView:
             for parts, kind, built_on, known_from in record["dependencies"]
         ),
         tuple(record["disagreements"]),
+        _output_of(record.get("output")),  # a record of version 0.1.0 has none
     )
 
 

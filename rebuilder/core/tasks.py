@@ -25,6 +25,37 @@ class Kind(StrEnum):
     RUNTIME = "runtime"  # the base of the image that is built
     BUILD_TIME = "build-time"  # any other image that the build reads
     FRONTEND = "frontend"  # the syntax image, which reads the Dockerfile
+    TOOL = "tool"  # what a step runs; no image is made of it
+    UNUSED = "unused stage"  # of a stage that what is built does not need
+
+
+class Makes(StrEnum):
+    """Whether runs of a task make an image that stays."""
+
+    IMAGE = "image"
+    NOTHING = "nothing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What runs of a task make; `effects` tells how that is known.
+
+    Attributes:
+        makes: Whether its runs make an image that stays.
+        pushes: The images, with templates where only a run knows.
+        because: How that is known, or why it is not, for a person.
+        missing: The names of the values that the task does not give, and its steps need.
+        warnings: What makes its runs fail, as far as its files tell, in sentences.
+        read: Whether its files could be read; else this is what its runs were seen to do.
+    """
+
+    makes: Makes
+    pushes: tuple[str, ...] = ()
+    because: str = ""
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    read: bool = True
 
 
 class TriggerType(StrEnum):
@@ -74,6 +105,7 @@ class DockerStep:
         target: The stage to build; "" for the last one.
         arguments: The build arguments.
         images: The names of the image that is built, with templates, as the task writes them.
+        pushes: Whether the image is pushed.
     """
 
     context: str
@@ -81,6 +113,7 @@ class DockerStep:
     target: str = ""
     arguments: tuple[Argument, ...] = ()
     images: tuple[str, ...] = ()
+    pushes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +192,9 @@ class Task:
         platform: What it builds for, as BuildKit writes it: `linux/amd64`, `linux/arm/v7`.
         native_trigger: Whether its own base image trigger is on, so that ACR rebuilds it too.
         other_triggers: Whether commits or a timer start it, too.
+        created: When it was made, if known.
+        output: What its runs make; None if nobody has looked.
+        unread: Why more may be read than `dependencies` tells; "" if they are all.
     """
 
     id: TaskId
@@ -172,6 +208,9 @@ class Task:
     platform: str = "linux/amd64"
     native_trigger: bool = False
     other_triggers: bool = False
+    created: datetime | None = None
+    output: Output | None = None
+    unread: str = ""
 
 
 class RunStatus(StrEnum):

@@ -12,6 +12,8 @@ from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     Base,
     BaseMoved,
+    NeverRan,
+    NotAllKnown,
     NothingRecorded,
     TaskDecision,
     decide,
@@ -22,7 +24,7 @@ from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import RunStatus, Task
+from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import Denied, PermanentError, RebuilderError
 from rebuilder.usecases._access import missing_pull
 from rebuilder.usecases._parallel import attempts
@@ -97,12 +99,13 @@ def other_bases(context: Context, task: Task, pushed: Base, head: Rebuild | None
         head: The task's newest rebuild, which tells of a foreign tag that cannot be looked at now.
     """
     hosts = context.base_hosts()
+    policy = context.settings.policy
     recorded = {
         dependency.reference: dependency.built_on or ""
         for dependency in task.dependencies
         if dependency.reference.digest is None
         and dependency.reference != pushed.reference
-        and wants(task, dependency, context.settings.rebuild_for)
+        and wants(task, dependency, policy)
     }
     found = [
         _other_base(context, reference, built_on)
@@ -175,16 +178,16 @@ def decide_all(
     Returns:
         For each task its decision, or what kept it from being made.
     """
-    rebuild_for = context.settings.rebuild_for
+    policy = context.settings.policy
     made: list[TaskDecision | RebuilderError] = [
-        decide(task, base, rebuild_for=rebuild_for) for task in tasks
+        decide(task, base, policy=policy) for task in tasks
     ]
-    doubtful = [
-        number
+    doubtful = {
+        number: decision
         for number, decision in enumerate(made)
-        if isinstance(decision, AlreadyBuiltOn | NothingRecorded)
+        if isinstance(decision, AlreadyBuiltOn | NothingRecorded | NotAllKnown)
         or (isinstance(decision, BaseMoved) and decision.old is None)
-    ]
+    }
     if not doubtful:
         return made
     heads = context.ledger.heads([tasks[number].id for number in doubtful])
@@ -192,17 +195,19 @@ def decide_all(
     since = _Since(context, base)
 
     def again(number: int) -> TaskDecision:
-        task, decision = tasks[number], made[number]
+        task, decision = tasks[number], doubtful[number]
         head = heads.get(task.id)
-        if isinstance(decision, NothingRecorded) and base.reference.domain in task.signs_in_to:
-            # It is meant to be built on something there, and never was.
-            return missing_pull(context, task, base.reference.domain) or decision
-        if isinstance(decision, BaseMoved) and _succeeded_on(context, task, base, head):
-            name = decision.dependency
-            return AlreadyBuiltOn(task.id, name, base.digest, _LEDGER)
         if isinstance(decision, AlreadyBuiltOn):
             return _proven(context, task, decision, head, since)
-        return decide(task, base, rebuild_for=rebuild_for)
+        if isinstance(decision, BaseMoved):
+            if _succeeded_on(context, task, base, head):
+                name = decision.dependency
+                return AlreadyBuiltOn(task.id, name, base.digest, _LEDGER)
+            return _first(context, task, decision, since)
+        if task.dependencies or base.reference.domain not in task.signs_in_to:
+            return decision
+        # It is meant to be built on something there, and never was.
+        return missing_pull(context, task, base.reference.domain) or decision
 
     for number, decision in zip(doubtful, attempts(again, doubtful), strict=True):
         made[number] = decision
@@ -301,12 +306,44 @@ def _proven(
         came = since.get()
     except Denied:
         return decision
-    # Runs may overtake each other: the one that ended last made the image, and the record.
+    runs = context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
+    policy = context.settings.policy
+    return decide(task, replace(base, since=came), _last_success(runs), policy)
+
+
+def _first(context: Context, task: Task, decision: BaseMoved, since: _Since) -> TaskDecision:
+    """Decide for a task of which nothing is recorded that it was built on.
+
+    Its last successful run proves what it used, if it began when the digest was there. If it never
+    ran, and the base was there before it, then nothing has moved: its first run is for somebody
+    else to start.
+    """
+    if task.created is None:
+        return decision
+    runs = context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
+    try:
+        came = since.get()
+    except Denied:
+        came = None
+    name, last = decision.dependency, _last_success(runs)
+    if last is not None:
+        if came is not None and last >= came:
+            return AlreadyBuiltOn(task.id, name, decision.new, "time of its last run")
+        return decision
+    if came is not None and came > task.created:
+        return decision
+    run = runs[0].run_id if runs else None
+    return NeverRan(task.id, name, decision.new, task.created, came, run)
+
+
+def _last_success(runs: Iterable[Run]) -> datetime | None:
+    """Return when the run began that made the image that is there now.
+
+    Runs may overtake each other: the one that ended last made the image, and the record.
+    """
     ends = [
         (run.finished or run.started, run.started)
-        for run in context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
+        for run in runs
         if run.status is RunStatus.SUCCEEDED and run.started is not None
     ]
-    last = max(ends)[1] if ends else None
-    rebuild_for = context.settings.rebuild_for
-    return decide(task, replace(base, since=came), last, rebuild_for)
+    return max(ends)[1] if ends else None

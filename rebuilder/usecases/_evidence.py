@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from rebuilder.core.build_files import BuildImages, ImageUse
-from rebuilder.core.dockerfile import read_dockerfile
+from rebuilder.core.build_files import ImageUse
+from rebuilder.core.contexts import parse_context
+from rebuilder.core.effects import Effects, output_of, output_seen
 from rebuilder.core.evidence import (
     Candidate,
     Evidence,
@@ -21,37 +22,28 @@ from rebuilder.core.evidence import (
     join,
     recorded,
 )
-from rebuilder.core.gaps import BuildFiles, Command, Dockerfile
 from rebuilder.core.references import ImageReference
-from rebuilder.core.taskfile import (
-    BuildStep,
-    RunContext,
-    TaskFile,
-    images_of,
-    read_task_file,
-    single_build,
-)
+from rebuilder.core.taskfile import RunContext, read_docker_step, read_task_file
 from rebuilder.core.tasks import (
-    Argument,
     Dependency,
     DockerStep,
     EncodedStep,
     FileStep,
     Kind,
+    Makes,
+    Output,
     Run,
     RunStatus,
     Task,
 )
 from rebuilder.errors import (
     Denied,
-    InvalidBuildFile,
     InvalidReference,
     PermanentError,
     RebuilderError,
     SourceUnavailable,
     TransientError,
 )
-from rebuilder.ports import SourceFile
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
 
@@ -69,18 +61,22 @@ class Look:
     Attributes:
         task: The task.
         view: What its sources say.
-        files: Its build files, for a comparison with ACR's scanner.
-        outputs: The names of the images that it builds, with templates where only a run knows.
+        effects: What its files say that its steps do; None if they cannot be read.
+        problem: Why its files cannot be read; None if they can.
+        name: The task file, for a person; "" if the task has none.
         last_run: Its last successful run; None if none is known, or nobody asked.
         failure: A source that did not answer now; None if all did.
+        gone: The tags of base registries that it follows and that are there no more.
     """
 
     task: Task
     view: TaskView
-    files: BuildFiles
-    outputs: tuple[str, ...]
+    effects: Effects | None
+    problem: str | None
+    name: str
     last_run: Run | None
     failure: TransientError | None
+    gone: tuple[ImageReference, ...] = ()
 
 
 def gather(context: Context, task: Task) -> TaskView:
@@ -110,14 +106,39 @@ def look(context: Context, task: Task, *, thorough: bool = True) -> Look:
     record = recorded(task)
     files = _Files(context, task)
     evidence = [record, files.evidence()]
-    view = join(task.id, evidence)
-    failure, last_run = files.failure, None
-    known = any(dependency.kind is Kind.RUNTIME for dependency in view.dependencies)
-    if task.has_step and (thorough or not known):
-        output = _Output(context, task, view.dependencies)
-        view = join(task.id, [*evidence, output.evidence()])
-        failure, last_run = failure or output.failure, output.last_run
-    return Look(task, view, files.found(), files.outputs, last_run, failure)
+    dependencies = join(task.id, evidence).dependencies
+    image = _Image(context, task, dependencies)
+    known = any(dependency.kind is Kind.RUNTIME for dependency in dependencies)
+    makes_none = files.effects is not None and output_of(files.effects).makes is Makes.NOTHING
+    if task.has_step and (thorough or (not known and not makes_none)):
+        evidence.append(image.evidence())
+    view = join(task.id, evidence, _output(task, files, image))
+    failure = files.failure or image.failure
+    return Look(
+        task,
+        view,
+        files.effects,
+        files.problem,
+        files.name,
+        image.last_run,
+        failure,
+        tuple(image.gone),
+    )
+
+
+def _output(task: Task, files: _Files, image: _Image) -> Output | None:
+    """Return what a task makes."""
+    if files.effects is not None:
+        return output_of(files.effects)
+    if not task.has_step:
+        return None
+    run = image.last_run
+    return output_seen(
+        files.problem or "its files cannot be read",
+        recorded=bool(task.dependencies),
+        run="" if run is None else run.run_id,
+        pushed=() if run is None else tuple(str(name) for _, name in _outputs(run)),
+    )
 
 
 def look_at_all(context: Context, tasks: Iterable[Task], *, thorough: bool = True) -> list[Look]:
@@ -137,81 +158,51 @@ class _Files:
     context: Context
     task: Task
     failure: TransientError | None = None
-    outputs: tuple[str, ...] = ()
     revision: str = ""
     name: str = ""
-    task_file: TaskFile | None = None
-    images: BuildImages | None = None
+    effects: Effects | None = None
     problem: str | None = None
-    _read: dict[tuple[str, str], SourceFile | str] = field(default_factory=dict)
+    _read: dict[tuple[str, str], bytes | str] = field(default_factory=dict)
 
     def evidence(self) -> Evidence:
         try:
-            self.task_file = self._task_file()
-            self.images = images_of(self.task_file, self._images_of)
+            self.effects = self._effects()
         except PermanentError as error:
             where = f"{self.name}: " if self.name else ""
             self.problem = f"{where}{error}"
         except TransientError as error:
             self.problem = self._not_now(error)
-        if self.images is None or self.task_file is None:
+        if self.effects is None:
             return Evidence(Source.BUILD_FILE, (), self.problem, self.revision)
-        readable = self.task_file.readable
-        self.outputs = tuple(
-            readable(tag)
-            for step in self.task_file.steps
-            if isinstance(step, BuildStep) and step.pushed
-            for tag in step.tags
+        said = {
+            (use.reference, use.kind): Said(use.reference, use.kind, None, self._where(use))
+            for use in self.effects.images
+        }
+        used = {reference for reference, _ in said}
+        for build in self.effects.builds:
+            for use in build.unused:
+                if use.reference not in used:
+                    way = (f"{build.dockerfile}, line {use.line}", *use.way)
+                    where = self._where(replace(use, line=build.line, way=way))
+                    said[use.reference, Kind.UNUSED] = Said(use.reference, Kind.UNUSED, None, where)
+        images, tools = self._missing(tool=False), self._missing(tool=True)
+        return Evidence(
+            Source.BUILD_FILE, tuple(said.values()), images or None, self.revision, tools
         )
-        said = tuple(
-            Said(use.reference, use.kind, None, self._where(use)) for use in self.images.images
-        )
-        open_ = [f"{missing.text}: {missing.reason}" for missing in self.images.unknown]
-        return Evidence(Source.BUILD_FILE, said, "; ".join(open_) or None, self.revision)
 
-    def found(self) -> BuildFiles:
-        """Return the files for a comparison with ACR's scanner."""
-        if self.images is None or self.task_file is None:
-            return BuildFiles(problem=self.problem)
-        dockerfiles: list[Dockerfile] = []
-        unread: dict[str, str] = {}
-        for step in self.task_file.steps:
-            if not isinstance(step, BuildStep) or step.unknown:
-                continue
-            name = self.task_file.readable(step.dockerfile)
-            file = self._file(step.context or self._context, step.dockerfile)
-            if isinstance(file, str):
-                unread[name] = file
-            else:
-                dockerfiles.append(self._as_built(name, step, file))
-        commands = tuple(
-            Command(self.name, use.line, use.reference)
-            for use in self.images.images
-            if use.way and use.way[-1].startswith("cmd: ")
+    def _missing(self, *, tool: bool) -> str:
+        missed = self.effects.unknown if self.effects is not None else ()
+        return "; ".join(
+            f"{self._place(missing.line)}{missing.text}: {missing.reason}"
+            for missing in missed
+            if missing.tool is tool
         )
-        names = {*unread, *(file.name for file in dockerfiles)}
-        unknown = tuple(
-            (self._place(missing.line) + missing.text, missing.reason)
-            for missing in self.images.unknown
-            if missing.text not in names
-        )
-        problem = "; ".join(f"{name}: {reason}" for name, reason in unread.items()) or None
-        words = (
-            w for stand_in in self.task_file.stand_ins for w in (stand_in.word, stand_in.other)
-        )
-        return BuildFiles(tuple(dockerfiles), commands, unknown, problem, tuple(words))
-
-    def _as_built(self, name: str, step: BuildStep, file: SourceFile) -> Dockerfile:
-        images: BuildImages | InvalidBuildFile
-        try:
-            images = self._dockerfile(step, file)
-        except InvalidBuildFile as error:
-            images = error
-        return Dockerfile(name, file.content, step.build_args, step.target, images)
 
     def _place(self, line: int) -> str:
         """Return where something stands in a task file; nowhere, if the task has none."""
-        return f"{self.name}, line {line}: " if self.name else ""
+        if not self.name:
+            return ""
+        return f"{self.name}, line {line}: " if line else f"{self.name}: "
 
     def _where(self, use: ImageUse) -> str:
         first, *rest = use.way or ("",)
@@ -224,24 +215,43 @@ class _Files:
     def _context(self) -> str:
         return self.task.step.context if self.task.step is not None else ""
 
-    def _task_file(self) -> TaskFile:
-        run = self._run()
+    def _folder(self) -> str:
+        """Return where the context's root is in its repository, for a person."""
+        try:
+            return str(getattr(parse_context(self._context), "folder", ""))
+        except SourceUnavailable:
+            return ""
+
+    def _effects(self) -> Effects:
+        run, platform, folder = self._run(), self.task.platform, self._folder()
         match self.task.step:
             case DockerStep() as step:
-                return single_build(step, run)
+                return read_docker_step(step, self._file, run=run, platform=platform, folder=folder)
             case EncodedStep() as step:
                 self.name = _OWN_FILE
-                return _of_yaml(step.content(), step.values_content(), step.values, run)
+                content, values_content = step.content(), step.values_content()
             case FileStep() as step:
                 self.name = step.task_file
                 read = self.context.sources.read(step.context, step.task_file)
                 self.revision = read.revision
-                values = b""
+                content, values_content = read.content, b""
                 if step.values_file:
-                    values = self.context.sources.read(step.context, step.values_file).content
-                return _of_yaml(read.content, values, step.values, run)
-        what = "is of a kind that is not known" if self.task.has_step else "builds nothing"
-        raise SourceUnavailable(f"the task's step {what}")
+                    values_content = self.context.sources.read(
+                        step.context, step.values_file
+                    ).content
+            case _:
+                what = "is of a kind that is not known" if self.task.has_step else "builds nothing"
+                raise SourceUnavailable(f"the task's step {what}")
+        return read_task_file(
+            content,
+            self._file,
+            values_content=values_content,
+            values={v.name: v.value for v in step.values if v.value is not None},
+            hidden=[v.name for v in step.values if v.value is None],
+            run=run,
+            platform=platform,
+            folder=folder,
+        )
 
     def _run(self) -> RunContext:
         system, architecture = self.task.platform.split("/")[:2]
@@ -254,37 +264,22 @@ class _Files:
             host = ""
         return RunContext(host, self.task.id.name, system, architecture)
 
-    def _images_of(self, step: BuildStep) -> BuildImages | str:
-        file = self._file(step.context or self._context, step.dockerfile)
-        if isinstance(file, str):
-            return file
-        try:
-            return self._dockerfile(step, file)
-        except InvalidBuildFile as error:
-            return f"the builder refuses it: {error}"
-
-    def _dockerfile(self, step: BuildStep, file: SourceFile) -> BuildImages:
-        return read_dockerfile(
-            file.content,
-            build_args=step.build_args,
-            target=step.target,
-            platform=step.platform or self.task.platform,
-        )
-
-    def _file(self, context: str, path: str) -> SourceFile | str:
-        """Return a file, or why it cannot be had; read once."""
+    def _file(self, context: str, path: str) -> bytes:
+        """Return a file of a context; see ReadFile. It is read once."""
         key = (context, path)
         if key not in self._read:
             try:
-                self._read[key] = self.context.sources.read(context, path)
+                found = self.context.sources.read(context or self._context, path)
+                self._read[key] = found.content
+                self.revision = self.revision or found.revision
             except PermanentError as error:
                 self._read[key] = str(error)
             except TransientError as error:
                 self._read[key] = self._not_now(error)
-        found = self._read[key]
-        if not isinstance(found, str):
-            self.revision = self.revision or found.revision
-        return found
+        known = self._read[key]
+        if isinstance(known, str):
+            raise SourceUnavailable(known)
+        return known
 
     def _not_now(self, error: TransientError) -> str:
         log.warning("task %s: its build file cannot be read now: %s", self.task.id, error)
@@ -292,18 +287,8 @@ class _Files:
         return f"not reachable now: {error}"
 
 
-def _of_yaml(
-    content: bytes, values_content: bytes, values: Iterable[Argument], run: RunContext
-) -> TaskFile:
-    given = {value.name: value.value for value in values if value.value is not None}
-    hidden = [value.name for value in values if value.value is None]
-    return read_task_file(
-        content, values_content=values_content, values=given, hidden=hidden, run=run
-    )
-
-
 @dataclass(slots=True)
-class _Output:
+class _Image:
     """The image that the last successful run of a task pushed."""
 
     context: Context
@@ -311,6 +296,7 @@ class _Output:
     known: tuple[Dependency, ...]
     failure: TransientError | None = None
     last_run: Run | None = None
+    gone: list[ImageReference] = field(default_factory=list)
 
     def evidence(self) -> Evidence:
         try:
@@ -363,7 +349,7 @@ class _Output:
         hosts = self.context.base_hosts()
         for dependency in self.known:
             reference = dependency.reference
-            if reference.domain not in hosts or dependency.kind is Kind.FRONTEND:
+            if reference.domain not in hosts or dependency.kind in (Kind.FRONTEND, Kind.TOOL):
                 continue
             used = (reference.digest, dependency.built_on, reference.tag)
             for wanted in dict.fromkeys(filter(None, used)):
@@ -374,6 +360,8 @@ class _Output:
                     break
                 if content is not None:
                     yield Candidate(reference, dependency.kind, content)
+                elif wanted == reference.tag:
+                    self.gone.append(reference)
 
 
 def _outputs(run: Run) -> Iterator[tuple[str, ImageReference]]:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from rebuilder.core.decisions import TaskDecision, TaskDisabled, TaskUnreadable
 from rebuilder.core.events import Push
+from rebuilder.core.index import moving
 from rebuilder.core.messages import PUSHES, PlanRebuilds
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
@@ -42,13 +43,12 @@ def followers(context: Context) -> Followers:
         TransientError: The index cannot be read.
     """
     found: dict[ImageReference, dict[Follower, None]] = {}
+    policy = context.settings.policy
     for registry in context.settings.task_registries:
         for indexed in context.index.views(registry):
-            for dependency in indexed.view.dependencies:
-                reference = dependency.reference
-                if reference.tag is not None and reference.digest is None:
-                    follower = Follower(indexed.view.task, dependency.built_on)
-                    found.setdefault(reference, {})[follower] = None
+            for dependency in moving(indexed.view, policy):
+                follower = Follower(indexed.view.task, dependency.built_on)
+                found.setdefault(dependency.reference, {})[follower] = None
     return {reference: tuple(found[reference]) for reference in sorted(found, key=str)}
 
 

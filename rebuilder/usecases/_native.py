@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rebuilder.core.decisions import Base, RebuildFor, follows, wants
+from rebuilder.core.decisions import Base, Policy, RebuildFor, follows, wants
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
@@ -19,6 +19,8 @@ from rebuilder.usecases.context import Context
 log = logging.getLogger(__name__)
 
 _RUNS = 20
+
+_ITS_OWN = Policy(RebuildFor.TRIGGER)
 
 # Foreign hosts that ACR looks at by itself, and how often at least: "a random interval of between
 # 10 and 60 minutes"; learn.microsoft.com, "About base image updates for ACR Tasks".
@@ -37,7 +39,7 @@ def could_see(task: Task, base: Base, push: Push) -> bool:
     if isinstance(push.registry, ForeignRegistry) and push.registry.host not in _POLLED:
         return False
     return task.native_trigger and any(
-        follows(dependency, base.reference) and wants(task, dependency, RebuildFor.TRIGGER)
+        follows(dependency, base.reference) and wants(task, dependency, _ITS_OWN)
         for dependency in task.dependencies
     )
 

@@ -93,8 +93,19 @@ def audit(
             now,
             patience,
             tuple(remarks),
+            _unread(context),
         )
     )
+
+
+def _unread(context: Context) -> dict[TaskId, str]:
+    """Return the tasks that may read more than is known: a push of it has no effect on them."""
+    return {
+        indexed.view.task: indexed.view.unread
+        for registry in context.settings.task_registries
+        for indexed in context.index.views(registry)
+        if indexed.view.unread
+    }
 
 
 def _followers(context: Context, record: PushRecord, remarks: list[str]) -> tuple[TaskId, ...]:
@@ -109,7 +120,7 @@ def _followers(context: Context, record: PushRecord, remarks: list[str]) -> tupl
         indexed.view.task
         for indexed in context.index.dependents(reference.repository)
         if indexed.view.task.registry in context.settings.task_registries
-        and decide(unread(indexed.view), base, rebuild_for=context.settings.rebuild_for).rebuild
+        and decide(unread(indexed.view), base, policy=context.settings.policy).rebuild
     )
 
 

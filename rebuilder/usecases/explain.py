@@ -6,36 +6,28 @@ alone is worked out here, from the index.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from rebuilder.core.decisions import (
     Base,
     BaseMoved,
     Decision,
-    MayNotPull,
-    NoStep,
     NothingRecorded,
-    OtherImages,
-    OtherTag,
-    PinnedByDigest,
     TaskDecision,
     decide,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.index import unread
+from rebuilder.core.index import unread, with_view
 from rebuilder.core.rebuilds import CLOCKS_DIFFER, Rebuild
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.registries import ForeignRegistry, RegistryId, TaskId
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
 from rebuilder.usecases._deciding import decide_for, pushed_reference
 from rebuilder.usecases._parallel import attempts
 from rebuilder.usecases.context import Context
-
-# Why a task is not concerned by a push; any other reason is a plan's to find.
-_UNCONCERNED = (OtherImages, OtherTag, PinnedByDigest, NoStep, NothingRecorded, MayNotPull)
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -84,6 +76,8 @@ class Explanation:
         decisions: What was decided after that push, and why the other tasks were left alone.
         ignored: Events about the same repository that started nothing.
         indexes: How old the index of each task registry is.
+        remark: What the registry knows of the push now, if it is odd; "" if nothing is.
+        warnings: Of the tasks with a decision, what makes their runs fail.
     """
 
     image: ImageReference
@@ -92,6 +86,8 @@ class Explanation:
     decisions: tuple[Explained, ...]
     ignored: tuple[IgnoredRecord, ...]
     indexes: tuple[IndexAge, ...] = ()
+    remark: str = ""
+    warnings: Mapping[TaskId, tuple[str, ...]] = field(default_factory=dict)
 
 
 def explain(context: Context, image: ImageReference) -> Explanation:
@@ -127,7 +123,44 @@ def explain(context: Context, image: ImageReference) -> Explanation:
         Explained(DecisionRecord(decision, now, now), None, derived=True)
         for decision in _left_alone(context, pushes[0].push, decisions)
     )
-    return Explanation(image, pushes[0], len(pushes) - 1, (*explained, *left), ignored, indexes)
+    remark = _remark(context, pushes[0].push)
+    warnings = _warnings(context, explained)
+    return Explanation(
+        image, pushes[0], len(pushes) - 1, (*explained, *left), ignored, indexes, remark, warnings
+    )
+
+
+def _remark(context: Context, push: Push) -> str:
+    """Return whether the registry knows of a push: an event may be forged, a tag be deleted."""
+    if isinstance(push.registry, ForeignRegistry):
+        return ""
+    try:
+        reference = pushed_reference(context, push)
+        names = context.images.digest(reference.domain, reference.path, push.tag)
+        if names == push.digest:
+            return ""
+        known = context.images.created(reference.domain, reference.path, push.digest)
+    except RebuilderError as error:
+        return f"whether the registry knows of it could not be asked: {error}"
+    if known is None:
+        return (
+            "the registry has no manifest of this digest: it was deleted since, or never was there"
+            " and the event was wrong"
+        )
+    if names is None:
+        return "the tag is gone from the registry: tasks that follow it follow nothing"
+    return f"the tag names {names} now"
+
+
+def _warnings(context: Context, explained: Iterable[Explained]) -> dict[TaskId, tuple[str, ...]]:
+    """Return what makes runs of the tasks fail that a plan decided for."""
+    found: dict[TaskId, tuple[str, ...]] = {}
+    for decision in (entry.record.decision for entry in explained):
+        if isinstance(decision, TaskDecision) and decision.task not in found:
+            known = context.index.view(decision.task)
+            output = known.view.output if known is not None else None
+            found[decision.task] = output.warnings if output is not None else ()
+    return {task: warnings for task, warnings in found.items() if warnings}
 
 
 def _current(decisions: Sequence[Explained]) -> tuple[Explained, ...]:
@@ -166,9 +199,14 @@ def _ages(context: Context) -> tuple[IndexAge, ...]:
 def _left_alone(
     context: Context, push: Push, decisions: Sequence[DecisionRecord]
 ) -> list[TaskDecision]:
-    """Return why the tasks that no plan decided for are not concerned by a push."""
+    """Return what the index tells of the tasks that no plan decided for.
+
+    Most are not concerned by the push. One that is came to be built on it later, or its plan is
+    still to come.
+    """
     base = Base(pushed_reference(context, push), push.digest, "event")
     decided = {r.decision.task for r in decisions if isinstance(r.decision, TaskDecision)}
+    policy = context.settings.policy
     found: list[TaskDecision] = []
     unknown: list[TaskId] = []
     for registry in context.settings.task_registries:
@@ -179,9 +217,7 @@ def _left_alone(
             if not indexed.view.dependencies:
                 unknown.append(task)
                 continue
-            decision = decide(unread(indexed.view), base)
-            if isinstance(decision, _UNCONCERNED):
-                found.append(decision)
+            found.append(decide(unread(indexed.view), base, policy=policy))
     return [*found, *_of_unknown(context, unknown, base)]
 
 
@@ -189,15 +225,17 @@ def _of_unknown(context: Context, tasks: Sequence[TaskId], base: Base) -> list[T
     """Return why nothing is known of tasks; ARM is asked, as far as it can be."""
 
     def look(task: TaskId) -> TaskDecision:
-        return decide_for(context, context.tasks.task(task), base)
+        known = context.index.view(task)
+        read = with_view(context.tasks.task(task), known.view if known else None)
+        return decide_for(context, read, base)
 
     asked = tasks[:_ASKED]
     results = attempts(look, asked)
     found: list[TaskDecision] = []
     for task, result in zip(asked, results, strict=True):
-        if isinstance(result, _UNCONCERNED):
+        if not isinstance(result, RebuilderError):
             found.append(result)
-        elif isinstance(result, RebuilderError) and not isinstance(result, NotFound):
+        elif not isinstance(result, NotFound):
             found.append(NothingRecorded(task))
     return [*found, *map(NothingRecorded, tasks[_ASKED:])]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rebuilder.core.gaps import Gap, find_gaps
+from rebuilder.core.gaps import BuildFiles, Gap, find_gaps
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.usecases._evidence import look_at_all
 from rebuilder.usecases.context import Context
@@ -22,7 +22,7 @@ class TaskGaps:
 def list_gaps(context: Context, registry: RegistryId) -> Iterator[TaskGaps]:
     """Compare ACR's record of every task of a registry with what its build reads.
 
-    Tasks that build nothing are left out.
+    System tasks, which have no step, are left out.
 
     Raises:
         TransientError, Denied, NotFound: The tasks could not be read.
@@ -31,5 +31,6 @@ def list_gaps(context: Context, registry: RegistryId) -> Iterator[TaskGaps]:
     tasks = [task for task in context.tasks.tasks(registry) if task.has_step]
     for found in look_at_all(context, tasks):
         last_run = found.last_run.run_id if found.last_run is not None else None
-        gaps = find_gaps(found.task, found.files, host, last_run)
+        files = BuildFiles(found.effects, found.name, found.problem, found.gone)
+        gaps = find_gaps(found.task, files, host, last_run)
         yield TaskGaps(found.task.id, gaps)

@@ -23,4 +23,6 @@ def _tasks(context: Context, registry: RegistryId) -> Iterator[BuiltTask]:
     host = context.host(registry)
     tasks = [task for task in context.tasks.tasks(registry) if task.has_step]
     for found in look_at_all(context, tasks, thorough=False):
-        yield BuiltTask(found.task.id, host, found.view.dependencies, found.outputs)
+        output = found.view.output
+        pushes = () if output is None else output.pushes
+        yield BuiltTask(found.task.id, host, found.view.dependencies, pushes)

@@ -154,7 +154,7 @@ def _decided(
     decisions: list[TaskDecision] = []
     if base is None:
         for task in tasks:
-            decision = decide(task, told, rebuild_for=context.settings.rebuild_for)
+            decision = decide(task, told, policy=context.settings.policy)
             gone = TagGone(task.id, str(told.reference))
             decisions.append(gone if decision.rebuild else decision)
         return decisions

@@ -206,7 +206,8 @@ def _known_before(context: Context, task: Task) -> TaskView:
     known = context.index.view(task.id)
     before = known.view.evidence if known is not None else ()
     others = (evidence for evidence in before if evidence.source is not Source.ACR_RECORD)
-    return join(task.id, [recorded(task), *others])
+    output = known.view.output if known is not None else None
+    return join(task.id, [recorded(task), *others], output)
 
 
 def _raise_first(results: Sequence[object]) -> None:

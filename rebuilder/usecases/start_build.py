@@ -146,15 +146,22 @@ class _Start:
         return self._rebuild(head, task, recorded, base)
 
     def _view(self, recorded: Task) -> IndexedTask | None:
-        """Return what the index knows; what a commit may have changed since is read first."""
+        """Return what the index knows; what a commit may have changed since is read first.
+
+        Raises:
+            TransientError: What the task makes was never looked at, and cannot be now.
+        """
         context = self._context
         indexed = context.index.view(recorded.id)
-        if indexed is None or not self._runs.ended_since(indexed.read_at):
+        known = indexed is not None and indexed.view.output is not None
+        if indexed is not None and known and not self._runs.ended_since(indexed.read_at):
             return indexed
         now = context.now()
         try:
             refresh_known(context, recorded, now)
         except TransientError as error:
+            if not known:
+                raise
             log.warning("task %s: going by what was known before: %s", recorded.id, error)
             context.queue.send(REFRESH, Refresh.of(recorded.id, now).encode())
         return context.index.view(recorded.id)

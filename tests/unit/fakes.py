@@ -11,7 +11,16 @@ from rebuilder.core.access import PullAccess
 from rebuilder.core.evidence import ImageContent
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import Registry, RegistryId, TaskId
-from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task, TriggerType
+from rebuilder.core.tasks import (
+    MANUAL,
+    Dependency,
+    DockerStep,
+    Kind,
+    Run,
+    RunStatus,
+    Task,
+    TriggerType,
+)
 from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
 from rebuilder.ports import DeadEvents, PoisonMessage, Seen, SourceFile, TaskPage
 from rebuilder.settings import Settings
@@ -43,9 +52,35 @@ def task(
     has_step: bool = True,
     trigger: TriggerType | None = None,
 ) -> Task:
-    """Return a task that is built on images/node:9 unless told otherwise."""
+    """Return a task that is built on images/node:9 unless told otherwise.
+
+    Its Dockerfile says so too; FakeSources reads it out of the context's address.
+    """
     found = dependencies or (dependency(),)
-    return Task(TaskId(registry, name), enabled, has_step, trigger, found)
+    step = DockerStep(built_on(*found), "Dockerfile", images=(f"{name}:1",)) if has_step else None
+    return Task(TaskId(registry, name), enabled, has_step, trigger, found, step=step)
+
+
+def built_on(*dependencies: Dependency) -> str:
+    """Return the address of a context whose Dockerfile names images, the last runtime one last."""
+    order = sorted(dependencies, key=lambda found: found.kind is Kind.RUNTIME)
+    lines = [
+        f"COPY --from={found.reference} / /"
+        for found in order
+        if found.kind is not Kind.RUNTIME and found is not order[-1]
+    ]
+    base = [f"FROM {order[-1].reference}"] if order else ["FROM scratch"]
+    stages = [
+        f"FROM {found.reference} AS s{number}"
+        for number, found in enumerate(order[:-1])
+        if found.kind is Kind.RUNTIME
+    ]
+    used = [f"COPY --from=s{n} / /" for n, f in enumerate(order[:-1]) if f.kind is Kind.RUNTIME]
+    text = "\n".join([*stages, *base, *lines, *used])
+    return f"{_INLINE}{text.encode().hex()}.git"
+
+
+_INLINE = "https://github.com/dockerfile/"
 
 
 def run(run_id: str, **changes: object) -> Run:
@@ -232,6 +267,9 @@ class FakeSources:
         """Read a file."""
         if self.failure:
             raise self.failure
+        if context.startswith(_INLINE) and path == "Dockerfile":
+            text = bytes.fromhex(context.removeprefix(_INLINE).removesuffix(".git"))
+            return SourceFile(text, "c0ffee", context)
         if (context, path) not in self.files:
             raise SourceUnavailable(f"{path} of {context}")
         return SourceFile(self.files[context, path], "c0ffee", context)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from rebuilder.core.decisions import MayNotPull, NothingRecorded
+from rebuilder.core.decisions import MayNotPull, NotAllKnown
 from rebuilder.core.events import Push
 from rebuilder.core.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import RunStatus, Task
+from rebuilder.core.tasks import DockerStep, RunStatus, Task
 from rebuilder.errors import Denied
 from rebuilder.usecases.explain import explain
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
@@ -19,7 +19,14 @@ from tests.unit.fakes import BASE, NEW, NODE, World, task
 
 HOST = "mybase.azurecr.io"
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
-UNBUILT = replace(task(), dependencies=(), principals=("me",), signs_in_to=frozenset({HOST}))
+NO_FILE = "Dockerfile: Dockerfile of https://github.com/contoso/private.git"
+UNBUILT = replace(
+    task(),
+    dependencies=(),
+    principals=("me",),
+    signs_in_to=frozenset({HOST}),
+    step=DockerStep("https://github.com/contoso/private.git", "Dockerfile", images=("app:1",)),
+)
 
 
 def told(world: World, given: Task) -> object:
@@ -42,7 +49,7 @@ def test_who_may_pull_lacks_no_role(world: World) -> None:
     world.access.pullers = {"other"}
     decision = told(world, replace(UNBUILT, principals=("me", "other")))
 
-    assert decision == NothingRecorded(UNBUILT.id)
+    assert decision == NotAllKnown(UNBUILT.id, (), NO_FILE)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +60,8 @@ def test_who_may_pull_lacks_no_role(world: World) -> None:
     ],
 )
 def test_what_is_not_known_is_not_claimed(world: World, given: Task) -> None:
-    """Without evidence the reason stays that nothing is recorded."""
-    assert told(world, given) == NothingRecorded(given.id)
+    """Without evidence the reason stays that nothing is recorded and no file can be read."""
+    assert told(world, given) == NotAllKnown(given.id, (), NO_FILE)
 
 
 def test_roles_that_may_not_be_read_stop_nothing(
@@ -63,7 +70,7 @@ def test_roles_that_may_not_be_read_stop_nothing(
     """The function app may lack the role to read roles; that stops nothing, and the log tells."""
     world.access.failure = Denied("roleAssignments/read is missing")
 
-    assert told(world, UNBUILT) == NothingRecorded(UNBUILT.id)
+    assert told(world, UNBUILT) == NotAllKnown(UNBUILT.id, (), NO_FILE)
     assert "roleAssignments/read is missing" in caplog.text
 
 

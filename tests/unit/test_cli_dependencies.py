@@ -59,6 +59,9 @@ def test_deps_of_a_task_names_every_source(
         "  mybase.azurecr.io/tool:1  build-time",
         ("      known from build file Dockerfile, line 2: COPY --from=mybase.azurecr.io/tool:1"),
         "",
+        "Makes (its steps push it):",
+        "  myapps.azurecr.io/app:{{.Run.ID}}",
+        "",
         "ACR's record:",
         f"  {NODE}  runtime",
         "",
@@ -89,12 +92,15 @@ def test_deps_of_a_task_that_nothing_is_known_of(
     """Each source that says nothing says why; one that says there is no image says that."""
     world.tasks.found_runs = {}
     world.sources.files[CONTEXT, "scratch"] = b"FROM scratch\n"
-    bare = replace(task(), step=DockerStep(CONTEXT, "scratch"), dependencies=())
+    bare = replace(task(), step=DockerStep(CONTEXT, "scratch", images=("bare:1",)), dependencies=())
     world.tasks.add(bare)
 
     assert answer(capsys, "deps", "--task", "build-app").splitlines() == [
         "myapps/build-app",
         "  no image is known",
+        "",
+        "Makes (its steps push it):",
+        "  myapps.azurecr.io/bare:1",
         "",
         "ACR's record:",
         "  not known: ACR has recorded nothing",
@@ -156,7 +162,8 @@ def test_deps_needs_a_file_or_a_task(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_gaps_are_told_and_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Each gap has its code and its reason; remarks are no gaps; the exit code is for CI."""
-    world.tasks.add(task("other", dependency("docker.io/library/alpine:3")))
+    other = task("other", dependency("docker.io/library/alpine:3"))
+    world.tasks.add(replace(other, step=None))
 
     assert answer(capsys, "gaps", code=3).splitlines() == [
         "myapps/build-app",
@@ -224,7 +231,7 @@ def test_never_ran_and_no_credentials_are_gaps(
 ) -> None:
     """A task whose base registry it cannot sign in to has no run to learn from."""
     world.tasks.found_runs = {}
-    step = DockerStep(CONTEXT, "Dockerfile")
+    step = DockerStep(CONTEXT, "Dockerfile", images=("app:1",))
     world.tasks.add(replace(task(), step=step, dependencies=(), native_trigger=True))
     (record,) = json.loads(answer(capsys, "gaps", "--json", code=3))
 

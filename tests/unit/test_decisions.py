@@ -19,6 +19,7 @@ from rebuilder.core.decisions import (
     OtherImages,
     OtherTag,
     PinnedByDigest,
+    Policy,
     RebuildFailed,
     RebuildFor,
     RebuildUnderWay,
@@ -70,7 +71,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 )
 def test_every_task_gets_a_reason(given: Task, decision: type[TaskDecision]) -> None:
     """Each situation has its own type of decision, if each task's trigger is asked."""
-    made = decide(given, BASE, rebuild_for=RebuildFor.TRIGGER)
+    made = decide(given, BASE, policy=Policy(RebuildFor.TRIGGER))
 
     assert type(made) is decision
     assert made.task == given.id
@@ -94,22 +95,26 @@ def test_what_a_task_is_rebuilt_for_is_a_setting(
     given: Task, rebuild_for: RebuildFor, decision: type[TaskDecision]
 ) -> None:
     """`all` follows every image, `runtime` the base alone, `trigger` what the task asks for."""
-    assert type(decide(given, BASE, rebuild_for=rebuild_for)) is decision
+    assert type(decide(given, BASE, policy=Policy(rebuild_for))) is decision
 
 
 def test_every_image_counts_unless_told_otherwise() -> None:
     """The Azure CLI makes Runtime triggers by itself, so they are no reason to leave images out."""
     given = task("t", BUILD_TIME, trigger=TriggerType.RUNTIME)
 
-    assert decide(given, BASE) == decide(given, BASE, rebuild_for=RebuildFor.ALL)
+    assert decide(given, BASE) == decide(given, BASE, policy=Policy(RebuildFor.ALL))
 
 
 def test_an_image_that_does_not_count_says_who_left_it_out() -> None:
     """What helps differs: the task's trigger, or the setting."""
     given = task("t", BUILD_TIME, trigger=TriggerType.RUNTIME)
 
-    assert "trigger type to All" in decide(given, BASE, rebuild_for=RebuildFor.TRIGGER).sentence()
-    assert "REBUILDER_REBUILD_FOR" in decide(given, BASE, rebuild_for=RebuildFor.RUNTIME).sentence()
+    assert (
+        "trigger type to All" in decide(given, BASE, policy=Policy(RebuildFor.TRIGGER)).sentence()
+    )
+    assert (
+        "REBUILDER_REBUILD_FOR" in decide(given, BASE, policy=Policy(RebuildFor.RUNTIME)).sentence()
+    )
 
 
 def test_a_use_without_digest_says_nothing_beside_one_with() -> None:
@@ -135,7 +140,7 @@ def test_a_decision_names_the_source_of_the_knowledge(given: Dependency) -> None
     """Whoever reads the decision or its record sees who says that the task uses the image."""
     said = replace(given, known_from="build file Dockerfile, line 7: COPY --from")
     made = decide(
-        task("t", said, trigger=TriggerType.RUNTIME), BASE, rebuild_for=RebuildFor.TRIGGER
+        task("t", said, trigger=TriggerType.RUNTIME), BASE, policy=Policy(RebuildFor.TRIGGER)
     )
 
     assert said.known_from in made.sentence()
@@ -217,7 +222,7 @@ def test_later_decisions_say_why(
 
 def test_codes_are_unique() -> None:
     """A code names one reason."""
-    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 20
+    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 27
 
 
 def rebuild(sequence: int, key: str) -> Rebuild:

@@ -12,16 +12,10 @@ from hypothesis import strategies as st
 
 from localcloud.builds.scanner import ScanError
 from localcloud.builds.scanner import scan as localcloud_scan
+from rebuilder.core.build_files import ImageUse, UnknownImage
 from rebuilder.core.dockerfile import read_dockerfile
-from rebuilder.core.gaps import (
-    BuildFiles,
-    Command,
-    Dockerfile,
-    Gap,
-    counted,
-    find_gaps,
-    to_record,
-)
+from rebuilder.core.effects import Builder, Built, Effects, StepDone
+from rebuilder.core.gaps import BuildFiles, Gap, counted, find_gaps, to_record
 from rebuilder.core.references import ImageReference
 from rebuilder.core.scanner import expand, recorded_reference, scan
 from rebuilder.core.tasks import Dependency, Kind, Task, TriggerType
@@ -30,18 +24,30 @@ from tests.unit.fakes import OLD, dependency, task
 
 HOST = "myapps.azurecr.io"
 ALPINE = "docker.io/library/alpine:3"
+TIME = Kind.BUILD_TIME
 
 
 def dockerfile(
-    text: str, arguments: Mapping[str, str] | None = None, target: str = ""
-) -> Dockerfile:
-    """Return a Dockerfile as a build reads it."""
+    text: str,
+    arguments: Mapping[str, str] | None = None,
+    target: str = "",
+    builder: Builder = Builder.BUILDKIT,
+) -> Built:
+    """Return a build of a Dockerfile."""
     given = arguments or {}
+    made = Built(1, builder, "Dockerfile", ("app:1",), True, given, target, text.encode())  # noqa: FBT003 - it is pushed
     try:
         images = read_dockerfile(text.encode(), build_args=given, target=target)
     except InvalidBuildFile as error:
-        return Dockerfile("Dockerfile", text.encode(), given, target, error)
-    return Dockerfile("Dockerfile", text.encode(), given, target, images)
+        return replace(made, refusal=error)
+    return replace(made, images=images)
+
+
+def files_of(*builds: Built, kind: str = "build", **more: Any) -> BuildFiles:  # noqa: ANN401 - as Effects has them
+    """Return the files of a task whose steps are builds, and which pushes an image."""
+    steps = tuple(StepDone(made.line, f"s{n}", kind, (made,)) for n, made in enumerate(builds))
+    more.setdefault("pushes", ("myapps.azurecr.io/app:1",))
+    return BuildFiles(Effects(steps=steps, **more), "acb.yaml")
 
 
 def owner(*recorded: Dependency, trigger: TriggerType = TriggerType.ALL, on: bool = True) -> Task:
@@ -57,7 +63,7 @@ def gaps(
     ran: str | None = None,
 ) -> list[Gap]:
     """Return the gaps of a task that builds one Dockerfile."""
-    files = BuildFiles((dockerfile(text, arguments, target),))
+    files = files_of(dockerfile(text, arguments, target))
     return list(find_gaps(owner(*recorded), files, HOST, ran))
 
 
@@ -289,7 +295,7 @@ def test_acrs_trigger_has_limits_of_its_own() -> None:
         "FROM ghcr.io/a/b:1 AS a\nFROM mcr.microsoft.com/c:1 AS c\nFROM other.azurecr.io/d:1\n"
         "COPY --from=a / /\nCOPY --from=c / /\n"
     )
-    files = BuildFiles((dockerfile(text),))
+    files = files_of(dockerfile(text))
     found = find_gaps(owner(trigger=TriggerType.RUNTIME), files, HOST, None)
 
     assert [g.code for g in found] == [
@@ -310,7 +316,7 @@ def test_acrs_trigger_has_limits_of_its_own() -> None:
 
 def test_a_trigger_that_is_off_is_a_remark() -> None:
     """Who lets this product rebuild turns the trigger off, so that is no gap."""
-    files = BuildFiles((dockerfile("FROM alpine:3\n"),))
+    files = files_of(dockerfile("FROM alpine:3\n"))
     found = find_gaps(owner(dependency(ALPINE), on=False), files, HOST, "ca1")
 
     assert [g.code for g in found] == ["trigger-off"]
@@ -318,18 +324,92 @@ def test_a_trigger_that_is_off_is_a_remark() -> None:
     assert "own base image trigger is off" in found[0].sentence()
 
 
-def test_commands_are_not_scanned() -> None:
-    """The image of a task file's command is read by the run, and recorded by nobody."""
-    command = Command("acb.yaml", 3, ImageReference.parse("mybase.azurecr.io/tool:1"))
-    found = find_gaps(owner(), BuildFiles((), (command,)), HOST, None)
+def use(image: str, kind: Kind = Kind.RUNTIME, line: int = 3) -> ImageUse:
+    """Return an image that a task file's step reads."""
+    return ImageUse(ImageReference.parse(image), kind, line, ("",))
 
-    assert [g.code for g in found] == ["never-ran", "cmd-step"]
+
+def test_a_tool_is_a_remark() -> None:
+    """The image of a command is run, and no image is made of it: nobody need follow it."""
+    files = files_of(images=(use("mybase.azurecr.io/tool:1", Kind.TOOL),))
+    found = find_gaps(owner(), files, HOST, None)
+
+    assert [(g.code, g.counts) for g in found] == [("never-ran", True), ("tool", False)]
     assert found[1].sentence() == (
-        "acb.yaml, line 3: ACR scans build steps only, so mybase.azurecr.io/tool:1 of the command"
-        " is not recorded"
+        "acb.yaml, line 3: mybase.azurecr.io/tool:1 is a tool that a command runs: no image is made"
+        " of it"
     )
     known = owner(dependency("mybase.azurecr.io/tool:1"))
-    assert find_gaps(known, BuildFiles((), (command,)), HOST, "ca1") == ()
+    assert find_gaps(known, files, HOST, "ca1") == ()
+
+
+def test_what_commands_build_and_copy_is_not_scanned() -> None:
+    """ACR looks at build steps only: a build in a command and a copied image leave no record."""
+    made = dockerfile("FROM alpine:3\n")
+    built, copied = use(ALPINE), use("mybase.azurecr.io/node:18", line=4)
+    found = find_gaps(owner(), files_of(made, kind="cmd", images=(built, copied)), HOST, "ca1")
+
+    assert [g.sentence() for g in found] == [
+        (
+            f"acb.yaml, line 3: ACR scans build steps only, so {ALPINE}, which a command builds on,"
+            " is missing"
+        ),
+        (
+            "acb.yaml, line 4: ACR scans build steps only, so mybase.azurecr.io/node:18, which is"
+            " copied, is not recorded"
+        ),
+    ]
+
+
+def test_a_task_that_makes_nothing_has_one_line_that_is_no_gap() -> None:
+    """A purge, a deployment: its trigger follows nothing, and there is nothing to rebuild."""
+    tool = use("mybase.azurecr.io/tool:1", Kind.TOOL)
+    found = find_gaps(owner(), files_of(images=(tool,), pushes=()), HOST, None)
+
+    assert [g.code for g in found] == ["makes-nothing"]
+    assert counted(found) == 0
+    assert "makes no image (no step of it pushes one)" in found[0].sentence()
+
+
+def test_the_classic_builder_runs_what_nothing_needs() -> None:
+    """It pulls the image of an unused stage, so ACR's record is not wrong; BuildKit does not."""
+    text = "# syntax=docker/dockerfile:1\nFROM golang:1 AS unused\nFROM alpine:3\n"
+    classic = files_of(dockerfile(text, builder=Builder.CLASSIC))
+    modern = files_of(dockerfile(text))
+    recorded = owner(dependency(ALPINE), dependency("docker.io/library/golang:1", kind=TIME))
+
+    (remark,) = find_gaps(recorded, classic, HOST, "ca1")
+    assert (remark.code, remark.counts) == ("unused-stage-run", False)
+    assert "the classic builder, which the step gets, pulls docker.io/library/golang:1" in (
+        remark.sentence()
+    )
+    assert [g.code for g in find_gaps(recorded, modern, HOST, "ca1")] == [
+        "syntax-image",
+        "unused-stage",
+    ]
+
+
+def test_a_file_that_needs_buildkit_on_a_step_without_it_is_a_remark() -> None:
+    """The run fails, whatever is recorded."""
+    text = "FROM alpine:3\nRUN --mount=type=cache,target=/x true\n"
+    made = dockerfile(text, builder=Builder.CLASSIC)
+    assert made.images is not None
+    made = replace(made, images=replace(made.images, needs_buildkit=((2, "RUN --mount"),)))
+    found = find_gaps(owner(dependency(ALPINE)), files_of(made), HOST, "ca1")
+
+    assert [(g.code, g.counts) for g in found] == [("needs-buildkit", False)]
+    assert found[0].sentence().startswith("Dockerfile, line 2: RUN --mount needs BuildKit")
+    modern = replace(made, builder=Builder.BUILDKIT)
+    assert find_gaps(owner(dependency(ALPINE)), files_of(modern), HOST, "ca1") == ()
+
+
+def test_a_tag_that_is_gone_is_a_gap() -> None:
+    """A task may follow a tag that nobody can push to any more without making it anew."""
+    files = replace(files_of(dockerfile("FROM alpine:3\n")), gone=(ImageReference.parse(ALPINE),))
+    found = find_gaps(owner(dependency(ALPINE)), files, HOST, "ca1")
+
+    assert [(g.code, g.counts) for g in found] == [("gone-tag", True)]
+    assert f"{ALPINE} is not in its registry any more" in found[0].sentence()
 
 
 def test_two_builds_of_a_task_are_one_record() -> None:
@@ -338,27 +418,33 @@ def test_two_builds_of_a_task_are_one_record() -> None:
     two = dockerfile("FROM alpine:3 AS b\nFROM golang:1\nCOPY --from=b / /\n")
     recorded = (dependency(ALPINE), dependency("docker.io/library/golang:1"))
 
-    assert find_gaps(owner(*recorded), BuildFiles((one, two)), HOST, "ca1") == ()
-    assert [g.code for g in find_gaps(owner(), BuildFiles((one, two)), HOST, None)] == ["never-ran"]
+    assert find_gaps(owner(*recorded), files_of(one, two), HOST, "ca1") == ()
+    assert [g.code for g in find_gaps(owner(), files_of(one, two), HOST, None)] == ["never-ran"]
 
 
 def test_what_cannot_be_read_is_said_and_not_counted() -> None:
     """An unreadable file and an unknown image are remarks: the record is compared with nothing."""
-    unknown = (("Dockerfile, line 2: $IMAGE", "only a run knows"),)
-    files = BuildFiles(unknown=unknown, problem="uploaded")
-    found = find_gaps(owner(dependency(ALPINE)), files, HOST, "ca1")
+    unread = Built(3, Builder.CLASSIC, "Dockerfile", unread="uploaded")
+    missed = (
+        UnknownImage("Dockerfile", 3, "uploaded"),
+        UnknownImage("docker pull $IMAGE", 4, "only a run knows"),
+        UnknownImage("$TOOL", 5, "only a run knows", tool=True),
+    )
+    found = find_gaps(owner(dependency(ALPINE)), files_of(unread, unknown=missed), HOST, "ca1")
 
     assert [g.sentence() for g in found] == [
-        "not compared: Dockerfile, line 2: $IMAGE: only a run knows",
-        "not compared with the build file: uploaded",
+        "not compared: acb.yaml, line 4: docker pull $IMAGE: only a run knows",
+        "not compared with the build file: Dockerfile: uploaded",
     ]
     assert counted(found) == 0
+    hidden = find_gaps(owner(dependency(ALPINE)), BuildFiles(problem="uploaded"), HOST, "ca1")
+    assert [g.sentence() for g in hidden] == ["not compared with the build file: uploaded"]
 
 
 def test_values_that_nobody_tells_are_not_told_of() -> None:
     """A word that stands for a secret value is in no gap."""
     text = "ARG S\nFROM alpine:${S:-1}\n"
-    files = BuildFiles((dockerfile(text, {"S": "standin"}),), stand_ins=("standin",))
+    files = files_of(dockerfile(text, {"S": "standin"}), placeholders=("standin",))
 
     assert [g.code for g in find_gaps(owner(), files, HOST, None)] == ["never-ran"]
 

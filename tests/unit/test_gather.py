@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from rebuilder.core.effects import output_of
 from rebuilder.core.evidence import Evidence, ImageContent, Source
 from rebuilder.core.tasks import (
     Argument,
     DockerStep,
     EncodedStep,
     FileStep,
+    Makes,
     RunStatus,
     Task,
     TaskStep,
@@ -26,6 +28,7 @@ CONTEXT = "https://github.com/contoso/app.git"
 DOCKERFILE = b"FROM mybase.azurecr.io/images/node:9\n"
 OUTPUT = f"myapps.azurecr.io/app:1@{NEW}"
 ALPINE = "docker.io/library/alpine:3"
+DOCKER_STEP = DockerStep(CONTEXT, "Dockerfile", images=("app:1",))
 
 
 @pytest.fixture(name="world")
@@ -41,7 +44,7 @@ def _world(tmp_path: Path) -> World:
 
 def built(step: TaskStep | None = None, **changes: object) -> Task:
     """Return a task that builds the Dockerfile of the context."""
-    return replace(task(), step=step or DockerStep(CONTEXT, "Dockerfile"), **changes)  # type: ignore[arg-type] # checked by replace
+    return replace(task(), step=step or DOCKER_STEP, **changes)  # type: ignore[arg-type] # checked by replace
 
 
 def encoded(text: str, values: str = "", *given: Argument, context: str = CONTEXT) -> EncodedStep:
@@ -104,8 +107,8 @@ def test_a_secret_argument_is_never_guessed(world: World) -> None:
     assert list(images(file)) == [f"{ALPINE} runtime"]
     assert file.problem is not None
     assert "ARM does not tell the value of the secret argument S" in file.problem
-    assert found.files.unknown[0][0].startswith("Dockerfile, line 2: docker.io/library/alpine:$S")
-    assert found.files.problem is None
+    assert file.problem.startswith("Dockerfile, line 2: docker.io/library/alpine:$S")
+    assert found.problem is None
 
 
 def test_templates_in_arguments_are_filled_in(world: World) -> None:
@@ -134,7 +137,7 @@ def test_templates_in_arguments_are_filled_in(world: World) -> None:
 
 
 def test_a_task_file_of_the_context_is_followed(world: World) -> None:
-    """Its builds are read with its values, its commands are images of build time."""
+    """Its builds are read with its values; what its commands run is a tool."""
     world.sources.files |= {
         (CONTEXT, "acb.yaml"): (
             b"version: v1.1.0\nsteps:\n"
@@ -153,11 +156,14 @@ def test_a_task_file_of_the_context_is_followed(world: World) -> None:
         f"{ALPINE} runtime": (
             "acb.yaml, line 3: Dockerfile, line 2: FROM alpine:$T (T=3 from --build-arg)"
         ),
-        "mybase.azurecr.io/tool:1 build-time": "acb.yaml, line 5: cmd: mybase.azurecr.io/tool:1",
+        "mybase.azurecr.io/tool:1 tool": "acb.yaml, line 5: cmd: mybase.azurecr.io/tool:1",
     }
-    assert found.outputs == ("myapps.azurecr.io/app:1",)
-    assert [(d.name, d.arguments) for d in found.files.dockerfiles] == [("Dockerfile", {"T": "3"})]
-    assert [(c.file, c.line) for c in found.files.commands] == [("acb.yaml", 5)]
+    assert found.name == "acb.yaml"
+    assert found.effects is not None
+    assert found.effects.pushes == ("myapps.azurecr.io/app:1",)
+    (made,) = found.effects.builds
+    assert (made.dockerfile, made.arguments) == ("Dockerfile", {"T": "3"})
+    assert found.view.output == output_of(found.effects)
 
 
 def test_a_task_file_in_the_task_itself_is_followed(world: World) -> None:
@@ -168,12 +174,16 @@ def test_a_task_file_in_the_task_itself_is_followed(world: World) -> None:
     file = said(found, Source.BUILD_FILE)
 
     assert images(file) == {
-        "mybase.azurecr.io/tool:1 build-time": (
+        "mybase.azurecr.io/tool:1 tool": (
             "the task's own YAML, line 2: cmd: mybase.azurecr.io/tool:1"
         )
     }
-    assert file.problem is not None
-    assert found.files.unknown[0][0].startswith("the task's own YAML, line 3: ")
+    assert file.problem is None  # a tool that is not known is no image that counts
+    assert file.remark.startswith(
+        "the task's own YAML, line 3: {{.Values.s}}: the value s is secret"
+    )
+    assert found.view.output is not None
+    assert found.view.output.makes is Makes.NOTHING
 
 
 @pytest.mark.parametrize(
@@ -192,7 +202,7 @@ def test_a_file_that_cannot_be_had_is_a_problem(world: World, step: TaskStep, pr
 
     assert file.images == ()
     assert (file.problem or "").startswith(problem)
-    assert (found.files.problem or "").startswith(problem)
+    assert (found.problem is None) == isinstance(step, DockerStep)
     assert [str(d.reference) for d in found.view.dependencies] == [NODE]
 
 
@@ -204,8 +214,9 @@ def test_a_dockerfile_that_the_builder_refuses_is_a_problem(world: World) -> Non
     assert said(found, Source.BUILD_FILE).problem == (
         "Dockerfile: the builder refuses it: line 2: unknown instruction: NONSENSE"
     )
-    assert found.files.unknown == ()
-    assert len(found.files.dockerfiles) == 1
+    assert found.effects is not None
+    assert found.effects.builds[0].refusal is not None
+    assert found.effects.builds[0].content is not None
 
 
 def test_a_source_that_is_down_is_told_and_delivered_again(world: World) -> None:
@@ -225,8 +236,8 @@ def test_a_source_that_is_down_is_told_and_delivered_again(world: World) -> None
 
 def test_tasks_without_a_known_step_have_their_reason(world: World) -> None:
     """A system task builds nothing; a step of a new kind cannot be read."""
-    system = look(world.context, replace(task(), has_step=False))
-    future = look(world.context, task())
+    system = look(world.context, task(has_step=False))
+    future = look(world.context, replace(task(), step=None))
 
     assert said(system, Source.BUILD_FILE).problem == "the task's step builds nothing"
     assert [e.source for e in system.view.evidence] == [Source.ACR_RECORD, Source.BUILD_FILE]

@@ -257,7 +257,7 @@ def test_what_has_taken_long_is_looked_at_less_often(world: World, lasted: int, 
 @pytest.mark.parametrize("readable", [True, False])
 def test_what_a_commit_changed_is_read_before_deciding(world: World, *, readable: bool) -> None:
     """A run of others that ended since the index was read may be one of another build file."""
-    step = DockerStep("https://github.com/contoso/app.git#main", "Dockerfile")
+    step = DockerStep("https://github.com/contoso/app.git#main", "Dockerfile", images=("app:1",))
     file = (step.context, step.dockerfile)
     world.sources.files[file] = f"FROM {NODE}\n".encode()
     world.tasks.add(replace(task(), other_triggers=True, step=step))

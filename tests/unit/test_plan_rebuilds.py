@@ -17,7 +17,7 @@ from rebuilder.core.evidence import Evidence, Said, Source, join, recorded
 from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, PlanRebuilds, Refresh, StartBuild
 from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind, Task
+from rebuilder.core.tasks import Kind, Makes, Output, Task
 from rebuilder.errors import Denied, NotFound, TransientError
 from rebuilder.usecases import refresh_index
 from rebuilder.usecases._leases import SLICE
@@ -178,7 +178,8 @@ def index(world: World, given: Task, *said: Said) -> None:
     """Put a task into the index whose build file says more than ACR's record."""
     world.tasks.add(given)
     file = Evidence(Source.BUILD_FILE, said)
-    world.index.replace(join(given.id, [recorded(given), file]), world.time.now)
+    view = join(given.id, [recorded(given), file], Output(Makes.IMAGE))
+    world.index.replace(view, world.time.now)
     for registry in (APPS, OTHERS):
         world.index.mark_refreshed(registry, world.time.now)
 
@@ -351,6 +352,7 @@ def test_what_is_told_of_the_others_is_as_good_as_arm_lets_it(world: World) -> N
 
     assert told(world) == {
         "denied": ("nothing-recorded", True),
+        "late": ("base-moved", True),  # ARM's record shows it to be stale by now
         "system": ("no-step", True),
         "tagged": ("other-tag", True),
     }

@@ -31,7 +31,7 @@ def test_the_least_that_is_needed() -> None:
     assert [registry.name for registry in read.task_registries] == ["mybase", "mybase2"]
     assert read.arm_endpoint == "https://management.azure.com"
     assert read.track_interval == timedelta(seconds=15)
-    assert read.rebuild_for is RebuildFor.ALL
+    assert read.policy.rebuild_for is RebuildFor.ALL
     assert read.refresh_schedule == "0 0 */6 * * *"
     assert read.index_max_age == timedelta(hours=24)
 
@@ -45,7 +45,7 @@ def test_the_index_and_what_counts_can_be_set() -> None:
     }
     read = Settings.from_env({**GOOD, **chosen})
 
-    assert read.rebuild_for is RebuildFor.RUNTIME
+    assert read.policy.rebuild_for is RebuildFor.RUNTIME
     assert read.refresh_schedule == schedule(chosen, REFRESH_SCHEDULE) == "30 */2 * * MON-FRI"
     assert read.index_max_age == timedelta(days=2)
 

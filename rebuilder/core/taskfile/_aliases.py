@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rebuilder.core.taskfile import _yaml
-from rebuilder.core.taskfile._text import Mapped, Unknowns, Writer
+from rebuilder.core.taskfile._text import LIMIT, Mapped, Unknowns
 from rebuilder.errors import InvalidBuildFile
 
 _SINCE = "v1.1.0"
@@ -26,8 +26,8 @@ _IMAGES = {
 }
 _ALIAS = re.compile(r"alias\s*:.*")
 _TOP_LEVEL = re.compile(r"[^\s:]+[^:]*:.*")
-_COMMENT = re.compile(r"\s*#")
 _KEY = re.compile(r"[a-zA-Z0-9]+")
+_NAME = re.compile(r"[a-zA-Z0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +44,37 @@ class Aliases:
 
 
 def version(content: str) -> str:
-    """Return the version that decides on aliases: that of the first line that says anything.
+    """Return the version that decides on aliases: that of the first line that names one.
 
-    Not YAML's: quotes and comments belong to it, as in the agent.
+    Not YAML's: a comment behind it belongs to it, as in the agent.
     """
     for text in content.split("\n"):
-        trimmed = text.strip()
-        if not trimmed or trimmed.startswith("#"):
+        if not text.lstrip("'\"").startswith("version"):
             continue
         name, colon, found = text.partition(":")
-        return found.strip() if colon and name.strip() == "version" and text[0] == "v" else ""
+        if colon and name.strip().strip("'\"") == "version":
+            return found.strip().strip("'\"")
     return ""
 
 
-def separate(content: str) -> tuple[Mapped, Mapped]:
-    """Return the alias section and the rest, both without lines that are comments."""
-    section, rest = Writer(), Writer()
+def separate(whole: Mapped) -> tuple[Mapped, Mapped]:
+    """Return the alias section and the rest of a file, which has no comment lines any more."""
+    section: list[str] = []
+    rest: list[str] = []
+    lines: tuple[list[int], list[int]] = ([], [])
     inside = False
-    for number, text in enumerate(content.split("\n"), 1):
-        if _COMMENT.match(text):
-            continue
-        if not inside and _ALIAS.match(text):
+    for text, line in zip(whole.text.split("\n"), whole.lines, strict=True):
+        if not inside and text.startswith("alias") and _ALIAS.match(text):
             inside = True
         elif inside and _TOP_LEVEL.match(text):
             inside = False
-        (section if inside else rest).write(f"{text}\n", number)
-    return section.mapped(), rest.mapped()
+        (section if inside else rest).append(text)
+        lines[not inside].append(line)
+    return _mapped(section, lines[0]), _mapped(rest, lines[1])
+
+
+def _mapped(texts: list[str], lines: list[int]) -> Mapped:
+    return Mapped("\n".join(texts), tuple(lines) or (1,))
 
 
 def enabled(found: str) -> bool:
@@ -87,8 +92,7 @@ def replace(section: Mapped, rest: Mapped, os: str, unknowns: Unknowns) -> tuple
         unknowns: Makes stand-ins.
 
     Raises:
-        InvalidBuildFile: The section is not YAML. (The agent then replaces nothing, and the `$`
-            of the aliases comes to its shell; no such file can have been meant.)
+        InvalidBuildFile: The agent refuses the section.
     """
     root = _yaml.fields(
         _yaml.compose(section.text, section.line), section.line, "the alias section"
@@ -105,7 +109,7 @@ def replace(section: Mapped, rest: Mapped, os: str, unknowns: Unknowns) -> tuple
         raise InvalidBuildFile(first, "alias key names only support alphanumeric characters")
     if len(directive) != 1 or _KEY.fullmatch(directive):
         raise InvalidBuildFile(first, "alias.directive is not one character that is no letter")
-    elsewhere = bool(_yaml.items(given.get("src"), section.line, "alias.src"))
+    elsewhere = bool(_yaml.strings(given.get("src"), section.line, "alias.src"))
     values = dict(own)
     if not elsewhere:
         images = {} if os == "windows" else _IMAGES
@@ -138,43 +142,50 @@ def _from_src(name: str, unknowns: Unknowns) -> str:
 
 
 def _replaced(rest: Mapped, directive: str, aliases: Aliases, unknowns: Unknowns) -> Mapped:
-    writer = Writer()
+    if directive not in rest.text:
+        return rest
 
     def resolve(name: str) -> str | None:
         found = aliases.values.get(name)
-        if found is None and aliases.elsewhere and _KEY.fullmatch(name):
+        if found is None and aliases.elsewhere and name:
             return _from_src(name, unknowns)
         return found
 
-    for index, text in enumerate(rest.text.split("\n")):
-        line = rest.line(index)
-        if index:
-            writer.write("\n", line)
-        for piece in _line(text, directive, resolve):
-            writer.write(piece, line)
-    return writer.mapped()
+    texts: list[str] = []
+    lines: list[int] = []
+    size = 0
+    for text, line in zip(rest.text.split("\n"), rest.lines, strict=True):
+        if directive in text:
+            text = "".join(_line(text, directive, resolve))  # noqa: PLW2901 - the line, filled in
+            lines += [line] * text.count("\n")
+        texts.append(text)
+        lines.append(line)
+        size += len(text)
+        if size > LIMIT:
+            raise InvalidBuildFile(line, f"the file becomes longer than {LIMIT} characters")
+    return _mapped(texts, lines)
 
 
 def _line(text: str, directive: str, resolve: Callable[[str], str | None]) -> Iterator[str]:
-    """Replace the aliases of one line; the line break at its end ends every alias."""
-    name: list[str] | None = None
-    for char in f"{text}\n":
-        if name is None:
-            if char == directive:
-                name = []
-            elif char != "\n":
-                yield char
-        elif char == directive and not name:
-            yield directive
-            name = None
-        elif _KEY.fullmatch(char):
-            name.append(char)
-        else:
-            found = resolve("".join(name))
-            yield directive + "".join(name) if found is None else found
+    """Replace the aliases of one line; its end ends every alias."""
+    position = 0
+    while (start := text.find(directive, position)) >= 0:
+        yield text[position:start]
+        at = start + 1
+        while True:
+            if text.startswith(directive, at):
+                yield directive
+                position = at + 1
+                break
+            name = _NAME.match(text, at)[0]  # type: ignore[index] # it matches nothing, too
+            end = at + len(name)
+            found = resolve(name)
+            yield directive + name if found is None else found
             # After an alias that is known another may follow at once; after any other it may not.
-            if found is not None and char == directive:
-                name = []
-            else:
-                yield char.removesuffix("\n")
-                name = None
+            if found is not None and text.startswith(directive, end):
+                at = end + 1
+                continue
+            yield text[end : end + 1]
+            position = end + 1
+            break
+    yield text[position:]

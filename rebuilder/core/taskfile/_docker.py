@@ -1,144 +1,359 @@
-"""The command lines of docker: what `build` and `run` are asked for.
+"""The command line of docker: what it does to images.
 
-Source of the flags: docs.docker.com, `docker build`, `docker buildx build` and `docker run`; of
-their forms: github.com/spf13/pflag.
+Source of the commands and flags: docs.docker.com, the references of `docker`, `docker buildx` and
+`docker compose`; of where a Dockerfile is looked for: `docker build`'s own, and the agent's
+builder/parse.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from rebuilder.errors import InvalidBuildFile
+from rebuilder.core.effects import Builder
+from rebuilder.core.taskfile import _bake, _compose
+from rebuilder.core.taskfile._builds import (
+    find_dockerfile,
+    output_names,
+    pushes,
+    unknown_arguments,
+)
+from rebuilder.core.taskfile._flags import Asked, grammar, read
+from rebuilder.core.taskfile._steps import Build
+from rebuilder.core.taskfile._text import names
+from rebuilder.core.taskfile._world import Place, World
+from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 
-_BUILD_VALUED = frozenset(
-    {
-        *("add-host", "allow", "annotation", "attest", "build-arg", "build-context", "builder"),
-        *("cache-from", "cache-to", "call", "cgroup-parent", "cpu-period", "cpu-quota"),
-        *("cpu-shares", "cpuset-cpus", "cpuset-mems", "file", "iidfile", "image", "isolation"),
-        *("label", "memory", "memory-swap", "metadata-file", "network", "no-cache-filter"),
-        *("output", "platform", "policy", "progress", "provenance", "sbom", "secret"),
-        *("security-opt", "shm-size", "ssh", "tag", "target", "ulimit"),
-    }
+_GLOBAL = grammar(
+    "config context host log-level tlscacert tlscert tlskey",
+    "debug tls tlsverify version help",
+    "c=context H=host l=log-level D=debug v=version",
 )
-_BUILD_SWITCHES = frozenset(
-    {
-        *("check", "compress", "debug", "disable-content-trust", "force-rm", "load", "no-cache"),
-        *("pull", "push", "quiet", "rm", "squash", "stream"),
-    }
+BUILD = grammar(
+    "add-host allow annotation attest build-arg build-context builder cache-from cache-to call"
+    " cgroup-parent cpu-period cpu-quota cpu-shares cpuset-cpus cpuset-mems file iidfile image"
+    " isolation label memory memory-swap metadata-file network no-cache-filter output platform"
+    " policy progress provenance sbom secret security-opt shm-size ssh tag target ulimit",
+    "check compress debug disable-content-trust force-rm load no-cache pull push quiet rm squash"
+    " stream",
+    "t=tag f=file o=output c=cpu-shares m=memory q=quiet D=debug",
 )
-_BUILD_SHORT = {
-    "t": "tag",
-    "f": "file",
-    "o": "output",
-    "c": "cpu-shares",
-    "m": "memory",
-    "q": "quiet",
-    "D": "debug",
+_RUN = grammar(
+    "add-host annotation attach blkio-weight blkio-weight-device cap-add cap-drop cgroup-parent"
+    " cgroupns cidfile cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime"
+    " cpu-shares cpus cpuset-cpus cpuset-mems detach-keys device device-cgroup-rule"
+    " device-read-bps device-read-iops device-write-bps device-write-iops dns dns-option dns-search"
+    " domainname entrypoint env env-file expose gpus group-add health-cmd health-interval"
+    " health-retries health-start-interval health-start-period health-timeout hostname"
+    " io-maxbandwidth io-maxiops ip ip6 ipc isolation label label-file link link-local-ip"
+    " log-driver log-opt mac-address memory memory-reservation memory-swap memory-swappiness mount"
+    " name network network-alias net net-alias oom-score-adj pid pids-limit platform publish pull"
+    " restart runtime security-opt shm-size stop-signal stop-timeout storage-opt sysctl tmpfs"
+    " ulimit user userns uts volume volume-driver volumes-from workdir",
+    "detach disable-content-trust help init interactive no-healthcheck oom-kill-disable privileged"
+    " publish-all quiet read-only rm sig-proxy tty use-api-socket",
+    "a=attach c=cpu-shares d=detach e=env h=hostname i=interactive l=label m=memory P=publish-all"
+    " p=publish q=quiet t=tty u=user v=volume w=workdir",
+    others_valued=True,  # of over a hundred flags nearly all are
+)
+_PULL = grammar("platform", "all-tags disable-content-trust quiet", "a=all-tags q=quiet")
+_LOAD = grammar("input platform", "quiet", "i=input q=quiet")
+_TOOLS = grammar(
+    "builder file tag annotation metadata-file platform progress", "append dry-run", "f=file t=tag"
+)
+_MANIFEST = grammar(
+    "arch os os-features os-version variant", "amend insecure purge", "a=amend p=purge"
+)
+
+# What changes no image and makes none.
+_HARMLESS = names(
+    "ls login logout version info images ps rm rmi inspect network volume system prune "
+    "history logs search stats top port wait kill stop start restart pause unpause rename "
+    "update diff events context plugin node swarm trust scout help save "
+    "attach"
+)
+_GROUPS: Mapping[str, frozenset[str]] = {
+    "image": names("build pull push tag load import ls inspect history prune rm save"),
+    "container": names("run create commit cp exec ls inspect logs prune rm stop start"),
+    "builder": frozenset(["build", "prune"]),
 }
-_RUN_SWITCHES = frozenset(
-    {
-        *("detach", "disable-content-trust", "help", "init", "interactive", "no-healthcheck"),
-        *("oom-kill-disable", "privileged", "publish-all", "quiet", "read-only", "rm"),
-        *("sig-proxy", "tty"),
-    }
+COMMANDS = _HARMLESS | names(
+    "build buildx builder bake compose container create commit cp exec image import load "
+    "manifest pull push run tag"
 )
-_RUN_SHORT_SWITCHES = frozenset("diPqt")
+"""The words by which the entry point of docker's image tells its commands from programs."""
+
+_MODERN = 23
+"""The release of docker since which `docker build` asks for BuildKit by itself."""
 
 
-@dataclass(slots=True)
-class Asked:
-    """What a `docker build` asks for.
-
-    Attributes:
-        flags: The values of each flag, in order; of a switch "true" or what it is set to.
-        contexts: The words that are no flags.
-        unknown: The flags that are not known, of which it cannot be told whether they take the
-            word that follows.
-    """
-
-    flags: dict[str, list[str]] = field(default_factory=dict)
-    contexts: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-    def last(self, name: str) -> str:
-        """Return what counts of a flag that is meant once; "" if it is not there."""
-        return "".join(self.flags.get(name, ())[-1:])
-
-    def on(self, name: str) -> bool:
-        """Tell whether a switch is on."""
-        return self.last(name).lower() in ("true", "1", "t")
+def builder_of(place: Place, tag: str) -> Builder:
+    """Return which builder a `docker build` gets, by its variables and the release of docker."""
+    asked = place.variables.get("DOCKER_BUILDKIT")
+    if asked is not None:
+        return Builder.BUILDKIT if asked.lower() in ("1", "t", "true") else Builder.CLASSIC
+    release = re.match(r"[0-9]+", tag)
+    old = release is not None and int(release[0][:9]) < _MODERN
+    return Builder.CLASSIC if old else Builder.BUILDKIT
 
 
-def parse_build(words: Sequence[str], line: int) -> Asked:
-    """Take the arguments of `docker build` apart.
+def docker(world: World, place: Place, words: Sequence[str], run: Run, tag: str = "") -> None:
+    """Follow what `docker WORDS` does.
+
+    Args:
+        world: Keeps account of it.
+        place: Where it runs.
+        words: The words behind `docker`.
+        run: Follows what runs inside of a container.
+        tag: The tag of the docker image that it runs in; "" if that is not known.
 
     Raises:
-        InvalidBuildFile: docker refuses them.
+        InvalidBuildFile: docker refuses the words.
     """
-    asked = Asked()
-    left = list(reversed(words))
-    while left:
-        word = left.pop()
-        if word == "--":
-            asked.contexts += reversed(left)
-            break
-        if word.startswith("--"):
-            _long(word[2:], left, line, asked)
-        elif word.startswith("-") and word != "-":
-            _short(word[1:], left, line, asked)
-        else:
-            asked.contexts.append(word)
-    return asked
-
-
-def _long(flag: str, left: list[str], line: int, asked: Asked) -> None:
-    name, equals, value = flag.partition("=")
-    if name in _BUILD_VALUED and not equals:
-        value = _next(f"--{name}", left, line)
-    elif name in _BUILD_SWITCHES:
-        value = value if equals else "true"
-    elif name not in _BUILD_VALUED:
-        asked.unknown.append(f"--{name}")
-    asked.flags.setdefault(name, []).append(value)
-
-
-def _short(letters: str, left: list[str], line: int, asked: Asked) -> None:
-    while letters:
-        letter, letters = letters[0], letters[1:]
-        name = _BUILD_SHORT.get(letter, "")
-        if not name:
-            asked.unknown.append(f"-{letter}")
-            return
-        if name in _BUILD_SWITCHES:
-            asked.flags.setdefault(name, []).append("true")
-            continue
-        value = letters.removeprefix("=") if letters else _next(f"-{letter}", left, line)
-        asked.flags.setdefault(name, []).append(value)
+    asked = read(words, _GLOBAL, place.line, until_word=True)
+    if asked.unknown:
+        _unclear(world, place, ["docker", *words], f"the flag {asked.unknown[0]} is not known")
         return
+    if not asked.words:
+        return
+    command, *rest = asked.words
+    if rest and command in _GROUPS and rest[0] in _GROUPS[command]:
+        command, *rest = rest
+    if command == "buildx":
+        buildx(world, place, rest)
+    elif command == "build":
+        build(world, place, rest, builder_of(place, tag))
+    elif command == "bake":
+        _bake.bake(world, place, rest)
+    elif command == "compose":
+        _compose.compose(world, place, rest, builder_of(place, tag))
+    elif command in ("run", "create"):
+        _run(world, place, rest, run)
+    elif command in _SIMPLE:
+        _SIMPLE[command](world, place, rest)
+    elif command not in _HARMLESS:
+        _unclear(world, place, ["docker", *words], f"what docker {command} does is not followed")
 
 
-def _next(flag: str, left: list[str], line: int) -> str:
-    if not left:
-        raise InvalidBuildFile(line, f"flag needs an argument: {flag}")
-    return left.pop()
+type Run = Callable[[Place, str, str, Sequence[str]], None]
+"""Follows a container: its place, its image, its entry point, its arguments."""
 
 
-def after_run_flags(words: Sequence[str]) -> Sequence[str]:
-    """Return the words of a `docker run` from its image on; empty if there is none.
+def _unclear(world: World, place: Place, words: Sequence[str], reason: str) -> None:
+    world.unclear(" ".join(words), reason, place.line)
 
-    The agent puts a step's command behind `docker run`, so it may begin with more flags of it.
-    """
-    position = 0
-    while position < len(words) and words[position].startswith("-"):
-        word = words[position]
-        position += 1
-        if word == "--":
-            break
-        if word.startswith("--"):
-            takes_next = "=" not in word and word[2:] not in _RUN_SWITCHES
+
+# Images of the store.
+
+
+def _pull(world: World, place: Place, words: Sequence[str]) -> None:
+    asked = read(words, _PULL, place.line)
+    if asked.on("all-tags") or asked.unknown:
+        _unclear(world, place, ["docker pull", *words], "which tags it fetches is not known")
+        return
+    for image in asked.words:
+        world.pull(image, place.line)
+
+
+def _push(world: World, place: Place, words: Sequence[str]) -> None:
+    asked = read(words, _PULL, place.line)
+    for image in asked.words:
+        if asked.on("all-tags"):
+            world.push_all(image, place.line)
         else:
-            letters = word[1:].lstrip("".join(_RUN_SHORT_SWITCHES))
-            takes_next = len(letters) == 1
-        position += takes_next
-    return words[position:]
+            world.push(image, place.line)
+
+
+def _tag(world: World, place: Place, words: Sequence[str]) -> None:
+    names = [word for word in words if not word.startswith("-")]
+    if len(names) != 2:  # noqa: PLR2004 - the old name and the new one
+        raise InvalidBuildFile(place.line, f"docker tag takes two names, not {len(names)}")
+    world.tag(names[0], names[1], place.line)
+
+
+def _load(world: World, place: Place, words: Sequence[str]) -> None:
+    _unclear(world, place, ["docker load", *words], "which images an archive holds is not known")
+
+
+def _import(world: World, place: Place, words: Sequence[str]) -> None:
+    names = [word for word in words if not word.startswith("-")]
+    reason = "an image of a file system's archive stands on none"
+    for image in names[1:2]:
+        world.fill(image, reason, place.line)
+
+
+def _commit(world: World, place: Place, words: Sequence[str]) -> None:
+    asked = read(
+        words,
+        grammar("author change message", "pause", "a=author c=change m=message p=pause"),
+        place.line,
+    )
+    for image in asked.words[1:2]:
+        world.fill(image, "what an image of a container stands on is not followed", place.line)
+
+
+def _cp(world: World, place: Place, words: Sequence[str]) -> None:
+    names = [word for word in words if not word.startswith("-")]
+    if len(names) == 2 and ":" not in names[1]:  # noqa: PLR2004 - from where and to where
+        world.write(place, names[1])
+
+
+def _exec(world: World, place: Place, words: Sequence[str]) -> None:
+    _unclear(world, place, ["docker exec", *words], "what runs in a container is not followed")
+
+
+def _manifest(world: World, place: Place, words: Sequence[str]) -> None:
+    command, *rest = words or [""]
+    asked = read(rest, _MANIFEST, place.line)
+    if command == "create" and len(asked.words) > 1:
+        world.copy(asked.words[1:], f"{LIST}{asked.words[0]}", place.line)
+    elif command == "push" and asked.words:
+        world.push(f"{LIST}{asked.words[0]}", place.line)
+    elif command not in ("inspect", "annotate", "rm"):
+        _unclear(world, place, ["docker manifest", *words], "it is not followed")
+
+
+LIST = "manifest list "
+"""Set before the name of a manifest list, which docker keeps apart from the images."""
+
+_SIMPLE: Mapping[str, Callable[[World, Place, Sequence[str]], None]] = {
+    "pull": _pull,
+    "push": _push,
+    "tag": _tag,
+    "load": _load,
+    "import": _import,
+    "commit": _commit,
+    "cp": _cp,
+    "exec": _exec,
+    "manifest": _manifest,
+}
+
+
+# Containers.
+
+
+def _run(world: World, place: Place, words: Sequence[str], run: Run) -> None:
+    """Follow a `docker run`, the agent's own among them."""
+    asked = read(words, _RUN, place.line, until_word=True)
+    if not asked.words or not asked.words[0]:
+        _unclear(world, place, ["docker run", *words], "the command names no image")
+        return
+    image, *arguments = asked.words
+    variables: dict[str, str] = {}
+    for text in asked.all("env"):
+        name, equals, value = text.partition("=")
+        if equals:
+            variables[name] = value
+        elif name in place.variables:
+            variables[name] = place.variables[name]
+    folder: str | None = asked.last("workdir") or None
+    inside = replace(place, folder=folder, variables=variables, depth=place.depth + 1, agent=False)
+    run(inside, image, asked.last("entrypoint"), arguments)
+
+
+# Builds.
+
+
+def build(world: World, place: Place, words: Sequence[str], builder: Builder) -> None:
+    """Follow a `docker build`, `docker buildx build`, or a build step.
+
+    Raises:
+        InvalidBuildFile: docker refuses the words.
+    """
+    asked = read(words, BUILD, place.line)
+    world.build(asked_build(world, place, asked), builder, place.line)
+
+
+def asked_build(world: World, place: Place, asked: Asked) -> Build:
+    """Return the build that a command line asks for.
+
+    Raises:
+        InvalidBuildFile: docker refuses it.
+    """
+    reasons = world.unknowns.reasons
+    # The agent's own scan takes the folder itself where the command names nothing.
+    context = asked.words[-1] if asked.words else "."
+    unknown = [f"the flag {flag} is not known" for flag in asked.unknown]
+    for what in asked.words:
+        unknown += reasons(what)
+    if len(asked.words) > 1 and not unknown:
+        raise InvalidBuildFile(
+            place.line, f"docker build takes one context, not {len(asked.words)}"
+        )
+    for what in (asked.last("file"), asked.last("target"), _platforms(asked)):
+        unknown += reasons(what)
+    if "build-context" in asked.flags:
+        unknown.append("--build-context puts other images in place of the Dockerfile's")
+    address, dockerfile = "", ""
+    try:
+        address, dockerfile = find_dockerfile(place, context, asked.last("file"))
+    except SourceUnavailable as error:
+        unknown.append(str(error))
+    arguments = _arguments(place, asked.all("build-arg"))
+    outputs = asked.all("output")
+    return Build(
+        dockerfile,
+        address,
+        arguments,
+        asked.last("target"),
+        _platforms(asked),
+        (*asked.all("tag"), *asked.all("image"), *output_names(outputs)),
+        asked.on("push") or any(map(pushes, outputs)),
+        unknown_arguments(world, arguments),
+        tuple(dict.fromkeys(unknown)),
+    )
+
+
+def _platforms(asked: Asked) -> str:
+    # Given several times, all count; the classic builder knows one only.
+    return ",".join(asked.all("platform"))
+
+
+def _arguments(place: Place, given: Sequence[str]) -> dict[str, str]:
+    arguments: dict[str, str] = {}
+    for argument in given:
+        name, equals, value = argument.partition("=")
+        if equals:
+            arguments[name] = value
+        elif name in place.variables:
+            # Without a value, docker takes that of its own environment, or none.
+            arguments[name] = place.variables[name]
+    return arguments
+
+
+def buildx(world: World, place: Place, words: Sequence[str]) -> None:
+    """Follow what `docker buildx WORDS` does.
+
+    Raises:
+        InvalidBuildFile: docker refuses the words.
+    """
+    asked = read(words, grammar("builder", "debug", "D=debug"), place.line, until_word=True)
+    command, *rest = asked.words or ["ls"]
+    if command in ("build", "b"):
+        build(world, place, rest, Builder.BUILDKIT)
+    elif command in ("bake", "f"):
+        _bake.bake(world, place, rest)
+    elif command == "imagetools":
+        _imagetools(world, place, rest)
+    elif command not in _BUILDX_HARMLESS:
+        _unclear(
+            world, place, ["docker buildx", *words], f"what buildx {command} does is not known"
+        )
+
+
+_BUILDX_HARMLESS = names(
+    "create use inspect ls rm stop du prune version install uninstall history dial-stdio"
+)
+
+
+def _imagetools(world: World, place: Place, words: Sequence[str]) -> None:
+    command, *rest = words or [""]
+    if command != "create":
+        return
+    asked = read(rest, _TOOLS, place.line)
+    if "file" in asked.flags or asked.unknown:
+        _unclear(world, place, ["docker buildx imagetools", *words], "it is not followed")
+        return
+    for target in asked.all("tag"):
+        world.copy(asked.words, target, place.line)

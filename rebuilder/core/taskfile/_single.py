@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from rebuilder.core.taskfile._steps import BuildStep, RunContext, TaskFile
-from rebuilder.core.taskfile._template import Values, render
+from rebuilder.core.taskfile._steps import Build, RunContext, Step, TaskFile
+from rebuilder.core.taskfile._template import render
 from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns
+from rebuilder.core.taskfile._values import Values
 from rebuilder.core.tasks import DockerStep
 
+_ID = "build"
 
-def single_build(step: DockerStep, run: RunContext) -> TaskFile:
+
+def single_build(step: DockerStep, run: RunContext) -> tuple[TaskFile, Unknowns, dict[str, Build]]:
     """Return a Docker step as a task file, with stand-ins for what only a run or nobody tells.
 
     Args:
         step: The step.
         run: What is known of the task's runs.
+
+    Returns:
+        The file, its stand-ins, and the build of its only step.
 
     Raises:
         InvalidBuildFile: A template in a name or in an argument is none.
@@ -41,13 +47,19 @@ def single_build(step: DockerStep, run: RunContext) -> TaskFile:
         arguments[argument.name] = value
         if reasons := unknowns.reasons(value):
             unknown[argument.name] = "; ".join(reasons)
-    build = BuildStep(
-        1,
+    build = Build(
         step.dockerfile,
         build_args=arguments,
         target=step.target,
-        tags=tuple(map(filled, step.images)),
-        pushed=True,
+        tags=tuple(_prefixed(filled(image), run.registry) for image in step.images),
+        pushed=step.pushes,
         unknown_args=unknown,
     )
-    return TaskFile((build,), (), unknowns.all())
+    return TaskFile((Step(1, _ID, "build"),)), unknowns, {_ID: build}
+
+
+def _prefixed(image: str, registry: str) -> str:
+    """Return the name of an image as the agent has it, with a registry (util/prefixes.go)."""
+    if not registry or image.startswith((registry, "library/")):
+        return image
+    return f"{registry}/{image}"

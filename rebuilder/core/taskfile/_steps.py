@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rebuilder.core.build_files import UnknownImage
 
@@ -26,51 +27,38 @@ class RunContext:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildStep:
-    """A step that builds an image, be it by `build:` or by `cmd: docker build`.
+class Step:
+    """A step as the file has it, with its aliases and templates filled in.
 
     Attributes:
         line: Its line in the task file, counted from 1.
-        dockerfile: The Dockerfile, from the root of `context`.
-        context: The address that the step fetches its files from; "" for the task's own context.
-        build_args: The build arguments. A value that is not known is a stand-in, a word that
-            appears nowhere else.
-        target: The stage that is built; "" for the last.
-        platform: What is built for, as `--platform` says it; "" for the agent's own.
-        tags: The names of the image, with stand-ins where they are not known.
-        pushed: Whether the file pushes the image.
-        unknown_args: The build arguments whose values are not known, each with its reason.
-        unknown: Why it cannot be told which Dockerfile is built, or how; empty if it can.
+        id: Its name; the file's own, or the agent's.
+        kind: Which of the three it is.
+        text: The command line of a build or a cmd.
+        pushed: The images of a push.
+        folder: Its working directory; "" for the workspace's root.
+        environment: Its variables, as the file writes them: `NAME=value`, those of the task last.
+        options: What the agent puts between `docker run` and the image, for a cmd or a build.
+        entry_point: What it runs instead of the image's own entry point.
+        buildkit: Whether a build asks for BuildKit.
+        cached: Whether a build uses the build cache, and with it buildx.
+        own_folder: Whether a cmd begins in its image's own folder instead of the workspace.
+        alias: The alias without its mark that the command began with; "" if there was none.
     """
 
     line: int
-    dockerfile: str
-    context: str = ""
-    build_args: Mapping[str, str] = field(default_factory=dict)
-    target: str = ""
-    platform: str = ""
-    tags: tuple[str, ...] = ()
-    pushed: bool = False
-    unknown_args: Mapping[str, str] = field(default_factory=dict)
-    unknown: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CommandStep:
-    """A step that runs a container.
-
-    Attributes:
-        line: Its line in the task file, counted from 1.
-        image: The image as the file writes it, with stand-ins where it is not known; "" if it
-            cannot be told.
-        way: How the text became the image, in words.
-        unknown: Why the image is not known; empty if it is.
-    """
-
-    line: int
-    image: str
-    way: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
+    id: str
+    kind: Literal["build", "cmd", "push"]
+    text: str = ""
+    pushed: tuple[str, ...] = ()
+    folder: str = ""
+    environment: tuple[str, ...] = ()
+    options: str = ""
+    entry_point: str = ""
+    buildkit: bool = False
+    cached: bool = False
+    own_folder: bool = False
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +71,9 @@ class StandIn:
         text: What stands in the file.
         reason: What would have to be known.
         may_be_empty: Whether it may be nothing at all.
+        value: The value that nobody gives, if that is why it is not known.
+        line: The line of the file where it stands first, counted from 1; 0 if that is not told.
+        later: Whether every run knows it.
     """
 
     word: str
@@ -90,6 +81,39 @@ class StandIn:
     text: str
     reason: str
     may_be_empty: bool
+    value: str = ""
+    line: int = 0
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build of one Dockerfile, whoever asks for it.
+
+    Attributes:
+        dockerfile: The Dockerfile, from the root of `context`.
+        context: The address that the build fetches its files from; "" for the task's own context.
+        build_args: The build arguments. A value that is not known is a stand-in, a word that
+            appears nowhere else.
+        target: The stage that is built; "" for the last.
+        platform: What is built for, as `--platform` says it; "" for the agent's own.
+        tags: The names of the image, with stand-ins where they are not known.
+        pushed: Whether the build itself pushes the image.
+        unknown_args: The build arguments whose values are not known, each with its reason.
+        unknown: Why it cannot be told which Dockerfile is built, or how; empty if it can.
+        inline: The Dockerfile itself, where it stands in a file that describes builds.
+    """
+
+    dockerfile: str
+    context: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    platform: str = ""
+    tags: tuple[str, ...] = ()
+    pushed: bool = False
+    unknown_args: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    inline: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +121,9 @@ class TaskFile:
     """A task file.
 
     Attributes:
-        steps: The steps that read images, in the file's order; pushes are left out.
+        steps: The steps, in the file's order.
         unknown: What hides the whole file: a condition on what only a run knows, for example.
-        stand_ins: The words that stand for what is not known.
     """
 
-    steps: tuple[BuildStep | CommandStep, ...]
+    steps: tuple[Step, ...]
     unknown: tuple[UnknownImage, ...] = ()
-    stand_ins: tuple[StandIn, ...] = ()
-
-    def explain(self, text: str) -> tuple[str, ...]:
-        """Return why a text is not known; empty if it is."""
-        return tuple(dict.fromkeys(s.reason for s in self.stand_ins if s.word in text))
-
-    def readable(self, text: str) -> str:
-        """Return a text with what the file says in place of the stand-ins."""
-        for stand_in in self.stand_ins:
-            text = text.replace(stand_in.word, stand_in.text)
-        return text

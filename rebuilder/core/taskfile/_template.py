@@ -1,106 +1,114 @@
-"""Templates: the part of Go's text/template and of sprig's functions that task files use.
+"""Templates: Go's text/template with sprig's functions, as far as task files use them.
 
-Source of the rules: pkg.go.dev/text/template; templating/engine.go of the agent, by which a key
-that is missing is nothing. What is not understood becomes a stand-in; what decides on the shape
-of the file and is not known hides the whole file.
+Source of the rules: pkg.go.dev/text/template and its parser; templating/engine.go of the agent, by
+which a key that is missing is nothing. What is not understood becomes a stand-in; what decides on
+the shape of the file and is not known hides the whole file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import yaml
 
-from rebuilder.core.taskfile import _yaml
-from rebuilder.core.taskfile._steps import RunContext
-from rebuilder.core.taskfile._text import LIMIT, Hidden, Mapped, Unknowns, Writer
+from rebuilder.core.taskfile import _functions, _yaml
+from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns, Writer
+from rebuilder.core.taskfile._values import Unknown, Values
 from rebuilder.errors import InvalidBuildFile
 
-_DEPTH = 20
+_DEPTH = 50
+_STEPS = 20_000
+"""How many nodes are carried out; loops and templates that call each other can go on for ever."""
+
 _OPEN, _CLOSE = "{{", "}}"
 _SPACE = " \t\r\n"
+_DIGITS = 19
 _TOKEN = re.compile(
-    r"""\s*(?:
+    r"""[ \t\r\n]*(?:
         (?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)
-      | (?P<number>[-+]?[0-9]+(?![\w.]))
-      | (?P<path>\$?(?:\.[A-Za-z_]\w*)+|\$|\.)
+      | (?P<number>[-+]?[0-9][0-9a-zA-Z_.]*)
+      | (?P<variable>\$\w*)
+      | (?P<field>\.[A-Za-z_]\w*)
+      | (?P<dot>\.)
       | (?P<word>[A-Za-z_]\w*)
-      | (?P<mark>[()|])
-      | (?P<other>\S)
+      | (?P<mark>:=|[=()|,])
+      | (?P<other>[^ \t\r\n])
     )""",
     re.VERBOSE,
 )
-_ESCAPES = {'\\"': '"', "\\\\": "\\", "\\n": "\n", "\\t": "\t", "\\r": "\r"}
-_HIDING = frozenset({"range", "with", "define", "template", "block", "break", "continue"})
-_PLAIN = re.compile(r"[ -!#-\[\]-~]*")
-_LATER = {
-    "ID": "the id of a run",
-    "Date": "the date of a run",
-    "SharedVolume": "the volume of a run",
-    "Commit": "the commit of a run",
-    "Branch": "the branch of a run",
-    "GitTag": "the git tag of a run",
-    "Repository": "the repository of a run",
-    "TriggeredBy": "what triggered a run",
-    "OSVersion": "the agent's version of its operating system",
-    "OS": "the agent's operating system",
-    "Architecture": "the agent's processor",
-    "TaskName": "the task's name",
-    "Registry": "the registry of a run",
-    "RegistryName": "the registry of a run",
-}
-_NEVER_EMPTY = frozenset({"ID", "Date", "SharedVolume", "Registry", "RegistryName"})
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}")
+_ESCAPES = {'\\"': '"', "\\\\": "\\", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\'": "'"}
+_CONSTANTS = {"true": True, "false": False, "nil": None}
+_PLAIN = re.compile(r"\.(Values|Run)\.([A-Za-z_]\w*)")
+_OPENING = frozenset({"if", "with", "range", "define", "block"})
+_KEYWORDS = _OPENING | {"else", "end", "template", "break", "continue"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Unknown:
-    reason: str
-    may_be_empty: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """What templates may name.
-
-    Attributes:
-        run: `.Run`, as far as it is known.
-        file: The values of the values file.
-        given: The values of the task, which win.
-        hidden: Names of values that are secret.
-    """
-
-    run: RunContext
-    file: Mapping[str, yaml.Node] = field(default_factory=dict)
-    given: Mapping[str, str] = field(default_factory=dict)
-    hidden: Collection[str] = ()
-
-
-def _line(index: int) -> int:
-    """Return the line of the values file, which templates do not change."""
-    return index + 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Action:
-    text: str
-    line: int
+# What a template is made of.
 
 
 @dataclass(frozen=True, slots=True)
 class _Literal:
     text: str
+    lines: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    """A value, and the fields that are asked of it.
+
+    `kind` is literal, dot, variable, call, pipe or odd; `value` is the literal, the variable's or
+    function's name, or the pipeline.
+    """
+
+    kind: str
+    value: object = None
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipeline:
+    commands: tuple[tuple[_Operand, ...], ...]
+    declared: tuple[str, ...] = ()
+    assigns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Action:
+    text: str
+    pipeline: _Pipeline
     line: int
 
 
 @dataclass(slots=True)
-class _If:
+class _Branch:
+    """An `if`, `with` or `range`: what decides, what then comes, what comes else."""
+
+    word: str
+    decides: _Action
+    body: list[_Node] = field(default_factory=list)
+    otherwise: list[_Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The text of another template."""
+
+    name: str
+    action: _Action | None
     line: int
-    branches: list[tuple[_Action | None, list[_Node]]] = field(default_factory=list)
 
 
-type _Node = _Literal | _Action | _If
+@dataclass(frozen=True, slots=True)
+class _Jump:
+    word: str
+
+
+type _Node = _Literal | _Action | _Branch | _Call | _Jump
 
 
 def render(source: Mapped, values: Values, unknowns: Unknowns) -> Mapped:
@@ -110,130 +118,255 @@ def render(source: Mapped, values: Values, unknowns: Unknowns) -> Mapped:
         InvalidBuildFile: Go's parser refuses a template, or its evaluation fails.
         Hidden: The shape of the text depends on what is not known.
     """
+    if _OPEN not in source.text:
+        return source
     writer = Writer()
-    _write(_parse(source), values, unknowns, writer)
+    tree = _Tree(source)
+    _Run(tree, values, unknowns, writer).go()
     return writer.mapped()
-
-
-def _write(nodes: Sequence[_Node], values: Values, unknowns: Unknowns, writer: Writer) -> None:
-    for node in nodes:
-        match node:
-            case _Literal(text, line):
-                writer.write(text, line)
-            case _Action(text, line):
-                found = _evaluate(node, values)
-                writer.write(_text(found, text, unknowns), line)
-            case _If():
-                for condition, body in node.branches:
-                    if condition is None or _true(condition, values):
-                        _write(body, values, unknowns, writer)
-                        break
-
-
-def _true(condition: _Action, values: Values) -> bool:
-    found = _evaluate(condition, values)
-    if isinstance(found, _Unknown | _yaml.Uncertain):
-        reason = found.reason if isinstance(found, _Unknown) else "its text is not certain"
-        raise Hidden(f"{{{{if {condition.text}}}}}", condition.line, reason)
-    return not _empty(found)
-
-
-def _empty(found: object) -> bool:
-    if isinstance(found, yaml.CollectionNode):
-        return not found.value
-    return not found
-
-
-def _text(found: object, source: str, unknowns: Unknowns) -> str:
-    if isinstance(found, _Unknown):
-        return unknowns.word(f"{{{{{source}}}}}", found.reason, may_be_empty=found.may_be_empty)
-    if isinstance(found, _yaml.Uncertain):
-        reason = f"how {source} is written depends on the agent's YAML parser; put it into quotes"
-        return unknowns.word(f"{{{{{source}}}}}", reason)
-    if isinstance(found, yaml.Node):
-        return unknowns.word(f"{{{{{source}}}}}", f"{source} is a list or a mapping, not a text")
-    return _go(found)
-
-
-def _go(found: object) -> str:
-    """Return a value as Go prints it."""
-    if found is None:
-        return ""
-    if isinstance(found, bool):
-        return str(found).lower()
-    if isinstance(found, float):
-        return repr(found).removesuffix(".0")
-    return str(found)
 
 
 # Parsing.
 
 
-def _parse(source: Mapped) -> list[_Node]:
-    nodes: list[_Node] = []
-    open_ifs: list[tuple[_If, list[_Node]]] = []
-    current = nodes
-    for node in _pieces(source):
-        if not isinstance(node, _Action):
-            current.append(node)
-            continue
-        word = _first_word(node.text)
-        if word in _HIDING or ":=" in node.text or re.match(r"\$\w*\s*=", node.text):
-            reason = f"the template action {word or node.text} is not understood"
-            raise Hidden(f"{{{{{node.text}}}}}", node.line, reason)
-        if word == "if":
-            if len(open_ifs) == _DEPTH:
-                raise InvalidBuildFile(node.line, "the templates are nested too deeply")
-            new = _If(node.line)
-            current.append(new)
-            open_ifs.append((new, current))
-            current = _branch(new, _Action(node.text[2:].strip(), node.line))
-        elif word in ("else", "end"):
-            if not open_ifs:
-                raise InvalidBuildFile(node.line, f"unexpected {{{{{word}}}}}")
-            opened, outside = open_ifs[-1]
-            if word == "end":
-                open_ifs.pop()
-                current = outside
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What stands between {{ and }}."""
+
+    text: str
+    line: int
+
+
+class _Tree:
+    """A parsed text: its nodes, and the templates that it defines."""
+
+    def __init__(self, source: Mapped) -> None:
+        self.templates: dict[str, list[_Node]] = {}
+        self.nodes: list[_Node] = []
+        # Of each that is open: its word, where it is, and the nodes around it.
+        self._open: list[tuple[str, _Branch | str, list[_Node]]] = []
+        self._current = self.nodes
+        for piece in _pieces(source):
+            if isinstance(piece, _Literal):
+                self._current.append(piece)
             else:
-                current = _branch(opened, _else(node))
+                self._add(piece)
+        if self._open:
+            raise InvalidBuildFile(source.line(10**9), f"an {{{{{self._open[-1][0]}}}}} has no end")
+
+    def _add(self, piece: _Piece) -> None:
+        word = _first_word(piece.text)
+        rest = piece.text[len(word) :].strip()
+        if word in ("if", "with", "range"):
+            self._enter(word, _Branch(word, _action(rest, piece.line)), piece.line)
+        elif word in ("define", "block"):
+            self._define(word, rest, piece.line)
+        elif word == "else":
+            self._else(rest, piece.line)
+        elif word == "end":
+            if not self._open:
+                raise InvalidBuildFile(piece.line, "unexpected {{end}}")
+            self._leave()
+        elif word == "template":
+            name, action = _named(rest, piece.line)
+            self._current.append(_Call(name, action, piece.line))
+        elif word in ("break", "continue"):
+            if all(open_[0] != "range" for open_ in self._open):
+                raise InvalidBuildFile(piece.line, f"{{{{{word}}}}} outside {{{{range}}}}")
+            self._current.append(_Jump(word))
         else:
-            current.append(node)
-    if open_ifs:
-        raise InvalidBuildFile(open_ifs[-1][0].line, "an {{if}} has no {{end}}")
-    return nodes
+            self._current.append(_action(piece.text, piece.line))
+
+    def _enter(self, word: str, opened: _Branch | str, line: int) -> None:
+        if len(self._open) == _DEPTH:
+            raise InvalidBuildFile(line, "the templates are nested too deeply")
+        self._open.append((word, opened, self._current))
+        if isinstance(opened, _Branch):
+            self._current.append(opened)
+            self._current = opened.body
+        else:
+            self._current = self.templates.setdefault(opened, [])
+
+    def _define(self, word: str, rest: str, line: int) -> None:
+        name, action = _named(rest, line)
+        if word == "block":
+            self._current.append(_Call(name, action, line))
+        elif self._open or action is not None:
+            raise InvalidBuildFile(line, "unexpected {{define}}")
+        self.templates[name] = []
+        self._enter(word, name, line)
+
+    def _else(self, rest: str, line: int) -> None:
+        word, opened, _ = self._open[-1] if self._open else ("", "", [])
+        if not isinstance(opened, _Branch) or opened.otherwise is self._current:
+            raise InvalidBuildFile(line, "unexpected {{else}}")
+        self._current = opened.otherwise
+        following = _first_word(rest)
+        if not rest:
+            return
+        if following not in ("if", "with") or word == "range":
+            raise InvalidBuildFile(line, f"unexpected {rest} after {{{{else}}}}")
+        branch = _Branch(following, _action(rest[len(following) :].strip(), line))
+        # One {{end}} closes both.
+        self._enter("else", branch, line)
+
+    def _leave(self) -> None:
+        while True:
+            word, _, self._current = self._open.pop()
+            if word != "else":
+                return
 
 
 def _first_word(text: str) -> str:
-    found = re.match(r"[A-Za-z]+", text)
-    return found[0] if found else ""
+    found = re.match(r"[A-Za-z]+(?![\w.])", text)
+    return found[0] if found and found[0] in _KEYWORDS else ""
 
 
-def _branch(opened: _If, condition: _Action | None) -> list[_Node]:
-    body: list[_Node] = []
-    if opened.branches and opened.branches[-1][0] is None:
-        raise InvalidBuildFile(opened.line, "an {{if}} has a branch after its {{else}}")
-    opened.branches.append((condition, body))
-    return body
+def _named(text: str, line: int) -> tuple[str, _Action | None]:
+    found = _TOKEN.match(text)
+    if found is None or found.lastgroup != "string":
+        raise InvalidBuildFile(line, "a template has no name")
+    rest = text[found.end() :].strip()
+    return str(_string(found["string"])), _action(rest, line) if rest else None
 
 
-def _else(node: _Action) -> _Action | None:
-    rest = node.text[len("else") :].strip()
-    if not rest:
+def _action(text: str, line: int) -> _Action:
+    try:
+        return _Action(text, _parse(text), line)
+    except _Odd as error:
+        raise InvalidBuildFile(line, f"{{{{{text}}}}}: {error}") from None
+
+
+class _Odd(Exception):
+    """Go's parser refuses a template."""
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> _Pipeline:
+    return _Parser(text).whole()
+
+
+class _Parser:
+    """Parses one pipeline."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = [
+            (str(match.lastgroup), match[match.lastgroup or 0], match[0][0] in _SPACE)
+            for match in _TOKEN.finditer(text)
+        ]
+        self._at = 0
+
+    def whole(self) -> _Pipeline:
+        found = self._pipeline(0)
+        if self._at < len(self._tokens):
+            raise _Odd(f"unexpected {self._tokens[self._at][1]!r}")
+        return found
+
+    def _peek(self, ahead: int = 0) -> tuple[str, str, bool]:
+        at = self._at + ahead
+        return self._tokens[at] if at < len(self._tokens) else ("", "", False)
+
+    def _is(self, mark: str) -> bool:
+        return self._peek()[:2] == ("mark", mark)
+
+    def _declared(self) -> tuple[tuple[str, ...], bool]:
+        names: list[str] = []
+        ahead = 0
+        while self._peek(ahead)[0] == "variable":
+            names.append(self._peek(ahead)[1])
+            kind, mark, _ = self._peek(ahead + 1)
+            if kind == "mark" and mark in (":=", "="):
+                self._at += ahead + 2
+                return tuple(names), mark == "="
+            if (kind, mark) != ("mark", ","):
+                break
+            ahead += 2
+        return (), False
+
+    def _pipeline(self, depth: int) -> _Pipeline:
+        if depth > _DEPTH:
+            raise _Odd("it is nested too deeply")
+        names, assigns = self._declared()
+        commands = [self._command(depth)]
+        while self._is("|"):
+            self._at += 1
+            commands.append(self._command(depth))
+        return _Pipeline(tuple(commands), names, assigns)
+
+    def _command(self, depth: int) -> tuple[_Operand, ...]:
+        operands: list[_Operand] = []
+        while self._peek()[0] and not self._is("|") and not self._is(")"):
+            operands.append(self._operand(depth))
+        if not operands:
+            raise _Odd("a value is missing")
+        return tuple(operands)
+
+    def _operand(self, depth: int) -> _Operand:
+        kind, text, _ = self._peek()
+        self._at += 1
+        found = _Operand("odd")
+        match kind:
+            case "string":
+                literal = _string(text)
+                found = _Operand("odd") if literal is None else _Operand("literal", literal)
+            case "number":
+                found = _number(text)
+            case "dot":
+                return _Operand("dot")
+            case "field":
+                self._at -= 1
+                found = _Operand("dot")
+            case "variable":
+                found = _Operand("variable", text)
+            case "word" if text in _CONSTANTS:
+                found = _Operand("literal", _CONSTANTS[text])
+            case "word" if text in _functions.NAMES:
+                return _Operand("call", text)
+            case "word":
+                raise _Odd(f'function "{text}" not defined')
+            case "mark" if text == "(":
+                inner = self._pipeline(depth + 1)
+                if not self._is(")"):
+                    raise _Odd("a parenthesis is not closed")
+                self._at += 1
+                found = _Operand("pipe", inner)
+            case _:
+                raise _Odd(f"unexpected {text!r}")
+        fields: list[str] = []
+        while self._peek()[0] == "field" and (
+            not self._peek()[2] or (kind == "field" and not fields)
+        ):
+            fields.append(self._peek()[1][1:])
+            self._at += 1
+        return _Operand(found.kind, found.value, tuple(fields)) if fields else found
+
+
+def _string(text: str) -> str | None:
+    if text[0] == "`":
+        return text[1:-1]
+    inner = text[1:-1]
+    if not set(re.findall(r"\\.", inner)) <= _ESCAPES.keys():
         return None
-    if _first_word(rest) != "if":
-        raise Hidden(f"{{{{{node.text}}}}}", node.line, f"the action {node.text} is not understood")
-    return _Action(rest[2:].strip(), node.line)
+    return re.sub(r"\\.", lambda found: _ESCAPES[found[0]], inner)
 
 
-def _pieces(source: Mapped) -> Iterator[_Literal | _Action]:
+def _number(text: str) -> _Operand:
+    if _NUMBER.fullmatch(text) and len(text) <= _DIGITS:
+        return _Operand("literal", int(text))
+    if _DECIMAL.fullmatch(text):
+        return _Operand("literal", float(text))
+    return _Operand("odd")
+
+
+def _pieces(source: Mapped) -> Iterator[_Literal | _Piece]:
     text, position, line, trim = source.text, 0, 0, False
     while True:
         start = text.find(_OPEN, position)
         literal = text[position:] if start < 0 else text[position:start]
         trim_left, trim = trim, start >= 0 and text[start + 2 : start + 3] == "-"
         trim = trim and text[start + 3 : start + 4] in tuple(_SPACE)
-        yield from _literals(source, literal, line, left=trim_left, right=trim)
+        if found := _literal(source, literal, line, left=trim_left, right=trim):
+            yield found
         if start < 0:
             return
         line += literal.count("\n")
@@ -245,24 +378,23 @@ def _pieces(source: Mapped) -> Iterator[_Literal | _Action]:
         if not action.startswith("/*"):
             if not action:
                 raise InvalidBuildFile(source.line(line), "a template says nothing")
-            yield _Action(action, source.line(line))
+            yield _Piece(action, source.line(line))
         line += content.count("\n")
         position = end + 2
 
 
-def _literals(
-    source: Mapped, text: str, line: int, *, left: bool, right: bool
-) -> Iterator[_Literal]:
+def _literal(source: Mapped, text: str, line: int, *, left: bool, right: bool) -> _Literal | None:
     if left:
         trimmed = text.lstrip(_SPACE)
         line += text[: len(text) - len(trimmed)].count("\n")
         text = trimmed
     if right:
         text = text.rstrip(_SPACE)
-    # Line by line: the source's own lines need not follow each other.
-    for piece in re.findall(r"[^\n]*\n|[^\n]+", text):
-        yield _Literal(piece, source.line(line))
-        line += 1
+    if not text:
+        return None
+    # The source's own lines need not follow each other.
+    lines = source.lines[line : line + text.count("\n") + 1]
+    return _Literal(text, lines or source.lines[-1:])
 
 
 def _end(text: str, position: int, line: int) -> int:
@@ -272,6 +404,10 @@ def _end(text: str, position: int, line: int) -> int:
         end = text.find(_CLOSE, close) if close >= 0 else -1
         if end < 0:
             raise InvalidBuildFile(line, "a template's comment is not closed")
+        return end
+    end = text.find(_CLOSE, position)
+    inner = text[position:end]
+    if end >= 0 and '"' not in inner and "`" not in inner:
         return end
     quote = ""
     while position < len(text):
@@ -292,219 +428,283 @@ def _end(text: str, position: int, line: int) -> int:
 # Evaluation.
 
 
-class _Parser:
-    """Evaluates one pipeline while it reads it."""
+class _Root:
+    """`.` at the beginning: everything that a template may name."""
 
-    def __init__(self, action: _Action, values: Values) -> None:
-        self._line = action.line
+
+class _OfRun:
+    """`.Run` as a whole."""
+
+
+class _OfValues:
+    """`.Values` as a whole."""
+
+
+class _OfSecrets:
+    """`.Secrets` as a whole."""
+
+
+class _OfBuild:
+    """`.Build` as a whole."""
+
+
+_ROOT, _OF_RUN, _OF_VALUES = _Root(), _OfRun(), _OfValues()
+_PARTS: dict[str, object] = {
+    "Run": _OF_RUN,
+    "Values": _OF_VALUES,
+    "Secrets": _OfSecrets(),
+    "Build": _OfBuild(),
+}
+
+
+class _Stop(Exception):
+    """A {{break}} or {{continue}} on its way to its {{range}}."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word
+
+
+class _Run:
+    """Carries out a tree."""
+
+    def __init__(self, tree: _Tree, values: Values, unknowns: Unknowns, writer: Writer) -> None:
+        self._tree = tree
         self._values = values
-        self._tokens = [
-            (str(match.lastgroup), match[match.lastgroup or 0])
-            for match in _TOKEN.finditer(action.text)
-        ]
-        self._at = 0
+        self._unknowns = unknowns
+        self._writer = writer
+        self._variables: list[tuple[str, object]] = [("$", _ROOT)]
+        self._steps = 0
         self._depth = 0
 
-    def whole(self) -> object:
-        """Return the value of the whole action."""
-        found = self._pipeline()
-        if self._at < len(self._tokens):
-            return _Unknown("the template is not understood")
-        return found
+    def go(self) -> None:
+        self._write(self._tree.nodes, _ROOT)
 
-    def _peek(self) -> tuple[str, str]:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
+    def _write(self, nodes: Sequence[_Node], dot: object) -> None:
+        for node in nodes:
+            self._steps += 1
+            if isinstance(node, _Literal):
+                self._writer.write_lines(node.text, node.lines)
+            elif isinstance(node, _Action):
+                self._count(node.line)
+                found = self._value(node, dot)
+                if not node.pipeline.declared:
+                    self._writer.write(self._text(found, node), node.line)
+            elif isinstance(node, _Branch):
+                self._branch(node, dot)
+            elif isinstance(node, _Call):
+                self._call(node, dot)
+            else:
+                raise _Stop(node.word)
 
-    def _take(self) -> tuple[str, str]:
-        found = self._peek()
-        self._at += 1
-        return found
+    def _count(self, line: int) -> None:
+        if self._steps > _STEPS:
+            raise InvalidBuildFile(line, f"the templates take more than {_STEPS} steps")
 
-    def _pipeline(self) -> object:
+    # Actions that hold others.
+
+    def _branch(self, node: _Branch, dot: object) -> None:
+        self._count(node.decides.line)
+        known = len(self._variables)
+        found = self._value(node.decides, dot, declare=node.word != "range")
+        if isinstance(found, Unknown) and found.value:
+            found = None  # what nobody gives is nothing to a condition, and meant to be
+        if isinstance(found, Unknown | _yaml.Uncertain):
+            reason = found.reason if isinstance(found, Unknown) else "its text is not certain"
+            text = f"{{{{{node.word} {node.decides.text}}}}}"
+            raise Hidden(text, node.decides.line, reason)
+        if node.word == "range":
+            self._range(node, found, dot)
+        elif self._empty(found):
+            self._write(node.otherwise, dot)
+        else:
+            self._write(node.body, found if node.word == "with" else dot)
+        del self._variables[known:]
+
+    def _range(self, node: _Branch, found: object, dot: object) -> None:
+        line = node.decides.line
+        if isinstance(found, yaml.SequenceNode):
+            found = [_yaml.value(item) for item in found.value]
+        if found is None:
+            found = []
+        if not isinstance(found, list):
+            text = f"{{{{range {node.decides.text}}}}}"
+            raise Hidden(text, line, "what it goes through is not understood")
+        if not found:
+            self._write(node.otherwise, dot)
+        names = node.decides.pipeline.declared
+        known = len(self._variables)
+        for number, item in enumerate(found):
+            values = (number, item)[-len(names) :] if names else ()
+            self._variables += zip(names, values, strict=True)
+            try:
+                self._write(node.body, item)
+            except _Stop as stop:
+                if stop.word == "break":
+                    return
+            finally:
+                del self._variables[known:]
+            self._steps += 1
+            self._count(line)
+
+    def _call(self, node: _Call, dot: object) -> None:
+        self._count(node.line)
+        nodes = self._tree.templates.get(node.name)
+        if nodes is None:
+            raise InvalidBuildFile(node.line, f'template "{node.name}" not defined')
+        if self._depth == _DEPTH:
+            raise InvalidBuildFile(node.line, "the templates call each other too deeply")
+        given = None if node.action is None else self._value(node.action, dot)
+        outside, self._variables = self._variables, [("$", given)]
         self._depth += 1
-        if self._depth > _DEPTH:
-            raise InvalidBuildFile(self._line, "the templates are nested too deeply")
-        found = self._command(())
-        while self._peek()[1] == "|" and self._peek()[0] == "mark":
-            self._take()
-            found = self._command((found,))
+        self._write(nodes, given)
         self._depth -= 1
+        self._variables = outside
+
+    # Values.
+
+    def _value(self, action: _Action, dot: object, *, declare: bool = True) -> object:
+        plain = _PLAIN.fullmatch(action.text)
+        if plain is not None and dot is _ROOT:
+            of = self._values.value if plain[1] == "Values" else self._values.of_run
+            return of(plain[2])
+        found = self._pipeline(action.pipeline, dot, action.line)
+        names = action.pipeline.declared
+        if names and declare:
+            self._set(names[-1], found, action)
         return found
 
-    def _command(self, last: tuple[object, ...]) -> object:
-        kind, text = self._peek()
-        if kind == "word" and text not in ("true", "false", "nil"):
-            self._take()
-            return self._call(text, [*self._operands(), *last])
-        operands = [*self._operands()]
-        if len(operands) != 1 or last:
-            return _Unknown("the template is not understood")
-        return operands[0]
-
-    def _operands(self) -> Iterator[object]:
-        while True:
-            kind, text = self._peek()
-            if not kind or (kind == "mark" and text != "("):
+    def _set(self, name: str, found: object, action: _Action) -> None:
+        if not action.pipeline.assigns:
+            self._variables.append((name, found))
+            return
+        for place in range(len(self._variables) - 1, -1, -1):
+            if self._variables[place][0] == name:
+                self._variables[place] = (name, found)
                 return
-            self._take()
-            yield self._operand(kind, text)
+        raise InvalidBuildFile(action.line, f"undefined variable {name}")
 
-    def _operand(self, kind: str, text: str) -> object:
-        match kind:
-            case "string" if text[0] == "`":
-                return text[1:-1]
-            case "string":
-                inner = text[1:-1]
-                if not set(re.findall(r"\\.", inner)) <= _ESCAPES.keys():
-                    return _Unknown("the template is not understood")
-                return re.sub(r"\\.", lambda found: _ESCAPES[found[0]], inner)
-            case "number":
-                return int(text)
-            case "path":
-                return self._path(text.lstrip("$").lstrip(".").split(".") if text != "." else [])
-            case "word":
-                # A function without arguments, or a constant.
-                constants = {"true": True, "false": False, "nil": None}
-                return constants[text] if text in constants else self._call(text, [])
-            case "mark":
-                found = self._pipeline()
-                if self._take() != ("mark", ")"):
-                    raise InvalidBuildFile(self._line, "a parenthesis of a template is not closed")
-                return found
+    def _pipeline(self, pipeline: _Pipeline, dot: object, line: int) -> object:
+        last: tuple[object, ...] = ()
+        for command in pipeline.commands:
+            last = (self._command(command, dot, last, line),)
+        return last[0]
+
+    def _command(
+        self, command: tuple[_Operand, ...], dot: object, last: tuple[object, ...], line: int
+    ) -> object:
+        first, *others = command
+        if first.kind == "call":
+            given = [self._operand(operand, dot, line) for operand in others]
+            return self._function(str(first.value), [*given, *last], line)
+        if others or last:
+            if first.kind == "odd":
+                return Unknown("the template is not understood")
+            raise InvalidBuildFile(line, "a template gives arguments to what is no function")
+        return self._operand(first, dot, line)
+
+    def _operand(self, operand: _Operand, dot: object, line: int) -> object:
+        match operand.kind:
+            case "literal":
+                found = operand.value
+            case "dot":
+                found = dot
+            case "variable":
+                known = (
+                    value for name, value in reversed(self._variables) if name == operand.value
+                )
+                try:
+                    found = next(known)
+                except StopIteration:
+                    reason = f"undefined variable {operand.value}"
+                    raise InvalidBuildFile(line, reason) from None
+            case "call":
+                found = self._function(str(operand.value), [], line)
+            case "pipe" if isinstance(operand.value, _Pipeline):
+                found = self._pipeline(operand.value, dot, line)
             case _:
-                return _Unknown("the template is not understood")
+                return Unknown("the template is not understood")
+        for name in operand.fields:
+            found = self._field(found, name, line)
+        return found
 
-    def _path(self, names: list[str]) -> object:
-        match names:
-            case ["Values", name, *rest]:
-                return self._value(name, rest)
-            case ["Run", name]:
-                return self._run(name)
-            case ["Build", "ID"]:
-                return self._run("ID")
-            case ["Secrets", *_]:
-                return _Unknown("secrets are not read")
-            case ["Values" | "Run" | "Build" | "ValuesJSON" | "RunJSON" | ""] | []:
-                return _Unknown("everything that a run knows is more than is known here")
-            case ["Run" | "Build", *_]:
-                return _Unknown("the template is not understood")
-            case [_]:
-                return None
-            case _:
-                raise self._nil(names[1])
-
-    def _nil(self, name: str) -> InvalidBuildFile:
-        return InvalidBuildFile(
-            self._line, f"a template asks for .{name} of what is not there or has no fields"
+    def _field(self, of: object, name: str, line: int) -> object:
+        match of:
+            case _Root():
+                if name in ("ValuesJSON", "RunJSON"):
+                    return Unknown("everything that a run knows is more than is known here", False)  # noqa: FBT003 - may be empty
+                return _PARTS.get(name)
+            case _OfValues():
+                return self._values.value(name)
+            case _OfRun():
+                return self._values.of_run(name)
+            case _OfBuild():
+                return self._values.of_run("ID") if name == "ID" else None
+            case _OfSecrets():
+                return self._values.secret()
+            case Unknown():
+                return of
+        raise InvalidBuildFile(
+            line, f"a template asks for .{name} of what is not there or has no fields"
         )
 
-    def _run(self, name: str) -> object:
-        run = self._values.run
-        known = {
-            "Registry": run.registry,
-            "RegistryName": run.registry.partition(".")[0],
-            "OS": run.os,
-            "Architecture": run.architecture,
-            "TaskName": run.task,
-        }
-        if name not in _LATER:
-            return None
-        if known.get(name):
-            return known[name]
-        reason = f"{_LATER[name]} is known only when it starts"
-        return _Unknown(reason, name not in _NEVER_EMPTY)
-
-    def _value(self, name: str, rest: list[str]) -> object:
-        if name in self._values.hidden:
-            return _Unknown(f"the value {name} is secret")
-        if name in self._values.given:
-            if rest:
-                raise self._nil(rest[0])
-            return self._values.given[name]
-        node = self._values.file.get(name)
-        for inner in rest:
-            if not isinstance(node, yaml.MappingNode):
-                raise self._nil(inner)
-            node = _yaml.fields(node, _line, "the values").get(inner)
-        return None if node is None else _yaml.value(node)
-
-    def _call(self, name: str, arguments: list[object]) -> object:
-        function = _FUNCTIONS.get(name)
-        if function is None:
-            return _Unknown(f"the template function {name} is not understood")
-        for argument in arguments:
-            if isinstance(argument, _Unknown):
-                return argument
-            if isinstance(argument, _yaml.Uncertain | yaml.Node):
-                return _Unknown("the template is not understood")
+    def _function(self, name: str, arguments: list[object], line: int) -> object:
+        if name == "index" and arguments:
+            return self._index(arguments, line)
+        given = [
+            [_yaml.value(item) for item in argument.value]
+            if isinstance(argument, yaml.SequenceNode)
+            else argument
+            for argument in arguments
+        ]
         try:
-            return function(*arguments)
-        except (TypeError, ValueError):
-            return _Unknown(f"what the template function {name} is given is not understood")
+            return _functions.call(name, given)
+        except _functions.Refused as error:
+            raise InvalidBuildFile(line, f"a template fails: {name}: {error}") from None
 
+    def _index(self, arguments: list[object], line: int) -> object:
+        found, *keys = arguments
+        for key in keys:
+            if isinstance(found, Unknown) or isinstance(key, Unknown):
+                return found if isinstance(found, Unknown) else key
+            if isinstance(found, yaml.SequenceNode):
+                found = [_yaml.value(item) for item in found.value]
+            if isinstance(found, list) and isinstance(key, int) and not isinstance(key, bool):
+                if not 0 <= key < len(found):
+                    raise InvalidBuildFile(line, f"a template fails: index out of range: {key}")
+                found = found[key]
+            elif isinstance(key, str) and isinstance(
+                found, _Root | _OfValues | _OfRun | _OfBuild | _OfSecrets
+            ):
+                found = self._field(found, key, line)
+            else:
+                raise InvalidBuildFile(line, "a template fails: index of what has no such keys")
+        return found
 
-def _evaluate(action: _Action, values: Values) -> object:
-    return _Parser(action, values).whole()
+    def _empty(self, found: object) -> bool:
+        if isinstance(found, yaml.CollectionNode):
+            return not found.value
+        if isinstance(found, _OfValues):
+            values = self._values
+            return not (values.file or values.given or values.hidden)
+        return _functions.is_empty(found)
 
-
-def _string(found: object) -> str:
-    if not isinstance(found, str):
-        raise TypeError
-    return found
-
-
-def _quote(found: object) -> str:
-    text = _go(found)
-    if not _PLAIN.fullmatch(text):
-        raise ValueError(text)
-    return f'"{text}"'
-
-
-def _equal(first: object, *others: object) -> bool:
-    if not others or any(type(other) is not type(first) for other in others):
-        raise TypeError
-    return first in others
-
-
-def _different(first: object, other: object) -> bool:
-    return not _equal(first, other)
-
-
-def _and(*given: object) -> object:
-    return next((found for found in given if _empty(found)), given[-1])
-
-
-def _or(*given: object) -> object:
-    return next((found for found in given if not _empty(found)), given[-1])
-
-
-def _default(instead: object, found: object = None) -> object:
-    return instead if _empty(found) else found
-
-
-def _replace(old: object, new: object, found: object) -> str:
-    text, before, after = _string(found), _string(old), _string(new)
-    if not before or len(text) * len(after) > LIMIT:
-        raise ValueError(before)
-    return text.replace(before, after)
-
-
-_FUNCTIONS: Mapping[str, Callable[..., object]] = {
-    "default": _default,
-    "coalesce": lambda *given: next((found for found in given if not _empty(found)), None),
-    "empty": _empty,
-    "quote": _quote,
-    "squote": lambda found: f"'{_go(found)}'",
-    "toString": _go,
-    "lower": lambda found: _string(found).lower(),
-    "upper": lambda found: _string(found).upper(),
-    "trim": lambda found: _string(found).strip(),
-    "trimPrefix": lambda prefix, found: _string(found).removeprefix(_string(prefix)),
-    "trimSuffix": lambda suffix, found: _string(found).removesuffix(_string(suffix)),
-    "replace": _replace,
-    "eq": _equal,
-    "ne": _different,
-    "and": _and,
-    "or": _or,
-    "not": _empty,
-}
+    def _text(self, found: object, action: _Action) -> str:
+        word = f"{{{{{action.text}}}}}"
+        if isinstance(found, Unknown):
+            return self._unknowns.word(
+                word,
+                found.reason,
+                action.line,
+                may_be_empty=found.may_be_empty,
+                value=found.value,
+                later=found.later,
+            )
+        if isinstance(found, yaml.SequenceNode):
+            found = [_yaml.value(item) for item in found.value]
+        if isinstance(found, str):
+            return found
+        text = _functions.printed(found)
+        if text is None:
+            return self._unknowns.word(word, f"{action.text} is no text", action.line)
+        return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rebuilder.core.taskfile._steps import StandIn
@@ -12,6 +13,11 @@ _STAND_INS = 250
 
 LIMIT = 1024 * 1024
 """Characters that a file may become; values and aliases can multiply it."""
+
+
+def names(text: str) -> frozenset[str]:
+    """Return the words of a text, to look others up in."""
+    return frozenset(text.split())
 
 
 class Hidden(Exception):
@@ -71,6 +77,25 @@ class Writer:
         self._at_start = text.endswith("\n")
         self._lines += [line] * text.count("\n")
 
+    def write_lines(self, text: str, lines: Sequence[int]) -> None:
+        """Add text of several lines.
+
+        Args:
+            text: The text.
+            lines: Of each of its lines, the line of the file; as many as there are.
+
+        Raises:
+            InvalidBuildFile: The text grows beyond the limit.
+        """
+        self._size += len(text)
+        if self._size > LIMIT:
+            raise InvalidBuildFile(lines[0], f"the file becomes longer than {LIMIT} characters")
+        self._parts.append(text)
+        if self._at_start:
+            self._lines[-1] = lines[0]
+        self._at_start = text.endswith("\n")
+        self._lines += lines[1:]
+
     def mapped(self) -> Mapped:
         """Return what was written."""
         return Mapped("".join(self._parts), tuple(self._lines))
@@ -93,8 +118,25 @@ class Unknowns:
         self._prefix = "unknown" + "q" * (longest + 1)
         self._made: dict[str, StandIn] = {}
 
-    def word(self, text: str, reason: str, *, may_be_empty: bool = False) -> str:
+    def word(
+        self,
+        text: str,
+        reason: str,
+        line: int = 0,
+        *,
+        may_be_empty: bool = False,
+        value: str = "",
+        later: bool = False,
+    ) -> str:
         """Return the word for a piece of the file; the same for the same piece.
+
+        Args:
+            text: The piece.
+            reason: What would have to be known.
+            line: The line of the file where it stands first, counted from 1.
+            may_be_empty: Whether it may be nothing at all.
+            value: The value that nobody gives, if that is why it is not known.
+            later: Whether every run knows it.
 
         Raises:
             Hidden: There are too many already.
@@ -102,16 +144,28 @@ class Unknowns:
         if text not in self._made:
             if len(self._made) == _STAND_INS:
                 reason = f"more than {_STAND_INS} values of the file are not known"
-                raise Hidden(text, 0, reason)
+                raise Hidden(text, line, reason)
             stem = f"{self._prefix}{len(self._made)}"
-            self._made[text] = StandIn(f"{stem}a", f"{stem}b", text, reason, may_be_empty)
+            self._made[text] = StandIn(
+                f"{stem}a", f"{stem}b", text, reason, may_be_empty, value, line, later
+            )
         return self._made[text].word
+
+    def within(self, text: str) -> tuple[StandIn, ...]:
+        """Return the stand-ins of a text, in the order in which they were made."""
+        if self._prefix not in text:
+            return ()
+        return tuple(stand_in for stand_in in self._made.values() if stand_in.word in text)
 
     def reasons(self, text: str) -> tuple[str, ...]:
         """Return why a text is not known; empty if it is."""
-        if self._prefix not in text:
-            return ()
-        return tuple(dict.fromkeys(s.reason for s in self._made.values() if s.word in text))
+        return tuple(dict.fromkeys(stand_in.reason for stand_in in self.within(text)))
+
+    def readable(self, text: str) -> str:
+        """Return a text with what the file says in place of the stand-ins."""
+        for stand_in in self.within(text):
+            text = text.replace(stand_in.word, stand_in.text)
+        return text
 
     def all(self) -> tuple[StandIn, ...]:
         """Return every stand-in that was made."""

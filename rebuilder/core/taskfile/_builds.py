@@ -1,0 +1,138 @@
+"""Builds, whether a command line or a file asks for them."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rebuilder.core.contexts import file_path
+from rebuilder.core.taskfile._steps import Build
+from rebuilder.core.taskfile._world import Place, World
+from rebuilder.errors import SourceUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A build as a bake file or a compose file describes it, with stand-ins for what is not known.
+
+    Attributes:
+        name: What the file calls it.
+        context: The context, from where docker is started.
+        dockerfile: The Dockerfile, from the context.
+        inline: The Dockerfile itself; "" if it is a file.
+        arguments: The build arguments.
+        target: The stage; "" for the last.
+        platforms: What is built for.
+        tags: The names of the image.
+        contexts: What is put in place of images of the Dockerfile.
+        unknown: What else is not known of it.
+    """
+
+    name: str
+    context: str = ""
+    dockerfile: str = ""
+    inline: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def described_build(world: World, place: Place, asked: Described, *, push: bool) -> Build:
+    """Return the build that a file describes.
+
+    Args:
+        world: Knows the stand-ins.
+        place: Where docker is started.
+        asked: The description.
+        push: Whether the image is pushed.
+    """
+    reasons = world.unknowns.reasons
+    platforms = ",".join(asked.platforms)
+    unknown = [*asked.unknown]
+    for text in (asked.context, asked.dockerfile, asked.inline, asked.target, platforms):
+        unknown += reasons(text)
+    if asked.contexts:
+        names = ", ".join(asked.contexts)
+        unknown.append(f"other contexts ({names}) are in place of the Dockerfile's images")
+    address, dockerfile = "", asked.name
+    if not asked.inline:
+        try:
+            address, dockerfile = _dockerfile(place, asked)
+        except SourceUnavailable as error:
+            unknown.append(str(error))
+    return Build(
+        dockerfile,
+        address,
+        asked.arguments,
+        asked.target,
+        platforms,
+        asked.tags,
+        push,
+        unknown_arguments(world, asked.arguments),
+        tuple(dict.fromkeys(unknown)),
+        asked.inline.encode() if asked.inline else None,
+    )
+
+
+def _dockerfile(place: Place, asked: Described) -> tuple[str, str]:
+    context = asked.context or "."
+    name = asked.dockerfile or "Dockerfile"
+    if "://" in name:
+        raise SourceUnavailable("the Dockerfile is an address")
+    if is_address(context):
+        return context, file_path("", name)
+    return "", place.path(posixpath.join(context, name))
+
+
+def find_dockerfile(place: Place, context: str, file: str) -> tuple[str, str]:
+    """Return where a `docker build` takes its files from and the Dockerfile's path there.
+
+    docker looks for the Dockerfile of `-f` from where it is started, whatever the context is;
+    the agent starts it in the context itself where that is an address.
+
+    Raises:
+        SourceUnavailable: It is none of the context's files.
+    """
+    if context == "-" or file == "-":
+        raise SourceUnavailable("the build reads its standard input")
+    if "://" in file:
+        raise SourceUnavailable("the Dockerfile is an address")
+    if is_address(context):
+        return context, file_path("", file or "Dockerfile")
+    if file:
+        return "", place.path(file)
+    slash = context.replace("\\", "/") if place.windows else context
+    return "", place.path(posixpath.join(slash, "Dockerfile"))
+
+
+def is_address(context: str) -> bool:
+    """Tell whether docker fetches a context, instead of looking for a folder."""
+    return "://" in context or context.startswith(("git@", "github.com/"))
+
+
+def unknown_arguments(world: World, arguments: Mapping[str, str]) -> dict[str, str]:
+    """Return the arguments that hold something unknown, each with its reason."""
+    found = {}
+    for name, value in arguments.items():
+        if reasons := world.unknowns.reasons(f"{name}={value}"):
+            found[name] = "; ".join(reasons)
+    return found
+
+
+def pushes(output: str) -> bool:
+    """Tell whether an `--output` pushes."""
+    fields = _output(output)
+    return fields.get("type") == "registry" or fields.get("push") == "true"
+
+
+def output_names(outputs: Iterable[str]) -> list[str]:
+    """Return the images that `--output`s name."""
+    return [name for output in outputs if (name := _output(output).get("name"))]
+
+
+def _output(output: str) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in output.split(","))
