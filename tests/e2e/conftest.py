@@ -40,6 +40,8 @@ class World:
         self.apps = images.registry(cloud, "myapps", 0)
         self.others = images.registry(cloud, "theirapps", 1)
         cloud.authorize_rebuilder([self.base], [self.apps, self.others])
+        # A busy machine is no reason to tell an event twice.
+        cloud.eventgrid.answer_seconds = SECONDS
         self.invocations: list[Invocation] = []
         self._folder = folder
         self._storage = storage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -82,6 +83,18 @@ def test_an_endpoint_that_is_not_there_is_not_subscribed(
     with pytest.raises(SubscribeError, match="builds: ConnectError") as caught:
         grid.subscribe(registry, "builds", "http://127.0.0.1:1/hook?code=s3cret")
     assert "s3cret" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_silent_is_not_subscribed(registry: Registry) -> None:
+    """The handshake has the time of an answer."""
+    grid = EventGrid(StoppedClock(), answer_seconds=0.2)
+    grid.start()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(SubscribeError, match="builds: the endpoint does not answer"):
+            grid.subscribe(registry, "builds", address)
+    assert grid.subscriptions(registry) == []
+    grid.stop()
 
 
 def test_an_event_in_event_grids_own_schema(
