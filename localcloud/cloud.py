@@ -39,7 +39,7 @@ from localcloud.network import Network
 from localcloud.registry import RegistryService
 from localcloud.registry.service import HUB_HOSTS
 from localcloud.roles import Permission, Role, Roles
-from localcloud.state import Json, Registry, Resource, State, azure_time
+from localcloud.state import Json, Registry, Resource, Run, State, azure_time
 from localcloud.storage import Storage, StorageOperation
 from localcloud.storage.service import HOSTS as STORAGE_HOSTS
 from localcloud.tokens import Credential, Tokens, new_key
@@ -276,6 +276,24 @@ class LocalCloud:
             idle = self.native_trigger.wait_idle(left()) and self.scheduler.wait_idle(left())
         # A run's push is an event, so the events come last.
         return idle and self.eventgrid.wait_idle(left())
+
+    def await_run(self, registry_id: str, task: str, before: str, seconds: float) -> Run | None:
+        """Wait until a task's newest run is another than `before`, and over; None if it is not."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            newest = self.newest_run(registry_id, task)
+            if newest is not None and newest.run_id != before and newest.over:
+                return newest
+            time.sleep(0.1)
+        return None
+
+    def newest_run(self, registry_id: str, task: str) -> Run | None:
+        """Return a task's newest run; None if it has none."""
+        registry = self.state.by_id(registry_id)
+        with self.state.lock:
+            runs = list(registry.runs.values()) if registry else []
+        mine = [run for run in runs if str(run.properties.get("task")).lower() == task.lower()]
+        return mine[-1] if mine else None
 
     def storage_operations(self) -> list[StorageOperation]:
         """Return what was done in storage accounts so far, oldest first."""
