@@ -139,9 +139,10 @@ def _form(file: str, content: bytes) -> str:
     if "dockerfile" in name or "containerfile" in name:
         return _DOCKERFILE
     text = content.decode(errors="replace")
-    if _OF_DOCKERFILES.search(text):
-        return _DOCKERFILE
-    return _TASK_FILE if _OF_TASK_FILES.search(text) else _DOCKERFILE
+    task, docker = _OF_TASK_FILES.search(text), _OF_DOCKERFILES.search(text)
+    # Either may quote the other, further down.
+    first = task is not None and (docker is None or task.start() < docker.start())
+    return _TASK_FILE if first else _DOCKERFILE
 
 
 def _of_the_other(options: argparse.Namespace, form: str) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import Dependency, Kind, Makes, Output, Task
+from rebuilder.core.tasks import Dependency, Kind, Output, Task
 
 _SCRATCH = "docker.io/library/scratch"
 
@@ -255,10 +255,9 @@ def with_earlier(view: TaskView, before: TaskView) -> TaskView:
         return replace(then, problem=f"{_BEFORE}: {now.problem.removeprefix(f'{_BEFORE}: ')}")
 
     evidence = tuple(map(kept, view.evidence))
-    output = view.output
-    known = before.output
-    if (output is None or output.makes is Makes.UNKNOWN) and known is not None and view.unread:
-        output = known
+    output, known = view.output, before.output
+    if known is not None and known.read and (output is None or not output.read):
+        output = known  # what the files said is better than what runs were seen to do
     if evidence == view.evidence and output == view.output:
         return view
     return join(view.task, evidence, output)

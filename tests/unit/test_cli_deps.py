@@ -134,3 +134,177 @@ def test_deps_imports_nothing_of_azure(file: str) -> None:
     )
 
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# Task files.
+
+TASK = """version: v1.1.0
+steps:
+  - id: web
+    build: -t $Registry/web:{{.Values.tag}} -f web/Dockerfile .
+  - cmd: mybase.azurecr.io/tool:1 test
+  - push: [$Registry/web:{{.Values.tag}}]
+"""
+WEB = (
+    "FROM golang:1 AS unused\nFROM mybase.azurecr.io/node:18\nRUN --mount=type=cache,target=/c x\n"
+)
+
+
+@pytest.fixture(name="task")
+def _task(tmp_path: Path) -> str:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "Dockerfile").write_text(WEB, encoding="utf-8")
+    path = tmp_path / "acr-task.yaml"
+    path.write_text(TASK, encoding="utf-8")
+    return str(path)
+
+
+def deps(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """Run the command; return what it printed, or what it said of an error."""
+    assert cli.main(["deps", *arguments]) == code
+    captured = capsys.readouterr()
+    return captured.err if code else captured.out
+
+
+def test_a_task_file_is_read_offline(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its images, what it pushes, and each step with its builder; Dockerfiles from its folder."""
+    out = deps(capsys, task, "--registry", "reg.azurecr.io", "--set", "tag=1").splitlines()
+
+    assert [line.split()[:3] for line in out[2:4]] == [
+        ["mybase.azurecr.io/node:18", "runtime", "3"],
+        ["mybase.azurecr.io/tool:1", "tool", "5"],
+    ]
+    assert out[4] == "pushes reg.azurecr.io/web:1"
+    assert "line 3: build: builds web/Dockerfile with the classic builder" in out
+    assert "line 5: cmd: runs mybase.azurecr.io/tool:1" in out
+    assert "line 6: push: pushes reg.azurecr.io/web:1" in out
+
+
+def test_a_task_file_as_json(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same, for programs."""
+    record = json.loads(
+        deps(capsys, task, "--json", "--registry", "Reg.azurecr.io", "--set", "tag=1")
+    )
+
+    assert [(i["reference"], i["kind"]) for i in record["images"]] == [
+        ("mybase.azurecr.io/node:18", "runtime"),
+        ("mybase.azurecr.io/tool:1", "tool"),
+    ]
+    assert record["pushes"] == ["reg.azurecr.io/web:1"]
+    assert record["final"] == "mybase.azurecr.io/node:18"
+    assert (record["unknown"], record["missingValues"]) == ([], [])
+    web, tool, push = record["steps"]
+    assert (web["id"], web["line"], web["kind"], web["builder"]) == ("web", 3, "build", "classic")
+    assert web["builds"][0]["dockerfile"] == "web/Dockerfile"
+    assert web["builds"][0]["pushed"] is True
+    assert (tool["builder"], tool["tools"]) == (None, ["mybase.azurecr.io/tool:1"])
+    assert push["pushes"] == ["reg.azurecr.io/web:1"]
+
+
+def test_a_value_that_is_not_given_is_the_first_word(
+    task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before everything that follows from it; the exit code is that of an answer."""
+    out = deps(capsys, task, "--registry", "reg.azurecr.io").splitlines()
+
+    assert out[0].startswith("unknown: line 3: {{.Values.tag}}: value tag is given by no `--set`")
+    assert "pushes no image that is known" in out
+
+
+def test_values_and_contexts_may_be_elsewhere(
+    task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--values, --context, and standard input."""
+    values = tmp_path / "values.yaml"
+    values.write_text("tag: 7\n", encoding="utf-8")
+    other = tmp_path / "other"
+    (other / "web").mkdir(parents=True)
+    (other / "web" / "Dockerfile").write_text("FROM alpine:3\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TASK.encode())))
+    arguments = ["--json", "--registry", "r.io", "--values", str(values), "--context", str(other)]
+    record = json.loads(deps(capsys, "-", *arguments))
+
+    assert record["pushes"] == ["r.io/web:7"]
+    assert record["final"] == "docker.io/library/alpine:3"
+    assert "cannot be read" in deps(capsys, task, "--values", str(tmp_path / "none"), code=1)
+
+
+def test_what_is_not_in_the_folder_is_unknown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A file that is not there, a folder in its place, and an address, which is not asked."""
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "x.yml"
+    path.write_text(
+        "steps:\n- build: -f none .\n- build: -f folder .\n- build: https://x/y.git\n",
+        encoding="utf-8",
+    )
+    record = json.loads(deps(capsys, str(path), "--json"))
+
+    assert [missed["reason"] for missed in record["unknown"]] == [
+        "none cannot be read: No such file or directory",
+        "folder cannot be read: it is no file",
+        "https://x/y.git is not read: this command asks no network",
+    ]
+
+
+def test_a_task_file_that_the_agent_refuses(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """FILE:LINE: reason, and exit code 1; a program is told the same in JSON."""
+    path = tmp_path / "acb.yaml"
+    path.write_text("\nversion: v1.0\nsteps: []\n", encoding="utf-8")
+
+    assert deps(capsys, str(path), code=1) == f'{path}:2: invalid version specified: "v1.0"\n'
+    assert cli.main(["deps", "--json", str(path)]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert record["unknown"] == [
+        {"text": "the task file", "line": 2, "reason": 'invalid version specified: "v1.0"'}
+    ]
+    assert "--set x: expected a key=val format" in deps(capsys, str(path), "--set", "x", code=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "form"),
+    [
+        ("acb.yaml", "FROM x", "task-file"),
+        ("x.yml", "", "task-file"),
+        ("Dockerfile", "steps:", "dockerfile"),
+        ("app.Dockerfile", "steps:", "dockerfile"),
+        ("Containerfile", "steps:", "dockerfile"),
+        ("file", "steps:\n- cmd: |\n    FROM x\n", "task-file"),
+        ("file", "FROM x\nRUN <<E\nsteps:\nE\n", "dockerfile"),
+        ("file", "nothing of either", "dockerfile"),
+    ],
+)
+def test_a_form_is_told_by_name_then_by_content(
+    name: str, text: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What belongs to the other form is wrong usage, and says how to tell otherwise."""
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    other = "--set" if form == "dockerfile" else "--build-arg"
+    said = deps(capsys, str(path), other, "A=b", code=2)
+
+    assert f"{other}: not for a {form}; --as" in said
+    cli.main(["deps", str(path), "--as", "task-file", "--set", "A=b"])
+
+
+def test_a_build_that_fails_on_its_step_is_warned_of(
+    task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file needs BuildKit, and the step gets the classic builder, which runs every stage."""
+    out = deps(capsys, task, "--set", "tag=1")
+
+    assert "pushes {{.Run.Registry}}/web:1" in out.splitlines()
+    assert "warning: web/Dockerfile needs BuildKit (line 3: " in out
+    assert (
+        "web/Dockerfile, line 1: docker.io/library/golang:1 is not needed, and the classic builder"
+        " pulls it"
+    ) in out
+
+
+def test_what_is_no_file_is_not_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """A device would never end."""
+    assert "/dev/zero cannot be read: it is no file" in deps(capsys, "/dev/zero", code=1)
+    assert "cannot be read" in deps(capsys, "a\0b", code=1)

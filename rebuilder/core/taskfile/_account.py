@@ -190,7 +190,7 @@ class _Account:
         self._made.append(made)
         name = self._name(build)
         tags = tuple(map(self._readable, build.tags))
-        built = Built(line, builder, name, tags, arguments=build.build_args, target=build.target)
+        built = Built(line, builder, name, tags, build.pushed, build.build_args, build.target)
         built = self._said(built, build)
         self._step.builds.append((made, built))
         if built.images is not None:
@@ -216,8 +216,13 @@ class _Account:
             reason = f"there are more than {_BUILDS} builds"
         if not reason:
             try:
-                built = replace(built, content=self._content(build))
-                return replace(built, images=self._images(build, built.content or b""))
+                content = self._content(build)
+                built = replace(built, content=content)
+                images = self._images(build, content)
+                return Built(
+                    *(built.line, built.builder, built.dockerfile, built.tags, built.pushed),
+                    *(built.arguments, built.target, content, images),
+                )
             except SourceUnavailable as error:
                 reason = str(error)
             except InvalidBuildFile as error:
@@ -521,7 +526,10 @@ class _Account:
         return None if str(one.final) in self._all_tags else one.final
 
     def _done(self, step: _Doing) -> StepDone:
-        builds = tuple(replace(built, pushed=made.pushed) for made, built in step.builds)
+        builds = tuple(
+            built if built.pushed is made.pushed else replace(built, pushed=made.pushed)
+            for made, built in step.builds
+        )
         return StepDone(
             step.line, step.id, step.kind, builds, tuple(step.tools), tuple(step.pushes)
         )

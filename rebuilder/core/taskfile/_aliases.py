@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import yaml
+
 from rebuilder.core.taskfile import _yaml
 from rebuilder.core.taskfile._text import LIMIT, Mapped, Unknowns
 from rebuilder.errors import InvalidBuildFile
@@ -35,12 +37,35 @@ class Aliases:
     """The aliases of a file.
 
     Attributes:
-        values: What each stands for.
+        own: What those of the file itself stand for.
+        images: The images that are aliases of the agent.
+        agents: Whether there are aliases of the agent.
         elsewhere: Whether other aliases come from files that `alias.src` names.
     """
 
-    values: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    agents: bool = False
     elsewhere: bool = False
+
+    def find(self, name: str, unknowns: Unknowns) -> str | None:
+        """Return what an alias stands for; None if it is none."""
+        found = self.own.get(name)
+        if found is not None or not name:
+            return found
+        if self.elsewhere:
+            reason = (
+                f"the alias {name} may come from a file that alias.src names, which is not read"
+            )
+            return unknowns.word(f"${name}", reason, may_be_empty=True)
+        if name in self.images:
+            image = self.images[name]
+            reason = (
+                f"{name} is an alias of the agent; which tag of {image} it stands for depends on"
+                " the agent's release"
+            )
+            return f"{image}:{unknowns.word(f'<tag of {name}>', reason)}"
+        return _RUN_ALIASES.get(name) if self.agents else None
 
 
 def version(content: str) -> str:
@@ -94,10 +119,11 @@ def replace(section: Mapped, rest: Mapped, os: str, unknowns: Unknowns) -> tuple
     Raises:
         InvalidBuildFile: The agent refuses the section.
     """
-    root = _yaml.fields(
-        _yaml.compose(section.text, section.line), section.line, "the alias section"
-    )
-    given = _yaml.fields(root.get("alias"), section.line, "alias")
+    given: Mapping[str, yaml.Node] = {}
+    if section.text:
+        root = _yaml.compose(section.text, section.line)
+        whole = _yaml.fields(root, section.line, "the alias section")
+        given = _yaml.fields(whole.get("alias"), section.line, "alias")
     own = {
         name: _yaml.string(node, section.line, f"the alias {name}")
         for name, node in _yaml.fields(given.get("values"), section.line, "alias.values").items()
@@ -110,35 +136,15 @@ def replace(section: Mapped, rest: Mapped, os: str, unknowns: Unknowns) -> tuple
     if len(directive) != 1 or _KEY.fullmatch(directive):
         raise InvalidBuildFile(first, "alias.directive is not one character that is no letter")
     elsewhere = bool(_yaml.strings(given.get("src"), section.line, "alias.src"))
-    values = dict(own)
-    if not elsewhere:
-        images = {} if os == "windows" else _IMAGES
-        defaults = {**_RUN_ALIASES, **{name: _image(name, unknowns) for name in images}}
-        values = {**defaults, **own}
-    aliases = Aliases(values, elsewhere)
+    aliases = Aliases(own, {} if os == "windows" else _IMAGES, True, elsewhere)  # noqa: FBT003 - of the agent
     return _replaced(rest, directive, aliases, unknowns), aliases
 
 
 def expand(words: str, aliases: Aliases, unknowns: Unknowns) -> str:
     """Return a command whose first word may be an alias without its directive."""
     first, space, others = words.strip().partition(" ")
-    found = aliases.values.get(first)
-    if found is None and aliases.elsewhere and _KEY.fullmatch(first):
-        found = _from_src(first, unknowns)
+    found = aliases.find(first, unknowns) if _KEY.fullmatch(first) else None
     return words if found is None else f"{found}{space}{others}"
-
-
-def _image(name: str, unknowns: Unknowns) -> str:
-    reason = (
-        f"{name} is an alias of the agent; which tag of {_IMAGES[name]} it stands for depends on"
-        " the agent's release"
-    )
-    return f"{_IMAGES[name]}:{unknowns.word(f'<tag of {name}>', reason)}"
-
-
-def _from_src(name: str, unknowns: Unknowns) -> str:
-    reason = f"the alias {name} may come from a file that alias.src names, which is not read"
-    return unknowns.word(f"${name}", reason, may_be_empty=True)
 
 
 def _replaced(rest: Mapped, directive: str, aliases: Aliases, unknowns: Unknowns) -> Mapped:
@@ -146,10 +152,7 @@ def _replaced(rest: Mapped, directive: str, aliases: Aliases, unknowns: Unknowns
         return rest
 
     def resolve(name: str) -> str | None:
-        found = aliases.values.get(name)
-        if found is None and aliases.elsewhere and name:
-            return _from_src(name, unknowns)
-        return found
+        return aliases.find(name, unknowns)
 
     texts: list[str] = []
     lines: list[int] = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from rebuilder.core.effects import Builder
 from rebuilder.core.taskfile import _bake, _compose
@@ -248,7 +247,7 @@ def _run(world: World, place: Place, words: Sequence[str], run: Run) -> None:
         elif name in place.variables:
             variables[name] = place.variables[name]
     folder: str | None = asked.last("workdir") or None
-    inside = replace(place, folder=folder, variables=variables, depth=place.depth + 1, agent=False)
+    inside = Place(place.line, folder, variables, place.windows, place.depth + 1)
     run(inside, image, asked.last("entrypoint"), arguments)
 
 

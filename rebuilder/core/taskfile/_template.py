@@ -699,6 +699,7 @@ class _Run:
                 may_be_empty=found.may_be_empty,
                 value=found.value,
                 later=found.later,
+                host=found.host,
             )
         if isinstance(found, yaml.SequenceNode):
             found = [_yaml.value(item) for item in found.value]

@@ -127,6 +127,7 @@ class Unknowns:
         may_be_empty: bool = False,
         value: str = "",
         later: bool = False,
+        host: bool = False,
     ) -> str:
         """Return the word for a piece of the file; the same for the same piece.
 
@@ -137,6 +138,7 @@ class Unknowns:
             may_be_empty: Whether it may be nothing at all.
             value: The value that nobody gives, if that is why it is not known.
             later: Whether every run knows it.
+            host: Whether it is a host, which has a point in it.
 
         Raises:
             Hidden: There are too many already.
@@ -146,14 +148,15 @@ class Unknowns:
                 reason = f"more than {_STAND_INS} values of the file are not known"
                 raise Hidden(text, line, reason)
             stem = f"{self._prefix}{len(self._made)}"
+            end = ".io" if host else ""
             self._made[text] = StandIn(
-                f"{stem}a", f"{stem}b", text, reason, may_be_empty, value, line, later
+                f"{stem}a{end}", f"{stem}b{end}", text, reason, may_be_empty, value, line, later
             )
         return self._made[text].word
 
     def within(self, text: str) -> tuple[StandIn, ...]:
         """Return the stand-ins of a text, in the order in which they were made."""
-        if self._prefix not in text:
+        if not self._made or self._prefix not in text:
             return ()
         return tuple(stand_in for stand_in in self._made.values() if stand_in.word in text)
 

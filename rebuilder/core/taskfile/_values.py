@@ -27,12 +27,14 @@ class Unknown:
         may_be_empty: Whether it may be nothing at all.
         value: The value that nobody gives, if that is why.
         later: Whether every run knows it.
+        host: Whether it is the name of a registry.
     """
 
     reason: str
     may_be_empty: bool = True
     value: str = ""
     later: bool = False
+    host: bool = False
 
 
 def not_given(name: str) -> Unknown:
@@ -105,7 +107,8 @@ class Values:
         if known.get(name):
             return known[name]
         reason = f"{_LATER[name]} is known only when it starts"
-        return Unknown(reason, name not in _NEVER_EMPTY, later=True)
+        host = name == "Registry"
+        return Unknown(reason, name not in _NEVER_EMPTY, later=True, host=host)
 
     def secret(self) -> object:
         """Return any of `.Secrets`; None if the file has none."""
