@@ -58,7 +58,7 @@ check: env
 	@.venv/bin/lint-imports
 
 test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done
-	@$(PYTHON) -m pytest -n 4 --dist loadfile --cov --cov-report=term
+	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 live: env
 	@$(PYTHON) -m pytest tests/live

@@ -69,6 +69,7 @@ _IDLE_SECONDS = 0.01
 _LOOK_SECONDS = 0.5
 _READY_SECONDS = 120
 _PATIENCE = 10  # times the least time
+_LEAST_PATIENCE_SECONDS = 240  # what a busy machine has not done yet is not lost
 _REGISTRIES = 10
 
 type Work = Callable[[Context, str], object]
@@ -303,7 +304,8 @@ def measure(
             limits = bench.cloud.arm.throttle.limits
             limits.enabled, limits.write_size, limits.write_rate = True, burst, rate
             began, cpu = clock.elapsed(), time.process_time()
-            ours.send((bench.event(_TAG), _PATIENCE * max(least, 30) / speed))
+            patience = max(_PATIENCE * least / speed, _LEAST_PATIENCE_SECONDS)
+            ours.send((bench.event(_TAG), patience))
             outcome: _Outcome = ours.recv()
             cloud_cpu = time.process_time() - cpu
         finally:

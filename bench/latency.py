@@ -33,7 +33,7 @@ from rebuilder.composition import release
 from tests.azurite import Azurite
 
 ROOT = Path(__file__).resolve().parent.parent
-_LONG = 60.0  # a push whose run was not scheduled by then is lost
+_LONG = 240.0  # a push whose run was not scheduled by then is lost
 _WARM_UP = 5
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 
@@ -31,8 +33,23 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` of cloud time pass."""
-        await asyncio.sleep(max(0.0, seconds) / self.speed)
+        await asyncio.sleep(self.real(seconds))
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Let `seconds` of cloud time pass in a thread, or fewer if an event is set; tell if so."""
+        return event.wait(self.real(seconds))
+
+    def alarm(self, seconds: float, ring: Callable[[], object]) -> Callable[[], None]:
+        """Call `ring` on a thread of its own, `seconds` of cloud time from now.
+
+        Returns:
+            What calls it off; harmless when it has rung.
+        """
+        timer = threading.Timer(self.real(seconds), ring)
+        timer.daemon = True
+        timer.start()
+        return timer.cancel
 
     def real(self, seconds: float) -> float:
-        """Real seconds that `seconds` of cloud time take, for time-outs of threads."""
+        """Real seconds that `seconds` of cloud time take."""
         return max(0.0, seconds) / self.speed

@@ -9,8 +9,11 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from localcloud import blobs, github, graph, scm
 from localcloud.admin import Admin
@@ -36,10 +39,10 @@ from localcloud.network import Network
 from localcloud.registry import RegistryService
 from localcloud.registry.service import HUB_HOSTS
 from localcloud.roles import Permission, Role, Roles
-from localcloud.state import Json, Registry, Resource, State, azure_time
+from localcloud.state import Json, Registry, Resource, Run, State, azure_time
 from localcloud.storage import Storage, StorageOperation
 from localcloud.storage.service import HOSTS as STORAGE_HOSTS
-from localcloud.tokens import Credential, Tokens
+from localcloud.tokens import Credential, Tokens, new_key
 
 # Where tools/azurite.py puts Node.js on a machine that has none.
 _OWN_NODE = Path(__file__).resolve().parent.parent / ".tools" / "node" / "bin"
@@ -77,7 +80,7 @@ class LocalCloud:
         self.roles = Roles()
         for role in DATA_ROLES:
             self.roles.define(role)
-        self.tokens = Tokens(self.clock, self.directory)
+        self.tokens = Tokens(self.clock, self.directory, _tenants_key())
         self.eventgrid = EventGrid(self.clock)
         self.registry = RegistryService(
             self.state,
@@ -287,6 +290,24 @@ class LocalCloud:
         # A run's push is an event, so the events come last.
         return idle and self.eventgrid.wait_idle(left())
 
+    def await_run(self, registry_id: str, task: str, before: str, seconds: float) -> Run | None:
+        """Wait until a task's newest run is another than `before`, and over; None if it is not."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            newest = self.newest_run(registry_id, task)
+            if newest is not None and newest.run_id != before and newest.over:
+                return newest
+            time.sleep(0.1)
+        return None
+
+    def newest_run(self, registry_id: str, task: str) -> Run | None:
+        """Return a task's newest run; None if it has none."""
+        registry = self.state.by_id(registry_id)
+        with self.state.lock:
+            runs = list(registry.runs.values()) if registry else []
+        mine = [run for run in runs if str(run.properties.get("task")).lower() == task.lower()]
+        return mine[-1] if mine else None
+
     def storage_operations(self) -> list[StorageOperation]:
         """Return what was done in storage accounts so far, oldest first."""
         return self.storage.operations()
@@ -317,6 +338,12 @@ class LocalCloud:
 
     def _tag_moved(self, registry: Registry, repository: str, tag: str, digest: str) -> None:
         self.native_trigger.pushed(registry, repository, tag, digest)
+
+
+@cache
+def _tenants_key() -> RSAPrivateKey:
+    """Return the key of the one tenant that the clouds of a process are; slow to make."""
+    return new_key()
 
 
 def rebuilder_role() -> Role:

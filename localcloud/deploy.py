@@ -46,8 +46,9 @@ PARAMETERS = {
 }
 """The template's parameters: two registries that are there, and the sample task."""
 
+_TASK = "taskhelloworld"
 _INFRA = shlex.quote(str(ROOT / "infra"))
-_WAIT_SECONDS = 180
+_WAIT_SECONDS = 600
 _CODE = "function_app.py functions rebuilder host.json requirements.txt"
 
 
@@ -106,7 +107,7 @@ class Deployment:
                 f" --query properties.outputs.{output}.value --output tsv)"
             )
         self._screen.step("The sample task runs once: now ACR knows its base image")
-        self._type("az acr task run --registry $ACR_NAME --name taskhelloworld")
+        self._type(f"az acr task run --registry $ACR_NAME --name {_TASK}")
 
     def publish(self) -> None:
         """Publish the code as a zip archive, and wait for the functions."""
@@ -164,6 +165,10 @@ class Deployment:
 
     def rebuild(self) -> None:
         """Push a changed base image; the app rebuilds what is built on it."""
+        registries = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers"
+        registries += "/Microsoft.ContainerRegistry/registries"
+        apps = f"{registries}/{NAMES['ACR_NAME']}"
+        first = self._cloud.newest_run(apps, _TASK)
         self._screen.step("The base image changes and is pushed")
         self._type("sed -i 's/9.11.2$/9.11.2a/' Dockerfile-base")
         self.build_base()
@@ -172,14 +177,14 @@ class Deployment:
             'az role assignment create --role "Storage Table Data Reader" --output none'
             f" --assignee {self._cloud.developer.object_id} --scope $STORAGE"
         )
-        registries = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers"
-        registries += "/Microsoft.ContainerRegistry/registries"
         for name, value in (
             ("AzureWebJobsStorage__accountName", "${STORAGE##*/}"),
             ("REBUILDER_BASE_REGISTRIES", f"{registries}/{NAMES['BASE_ACR']}"),
-            ("REBUILDER_TASK_REGISTRIES", f"{registries}/{NAMES['ACR_NAME']}"),
+            ("REBUILDER_TASK_REGISTRIES", apps),
         ):
             self._type(f"export {name}={value}")
+        # Before, the ledger need not be asked: each answer is a process.
+        self._cloud.await_run(apps, _TASK, first.run_id if first else "", _WAIT_SECONDS)
         self._await()
         self.show_runs()
 

@@ -10,11 +10,13 @@ import asyncio
 import json
 import logging
 import random
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -148,20 +150,33 @@ class Subscription:
         )
 
 
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    """Return whom webhooks of others are trusted by; slow to read."""
+    return httpx.create_ssl_context()
+
+
 class EventGrid:
     """Delivers the registries' events.
 
     Args:
         clock: Cloud time, by which retries wait.
+        answer_seconds: See below.
+
+    Attributes:
         answer_seconds: Real seconds that an endpoint has to answer; code does not run faster
             because the cloud's clock does.
     """
 
     def __init__(self, clock: Clock, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._clock = clock
-        self._answer_seconds = answer_seconds
+        self.answer_seconds = answer_seconds
         self._loop = Loop("localcloud-eventgrid")
-        self._http = httpx.AsyncClient(timeout=answer_seconds, trust_env=False)
+        self._http = httpx.AsyncClient(
+            timeout=None,  # noqa: S113 - each request has the time of the whole answer
+            trust_env=False,
+            verify=_public_authorities(),
+        )
         self._subscriptions: list[Subscription] = []
         self._pending: dict[Subscription, list[Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -235,7 +250,11 @@ class EventGrid:
         )
         # A function's host answers the handshake for it; Event Grid has asked ARM instead.
         if not function:
-            self._loop.run(self._shake_hands(subscription), self._answer_seconds + 5)
+            shaken = asyncio.wait_for(self._shake_hands(subscription), self.answer_seconds)
+            try:
+                self._loop.run(shaken, self.answer_seconds + 60)
+            except TimeoutError as error:
+                raise SubscribeError(f"{name}: the endpoint does not answer") from error
         with self._changed:
             others = [
                 s
@@ -523,7 +542,7 @@ class EventGrid:
                 return 404, _status_name(404)
         try:
             # Around the whole request: httpx's own limit is for each step of it.
-            async with asyncio.timeout(self._answer_seconds):
+            async with asyncio.timeout(self.answer_seconds):
                 answer = await self._http.post(endpoint, content=json.dumps(body), headers=headers)
         except (TimeoutError, httpx.TimeoutException):
             return 0, "TimedOut"

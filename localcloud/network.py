@@ -19,7 +19,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
 
-import certifi
 import httpx
 import trustme
 import uvicorn
@@ -28,7 +27,8 @@ log = logging.getLogger(__name__)
 
 type ASGIApp = Callable[..., Awaitable[None]]
 
-_START_SECONDS = 15
+_START_SECONDS = 120
+_ANSWER_SECONDS = 300  # azure-core's own
 _QUICKACK = getattr(socket, "TCP_QUICKACK", 0)  # Linux has it
 
 
@@ -139,8 +139,8 @@ class Network:
         self._tunnel_port = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.ca_bundle = folder / "ca-bundle.pem"
-        pem = self._authority.cert_pem.bytes()
-        self.ca_bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + pem)
+        # Alone: nobody else is reached from here, and clients read it for every connection.
+        self._authority.cert_pem.write_to_path(str(self.ca_bundle))
 
     def mount(self, host: str, app: ASGIApp) -> None:
         """Serve `app` under `host`, which may begin with a wildcard: `*.azurecr.io`."""
@@ -212,9 +212,14 @@ class Network:
         }
 
     def client(self, **options: Any) -> httpx.Client:  # noqa: ANN401 - httpx's own options
-        """Return an HTTP client that goes through the tunnel, whatever the environment says."""
+        """Return an HTTP client that goes through the tunnel, whatever the environment says.
+
+        It waits for answers as long as Azure's own clients do: on a busy machine an answer that
+        starts a program takes long, and whoever hurries must say so.
+        """
         context = ssl.create_default_context(cafile=str(self.ca_bundle))
-        return httpx.Client(proxy=self.proxy_url, verify=context, trust_env=False, **options)
+        given = {"timeout": _ANSWER_SECONDS, **options}
+        return httpx.Client(proxy=self.proxy_url, verify=context, trust_env=False, **given)
 
     def drop_connections(self) -> None:
         """Cut every connection through the tunnel, as a network that fails does."""

@@ -81,13 +81,26 @@ class Credential:
         return AccessToken(token, int(time.time() + lifetime.total_seconds()))
 
 
-class Tokens:
-    """Issues and checks tokens of one tenant, with a key made on start."""
+def new_key() -> rsa.RSAPrivateKey:
+    """Return a key to sign with."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
-    def __init__(self, clock: Clock, directory: Directory) -> None:
+
+class Tokens:
+    """Issues and checks tokens of one tenant.
+
+    Args:
+        clock: Cloud time.
+        directory: Whom tokens may name.
+        key: The tenant's; by default another one than every other tenant's.
+    """
+
+    def __init__(
+        self, clock: Clock, directory: Directory, key: rsa.RSAPrivateKey | None = None
+    ) -> None:
         self._clock = clock
         self._directory = directory
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key = key or new_key()
 
     def issue(
         self, principal: Principal, audience: str, lifetime: timedelta = timedelta(hours=24)

@@ -27,6 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(tool): the test uses a tool that `make tools` brings")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that hold long tests, which have a limit of their own.
+
+    What is begun last is waited for with a core to spare.
+    """
+    long = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose tool is missing, by name; or fail it where nothing may be skipped."""
     for marker in item.iter_markers("needs"):

@@ -8,9 +8,9 @@ import httpx
 
 from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry, Run
+from tests.patience import SECONDS
 
 ARM = "https://management.azure.com"
-SECONDS = 60
 
 
 def client(cloud: LocalCloud) -> httpx.Client:
@@ -19,7 +19,6 @@ def client(cloud: LocalCloud) -> httpx.Client:
         base_url=ARM,
         headers={"Authorization": f"Bearer {cloud.tokens.issue(cloud.developer, ARM)}"},
         params={"api-version": "2025-03-01-preview"},
-        timeout=30,
     )
 
 

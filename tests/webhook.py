@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-SECONDS = 60
+from tests.patience import SECONDS
 
 
 @dataclass(slots=True)

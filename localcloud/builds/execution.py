@@ -116,7 +116,7 @@ class Execution:
         Raises:
             BuildError: The run was stopped meanwhile.
         """
-        if self._stopped.wait(self._tools.clock.real(seconds)):
+        if self._tools.clock.wait(self._stopped, seconds):
             raise BuildError("the run was stopped")
 
     def mask(self, text: str) -> str:
@@ -368,10 +368,7 @@ class Execution:
             self._expired.set()
             self._opened().interrupt()
 
-        timer = threading.Timer(self._tools.clock.real(step.timeout), expire)
-        timer.daemon = True
-        if step.timeout:
-            timer.start()
+        call_off = self._tools.clock.alarm(step.timeout, expire) if step.timeout else None
         try:
             do()
         except BuildError as error:
@@ -379,7 +376,8 @@ class Execution:
                 raise _timed_out(step) from error
             raise
         finally:
-            timer.cancel()
+            if call_off is not None:
+                call_off()
         if self._expired.is_set():  # too late to be ended, but late
             raise _timed_out(step)
 

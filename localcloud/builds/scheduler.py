@@ -191,9 +191,7 @@ class Scheduler:
         started = self._clock.elapsed()
         seconds = self._timeout(registry, run)
         over = f"the run's time, {seconds:g} seconds, is over"
-        expiry = threading.Timer(self._clock.real(seconds), self._halt, (run, "Timeout", over))
-        expiry.daemon = True
-        expiry.start()
+        call_off = self._clock.alarm(seconds, lambda: self._halt(run, "Timeout", over))
         work = Path(tempfile.mkdtemp(prefix=f"{run.run_id}-", dir=self._folder))
         try:
             execution.wait(self.behaviour.seconds)
@@ -218,7 +216,7 @@ class Scheduler:
                 run.properties["outputImages"] = outputs
             self._finish(registry, run, "Succeeded", started, None)
         finally:
-            expiry.cancel()
+            call_off()
             shutil.rmtree(work, ignore_errors=True)
 
     def _outcome(self) -> str:

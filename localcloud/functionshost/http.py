@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _ORIGIN = re.compile(r"(?:[a-z0-9-]+\.)?eventgrid\.azure\.(?:net|us|cn)", re.IGNORECASE)
 _ALL = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]
 _WEBHOOK = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
-_READY_SECONDS = 30
+_READY_SECONDS = 120
 # Event Grid sends batches of 5,000 events and 1 MB at most; learn.microsoft.com, "Event Grid
 # message delivery and retry", output batching. The real host takes what any endpoint takes.
 _MOST_EVENTS = 5000

@@ -93,7 +93,7 @@ class StorageQueueService:
             "retry_policy": ExponentialRetry(
                 initial_backoff=0, increment_base=1, retry_total=2, random_jitter_range=0
             ),
-            "connection_timeout": 5,
+            "connection_timeout": 20,
             "read_timeout": 30,
         }
         self._credential: DefaultAzureCredential | ManagedIdentityCredential | None = None

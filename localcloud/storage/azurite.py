@@ -21,7 +21,7 @@ from localcloud.tokens import ISSUER
 
 _TOOLS = Path(__file__).resolve().parent.parent.parent / ".tools"
 _MAIN = _TOOLS / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
-_START_SECONDS = 60
+_START_SECONDS = 120
 _SERVICES = ("blob", "queue", "table")
 # It learns its accounts when it starts, and never again.
 _ACCOUNTS = tuple(f"localcloud{number:02}" for number in range(24))

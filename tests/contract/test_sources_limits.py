@@ -31,10 +31,11 @@ from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources
 from tests import hosts, packs
 from tests.hosts import Hosts
+from tests.patience import SECONDS
 
 FILES = "https://files.example.com/app.tar.gz"
 HERE = ("files.example.com", "git.example.com", "api.github.com", "github.com")
-SMALL = Limits(file=1000, download=20_000, unpacked=100_000, entries=50, seconds=20)
+SMALL = Limits(file=1000, download=20_000, unpacked=100_000, entries=50, seconds=SECONDS)
 SOON = Limits(seconds=0.3)
 type Made = Callable[..., HostedSources]
 
@@ -474,7 +475,7 @@ def test_a_connection_that_is_used_again_has_a_new_time(net: Hosts) -> None:
     thread.start()
     http = Http(Guard((), HERE, resolve), str(net.ca_bundle))
     try:
-        with Deadline(20, "first") as first, http.ask(FILES, first, "first") as answer:
+        with Deadline(SECONDS, "first") as first, http.ask(FILES, first, "first") as answer:
             assert answer.body(10) == b"ok"
         with (
             Deadline(0.3, "second") as second,
@@ -613,7 +614,7 @@ def test_a_file_that_a_folder_replaced(net: Hosts, sources: Made) -> None:
 def test_names_that_fill_the_memory(net: Hosts, sources: Made) -> None:
     """Names are kept, so they have a limit, too."""
     content = hosts.tar(*((f"{n}" + "n" * 60_000, b"") for n in range(300)))
-    limits = Limits(unpacked=100_000_000)
+    limits = Limits(unpacked=100_000_000, seconds=SECONDS)
     net.mount("files.example.com", hosts.answer(content))
     with pytest.raises(SourceUnavailable, match="more than 100000 entries"):
         sources(limits=limits).read(FILES, "Dockerfile")

@@ -17,6 +17,7 @@ from localcloud.blobs import Blobs
 from localcloud.cloud import LocalCloud
 from localcloud.state import Registry
 from rebuilder.azure.identity import credential
+from rebuilder.azure.manners import Manners
 from rebuilder.azure.tasks import ArmTasks, _step
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import (
@@ -41,6 +42,7 @@ from rebuilder.errors import (
 )
 from rebuilder.ports import TaskPage
 from tests import images
+from tests.patience import SECONDS
 
 ARM = "https://management.azure.com"
 DIGEST = "sha256:" + "a" * 64
@@ -55,7 +57,11 @@ def _apps(cloud: LocalCloud) -> Registry:
 def _tasks(cloud: LocalCloud) -> Iterator[ArmTasks]:
     del cloud  # its environment is what the credential looks for
     identity = credential("")
-    made = ArmTasks(identity, ARM)
+
+    def stopped() -> float:
+        return 0.0
+
+    made = ArmTasks(identity, ARM, Manners(clock=stopped), stopped)
     yield made
     made.close()
     getattr(identity, "close")()  # noqa: B009 - not part of the protocol
@@ -385,7 +391,7 @@ def test_many_looks_at_runs_are_few_requests(
     """The list of runs answers for all that it holds, as reading each would."""
     images.task(apps, "builder", [])
     started = [tasks.schedule(ids(apps, "builder"), "dG9rZW4=") for _ in range(40)]
-    assert cloud.wait_idle(30)
+    assert cloud.wait_idle(SECONDS)
     cloud.arm.behaviour.page_size = 20
     registry = RegistryId.parse(apps.id)
     cloud.arm.requests.clear()
@@ -436,7 +442,7 @@ def test_triggers_are_named_as_the_azure_cli_does(
     """What started a run is told in the CLI's words."""
     images.task(apps, "builder", [])
     run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
-    assert cloud.wait_idle(20)
+    assert cloud.wait_idle(SECONDS)
     apps.runs[run_id].properties = {"runId": run_id, **run_properties(**properties)}
 
     assert tasks.run(RegistryId.parse(apps.id), run_id).trigger == trigger
@@ -447,7 +453,7 @@ def test_runs_are_filtered_and_cut(cloud: LocalCloud, apps: Registry, tasks: Arm
     for name in ("first", "second"):
         images.task(apps, name, [])
     started = [tasks.schedule(ids(apps, name), "dG9rZW4=") for name in ("first", "second") * 3]
-    assert cloud.wait_idle(20)
+    assert cloud.wait_idle(SECONDS)
     output = {"registry": "r.io", "repository": "a", "tag": "1", "digest": DIGEST}
     apps.runs[started[0]].properties["outputImages"] = [output]
     apps.runs[started[0]].told = "boom"
@@ -472,7 +478,7 @@ def test_runs_of_a_task_are_found_in_any_case(
     images.task(apps, "Build-App", [])
     images.task(apps, "build-other", [])
     started = [tasks.schedule(ids(apps, name), "dA==") for name in ("build-app", "build-other")]
-    assert cloud.wait_idle(20)
+    assert cloud.wait_idle(SECONDS)
     cloud.arm.behaviour.filters_mind_case = mind_case
     found = tasks.runs(RegistryId.parse(apps.id), task="build-app", top=5)
 

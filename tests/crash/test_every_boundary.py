@@ -99,8 +99,7 @@ class _Watched:
         return call
 
 
-@pytest.fixture(autouse=True)
-def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _count(patch: pytest.MonkeyPatch) -> None:
     """Count at the lowest level: commits of SQLite, requests to Azure, one at a time."""
 
     def connected(path: Path) -> sqlite3.Connection:
@@ -110,11 +109,8 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 
-    monkeypatch.setattr(_database, "_connected", connected)
-    monkeypatch.setattr(isolation, "AT_ONCE", 1)
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+    patch.setattr(_database, "_connected", connected)
+    patch.setattr(isolation, "AT_ONCE", 1)
 
 
 def _function(name: str) -> tuple[Any, Callable[[object], object]]:
@@ -310,30 +306,49 @@ def _story(folder: Path) -> list[Point]:
     return points
 
 
-def test_killed_at_every_boundary(capsys: pytest.CaptureFixture[str]) -> None:
-    """Wherever a process dies, each task is built once, successfully, and nothing is left over."""
+@pytest.fixture(name="points", scope="module")
+def _points() -> Iterator[list[Point]]:
+    """Play the story once for all functions."""
     shm = Path("/dev/shm")  # noqa: S108 - memory, where there is one
-    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as name:
-        folder = Path(name)
-        points = _story(folder)
-        missing = set(FUNCTIONS) - {point.name for point in points}
-        assert not missing
-        failures = []
-        for number, point in enumerate(points):
-            for boundary in range(point.boundaries):
-                where = f"{point.name} (call {number}) at boundary {boundary} of {point.boundaries}"
-                again = folder / "again"
-                shutil.copytree(point.snapshot, again)
-                try:
-                    _kill_and_go_on(again, point, boundary)
-                except Exception as error:  # noqa: BLE001 - all of them are told, not the first
-                    failures.append(f"{where}: {type(error).__name__} {error}")
-                shutil.rmtree(again)
-        total = sum(point.boundaries for point in points)
+    with (
+        tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        _count(patch)
+        logging.disable(logging.CRITICAL)
+        try:
+            yield _story(Path(name))
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def test_every_function_has_boundaries(
+    points: list[Point], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The story calls every function, and there is enough to be killed at."""
+    total = sum(point.boundaries for point in points)
     with capsys.disabled():
         print(f"\n{total} boundaries of {len(points)} calls of {len(FUNCTIONS)} functions")  # noqa: T201 - the promise
-    assert not failures, "\n".join(failures)
+    assert {point.name for point in points} == set(FUNCTIONS)
     assert total > 100
+
+
+@pytest.mark.timeout(1800)  # each boundary is a process and the rest of the story
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_killed_at_every_boundary(function: str, points: list[Point]) -> None:
+    """Wherever a process dies, each task is built once, successfully, and nothing is left over."""
+    failures = []
+    for number, point in enumerate(points):
+        for boundary in range(point.boundaries if point.name == function else 0):
+            where = f"{point.name} (call {number}) at boundary {boundary} of {point.boundaries}"
+            again = point.snapshot.with_name("again")
+            shutil.copytree(point.snapshot, again)
+            try:
+                _kill_and_go_on(again, point, boundary)
+            except Exception as error:  # noqa: BLE001 - all of them are told, not the first
+                failures.append(f"{where}: {type(error).__name__} {error}")
+            shutil.rmtree(again)
+    assert not failures, "\n".join(failures)
 
 
 def _kill_and_go_on(folder: Path, point: Point, boundary: int) -> None:

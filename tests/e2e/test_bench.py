@@ -9,8 +9,11 @@ import pytest
 from bench import fanout, index, latency
 
 
-def test_planning_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_planning_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One line of JSON per run; a plan of 1,000 builds asks ARM for nothing."""
+    monkeypatch.setitem(index._REPETITIONS, "sqlite", 2)
     assert index.main(["--stores", "sqlite", "--sizes", "1000,1200"]) == 0
 
     told = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.sample import CLI
+from tests.patience import SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -101,7 +102,7 @@ def test_commands_typed_by_hand_work_and_ctrl_c_ends_the_cloud(
     assert deleted.stdout.split()[1:5] == ["taskmine", "Linux", "Succeeded", "Manual"]
 
     cloud.send_signal(signal.SIGINT)
-    assert cloud.wait(timeout=30) == 0
+    assert cloud.wait(timeout=SECONDS) == 0
     assert not environment.exists()
 
 

@@ -7,10 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.patience import SECONDS, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -46,7 +47,7 @@ def left(folder: Path) -> list[str]:
 def test_the_demo_plays_the_tutorial(tmp_path: Path, builder: str) -> None:
     """Two tables, the second with one more run by Image Update; the version before and after."""
     demo = start(tmp_path, builder)
-    output, _ = demo.communicate(timeout=110)
+    output, _ = demo.communicate(timeout=SECONDS)
 
     assert demo.returncode == 0, output
     rows = re.findall(r"^  (c\w+) +taskhelloworld +Linux +Succeeded +(.*?)  ", output, re.MULTILINE)
@@ -69,11 +70,8 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signa
         if "rebuilder runs" in line:
             break
     demo.send_signal(number)
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=SECONDS)
 
     assert demo.returncode == 130, output
-    deadline = time.monotonic() + 10
-    while left(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left(tmp_path) == []
+    until(lambda: not left(tmp_path), "the end of every process")
     assert list(tmp_path.glob("rebuilder-demo-*")) == []

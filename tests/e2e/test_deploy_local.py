@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.timeout(600)  # the Azure CLI alone waits a minute after it has published
+@pytest.mark.timeout(1800)  # the Azure CLI alone waits a minute after it has published
 def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path) -> None:
     """The templates deploy, the app so deployed rebuilds, and a second time changes nothing."""
     done = subprocess.run(

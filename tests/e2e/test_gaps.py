@@ -14,6 +14,7 @@ from rebuilder import cli
 from rebuilder.composition import compose, release
 from rebuilder.core.registries import RegistryId, TaskId
 from tests import images
+from tests.patience import SECONDS
 
 BASE = "mybase.azurecr.io"
 CREDENTIALS = {"customRegistries": {BASE: {"identity": "[system]"}}}
@@ -58,7 +59,7 @@ class Place:
     def run(self, task: TaskId) -> str:
         """Run a task to its end; return how it ended."""
         run_id = compose(self.settings).tasks.schedule(task, "dA==")
-        assert self.cloud.wait_idle(60)
+        assert self.cloud.wait_idle(SECONDS)
         return str(self.apps.runs[run_id].properties["status"])
 
     def recorded(self, task: TaskId) -> list[str]:

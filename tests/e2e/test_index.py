@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
@@ -16,8 +15,9 @@ from rebuilder.core.rebuilds import State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Kind
-from tests import images
+from tests import images, patience
 from tests.e2e.conftest import World
+from tests.patience import SECONDS
 
 BASE = "mybase.azurecr.io/images/node:9"
 REPOSITORY = BASE.rpartition(":")[0]
@@ -75,7 +75,7 @@ def test_a_new_task_is_known_once_it_ran(world: World) -> None:
     credential = Credential(world.cloud.tokens, world.cloud.developer)
     with ContainerRegistryTasksMgmtClient(credential, world.apps.subscription_id) as client:
         client.tasks.update(world.apps.resource_group, world.apps.name, "build-app", changes)
-    assert world.cloud.wait_idle(20)
+    assert world.cloud.wait_idle(SECONDS)
     world.context.tasks.schedule(made, "bm90LW91cnM=")
     world.settle()
     assert dependents(world) == ["build-app"]
@@ -92,13 +92,13 @@ def test_the_timer_finds_what_no_event_told(world: World) -> None:
     old = world.push("one")
     world.settle()
     world.task(world.others, "build-other", old)
-    answer = httpx.post(
+    answer = patience.post(
         f"{world.host.url}/admin/functions/refresh_index",
         headers={"x-functions-key": world.host.master_key},
         json={"input": ""},
     )
     assert answer.status_code == 202
-    world.host.wait_idle(20)
+    assert world.host.wait_idle(SECONDS)
     world.settle()
     assert dependents(world) == ["build-other"]
     world.push("two")

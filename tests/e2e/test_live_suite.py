@@ -30,7 +30,7 @@ def run(*more: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_the_suite_on_the_local_cloud(cloud: LocalCloud, tmp_path: Path) -> None:
     """Every row that a program can ask is asked, answered and written down."""
     registry = images.registry(cloud, "liveregistry")

@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from localcloud.functionshost import FunctionsHost
@@ -22,8 +21,9 @@ from rebuilder.core.rebuilds import State
 from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import IMAGE_UPDATE, MANUAL
 from rebuilder.usecases.list_runs import list_runs
-from tests import images
+from tests import images, patience
 from tests.e2e.conftest import World
+from tests.patience import SECONDS
 
 BASE = "mybase.azurecr.io/images/node:9"
 
@@ -222,7 +222,7 @@ def test_runs_by_hand_stay_manual(world: World) -> None:
     digest = world.push("one")
     task = world.task(world.apps, "build-app", digest)
     run_id = world.context.tasks.schedule(TaskId(task.registry, task.name), "bm90LW91cnM=")
-    assert world.cloud.wait_idle(20)
+    assert world.cloud.wait_idle(SECONDS)
 
     (listed,) = list_runs(world.context, task.registry, 15)
     assert (listed.run.run_id, listed.run.trigger, listed.rebuild) == (run_id, MANUAL, None)
@@ -250,7 +250,7 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
     queues = [t for t in triggers.values() if t["type"] == "queueTrigger"]
     assert {t.get("connection") for t in queues} == {"AzureWebJobsStorage"}
     assert triggers["refresh_index"]["schedule"] == "0 0 */6 * * *"
-    status = httpx.get(
+    status = patience.get(
         f"{host.url}/admin/host/status", headers={"x-functions-key": host.master_key}
     )
     assert status.json()["state"] == "Running"

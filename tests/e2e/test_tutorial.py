@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.timeout(600)  # some sixty commands of the Azure CLI, a second and a half each
+@pytest.mark.timeout(1800)  # some sixty commands of the Azure CLI, a second and a half each
 @pytest.mark.needs("buildah", "busybox", "skopeo")
 def test_the_tutorial_comes_out_as_promised(tmp_path: Path) -> None:
     """Every command of the tutorial does what it says, and the pages show each new version."""

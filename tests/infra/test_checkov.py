@@ -7,6 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.infra.templates import ROOT, read
 
 _KEPT = (
@@ -14,6 +16,7 @@ _KEPT = (
 )  # fmt: skip
 
 
+@pytest.mark.timeout(1800)  # two starts of a large program
 def test_every_finding_is_argued(tmp_path: Path) -> None:
     """What fails is what is argued, no less and no more; resources of modules are seen, too."""
     failed: set[str] = set()

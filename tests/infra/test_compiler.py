@@ -18,7 +18,7 @@ def test_what_is_committed_was_made_of_these_sources() -> None:
     assert kept["made"] == infra.outputs()
 
 
-@pytest.mark.timeout(600)  # a dozen starts of a large program, beside other tests
+@pytest.mark.timeout(1800)  # a dozen starts of a large program, beside other tests
 def test_the_compiler_agrees() -> None:
     """Where a compiler is, it has nothing to say and builds the same; else the hashes prove it."""
     bicep = infra.compiler()

@@ -78,7 +78,6 @@ def _arm(still: LocalCloud) -> Iterator[httpx.Client]:
         base_url=ARM,
         headers={"Authorization": f"Bearer {token}"},
         params={"api-version": "2025-03-01-preview"},
-        timeout=30,
     ) as client:
         yield client
 

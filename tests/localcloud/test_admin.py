@@ -10,15 +10,16 @@ import pytest
 
 from localcloud.cloud import LocalCloud
 from localcloud.state import Registry
-from tests import images
-from tests.webhook import SECONDS, Webhook
+from tests import images, patience
+from tests.patience import SECONDS, until
+from tests.webhook import Webhook
 
 
 @pytest.fixture(name="admin")
 def _admin(still: LocalCloud) -> Iterator[httpx.Client]:
     """A client that finds the API as another program does, by the environment."""
     address = still.environment()["LOCALCLOUD_ADMIN"]
-    with httpx.Client(base_url=address, trust_env=False) as client:
+    with patience.client(base_url=address) as client:
         yield client
 
 
@@ -213,11 +214,7 @@ def test_connections_are_cut(
     arm.get(f"{apps.id}/tasks")
     assert len(still.network._writers) == 1
     assert admin.post("/connections/drop").status_code == 204
-    for _ in range(SECONDS * 100):
-        if not still.network._writers:
-            break
-        admin.get("/requests")
-    assert still.network._writers == set()
+    until(lambda: not still.network._writers)
     assert arm.get(f"{apps.id}/tasks").status_code == 200
 
 

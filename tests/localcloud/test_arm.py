@@ -16,7 +16,8 @@ from localcloud.cloud import LocalCloud
 from localcloud.eventgrid import SystemTopic
 from localcloud.state import Registry, Run
 from tests import images
-from tests.webhook import SECONDS, Webhook
+from tests.patience import SECONDS
+from tests.webhook import Webhook
 
 ARM = "https://management.azure.com"
 VERSION = {"api-version": "2025-03-01-preview"}

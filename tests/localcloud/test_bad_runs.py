@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
 from localcloud import switches
 from localcloud.arm import Fault
-from localcloud.clock import Clock
 from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry, Run
-from tests import images
-from tests.clocks import StoppedClock
-from tests.runs import SECONDS, carry_out, client, encoded, logged, of_task, start, status
+from tests import images, patience
+from tests.clocks import LeapingClock, StoppedClock
+from tests.patience import SECONDS, until
+from tests.runs import carry_out, client, encoded, logged, of_task, start, status
 
 URL = "https://github.com/contoso/app.git"
 ENDLESS = 1e9
@@ -36,18 +35,8 @@ ENDED = {
 def switch(cloud: LocalCloud, **values: object) -> None:
     """Set switches by the admin API; a name has `__` for its dot."""
     body = {name.replace("__", "."): value for name, value in values.items()}
-    with httpx.Client(base_url=cloud.admin_url, trust_env=False) as admin:
+    with patience.client(base_url=cloud.admin_url) as admin:
         admin.patch("/switches", json=body).raise_for_status()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    pause = threading.Event()
-    for _ in range(SECONDS * 100):
-        if condition():
-            return
-        pause.wait(0.01)
-    pytest.fail("it never was")
 
 
 def log_of(cloud: LocalCloud, registry: Registry, run: Run) -> httpx.Response:
@@ -120,20 +109,20 @@ def test_a_registry_carries_out_so_many_runs_at_once(
 
     for over in range(3):
         expected = ["Canceled"] * over + ["Running"] * 2 + ["Queued"] * (3 - over)
-        wait_until(partial(are, expected))
+        until(partial(are, expected))
         assert still.scheduler.cancel(runs[over])
-    wait_until(partial(are, ["Canceled"] * 3 + ["Running"] * 2))
-    wait_until(lambda: status(still, other, theirs) == "Running")
+    until(partial(are, ["Canceled"] * 3 + ["Running"] * 2))
+    until(lambda: status(still, other, theirs) == "Running")
 
 
 def test_more_room_lets_more_runs_begin(still: LocalCloud, apps: Registry, request_: Json) -> None:
     """As soon as the switch is set, without another run."""
     switch(still, runs__concurrency=1, runs__seconds=ENDLESS)
     first, second = start(still, apps, request_), start(still, apps, request_)
-    wait_until(lambda: status(still, apps, first) == "Running")
+    until(lambda: status(still, apps, first) == "Running")
     assert status(still, apps, second) == "Queued"
     switch(still, runs__concurrency=2)
-    wait_until(lambda: status(still, apps, second) == "Running")
+    until(lambda: status(still, apps, second) == "Running")
 
 
 def test_a_queued_run_is_cancelled(
@@ -166,7 +155,7 @@ def test_a_running_run_is_cancelled(
     """At once, and it pushes nothing; cancelled twice, or too late, is an error."""
     switch(still, runs__seconds=ENDLESS)
     run = start(still, apps, request_)
-    wait_until(lambda: status(still, apps, run) == "Running")
+    until(lambda: status(still, apps, run) == "Running")
     tasks.runs.cancel(apps.resource_group, apps.name, run.run_id)
     assert status(still, apps, run) == "Canceled"
     assert still.wait_idle(SECONDS)
@@ -181,7 +170,7 @@ def test_a_running_run_is_cancelled(
 @pytest.mark.parametrize("quick", [False, True])
 def test_a_run_times_out(tmp_path: Path, source: Path, *, quick: bool) -> None:
     """When the time of its task or of its request is over; it pushes nothing."""
-    with LocalCloud(tmp_path / "fast", builder="embedded", clock=Clock(1000)) as cloud:
+    with LocalCloud(tmp_path / "fast", builder="embedded", clock=LeapingClock()) as cloud:
         apps = images.registry(cloud, "myapps")
         cloud.map_context(URL, source)
         images.task(apps, "builder", None, timeout=28800 if quick else 300)
@@ -224,7 +213,7 @@ def test_runs_take_longer(still: LocalCloud, apps: Registry, request_: Json) -> 
     """Cloud time passes before a run builds, while it is Running."""
     switch(still, runs__seconds=ENDLESS)
     run = start(still, apps, request_)
-    wait_until(lambda: status(still, apps, run) == "Running")
+    until(lambda: status(still, apps, run) == "Running")
     assert logged(run) == ""
     assert still.scheduler.cancel(run)
     switch(still, runs__seconds=0)
@@ -360,7 +349,7 @@ def test_each_bucket_has_its_size_and_rate(
 
 def named_switches(cloud: LocalCloud) -> Iterator[tuple[str, str]]:
     """Yield every switch as area and name, and every field of a fault."""
-    with httpx.Client(base_url=cloud.admin_url, trust_env=False) as admin:
+    with patience.client(base_url=cloud.admin_url) as admin:
         told = admin.get("/").json()
     for area, entries in told["switches"].items():
         yield from ((area, name) for name in entries)

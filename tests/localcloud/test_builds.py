@@ -18,6 +18,7 @@ from localcloud.builds.execution import Execution
 from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry
 from tests import images
+from tests.patience import SECONDS
 
 CONTEXT = "https://github.com/contoso/app.git"
 CREDENTIALS = {"customRegistries": {"mybase.azurecr.io": {"identity": "[system]"}}}
@@ -126,7 +127,7 @@ def test_a_task_builds_pushes_and_records(clouds: LocalCloud, tmp_path: Path) ->
     task.properties["step"] |= {"arguments": arguments, "imageNames": ["app:{{.Run.ID}}", "app:l"]}
     task_id = f"{apps.id}/tasks/builder"
     run_id = schedule(apps, {"type": "TaskRunRequest", "taskId": task_id})
-    assert clouds.wait_idle(60)
+    assert clouds.wait_idle(SECONDS)
 
     run = apps.runs[run_id]
     assert run.properties["status"] == "Succeeded", "\n".join(run.log)
@@ -176,7 +177,7 @@ def test_an_uploaded_context_is_built(clouds: LocalCloud, tmp_path: Path) -> Non
             "platform": {"os": "Linux"},
         }
         run_id = schedule(base, request)
-        assert clouds.wait_idle(60)
+        assert clouds.wait_idle(SECONDS)
         link = client.runs.get_log_sas_url(base.resource_group, base.name, run_id).log_link
         log = http.get(str(link))
         unsigned = http.get(str(link).partition("?")[0])
@@ -208,7 +209,7 @@ def test_what_cannot_be_built_fails_with_the_reason(
     task = images.task(apps, "builder", None, **{"credentials": CREDENTIALS, **changes})
     images.identify(clouds, apps, task, ("AcrPull", base))
     run_id = schedule(apps, {"type": "TaskRunRequest", "taskId": f"{apps.id}/tasks/builder"})
-    assert clouds.wait_idle(60)
+    assert clouds.wait_idle(SECONDS)
 
     run = apps.runs[run_id]
     assert run.properties["status"] == "Failed"
@@ -240,7 +241,7 @@ def test_what_the_cloud_cannot_do_is_said(
     task = images.task(apps, "builder", None)
     task.properties["step"] |= changes
     run_id = schedule(apps, {"type": "TaskRunRequest", "taskId": f"{apps.id}/tasks/builder"})
-    assert cloud.wait_idle(20)
+    assert cloud.wait_idle(SECONDS)
 
     assert apps.runs[run_id].properties["status"] == "Failed"
     assert said in apps.runs[run_id].properties["runErrorMessage"]
@@ -269,7 +270,7 @@ def test_a_cancelled_run_pushes_nothing(
 
     monkeypatch.setattr(Execution, "log", watched)
     run_id = schedule(apps, {"type": "TaskRunRequest", "taskId": f"{apps.id}/tasks/builder"})
-    assert clouds.wait_idle(60)
+    assert clouds.wait_idle(SECONDS)
 
     assert cancelled == [True]
     assert apps.runs[run_id].properties["status"] == "Canceled"
@@ -294,7 +295,7 @@ def test_a_folder_of_the_context_and_overrides(cloud: LocalCloud, tmp_path: Path
         "arguments": [{"name": "A", "value": "7"}],
     }
     run_id = schedule(apps, request)
-    assert cloud.wait_idle(20)
+    assert cloud.wait_idle(SECONDS)
 
     assert "A=7" in config_of(cloud, apps, "builder", run_id)["config"]["Env"]
 

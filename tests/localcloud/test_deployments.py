@@ -45,7 +45,6 @@ def _client(cloud: LocalCloud, token: str) -> httpx.Client:
         base_url="https://management.azure.com",
         headers={"Authorization": f"Bearer {token}"},
         params={"api-version": "2024-11-01"},
-        timeout=30,
     )
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from localcloud.clock import Clock
 from localcloud.eventgrid import RETRIES, EventGrid, Schema, SubscribeError, Subscription
 from localcloud.state import Json, Registry
-from tests.clocks import StoppedClock
-from tests.webhook import SECONDS, Webhook
+from tests.clocks import LeapingClock, StoppedClock
+from tests.patience import SECONDS, until
+from tests.webhook import Webhook
 
 PUSHED = "Microsoft.ContainerRegistry.ImagePushed"
 DELETED = "Microsoft.ContainerRegistry.ImageDeleted"
@@ -28,10 +28,15 @@ def _registry() -> Registry:
     return Registry("s", "Group", "MyBase", "westeurope", "mybase.azurecr.io")
 
 
+@pytest.fixture(name="leaping")
+def _leaping() -> LeapingClock:
+    return LeapingClock()
+
+
 @pytest.fixture(name="grid")
-def _grid() -> Iterator[EventGrid]:
-    """Event Grid a million times as fast as the real one."""
-    grid = EventGrid(Clock(1_000_000))
+def _grid(leaping: LeapingClock) -> Iterator[EventGrid]:
+    """Event Grid, in which only waiting takes time, and that at once."""
+    grid = EventGrid(leaping)
     grid.start()
     yield grid
     grid.stop()
@@ -78,6 +83,18 @@ def test_an_endpoint_that_is_not_there_is_not_subscribed(
     with pytest.raises(SubscribeError, match="builds: ConnectError") as caught:
         grid.subscribe(registry, "builds", "http://127.0.0.1:1/hook?code=s3cret")
     assert "s3cret" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_silent_is_not_subscribed(registry: Registry) -> None:
+    """The handshake has the time of an answer."""
+    grid = EventGrid(StoppedClock(), answer_seconds=0.2)
+    grid.start()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(SubscribeError, match="builds: the endpoint does not answer"):
+            grid.subscribe(registry, "builds", address)
+    assert grid.subscriptions(registry) == []
+    grid.stop()
 
 
 def test_an_event_in_event_grids_own_schema(
@@ -188,25 +205,23 @@ def test_a_subscription_of_the_same_name_is_replaced(
     assert sorted(call.headers["aeg-subscription-name"] for call in webhook.calls) == ["A", "B"]
 
 
-def test_failures_are_tried_again(grid: EventGrid, registry: Registry, webhook: Webhook) -> None:
+def test_failures_are_tried_again(
+    grid: EventGrid, leaping: LeapingClock, registry: Registry, webhook: Webhook
+) -> None:
     """By the schedule, on the cloud's clock, counted in a header; 205 is no success."""
     webhook.statuses = [500, 503, 404, 205]
     grid.subscribe(registry, "builds", webhook.url)
     published(grid, registry, "1")
     calls = webhook.wait(5)
     assert [call.headers["aeg-delivery-count"] for call in calls] == ["0", "1", "2", "3", "4"]
-    assert RETRIES[:4] == (10, 30, 60, 300)
+    assert tuple(leaping.waits) == RETRIES[:4] == (10, 30, 60, 300)
 
 
 def letters(folder: Path) -> list[Json]:
     """Return the dead letters, once there are any."""
-    ready = threading.Event()
-    for _ in range(SECONDS * 100):
-        if folder.exists() and list(folder.iterdir()):
-            break
-        ready.wait(0.01)
+    until(lambda: folder.exists() and list(folder.glob("*.json")))
     found: list[Json] = []
-    for path in folder.iterdir():
+    for path in folder.glob("*.json"):
         found += json.loads(path.read_text())
     return found
 
@@ -293,24 +308,17 @@ def test_an_endpoint_that_does_not_answer(
     registry: Registry, webhook: Webhook, tmp_path: Path
 ) -> None:
     """After the time for an answer, or without a connection, it counts as failed."""
-    grid = EventGrid(Clock(1_000_000), answer_seconds=0.2)
-    grid.start()
-    dead = tmp_path / "dead"
-    one: dict[str, Any] = {"max_attempts": 1, "dead_letters": dead}
-    subscription = grid.subscribe(registry, "builds", webhook.url, **one)
     webhook.slow = True
-    published(grid, registry, "1")
-    gone = Subscription(
-        registry.id, "gone", "http://127.0.0.1:1/", max_attempts=1, dead_letters=dead
-    )
-    grid.deliver(gone, [{"id": "2"}])
-    assert grid.wait_idle(SECONDS)
-    grid.stop()
-    assert subscription.max_attempts == 1
-    assert {(letter["id"], letter["lastDeliveryOutcome"]) for letter in letters(dead)} == {
-        ("1", "TimedOut"),
-        ("2", "SocketError"),
-    }
+    addresses = {"TimedOut": (webhook.url, 0.2), "SocketError": ("http://127.0.0.1:1/", SECONDS)}
+    for outcome, (address, seconds) in addresses.items():
+        dead = tmp_path / outcome
+        grid = EventGrid(StoppedClock(), answer_seconds=seconds)
+        grid.start()
+        one = Subscription(registry.id, "one", address, max_attempts=1, dead_letters=dead)
+        grid.deliver(one, [{"id": "1"}])
+        assert grid.wait_idle(SECONDS)
+        grid.stop()
+        assert [letter["lastDeliveryOutcome"] for letter in letters(dead)] == [outcome]
 
 
 def test_wait_idle_sees_what_is_on_its_way(
@@ -403,6 +411,7 @@ def test_events_may_be_late(
     grid.distort(late=600, reverse=reverse)
     grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "1"})
     grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "2"})
+    until(lambda: clock.waiting == (1 if reverse > 1 else 2))
     assert not grid.wait_idle(0.1)
     grid.distort()
     grid.publish(registry, PUSHED, "app:1", {**DATA, "id": "3"})
@@ -453,7 +462,7 @@ def test_garbage_is_delivered_as_it_is(
 def test_stop_ends_what_waits(registry: Registry, webhook: Webhook) -> None:
     """Retries to come and requests under way are given up; no thread stays."""
     before = set(threading.enumerate())
-    grid = EventGrid(Clock())
+    grid = EventGrid(StoppedClock())
     grid.start()
     webhook.statuses = [500]
     grid.subscribe(registry, "builds", webhook.url)

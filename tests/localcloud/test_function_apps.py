@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from localcloud.directory import Principal
 from localcloud.state import Json
 from localcloud.tokens import Credential
 from tests import images
+from tests.patience import SECONDS, until
 
 SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/apps"
@@ -56,7 +56,7 @@ class World:
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloud = cloud
-        self.http = cloud.network.client(timeout=60)
+        self.http = cloud.network.client()
         credential = Credential(cloud.tokens, cloud.developer)
         self.token = credential.get_token("https://management.azure.com/.default").token
 
@@ -117,16 +117,6 @@ class World:
         registry = self.cloud.state.by_host("mybase.azurecr.io")
         assert registry is not None
         images.push(self.cloud, registry, repository, "1", repository)
-
-
-def until(look: Callable[[], Any], seconds: float = 60) -> Any:  # noqa: ANN401 - whatever comes
-    """Return what comes, when it comes."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.2)
-    raise AssertionError("it did not come in time")
 
 
 def zipped(**files: str) -> bytes:
@@ -303,7 +293,7 @@ def test_dead_letters_go_to_the_container(world: World) -> None:
     world.put(SUBSCRIBED, body)
     listing = "/deadletter?restype=container&comp=list"
     world.push("base/lost")
-    assert world.cloud.eventgrid.wait_idle(60)
+    assert world.cloud.eventgrid.wait_idle(SECONDS)
     developer = world.cloud.developer
     assert b"<Name>" not in world.storage("blob", listing, developer)
     place = f"{ACCOUNT}/blobServices/default/containers/deadletter"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
@@ -18,8 +17,9 @@ from localcloud.identity import Identities, identity_app
 from localcloud.network import Network
 from localcloud.state import Json, Registry, Run
 from localcloud.tokens import Credential, Tokens
-from tests import images
+from tests import images, patience
 from tests.clocks import StoppedClock
+from tests.patience import SECONDS
 
 ARM = "https://management.azure.com"
 CONTEXT = "https://github.com/contoso/app.git"
@@ -59,11 +59,10 @@ def test_an_identity_is_asked_for_by_each_of_its_names(
                 oid(**options)
         monkeypatch.setenv("IDENTITY_HEADER", "other")
         assert oid() == foreign.object_id
-        wrong = httpx.get(
+        wrong = patience.get(
             f"{address}/msi/token",
             params={"api-version": "2017-09-01", "resource": ARM},
             headers={"X-IDENTITY-HEADER": "other"},
-            trust_env=False,
         )
     assert wrong.status_code == 400
 
@@ -114,7 +113,7 @@ def finished(cloud: LocalCloud, where: Registry, *requests: Json) -> list[Run]:
             client.registries.schedule_run(where.resource_group, where.name, request)
             for request in requests
         ]
-    assert cloud.wait_idle(60)
+    assert cloud.wait_idle(SECONDS)
     return [where.runs[run.name] for run in started]
 
 
@@ -306,7 +305,7 @@ def test_a_registrys_own_tasks_may_be_kept_from_it(
 
 def test_the_endpoint_may_be_out_of_order(still: LocalCloud) -> None:
     """Azure's client says what it was answered, and has its token when that is over."""
-    with httpx.Client(base_url=still.admin_url, trust_env=False) as admin:
+    with patience.client(base_url=still.admin_url) as admin:
         assert admin.patch("/switches", json={"identity.status": 404}).status_code == 200
         assert admin.patch("/switches", json={"identity.status": 200}).status_code == 400
         with ManagedIdentityCredential() as credential:

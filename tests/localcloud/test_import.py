@@ -18,7 +18,8 @@ from localcloud.registry.auth import TOKEN_USER
 from localcloud.registry.store import digest_of
 from localcloud.state import Json, Registry
 from tests import images
-from tests.webhook import SECONDS, Webhook
+from tests.patience import SECONDS
+from tests.webhook import Webhook
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from localcloud.clock import Clock
 from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry, Run
 from tests import images
+from tests.clocks import LeapingClock, StoppedClock
+from tests.patience import SECONDS, until
 from tests.runs import carry_out, encoded, logged, of_task, outputs, start
 
 URL = "https://github.com/contoso/app.git"
@@ -32,8 +34,8 @@ def _source(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="fast")
 def _fast(tmp_path: Path) -> Iterator[LocalCloud]:
-    """A cloud in which an hour takes seconds."""
-    with LocalCloud(tmp_path / "fast", builder="embedded", clock=Clock(1000)) as cloud:
+    """A cloud in which nothing takes time but waiting, and that at once."""
+    with LocalCloud(tmp_path / "fast", builder="embedded", clock=LeapingClock()) as cloud:
         yield cloud
 
 
@@ -262,10 +264,10 @@ def test_a_delay_is_waited_for(still: LocalCloud, apps: Registry, source: Path) 
     still.map_context(URL, source)
     text = "steps:\n- {id: late, build: -t a ., startDelay: 3600}\n"
     run = start(still, apps, encoded(text, URL))
-    while "Waiting 3600 seconds before executing step ID: late" not in logged(run):
-        assert not still.wait_idle(0.01)
+    until(lambda: "Waiting 3600 seconds before executing step ID: late" in logged(run))
+    assert not still.wait_idle(0.01)
     assert still.scheduler.cancel(run)
-    assert still.wait_idle(20)
+    assert still.wait_idle(SECONDS)
     assert "Launching build" not in logged(run)
 
 
@@ -298,7 +300,7 @@ steps:
     (source / "Dockerfile-app").write_text(
         "ARG FROM\nFROM $FROM\nRUN echo built > /built\nCMD cat /built; echo from the image\n"
     )
-    with LocalCloud(tmp_path / "real", builder="buildah", clock=Clock(100)) as cloud:
+    with LocalCloud(tmp_path / "real", builder="buildah", clock=LeapingClock()) as cloud:
         apps = images.registry(cloud, "myapps")
         run = run_file(cloud, apps, source, text, timeout=28800)
     log = [line.split(" ", 2)[-1] for line in run.log]
@@ -313,21 +315,35 @@ steps:
     assert "encountered an error" in logged(run)
 
 
+def _says(run: Run, text: str) -> bool:
+    return any(line.endswith(text) for line in run.log)
+
+
 @BUILDAH
 def test_a_steps_time_is_limited(tmp_path: Path, source: Path) -> None:
     """What still runs is ended; the run fails, unless the step's errors are ignored."""
     text = """\
 version: v1.1.0
 steps:
-  - {cmd: node:9-alpine sleep 3000, timeout: 100, ignoreErrors: true, id: first}
-  - {build: -t $Registry/a ., timeout: 6000}
+  - id: first
+    cmd: node:9-alpine sh -c 'echo begun first; sleep 3000'
+    timeout: 100
+    ignoreErrors: true
+  - build: -t $Registry/a .
   - push: [$Registry/a]
-    timeout: 6000
-  - {cmd: node:9-alpine sleep 3000, timeout: 100, id: second}
+  - id: second
+    cmd: node:9-alpine sh -c 'echo begun second; sleep 3000'
+    timeout: 100
 """
-    with LocalCloud(tmp_path / "real", builder="buildah", clock=Clock(100)) as cloud:
+    clock = StoppedClock()
+    with LocalCloud(tmp_path / "real", builder="buildah", clock=clock) as cloud:
         apps = images.registry(cloud, "myapps")
-        run = run_file(cloud, apps, source, text, timeout=28800)
+        cloud.map_context(URL, source)
+        run = start(cloud, apps, encoded(text, URL, timeout=28800))
+        for begun in (" begun first", " begun second"):
+            until(partial(_says, run, begun))
+            clock.forward(100)
+        assert cloud.wait_idle(SECONDS)
     assert "Step ID: first encountered an error: timed out after 100 seconds" in logged(run)
     assert run.properties["status"] == "Failed"
     said = "failed to run step ID: second: timed out after 100 seconds"

@@ -12,8 +12,8 @@ from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry, Run
 from tests import images
 from tests.clocks import StoppedClock
+from tests.patience import SECONDS, until
 
-SECONDS = 20
 BASE = "bases.azurecr.io/base:1"
 
 
@@ -162,6 +162,7 @@ def test_a_run_may_come_late(
     images.task(apps, "other", [], trigger=trigger())
     still.native_trigger.behaviour.seconds = 600
     digest = images.push(still, bases, "base", "1", "new")
+    until(lambda: clock.waiting)
     assert not still.wait_idle(0.1)
     assert apps.runs == {}
     apps.runs["ca1"] = Run("ca1", {"runId": "ca1", "status": "Succeeded"})

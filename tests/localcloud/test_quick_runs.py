@@ -23,7 +23,8 @@ from azure.mgmt.containerregistrytasks.models import (
 from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry, Run
 from tests import images
-from tests.runs import SECONDS, carry_out, encode, encoded, logged, outputs
+from tests.patience import SECONDS
+from tests.runs import carry_out, encode, encoded, logged, outputs
 
 LINUX = PlatformProperties(os="Linux")
 URL = "https://github.com/contoso/app.git"

@@ -27,7 +27,8 @@ from localcloud.tokens import Credential
 from rebuilder.core.events import NoTag, Push, read_event
 from rebuilder.core.registries import RegistryId
 from tests import images
-from tests.webhook import SECONDS, Webhook
+from tests.patience import SECONDS
+from tests.webhook import Webhook
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

@@ -12,7 +12,8 @@ from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from localcloud.cloud import LocalCloud
 from localcloud.state import Registry, Replication
 from tests import images
-from tests.webhook import SECONDS, Webhook
+from tests.patience import SECONDS
+from tests.webhook import Webhook
 
 
 def body(location: str, **properties: object) -> Any:  # noqa: ANN401 - the SDK takes dictionaries

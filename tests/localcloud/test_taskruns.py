@@ -13,7 +13,8 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 from localcloud.cloud import LocalCloud
 from localcloud.state import Json, Registry
 from tests import images
-from tests.runs import SECONDS, encoded, of_task
+from tests.patience import SECONDS
+from tests.runs import encoded, of_task
 
 URL = "https://github.com/contoso/app.git"
 NAME = "{{.Run.Registry}}/{{.Values.name}}"

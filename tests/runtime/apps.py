@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from localcloud.functionshost import FunctionsHost
+from tests.patience import SECONDS
 
-SECONDS = 20
 _HEAD = """
 import azure.functions as func
 from tests.runtime.apps import probe
@@ -80,11 +79,3 @@ def running(
             yield started
         finally:
             probe.gate.set()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)

@@ -15,6 +15,7 @@ from localcloud.clock import Clock
 from localcloud.eventgrid import EventGrid, SubscribeError
 from localcloud.functionshost import FunctionsHost
 from localcloud.state import Registry
+from tests import patience
 from tests.runtime.apps import probe, running
 
 APP = """
@@ -77,7 +78,7 @@ def call(
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     url = f"{host.url}/runtime/webhooks/{extension}"
     params = {"functionName": function}
-    return httpx.request(method, url, params=params, content=body, headers=given, timeout=30)
+    return patience.request(method, url, params=params, content=body, headers=given)
 
 
 def test_keys(host: FunctionsHost) -> None:
@@ -89,7 +90,7 @@ def test_keys(host: FunctionsHost) -> None:
         given = {**event, **{n.replace("_", "-"): v for n, v in headers.items()}}
         address = f"{url}&code={code}" if code else url
         for method in ("OPTIONS", "POST"):
-            status = httpx.request(method, address, headers=given, content=b"[]").status_code
+            status = patience.request(method, address, headers=given, content=b"[]").status_code
         return status
 
     assert answer() == 401
@@ -100,7 +101,9 @@ def test_keys(host: FunctionsHost) -> None:
     assert answer(x_functions_key=host.eventgrid_key) == 202
     assert answer(host.eventgrid_key, x_functions_key="wrong") == 401
     assert answer("wrong", x_functions_key=host.eventgrid_key) == 202
-    assert httpx.post(host.eventgrid_url("seen"), headers=event, content=b"[]").status_code == 202
+    assert (
+        patience.post(host.eventgrid_url("seen"), headers=event, content=b"[]").status_code == 202
+    )
     host.require_keys = False  # as under `func start`
     assert answer() == 202
 
@@ -153,7 +156,7 @@ def test_an_app_without_event_grid_functions_has_no_webhook(tmp_path: Path) -> N
     with running(tmp_path, code) as host:
         headers = {"x-functions-key": host.master_key}
         url = f"{host.url}/runtime/webhooks/eventgrid?functionName=web"
-        assert httpx.post(url, headers=headers).status_code == 404
+        assert patience.post(url, headers=headers).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,7 @@ def test_event_grid_and_host_agree(host: FunctionsHost) -> None:
             subscription = grid.subscribe(registry, "s", url, **options)
             assert subscription.time_to_live == timedelta(hours=24)
             grid.publish(registry, "Pushed", "s", {"id": f"{schema} {size}"})
-            assert grid.wait_idle(20)
+            assert grid.wait_idle(patience.SECONDS)
         with pytest.raises(SubscribeError, match="401"):
             grid.subscribe(registry, "s", url + "x")
     finally:

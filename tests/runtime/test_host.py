@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 
 from localcloud.functionshost import FunctionsHost, Invocation
 from localcloud.functionshost.settings import HostError, QueueOptions, read_host_json
-from tests.runtime.apps import probe, running, until, write
+from tests import patience
+from tests.patience import SECONDS, until
+from tests.runtime.apps import probe, running, write
 
 EVENT = """
 @app.event_grid_trigger(arg_name="event")
@@ -27,13 +30,13 @@ def notify(host: FunctionsHost, function: str, *events: object) -> httpx.Respons
     """Send events to a function."""
     url = f"{host.url}/runtime/webhooks/eventgrid?functionName={function}"
     headers = {"aeg-event-type": "Notification", "x-functions-key": host.eventgrid_key}
-    return httpx.post(url, json=list(events), headers=headers, timeout=30)
+    return patience.post(url, json=list(events), headers=headers)
 
 
 def status(host: FunctionsHost) -> dict[str, Any]:
     """Ask the host how it is."""
     headers = {"x-functions-key": host.master_key}
-    answer = httpx.get(f"{host.url}/admin/host/status", headers=headers)
+    answer = patience.get(f"{host.url}/admin/host/status", headers=headers)
     assert answer.status_code == 200
     told: dict[str, Any] = answer.json()
     return told
@@ -70,7 +73,7 @@ def test_a_host_json_that_cannot_be_used_is_told_and_runs_nothing(
         assert told["state"] == "Error"
         assert problem in told["errors"][0]
         assert notify(host, "seen", {"id": "1", "data": {}}).status_code == 503
-        assert httpx.get(f"{host.url}/admin/host/ping").status_code == 200
+        assert patience.get(f"{host.url}/admin/host/ping").status_code == 200
 
 
 def test_host_json_is_read_as_dotnet_does(tmp_path: Path) -> None:
@@ -169,7 +172,7 @@ def test_a_disabled_function_gets_no_events_but_can_be_run_by_hand(
     """Its webhook is not found; the admin endpoint runs it all the same."""
     with running(tmp_path, EVENT, {name: "True"}) as host:
         assert notify(host, "seen", {"id": "1", "data": {}}).status_code == 404
-        answer = httpx.post(
+        answer = patience.post(
             f"{host.url}/admin/functions/SEEN",
             json={"input": '{"id": "by hand", "data": {}}'},
             headers={"x-functions-key": host.master_key},
@@ -190,7 +193,7 @@ def test_settings_are_in_the_environment_while_the_host_runs(
         assert probe.said == [("during", "during")]
     assert os.environ["PROBE_OLD"] == "before"
     assert "PROBE_NEW" not in os.environ
-    assert set(threading.enumerate()) == before
+    until(lambda: set(threading.enumerate()) <= before, "the end of every thread")
     assert sys.path == path
     assert "function_app" not in sys.modules
 
@@ -228,7 +231,7 @@ def test_one_host_runs_in_a_process_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["def", "async def"])
 def test_functions_run_beside_each_other(tmp_path: Path, how: str) -> None:
     """Two runs that wait for each other both end, in threads or on the worker's loop."""
-    wait = "meet.wait(20)" if how == "def" else "await meet.wait()"
+    wait = f"meet.wait({SECONDS})" if how == "def" else "await meet.wait()"
     barrier = "threading.Barrier(2)" if how == "def" else "asyncio.Barrier(2)"
     code = f"""
 import asyncio, threading
@@ -279,6 +282,8 @@ def stuck(event: func.EventGridEvent) -> None:
         errors = sorted(str(each.result.error) for each in told)
         assert errors[0] == "Timeout value of 0:00:00.500000 exceeded by function 'Functions.stuck'"
         assert "started anew" in errors[1] or errors[1] == errors[0]
+        assert host.host_settings is not None
+        host.host_settings = replace(host.host_settings, function_timeout=None)
         assert notify(host, "stuck", {"id": "quick", "data": {}}).status_code == 202
 
 
@@ -348,7 +353,7 @@ def test_stop_lets_a_running_function_end(tmp_path: Path) -> None:
     )
     caller.start()
     probe.wait(1)
-    stopper = threading.Thread(target=host.stop)
+    stopper = threading.Thread(target=host.stop, args=(SECONDS,))
     stopper.start()
     until(lambda: host.state == "Stopping")
     probe.gate.set()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
-
 from localcloud.functionshost import FunctionsHost
+from tests import patience
 from tests.runtime.apps import probe, running
 
 APP = """
@@ -61,7 +60,7 @@ def test_keys_by_level(tmp_path: Path) -> None:
     with running(tmp_path, APP, settings(tmp_path)) as host:
 
         def answer(path: str, key: str = "") -> int:
-            return httpx.get(f"{host.url}/api/{path}?code={key}").status_code
+            return patience.get(f"{host.url}/api/{path}?code={key}").status_code
 
         assert answer("plain") == 401
         assert answer("plain", "wrong") == 401
@@ -77,25 +76,25 @@ def test_routes_and_methods(tmp_path: Path) -> None:
     """Parameters, constraints, catch-alls; the more literal route wins; a wrong verb is 404."""
     with running(tmp_path, APP, settings(tmp_path)) as host:
         api = f"{host.url}/api"
-        answer = httpx.get(f"{api}/Items/7/more")
+        answer = patience.get(f"{api}/Items/7/more")
         assert (answer.status_code, answer.text) == (201, "{'id': '7', 'rest': 'more'}")
         assert answer.headers.get_list("set-cookie") == ["a=b", "c=d"]
         assert answer.headers["content-type"].startswith("text/x")
-        assert httpx.get(f"{api}/items/7").text == "{'id': '7'}"
-        assert httpx.get(f"{api}/items/seven").status_code == 404
-        assert httpx.post(f"{api}/items/7").status_code == 404
-        assert httpx.put(f"{api}/items/new?q=1", content="body").text == "PUT 1 body"
-        assert httpx.get(f"{api}/files/a/b.txt").text == "a/b.txt"
-        assert httpx.get(f"{api}/files").text == "-"
-        assert httpx.get(f"{api}/no/such").status_code == 404
-        assert httpx.get(f"{host.url}/files/a").status_code == 404
+        assert patience.get(f"{api}/items/7").text == "{'id': '7'}"
+        assert patience.get(f"{api}/items/seven").status_code == 404
+        assert patience.post(f"{api}/items/7").status_code == 404
+        assert patience.request("PUT", f"{api}/items/new?q=1", content="body").text == "PUT 1 body"
+        assert patience.get(f"{api}/files/a/b.txt").text == "a/b.txt"
+        assert patience.get(f"{api}/files").text == "-"
+        assert patience.get(f"{api}/no/such").status_code == 404
+        assert patience.get(f"{host.url}/files/a").status_code == 404
 
 
 def test_a_function_that_fails_is_a_500(tmp_path: Path) -> None:
     """So is one that returns nothing."""
     with running(tmp_path, APP, settings(tmp_path)) as host:
-        assert httpx.get(f"{host.url}/api/fails").status_code == 500
-        assert httpx.get(f"{host.url}/api/nothing").status_code == 500
+        assert patience.get(f"{host.url}/api/fails").status_code == 500
+        assert patience.get(f"{host.url}/api/nothing").status_code == 500
 
 
 def test_the_route_prefix_comes_from_host_json(tmp_path: Path) -> None:
@@ -103,24 +102,24 @@ def test_the_route_prefix_comes_from_host_json(tmp_path: Path) -> None:
     for prefix, path in (("v1/x", "/v1/x/files/a"), ("", "/files/a")):
         content = {"version": "2.0", "extensions": {"http": {"routePrefix": prefix}}}
         with running(tmp_path, APP, settings(tmp_path), host=content) as host:
-            assert httpx.get(host.url + path).text == "a"
-            assert httpx.get(f"{host.url}/api/files/a").status_code == 404
+            assert patience.get(host.url + path).text == "a"
+            assert patience.get(f"{host.url}/api/files/a").status_code == 404
 
 
 def test_a_disabled_function_answers_the_master_key_alone(tmp_path: Path) -> None:
     """Without a key it is 401, with a function's key 404."""
     with running(tmp_path, APP, {**settings(tmp_path), "AzureWebJobs.plain.Disabled": "1"}) as host:
         url = f"{host.url}/api/plain?code="
-        assert httpx.get(url).status_code == 401
-        assert httpx.get(url + host.function_key).status_code == 404
-        assert httpx.get(url + host.master_key).status_code == 200
+        assert patience.get(url).status_code == 401
+        assert patience.get(url + host.function_key).status_code == 404
+        assert patience.get(url + host.master_key).status_code == 200
 
 
 def by_hand(host: FunctionsHost, name: str, body: str, key: str = "") -> int:
     """Run a function by the admin endpoint."""
     headers = {"x-functions-key": key or host.master_key}
     url = f"{host.url}/admin/functions/{name}"
-    return httpx.post(url, content=body, headers=headers).status_code
+    return patience.post(url, content=body, headers=headers).status_code
 
 
 def test_functions_are_run_by_hand(tmp_path: Path) -> None:
@@ -140,13 +139,13 @@ def test_functions_are_run_by_hand(tmp_path: Path) -> None:
 def test_the_host_tells_how_it_is(tmp_path: Path) -> None:
     """Ping is open; status and drain take the master key; draining stops the listeners."""
     with running(tmp_path, APP, settings(tmp_path)) as host:
-        assert httpx.post(f"{host.url}/admin/host/ping").content == b""
-        assert httpx.get(f"{host.url}/admin/host/status").status_code == 401
+        assert patience.post(f"{host.url}/admin/host/ping").content == b""
+        assert patience.get(f"{host.url}/admin/host/status").status_code == 401
         headers = {"x-functions-key": host.master_key}
-        told = httpx.get(f"{host.url}/admin/host/status", headers=headers).json()
+        told = patience.get(f"{host.url}/admin/host/status", headers=headers).json()
         assert told["state"] == "Running"
         assert told["errors"] == []
         assert told["version"].startswith("4.")
-        assert httpx.post(f"{host.url}/admin/host/drain").status_code == 401
-        assert httpx.post(f"{host.url}/admin/host/drain", headers=headers).status_code == 202
-        assert httpx.get(f"{host.url}/api/files/a").text == "a"
+        assert patience.post(f"{host.url}/admin/host/drain").status_code == 401
+        assert patience.post(f"{host.url}/admin/host/drain", headers=headers).status_code == 202
+        assert patience.get(f"{host.url}/api/files/a").text == "a"

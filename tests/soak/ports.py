@@ -51,7 +51,11 @@ def _task(task: SimTask) -> Task:
         True,  # noqa: FBT003 - has a step
         TriggerType.ALL if task.native else None,
         dependencies,
-        step=DockerStep(f"https://github.com/o/{task.id.name}.git#main", "Dockerfile"),
+        step=DockerStep(
+            f"https://github.com/o/{task.id.name}.git#main",
+            "Dockerfile",
+            images=(f"apps/{task.id.name}:latest",),
+        ),
         native_trigger=task.native,
         other_triggers=True,  # every edit is a commit that starts a run
     )

@@ -14,6 +14,7 @@ from rebuilder.azure.manners import Kind, Manners
 from rebuilder.core.registries import RegistryId
 from rebuilder.core.tasks import Run
 from rebuilder.errors import Throttled, TransientError
+from tests.patience import SECONDS
 from tests.unit.fakes import run
 
 FIRST, SECOND, THIRD = (RegistryId("s1", "g", name) for name in ("a", "b", "c"))
@@ -47,7 +48,7 @@ class Crowd:
         for _ in range(count):
             self._pool.submit(self._request, registry)
         with self._changed:
-            assert self._changed.wait_for(lambda: self.count(registry) >= under_way, 20)
+            assert self._changed.wait_for(lambda: self.count(registry) >= under_way, SECONDS)
             assert not self._changed.wait_for(lambda: self.count(registry) > under_way, 0.05)
 
     def count(self, registry: RegistryId) -> int:
@@ -59,7 +60,7 @@ class Crowd:
             with self._changed:
                 self._under_way.append(registry)
                 self._changed.notify_all()
-            self._go.wait(60)
+            self._go.wait(SECONDS)
 
     def end(self) -> None:
         """Let every request end."""
