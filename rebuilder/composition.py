@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +34,10 @@ def compose(env: Mapping[str, str] = os.environ) -> Context:
     Raises:
         InvalidSettings: Naming every setting that is missing or wrong.
     """
-    return _compose(Settings.from_env(env))
+    settings = Settings.from_env(env)
+    # Not of the cache: that would have each of many threads make one that asks for it at once.
+    with _making:
+        return _compose(settings)
 
 
 def preflight(settings: Settings) -> Preflight:
@@ -72,13 +76,15 @@ def refuse_newer_store(env: Mapping[str, str] = os.environ) -> None:
 
 def release() -> None:
     """Close what `compose` made; it will be made anew."""
-    for context in _made:
-        context.close()
-    _made.clear()
-    _compose.cache_clear()
+    with _making:
+        for context in _made:
+            context.close()
+        _made.clear()
+        _compose.cache_clear()
 
 
 _made: list[Context] = []
+_making = threading.Lock()
 
 
 # Functions of one worker share connections and tokens.

@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from rebuilder.errors import RebuilderError, Unforeseen
 
@@ -53,9 +54,27 @@ def attempts[Given, Got](
     Returns:
         What came of each, in the order of the items.
     """
+    return together(partial(attempt, work), items, at_once=at_once)
+
+
+def together[Given, Got](
+    work: Callable[[Given], Got], items: Iterable[Given], *, at_once: int | None = None
+) -> list[Got]:
+    """Do something with each part of one thing, several at a time.
+
+    Returns:
+        What came of each, in the order of the items.
+
+    Raises:
+        Exception: What the first part raised that did; the others were done.
+    """
     given = list(items)
+    workers = min(at_once or AT_ONCE, len(given))
+    if len(given) == 1:
+        return [work(given[0])]
     waiting = deque(range(len(given)))
-    results: dict[int, Got | RebuilderError] = {}
+    results: dict[int, Got] = {}
+    errors: dict[int, Exception] = {}
 
     def work_off() -> None:
         # A few threads that take one item after the other cost less than a future for each item.
@@ -64,31 +83,21 @@ def attempts[Given, Got](
                 number = waiting.popleft()
             except IndexError:
                 return
-            results[number] = attempt(work, given[number])
+            try:
+                results[number] = work(given[number])
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors[number] = error
 
-    workers = min(at_once or AT_ONCE, len(given))
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            for worker in [pool.submit(work_off) for _ in range(workers)]:
-                worker.result()
-    work_off()
+            working = [pool.submit(work_off) for _ in range(workers)]
+        for worker in working:
+            worker.result()
+    else:
+        work_off()
+    if errors:
+        raise errors[min(errors)]
     return [results[number] for number in range(len(given))]
-
-
-def all_of[Given, Got](
-    work: Callable[[Given], Got], items: Iterable[Given], *, at_once: int | None = None
-) -> list[Got]:
-    """Do something with each part of one thing, several at a time.
-
-    Raises:
-        RebuilderError: The first that any of them raised; the others were done.
-    """
-    found: list[Got] = []
-    for result in attempts(work, items, at_once=at_once):
-        if isinstance(result, RebuilderError):
-            raise result
-        found.append(result)
-    return found
 
 
 def unforeseen(error: Exception) -> Unforeseen:

@@ -23,7 +23,6 @@ from rebuilder.azure._tables import (
     Operation,
     Tables,
     batches,
-    each,
     falling,
     joined,
     key,
@@ -34,6 +33,7 @@ from rebuilder.azure._tables import (
 )
 from rebuilder.core.events import Ignored, Push, repository_of
 from rebuilder.core.registries import PushedRegistry
+from rebuilder.isolation import together
 from rebuilder.ports import FirstDelivery, IgnoredRecord, PushRecord
 
 PUSHES = "rebuilderpushes"
@@ -140,7 +140,7 @@ def count(tables: Tables, delivered: Iterable[Delivered], at: datetime) -> list[
     def write(rows: dict[str, tuple[Delivered, int]]) -> list[Entity]:
         return _insert(tables, list(rows.values()), at)
 
-    return [entity for found in each(write, by_partition.values()) for entity in found]
+    return [entity for found in together(write, by_partition.values()) for entity in found]
 
 
 def _insert(tables: Tables, rows: list[tuple[Delivered, int]], at: datetime) -> list[Entity]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -28,7 +27,6 @@ from rebuilder.settings import Settings
 TRANSACTION = 100  # operations at most; learn.microsoft.com, "Performing entity group transactions"
 _TRANSACTION_BYTES = 3 * 2**20  # of 4 MiB, for there is more around the entities
 PROPERTY = 30_000  # characters; a property holds 64 KiB of UTF-16
-AT_ONCE = 8
 """How many requests are under way at the same time, where one after the other takes too long."""
 
 type Entity = dict[str, Any]
@@ -121,15 +119,6 @@ def batches(operations: Iterable[Operation], *, together: int = 1) -> Iterator[l
         size += larger
     if batch:
         yield batch
-
-
-def each[Given, Got](work: Callable[[Given], Got], items: Iterable[Given]) -> list[Got]:
-    """Do something with each item, several at a time; the first error is raised."""
-    given = list(items)
-    if len(given) <= 1:
-        return list(map(work, given))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(work, given))
 
 
 class Tables:

@@ -13,6 +13,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
+from rebuilder.azure._clients import Clients
 from rebuilder.azure._errors import answered
 from rebuilder.azure.manners import Patience
 from rebuilder.core.evidence import ImageContent
@@ -37,6 +38,7 @@ _TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
 _BASE_NAME = "org.opencontainers.image.base.name"
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
 _CONTENTS = 500
+_TIMES = 10_000
 _TOKENS = 500
 _TOKEN_SECONDS = 60.0  # a registry's own lifetime is over an hour; what is taken away ends soon
 
@@ -52,20 +54,19 @@ class AcrImages:
     def __init__(self, credential: TokenCredential, arm_endpoint: str) -> None:
         self._credential = credential
         self._audience = _PUBLIC_AUDIENCE if arm_endpoint == _PUBLIC_ARM else arm_endpoint
-        self._clients: dict[str, ContainerRegistryClient] = {}
+        self._clients = Clients(self._client)
         self._created: dict[tuple[str, str, str], datetime] = {}
         self._contents: dict[tuple[str, str, str, str], ImageContent] = {}
 
     def close(self) -> None:
         """Close the connections."""
-        for client in self._clients.values():
-            client.close()
+        self._clients.close()
 
     def digest(self, login_server: str, repository: str, tag: str) -> str | None:
         """Return what a tag names; see Images."""
         try:
             with answered(f"read the tag {login_server}/{repository}:{tag}"):
-                properties = self._client(login_server).get_tag_properties(repository, tag)
+                properties = self._clients[login_server].get_tag_properties(repository, tag)
                 return digest_of(properties.digest, f"{login_server}/{repository}:{tag}")
         except NotFound:
             return None
@@ -74,17 +75,21 @@ class AcrImages:
         """Return when a digest came; see Images."""
         # A manifest keeps its time for life, and a plan asks once per task.
         key = (login_server, repository, digest)
-        if key not in self._created:
+        known = self._created.get(key)
+        if known is None:
             found = self._read_created(login_server, repository, digest)
             if found is None:
                 return None
+            if len(self._created) >= _TIMES:
+                self._created.clear()
             self._created[key] = found
-        return self._created[key]
+            return found
+        return known
 
     def _read_created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         try:
             with answered(f"read the manifest {login_server}/{repository}@{digest}"):
-                client = self._client(login_server)
+                client = self._clients[login_server]
                 return client.get_manifest_properties(repository, digest).created_on
         except NotFound:
             return None
@@ -111,7 +116,7 @@ class AcrImages:
     def _checked_content(
         self, login_server: str, repository: str, reference: str, platform: str
     ) -> ImageContent | None:
-        client = self._client(login_server)
+        client = self._clients[login_server]
         try:
             return self._read_content(client, repository, reference, platform)
         except Refused as error:
@@ -149,17 +154,15 @@ class AcrImages:
         )
 
     def _client(self, login_server: str) -> ContainerRegistryClient:
-        if login_server not in self._clients:
-            self._clients[login_server] = ContainerRegistryClient(
-                f"https://{login_server}",
-                self._credential,
-                audience=self._audience,
-                raw_response_hook=_read_answer,
-                retry_policy=Patience(),
-                per_retry_policies=[_Remembered()],
-                **_TIMEOUTS,
-            )
-        return self._clients[login_server]
+        return ContainerRegistryClient(
+            f"https://{login_server}",
+            self._credential,
+            audience=self._audience,
+            raw_response_hook=_read_answer,
+            retry_policy=Patience(),
+            per_retry_policies=[_Remembered()],
+            **_TIMEOUTS,
+        )
 
 
 class _Remembered(SansIOHTTPPolicy[Any, Any]):

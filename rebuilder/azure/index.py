@@ -36,7 +36,6 @@ from rebuilder.azure._tables import (
     Operation,
     TableStore,
     batches,
-    each,
     joined,
     key,
     split,
@@ -46,6 +45,7 @@ from rebuilder.azure._tables import (
 from rebuilder.core.evidence import TaskView
 from rebuilder.core.index import IndexedTask, Sweep, repositories, to_record
 from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.isolation import together
 
 VIEWS = "rebuilderviews"
 DEPENDENTS = "rebuilderdependents"
@@ -172,11 +172,11 @@ class TableIndex(TableStore):
             by_registry[indexed.view.task.registry].append(indexed)
         chunks = [some for group in by_registry.values() for some in _chunks(group)]
         with translated("store views"):
-            made = each(self._create, chunks)
+            made = together(self._create, chunks)
             self._settle_new([rows for rows in made if rows])
             # Most sweeps find tasks that are there already.
             known = (some for some, rows in zip(chunks, made, strict=True) if not rows)
-            each(
+            together(
                 lambda pair: self.replace(pair[0].view, pair[0].read_at), chain.from_iterable(known)
             )
 
@@ -210,7 +210,7 @@ class TableIndex(TableStore):
         for row in chain.from_iterable(chunks):
             for name in row.named:
                 by_repository[name].append(row.dependent(name))
-        each(lambda name: self._upsert({name: by_repository[name]}), by_repository)
+        together(lambda name: self._upsert({name: by_repository[name]}), by_repository)
 
         def settle(rows: Sequence[_Row]) -> None:
             updates: list[Operation] = [
@@ -228,7 +228,7 @@ class TableIndex(TableStore):
                 for row in rows:
                     self._settle(row)
 
-        each(settle, chunks)
+        together(settle, chunks)
 
     def _upsert(self, by_repository: Mapping[str, Sequence[Entity]]) -> None:
         for entities in by_repository.values():

@@ -32,7 +32,6 @@ from rebuilder.azure._tables import (
     Operation,
     TableStore,
     batches,
-    each,
     joined,
     key,
     rising,
@@ -45,6 +44,7 @@ from rebuilder.core.events import Ignored, Push
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import PushedRegistry, TaskId
 from rebuilder.errors import Conflict
+from rebuilder.isolation import together
 from rebuilder.ports import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
 
 DECISIONS = "rebuilderdecisions"
@@ -85,7 +85,7 @@ class TableLedger(TableStore):
             self._upsert(UNSETTLED, [_unplanned(push, at) for push in pushes.values()])
             now = _deliveries.count(self._tables, rows, at)
             days = [_deliveries.day_row(entity) for entity in now if "push" in entity]
-            each(lambda some: self._upsert(DAYS, some), _by_partition(days))
+            together(lambda some: self._upsert(DAYS, some), _by_partition(days))
 
     def record_push(self, push: Push, at: datetime) -> None:
         """Remember a delivery; see Ledger."""
@@ -104,7 +104,7 @@ class TableLedger(TableStore):
         """Return the pushes that are not planned; see Ledger."""
         with translated("read which pushes are not planned"):
             notes = self._tables.partition(UNSETTLED, _UNPLANNED)
-        found = each(lambda note: self.push(str(note["push"])), notes)
+        found = together(lambda note: self.push(str(note["push"])), notes)
         # A note without its push is of an event that is being recorded.
         return sorted(filter(None, found), key=lambda record: record.first_at)
 
@@ -196,7 +196,7 @@ class TableLedger(TableStore):
                 except TableTransactionError as error:
                     if error.status_code != _THERE:
                         raise
-                    each(self._decided_again, [entity for _, entity, _ in batch])
+                    together(self._decided_again, [entity for _, entity, _ in batch])
 
     def _decided_again(self, entity: Entity) -> None:
         """Store a decision that may be there: then only the time of the last one changes."""
@@ -246,7 +246,7 @@ class TableLedger(TableStore):
 
     def heads(self, tasks: Collection[TaskId]) -> dict[TaskId, Rebuild]:
         """Return the newest rebuild of each task; see Ledger."""
-        found = [entity for some in each(self._head_row, tasks) for entity in some]
+        found = [entity for some in together(self._head_row, tasks) for entity in some]
         return {head.task: head for head in readable(_rebuild, found)}
 
     def _head_row(self, task: TaskId) -> list[Entity]:
@@ -336,7 +336,7 @@ class TableLedger(TableStore):
                     # A note without its rebuild may belong to a claim that is being made.
                     return None
 
-        found = list(readable(_rebuild, filter(None, each(read, notes))))
+        found = list(readable(_rebuild, filter(None, together(read, notes))))
         if tidy:
             chained = {(note["task"], note["sequence"]) for note in notes if "chained" in note}
             for rebuild in found:
@@ -388,7 +388,7 @@ class TableLedger(TableStore):
                 old = [entity for entity in entities if time_of(entity["last_at"]) < before]
                 if not filed:
                     young = (e for e in entities if time_of(e["last_at"]) >= before)
-                    each(lambda entity: self._file(at.table, entity), young)
+                    together(lambda entity: self._file(at.table, entity), young)
             removed = remove(self._tables, at.table, old)
             if token:
                 return Retired(removed, Place(at.table, token, state).write())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -22,13 +21,13 @@ from rebuilder.azure._errors import translated
 from rebuilder.azure._storage import connected, connection_string, endpoint
 from rebuilder.azure.identity import credential
 from rebuilder.core.messages import LONGEST_DELAY, check_size
+from rebuilder.isolation import together
 from rebuilder.ports import PoisonMessage
 from rebuilder.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _FOREVER = -1
-_AT_ONCE = 8
 _POISON = "-poison"
 _SOME = 32
 _HIDDEN_SECONDS = 300
@@ -111,8 +110,7 @@ class StorageQueues:
                 send(first)
             if others:
                 # The service takes one message per request.
-                with ThreadPoolExecutor(_AT_ONCE) as pool:
-                    list(pool.map(send, others))
+                together(send, others)
 
 
 def _poisoned(queue: str, message: QueueMessage) -> PoisonMessage:

@@ -12,6 +12,7 @@ from azure.core.credentials import TokenCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, models
 
+from rebuilder.azure._clients import Clients
 from rebuilder.azure._errors import answered
 from rebuilder.azure._looks import Looks
 from rebuilder.azure.log_ends import LogEnds
@@ -60,7 +61,6 @@ class ArmTasks:
         manners: Manners | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._credential = credential
         self._manners = manners or Manners()
         self._clock = clock
         self._looks: dict[RegistryId, Looks] = {}
@@ -71,25 +71,26 @@ class ArmTasks:
             "retry_policy": Patience(),
             **TIMEOUTS,
         }
-        self._registries: dict[str, ContainerRegistryManagementClient] = {}
-        self._tasks: dict[str, ContainerRegistryTasksMgmtClient] = {}
+        self._registries = Clients(
+            lambda subscription: ContainerRegistryManagementClient(
+                credential, subscription, **self._options
+            )
+        )
+        self._tasks = Clients(
+            lambda subscription: ContainerRegistryTasksMgmtClient(
+                credential, subscription, **self._options
+            )
+        )
 
     def close(self) -> None:
         """Close the connections."""
-        for registries in self._registries.values():
-            registries.close()
-        for tasks in self._tasks.values():
-            tasks.close()
+        self._registries.close()
+        self._tasks.close()
         self._log_ends.close()
 
     def registry(self, registry: RegistryId) -> Registry:
         """Read a registry; see Tasks."""
-        subscription = registry.subscription
-        if subscription not in self._registries:
-            self._registries[subscription] = ContainerRegistryManagementClient(
-                self._credential, subscription, **self._options
-            )
-        operations = self._registries[subscription].registries
+        operations = self._registries[registry.subscription].registries
         with self._manners.request(registry), answered(f"read {registry}"):
             found = operations.get(registry.resource_group, registry.name)
             properties = found.properties
@@ -228,12 +229,7 @@ class ArmTasks:
         return self._log_ends.read(found.log_link, what)
 
     def _client(self, registry: RegistryId) -> ContainerRegistryTasksMgmtClient:
-        subscription = registry.subscription
-        if subscription not in self._tasks:
-            self._tasks[subscription] = ContainerRegistryTasksMgmtClient(
-                self._credential, subscription, **self._options
-            )
-        return self._tasks[subscription]
+        return self._tasks[registry.subscription]
 
 
 def _host(url: str) -> tuple[str, str]:

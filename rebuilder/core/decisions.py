@@ -667,6 +667,24 @@ class MayNotPull(TaskDecision):
 
 
 @dataclass(frozen=True, slots=True)
+class NotConfigured(TaskDecision):
+    """A registry is not one of those that the settings name, or not any more.
+
+    Attributes:
+        registry: The registry's resource id.
+        setting: The setting that does not name it.
+    """
+
+    code: ClassVar[str] = "not-configured"
+    registry: str
+    setting: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return f"{self.setting} does not name {self.registry}: nothing is started for it"
+
+
+@dataclass(frozen=True, slots=True)
 class TaskGone(TaskDecision):
     """The task was deleted between the plan and the build."""
 
@@ -761,6 +779,7 @@ REASONS: Mapping[str, type[Decision]] = {
         NoStep,
         NothingRecorded,
         MayNotPull,
+        NotConfigured,
         TaskGone,
         TagGone,
         RegistryUnreadable,

@@ -81,6 +81,14 @@ class RegistryId:
             raise InvalidResourceId(f"{text!r:.300} is not a registry; expected {_ID_FORM}")
         return registry
 
+    def may_be(self, host: str) -> bool:
+        """Tell whether a login server can be this registry's: it begins with the registry's name.
+
+        Source: learn.microsoft.com, "Azure Container Registry: unique domain name label": it is
+        `name.azurecr.io`, or `name-hash.azurecr.io`.
+        """
+        return host.partition(".")[0].partition("-")[0] == self.name
+
     @classmethod
     def parse_source(cls, text: str) -> Self:
         """Read the topic or source of an event: a registry, or a connected registry of it.

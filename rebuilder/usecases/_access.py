@@ -6,7 +6,6 @@ import logging
 
 from rebuilder.core.decisions import MayNotPull
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId
 from rebuilder.core.tasks import Task
 from rebuilder.errors import RebuilderError
 from rebuilder.usecases.context import Context
@@ -28,7 +27,11 @@ def missing_pull(context: Context, task: Task, host: str) -> MayNotPull | None:
     Returns:
         None if nothing does, or nothing is known to.
     """
-    registry = _registry(context, host)
+    try:
+        registry = context.base_registry(host)
+    except RebuilderError as error:
+        log.warning("task %s: not known whether it may pull from %s: %s", task.id, host, error)
+        return None
     if registry is None or registry == task.id.registry:
         # A task has access to its own registry without credentials.
         return None
@@ -54,7 +57,3 @@ def pull_advice(context: Context, task: Task, bases: tuple[str, ...]) -> str | N
     hosts = sorted({ImageReference.parse(base).domain for base in bases})
     missing = (missing_pull(context, task, host) for host in hosts)
     return next((found.sentence() for found in missing if found), None)
-
-
-def _registry(context: Context, host: str) -> RegistryId | None:
-    return next((r for r in context.settings.base_registries if context.host(r) == host), None)

@@ -96,7 +96,6 @@ def other_bases(context: Context, task: Task, pushed: Base, head: Rebuild | None
         pushed: The tag that was pushed.
         head: The task's newest rebuild, which tells of a foreign tag that cannot be looked at now.
     """
-    hosts = context.base_hosts()
     policy = context.settings.policy
     recorded = {
         dependency.reference: dependency.built_on or ""
@@ -107,7 +106,7 @@ def other_bases(context: Context, task: Task, pushed: Base, head: Rebuild | None
     }
     found = [
         _other_base(context, reference, built_on)
-        if reference.domain in hosts
+        if context.base_registry(reference.domain)
         else _foreign_base(context, reference, () if head is None else head.bases)
         for reference, built_on in recorded.items()
     ]

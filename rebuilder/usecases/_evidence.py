@@ -352,10 +352,11 @@ class _Image:
 
     def _candidates(self) -> Iterator[Candidate]:
         """Return what the known dependencies were and are, as far as we may look."""
-        hosts = self.context.base_hosts()
         for dependency in self.known:
             reference = dependency.reference
-            if reference.domain not in hosts or dependency.kind in (Kind.FRONTEND, Kind.TOOL):
+            if dependency.kind in (Kind.FRONTEND, Kind.TOOL):
+                continue
+            if self.context.base_registry(reference.domain) is None:
                 continue
             used = (reference.digest, dependency.built_on, reference.tag)
             for wanted in dict.fromkeys(filter(None, used)):

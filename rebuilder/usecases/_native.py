@@ -117,14 +117,13 @@ def used_bases(context: Context, run: Run, rebuild: Rebuild, base: Base) -> list
         The base and others, but no foreign one of which nobody knows since when its tag names the
         digest: the poll finds out. None if one came after the run began: it was missed.
     """
-    hosts = context.base_hosts()
     used = [base]
     for other in rebuild.bases:
         name, _, digest = other.rpartition("@")
         reference = ImageReference.parse(name)
         if reference == base.reference:
             continue
-        foreign = reference.domain not in hosts
+        foreign = context.base_registry(reference.domain) is None
         found = Base(reference, digest, "poll" if foreign else "registry")
         if run.started is not None:  # else it reads what the tags name when it begins
             since = came(context, found)

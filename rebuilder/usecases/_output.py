@@ -75,7 +75,7 @@ def _by_log(context: Context, rebuild: Rebuild, task: Task, run: Run) -> Verdict
     ]
     try:
         # A foreign tag may have moved since it was polled, so its log proves nothing.
-        if not any(base.reference.domain in context.base_hosts() for base in doubtful):
+        if not any(context.base_registry(base.reference.domain) for base in doubtful):
             return None
         used = used_by_log(lines(context.tasks.log_end(rebuild.task.registry, run.run_id)))
         others = [
@@ -91,7 +91,7 @@ def _by_log(context: Context, rebuild: Rebuild, task: Task, run: Run) -> Verdict
 
 def _named_now(context: Context, base: NewBase) -> NewBase:
     reference = base.reference
-    if reference.domain not in context.base_hosts():
+    if context.base_registry(reference.domain) is None:
         return base
     now = context.images.digest(reference.domain, reference.path, reference.tag or "")
     return replace(base, now=now)
@@ -161,7 +161,6 @@ def _bases(context: Context, rebuild: Rebuild, task: Task | None, platform: str)
     indexed = context.index.view(rebuild.task)
     view = indexed.view if indexed else None
     known = with_view(task, view).dependencies if task else view.dependencies if view else ()
-    hosts = context.base_hosts()
     bases = []
     for text in rebuild.bases:
         base = ImageReference.parse(text)
@@ -173,7 +172,7 @@ def _bases(context: Context, rebuild: Rebuild, task: Task | None, platform: str)
             frozenset(d.kind for d in same if d.reference == tag),
             tuple(str(d.reference) for d in same if d.reference.digest is not None),
         )
-        if tag.domain not in hosts:
+        if context.base_registry(tag.domain) is None:
             reason = f"{tag} is of a registry whose layers are not read, and no annotation tells"
             bases.append(replace(made, problem=reason))
         else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry, RegistryId, canonical_host
+from rebuilder.errors import PermanentError
 from rebuilder.ports import (
     Access,
     Bookmarks,
@@ -20,6 +23,8 @@ from rebuilder.ports import (
     WorkQueue,
 )
 from rebuilder.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,30 @@ class Context:
             self._hosts[registry] = canonical_host(self.tasks.registry(registry).login_server)
         return self._hosts[registry]
 
-    def base_hosts(self) -> frozenset[str]:
-        """Return the login servers of every base registry."""
-        return frozenset(self.host(registry) for registry in self.settings.base_registries)
+    def base_registry(self, host: str) -> RegistryId | None:
+        """Return the base registry that a host of references is; None if it is none.
 
-    def task_hosts(self) -> frozenset[str]:
-        """Return the login servers of every task registry: what tasks push may be a base, too."""
-        return frozenset(self.host(registry) for registry in self.settings.task_registries)
+        Raises:
+            TransientError: It may be one of which ARM does not tell the login server now.
+        """
+        return self._registry(host, self.settings.base_registries)
+
+    def task_registry(self, host: str) -> RegistryId | None:
+        """Return the task registry that a host is: what its tasks push may be a base, too.
+
+        Raises:
+            TransientError: It may be one of which ARM does not tell the login server now.
+        """
+        return self._registry(host, self.settings.task_registries)
+
+    def _registry(self, host: str, registries: Iterable[RegistryId]) -> RegistryId | None:
+        """Ask of the registries that it can be only: the others may be out of order, or gone."""
+        for registry in registries:
+            if not registry.may_be(host):
+                continue
+            try:
+                if self.host(registry) == host:
+                    return registry
+            except PermanentError as error:
+                log.warning("registry %s: %s is taken for another one: %s", registry, host, error)
+        return None

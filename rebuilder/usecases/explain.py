@@ -278,10 +278,10 @@ def _pushes(context: Context, registry: RegistryId, image: ImageReference) -> Se
 
 
 def _registry(context: Context, image: ImageReference) -> RegistryId:
-    for registry in context.settings.base_registries:
-        if context.host(registry) == image.domain:
-            return registry
-    raise NotFound(f"{image.domain} is none of the registries in REBUILDER_BASE_REGISTRIES")
+    registry = context.base_registry(image.domain)
+    if registry is None:
+        raise NotFound(f"{image.domain} is none of the registries in REBUILDER_BASE_REGISTRIES")
+    return registry
 
 
 def _rebuild(context: Context, decision: Decision, pushed: PushRecord) -> Rebuild | None:

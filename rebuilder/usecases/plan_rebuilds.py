@@ -56,6 +56,13 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
         PermanentError: The base registry cannot be read.
     """
     push = message.push
+    if (
+        isinstance(push.registry, RegistryId)
+        and push.registry not in context.settings.base_registries
+    ):
+        log.warning("push %s: its registry is no base registry any more: not planned", push.key)
+        context.ledger.planned(push)
+        return []
     reference = pushed_reference(context, push)
     # The event may be old: what counts is what the tag names now.
     base = pushed_base(context, reference, push)

@@ -154,13 +154,14 @@ def foreign_bookmark(reference: ImageReference) -> str:
 
 def _foreign(context: Context, report: PollReport, every: Followers) -> Followers:
     """Return the tags that are to be polled."""
-    own = context.base_hosts()
     patterns = [canonical_host(pattern) for pattern in context.settings.poll_hosts]
     found = {}
     left: dict[str, None] = {}
     for reference, tasks in every.items():
         host = reference.domain
-        if host in own:
+        own = attempt(context.base_registry, host)
+        if own is not None:
+            report.problems += [f"{reference}: {own}"] if isinstance(own, RebuilderError) else []
             continue
         of_azure = _any(host, _OF_AZURE)
         if of_azure or not _any(host, patterns):

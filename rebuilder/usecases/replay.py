@@ -12,7 +12,7 @@ from rebuilder.core.events import Ignored, Push
 from rebuilder.core.foreign_json import read_json
 from rebuilder.core.messages import BUILDS, StartBuild, afresh
 from rebuilder.core.rebuilds import Check, State
-from rebuilder.core.registries import ForeignRegistry, PushedRegistry, TaskId
+from rebuilder.core.registries import ForeignRegistry, TaskId
 from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.ports import PushRecord
@@ -162,14 +162,14 @@ def _newest_push(context: Context, task: TaskId) -> PushRecord | None:
         for dependency in (indexed.view.dependencies if indexed else ())
         if dependency.reference.digest is None
     }
-    registries: dict[str, PushedRegistry] = {
-        context.host(registry): registry for registry in context.settings.base_registries
-    }
     found = [
         record
         for tag in tags
         for record in context.ledger.pushes(
-            registries.get(tag.domain, ForeignRegistry(tag.domain)), tag.path, tag.tag or "", 1
+            context.base_registry(tag.domain) or ForeignRegistry(tag.domain),
+            tag.path,
+            tag.tag or "",
+            1,
         )
     ]
     return max(found, key=lambda record: record.first_at, default=None)

@@ -20,6 +20,7 @@ from rebuilder.core.decisions import (
     Base,
     Circle,
     NoStep,
+    NotConfigured,
     OwnOutput,
     RebuildFailed,
     RebuildUnderWay,
@@ -50,7 +51,7 @@ from rebuilder.core.rebuilds import (
     State,
     rebuild_key,
 )
-from rebuilder.core.registries import TaskId
+from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import MANUAL, Run, RunStatus, Task
 from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import (
@@ -63,6 +64,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
+from rebuilder.settings import BASE_REGISTRIES, TASK_REGISTRIES
 from rebuilder.usecases import _pace
 from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._deciding import (
@@ -162,6 +164,8 @@ class _Start:
         if message.turn is not None and expired(message.turn, context.now()):
             message = self.message = replace(message, turn=None)
         head = self._ledger.head(message.task)
+        if nowhere := self._not_configured():
+            return self._decided(head, nowhere)
         if head is not None and head.state is State.CLAIMED:
             if impossible(
                 f"the lease of {head.id}", head.lease_until, context.now(), LONGEST_LEASE
@@ -204,6 +208,16 @@ class _Start:
         elif not decision.rebuild:
             return self._decided(head, decision)
         return self._rebuild(head, task, recorded, base)
+
+    def _not_configured(self) -> NotConfigured | None:
+        """Tell which registry the settings do not name: messages outlive them, and are forged."""
+        settings, task, pushed = self._context.settings, self.message.task, self.message.push
+        if task.registry not in settings.task_registries:
+            return NotConfigured(task, str(task.registry), TASK_REGISTRIES)
+        of_azure = isinstance(pushed.registry, RegistryId)
+        if of_azure and pushed.registry not in settings.base_registries:
+            return NotConfigured(task, str(pushed.registry), BASE_REGISTRIES)
+        return None
 
     def _asked_for(self, head: Rebuild | None) -> bool:
         """Tell whether somebody asked for a rebuild, and none was begun since."""
@@ -269,6 +283,8 @@ class _Start:
     def _concerns(self, head: Rebuild, decision: TaskDecision) -> bool:
         """Tell whether a decision is about the image that a rebuild waits for, or all of them."""
         if isinstance(decision, TaskGone | TaskUnreadable | TaskDisabled | NoStep):
+            return True
+        if isinstance(decision, NotConfigured) and decision.registry == str(head.task.registry):
             return True
         push, waits = self.message.push, Push.from_key(head.push)
         return (push.registry, push.repository, push.tag) == (
@@ -462,7 +478,7 @@ class _Start:
         image = str(base.reference.at(base.digest))
         producer = self._ledger.producer(image)
         if producer is None:
-            if base.reference.domain in context.task_hosts():
+            if context.task_registry(base.reference.domain):
                 # Its run may have pushed the image and not be recorded yet.
                 for other in self._ledger.unsettled_after(rebuild.task):
                     if later := self._pushing(other):

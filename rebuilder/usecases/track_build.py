@@ -98,6 +98,10 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
 
 def _look(context: Context, message: TrackBuild) -> _Next | None:
     """Return what is to become of the record that a message is for; None if nothing is."""
+    if message.task.registry not in context.settings.task_registries:
+        # The record stays as it is: if the registry is named again, a sweep goes on with it.
+        log.warning("task %s: its registry is no task registry any more", message.task)
+        return None
     rebuild = context.ledger.rebuild(message.task, message.sequence)
     if (
         rebuild is None

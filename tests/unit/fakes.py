@@ -133,6 +133,8 @@ class FakeTasks:
     logs: dict[str, str] = field(default_factory=dict)
     logs_read: list[str] = field(default_factory=list)
     listed: int = 0
+    out_of_order: dict[RegistryId, RebuilderError] = field(default_factory=dict)
+    asked: list[RegistryId] = field(default_factory=list)
 
     def add(self, *tasks: Task) -> None:
         """Add or replace tasks."""
@@ -145,6 +147,9 @@ class FakeTasks:
     def registry(self, registry: RegistryId) -> Registry:
         """Read a registry."""
         self._fail("registry")
+        self.asked.append(registry)
+        if registry in self.out_of_order:
+            raise self.out_of_order[registry]
         return Registry(registry, f"{registry.name}.azurecr.io")
 
     def tasks(self, registry: RegistryId) -> Iterable[Task]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from rebuilder.core.messages import (
 from rebuilder.core.rebuilds import State
 from rebuilder.core.tasks import RunStatus
 from rebuilder.errors import Denied, TransientError, Unforeseen
-from rebuilder.isolation import all_of, attempt, attempts
+from rebuilder.isolation import attempt, attempts, together
 from rebuilder.ports import PoisonMessage
 from rebuilder.usecases.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.delivery import deliver
@@ -93,10 +94,22 @@ def test_parts_of_one_thing_are_done_and_then_the_first_error_is_raised() -> Non
             raise TransientError("now")
         return number
 
-    with pytest.raises(TransientError):
-        all_of(work, range(4), at_once=2)
-    assert sorted(done) == [0, 1, 2, 3]
-    assert all_of(str, [1, 2]) == ["1", "2"]
+    for at_once in (1, 2):
+        done.clear()
+        with pytest.raises(TransientError):
+            together(work, range(4), at_once=at_once)
+        assert sorted(done) == [0, 1, 2, 3]
+    assert together(str, [1, 2]) == ["1", "2"]
+
+
+def test_there_is_no_other_thread_pool() -> None:
+    """Whatever works on many things does it in one place."""
+    root = Path(isolation.__file__).parent
+    files = [*root.rglob("*.py"), *(root.parent / "functions").rglob("*.py")]
+    assert len(files) > 100
+    pools = [f.name for f in files if "ThreadPoolExecutor" in f.read_text(encoding="utf-8")]
+
+    assert pools == ["isolation.py"]
 
 
 def failing(real: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -147,7 +147,7 @@ def test_hosts_are_asked_for_once(world: World) -> None:
     plan_rebuilds(world.context, MESSAGE)
     world.tasks.failures["registry"] = [NotFound("must not be asked")]
 
-    assert world.context.base_hosts() == {NODE.partition("/")[0]}
+    assert world.context.base_registry(NODE.partition("/")[0]) == BASE
 
 
 def test_a_push_is_recorded_and_enqueued(world: World) -> None:
