@@ -184,6 +184,9 @@ def _audit_lines(
         if everything or not finding.verdict.effect:
             yield f"{finding.verdict}: {_task(finding)} for {_image(finding)}"
             yield f"    {finding.sentence}"
+    for finding in found.standing:
+        yield f"now {finding.verdict}: {_task(finding)} follows {_tag(finding)}"
+        yield f"    {finding.sentence}"
     yield from (f"not looked at: {remark}" for remark in found.remarks)
     yield f"{found.pushes} push(es) from {_iso(since)} to {_iso(until)}, {found.effects} effect(s):"
     counted = [(verdict, number) for verdict, number in found.counts.items() if number]
@@ -196,15 +199,18 @@ def _audit_lines(
     )
     yield f"{found.unchecked} rebuilt of which nobody can tell what it stands on."
     yield f"{len(found.waiting)} dead letter(s) waiting."
+    yield (
+        f"{found.tags} tag(s) compared with what stands on them:"
+        f" {len(found.standing)} task(s) on something else."
+    )
     for task, reason in found.unread.items():
         yield f"not all known: {task.registry.name}/{task.name} may read more images: {reason}"
     if not found.clean:
         yield "NOT clean: the lines above name what to look at."
-    elif found.unread:
-        yield (
-            f"Nothing is wrong as far as is known; what {len(found.unread)} task(s) read is not all"
-            " known."
-        )
+    elif found.unread or found.remarks:
+        missing = [f"what {len(found.unread)} task(s) read is not all known"] * bool(found.unread)
+        missing += ["not everything could be looked at"] * bool(found.remarks)
+        yield f"Nothing is wrong as far as is known; {', and '.join(missing)}."
     else:
         yield "Clean."
 
@@ -215,8 +221,11 @@ def _task(finding: Finding) -> str:
 
 
 def _image(finding: Finding) -> str:
-    push = finding.push
-    return f"{push.repository}:{push.tag}@{push.digest}, told {_iso(finding.at)}"
+    return f"{_tag(finding)}@{finding.push.digest}, told {_iso(finding.at)}"
+
+
+def _tag(finding: Finding) -> str:
+    return f"{finding.push.repository}:{finding.push.tag}"
 
 
 def _audit_record(found: Audit, since: datetime, until: datetime) -> dict[str, Any]:
@@ -236,18 +245,22 @@ def _audit_record(found: Audit, since: datetime, until: datetime) -> dict[str, A
         "deadLetters": [waiting.letter.id for waiting in found.waiting],
         "notLookedAt": list(found.remarks),
         "notAllKnown": {str(task): reason for task, reason in found.unread.items()},
-        "findings": [
-            {
-                "push": finding.push.key,
-                "told": finding.at.isoformat(),
-                "task": str(finding.task) if finding.task else None,
-                "verdict": finding.verdict.value,
-                "sentence": finding.sentence,
-                "rebuild": finding.rebuild.id if finding.rebuild else None,
-                "runId": finding.rebuild.run_id if finding.rebuild else None,
-            }
-            for finding in found.findings
-        ],
+        "complete": not found.remarks and not found.unread,
+        "tagsCompared": found.tags,
+        "standing": list(map(_finding_record, found.standing)),
+        "findings": list(map(_finding_record, found.findings)),
+    }
+
+
+def _finding_record(finding: Finding) -> dict[str, Any]:
+    return {
+        "push": finding.push.key,
+        "told": finding.at.isoformat(),
+        "task": str(finding.task) if finding.task else None,
+        "verdict": finding.verdict.value,
+        "sentence": finding.sentence,
+        "rebuild": finding.rebuild.id if finding.rebuild else None,
+        "runId": finding.rebuild.run_id if finding.rebuild else None,
     }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
 from itertools import pairwise
 
 from rebuilder.core.books import Audit, Books, Finding, Made, Told, Verdict, Waiting
@@ -16,9 +15,6 @@ from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     BaseMoved,
     BuiltWhileMoving,
-    OwnOutput,
-    RebuildFailed,
-    RebuildUnderWay,
     RegistryUnreadable,
     StillStale,
     TaskDecision,
@@ -26,7 +22,7 @@ from rebuilder.core.decisions import (
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Check, Native, Rebuild, State
 from rebuilder.core.registries import TaskId
-from rebuilder.core.times import CLOCKS_DIFFER
+from rebuilder.core.standing import last_of, of_attempt, of_decision, overdue
 
 
 def audit(books: Books) -> Audit:
@@ -51,6 +47,8 @@ def audit(books: Books) -> Audit:
         books.waiting,
         books.remarks,
         books.unread,
+        books.standing,
+        books.tags,
     )
 
 
@@ -123,64 +121,22 @@ def _of_task(books: Books, told: Told, task: TaskId, decisions: Sequence[Made]) 
         return found(Verdict.SUPERSEDED, sentence, newer)
     if later := _newer_push(books, told, task):
         return found(Verdict.SUPERSEDED, _by_push(later))
-    if on and (finding := _of_attempt(books, on[0])):
+    if on and (finding := of_attempt(on[0], books.now, books.patience)):
         return found(*finding, on[0])
     return found(*_without_rebuild(books, told, task, decisions), on[0] if on else None)
-
-
-def _of_attempt(books: Books, rebuild: Rebuild) -> tuple[Verdict, str] | None:
-    """Judge the newest attempt on the digests; None if it was skipped."""
-    outcome = rebuild.outcome or rebuild.state.value
-    cause = rebuild.cause.sentence() if rebuild.cause else None
-    outcome = "; ".join(filter(None, (outcome, cause, rebuild.advice)))
-    if rebuild.unsettled and (late := _overdue(books, rebuild)):
-        return Verdict.LOST, late
-    match rebuild.state:
-        case State.HELD:
-            return Verdict.HELD, outcome
-        case State.CLAIMED | State.SCHEDULED | State.RUNNING:
-            return Verdict.IN_PROGRESS, f"{rebuild.state}, run {rebuild.run_id or 'not known yet'}"
-        case State.FAILED if rebuild.due is not None:
-            return Verdict.RETRY, f"attempt {rebuild.attempt + 1} at {rebuild.due}: {outcome}"
-        case State.SKIPPED:
-            return None
-        case _:
-            return Verdict.GIVEN_UP, f"after {rebuild.attempt} attempt(s): {outcome}"
-
-
-def _overdue(books: Books, rebuild: Rebuild) -> str | None:
-    due = rebuild.due or rebuild.lease_until
-    if books.now - due <= books.patience:
-        return None
-    return (
-        f"rebuild {rebuild.id} is {rebuild.state}, and nothing happened to it since"
-        f" {due.isoformat()}"
-    )
 
 
 def _without_rebuild(
     books: Books, told: Told, task: TaskId, decisions: Sequence[Made]
 ) -> tuple[Verdict, str]:
     """Judge a task that no attempt on the digests was made for."""
-    # What was decided last counts. A build decides after its plan, maybe on another instance, whose
-    # clock is another.
-    last = max(
-        decisions,
-        key=lambda made: made.last_at + (timedelta() if made.decision.rebuild else CLOCKS_DIFFER),
-    )
-    if not last.decision.rebuild and not isinstance(last.decision, RebuildUnderWay):
-        verdict = Verdict.LEFT
-        if isinstance(last.decision, AlreadyBuiltOn):
-            verdict = Verdict.ALREADY
-        elif isinstance(last.decision, RebuildFailed):
-            verdict = Verdict.GIVEN_UP
-        elif isinstance(last.decision, OwnOutput) or "circle" in last.decision.code:
-            verdict = Verdict.CIRCLE
-        return verdict, last.decision.sentence()
+    last = last_of(decisions) or decisions[-1]
+    if isinstance(last.decision, TaskDecision) and (found := of_decision(last.decision)):
+        return found
     if letter := _letter(books, told.push, task):
         return Verdict.DEAD_LETTER, _waits(letter)
     before = next((r for r in books.rebuilds.get(task, ()) if r.unsettled), None)
-    if before is not None and not _overdue(books, before):
+    if before is not None and not overdue(before, books.now, books.patience):
         return Verdict.IN_PROGRESS, f"it waits for the end of rebuild {before.id} ({before.state})"
     if books.now - last.last_at <= books.patience:
         return Verdict.IN_PROGRESS, "planned, not begun yet"

@@ -140,6 +140,9 @@ class Books:
         now: The time.
         patience: How long something may take before it counts as lost.
         remarks: What could not be looked at, in sentences.
+        unread: The tasks of which it is not known what else they read, and why.
+        standing: The tasks that do not stand on what a tag of theirs names now.
+        tags: How many tags were compared for that.
     """
 
     told: tuple[Told, ...]
@@ -151,6 +154,8 @@ class Books:
     patience: timedelta
     remarks: tuple[str, ...] = ()
     unread: Mapping[TaskId, str] = field(default_factory=dict)
+    standing: tuple[Finding, ...] = ()
+    tags: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,9 @@ class Audit:
         waiting: The dead letters that nobody has replayed.
         remarks: What could not be looked at, in sentences.
         unread: The tasks of which it is not known what else they read, and why.
+        standing: The tasks that do not stand on what a tag of theirs names now, whatever came of
+            any push.
+        tags: How many tags were compared for that.
     """
 
     findings: tuple[Finding, ...]
@@ -180,6 +188,8 @@ class Audit:
     waiting: tuple[Waiting, ...] = ()
     remarks: tuple[str, ...] = ()
     unread: Mapping[TaskId, str] = field(default_factory=dict)
+    standing: tuple[Finding, ...] = ()
+    tags: int = 0
 
     @property
     def effects(self) -> int:
@@ -189,4 +199,5 @@ class Audit:
     @property
     def clean(self) -> bool:
         """Whether everything has its effect, or an accepted reason."""
-        return not any(finding.verdict.failing for finding in self.findings)
+        every = (*self.findings, *self.standing)
+        return not any(finding.verdict.failing for finding in every)

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rebuilder._records import VERSION
@@ -33,6 +33,8 @@ _KEPT = 16
 """Connections that nobody uses now: as many as threads commonly work at once."""
 
 type _Identity = tuple[int, int]
+_EMPTY: _Identity = (0, 0)
+"""Stands for tables without rows, where there is no file; no file has it."""
 
 
 class Database:
@@ -119,6 +121,7 @@ class _File:
         self._empty: list[sqlite3.Connection] = []
         self._identity: _Identity | None = None
         self._looked = 0.0
+        self._warned = False
         self._process = os.getpid()
         # What is not closed when nobody knows the file any more would be warned of.
         for kept in (self._idle, self._empty):
@@ -170,7 +173,7 @@ class _File:
         with self._lock:
             identity = _identity(self.path)
             if identity is None and not write:
-                return self._nothing(), None
+                return self._nothing(), _EMPTY
             now = time.monotonic()
             if identity is None or identity != self._identity:
                 # It is new, or was put in the place of the one that was open.
@@ -178,7 +181,7 @@ class _File:
                 if write:
                     self._make()
                 elif (other := self._find()) is not None:
-                    return other, None
+                    return other
                 identity, self._looked = _identity(self.path), now
                 self._identity = identity
             connection = self._idle.pop() if self._idle else self._connect()
@@ -199,13 +202,11 @@ class _File:
             if failed:
                 # The file may have become another, or one of a newer version: look first.
                 self._identity = None
-            elif connection in self._empty:
-                return
-            elif identity is not None and identity == self._identity and len(self._idle) < _KEPT:
-                self._idle.append(connection)
-                return
-            with suppress(ValueError):
-                self._empty.remove(connection)
+            elif identity is not None and identity in (self._identity, _EMPTY):
+                kept = self._empty if identity == _EMPTY else self._idle
+                if len(kept) < _KEPT:
+                    kept.append(connection)
+                    return
         connection.close()
 
     def close(self) -> None:
@@ -219,15 +220,17 @@ class _File:
 
     def _nothing(self) -> sqlite3.Connection:
         """Return what is read where there is no file: tables without rows."""
-        if not self._empty:
-            made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self._empty.append(made)
-            make_tables(made, 0)
+        if self._empty:
+            return self._empty.pop()
+        made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        make_tables(made, 0)
+        if not self._warned:
+            self._warned = True
             log.warning("%s is not there, or empty: nothing is kept in it yet", self.path)
-        return self._empty[0]
+        return made
 
-    def _find(self) -> sqlite3.Connection | None:
-        """See that the file can be read; return another way to read it if it must not be kept."""
+    def _find(self) -> tuple[sqlite3.Connection, _Identity | None] | None:
+        """See that the file can be read; return another way to read it if it is not to be kept."""
         try:
             with closing(self._connect()) as connection:
                 version = version_of(connection)
@@ -235,10 +238,10 @@ class _File:
             if _left_beside(self.path):
                 raise
             # It may not be written, or its disk is full.
-            return self._found_unwritable()
+            return self._found_unwritable(), None
         self._known(version)
         if version == 0:
-            return self._nothing()
+            return self._nothing(), _EMPTY
         if version < VERSION:
             self._make()
         return None

@@ -18,6 +18,7 @@ from rebuilder.isolation import attempts
 from rebuilder.usecases._deciding import pushed_reference
 from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases._letters import waiting
+from rebuilder.usecases._standing import stands
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -78,17 +79,21 @@ def audit(
         for made in push.decisions
         if isinstance(made.decision, TaskDecision) and made.decision.rebuild
     )
+    runs = _runs(context, list(tasks), remarks) if ask_arm else {}
+    stood = stands(context, patience, ask=ask_arm)
     return judge(
         Books(
             audited,
             (*told[len(audited) :], *_told_before(context, letters, decisions)),
             {task: tuple(rebuilds_since(context.ledger, task, since - patience)) for task in tasks},
-            _runs(context, list(tasks), remarks) if ask_arm else {},
+            runs,
             letters,
             now,
             patience,
-            tuple(remarks),
+            (*remarks, *stood.remarks),
             _unread(context),
+            stood.findings,
+            stood.tags,
         )
     )
 

@@ -152,6 +152,12 @@ def foreign_bookmark(reference: ImageReference) -> str:
     return f"foreign/{reference}"
 
 
+def polled_digest(context: Context, reference: ImageReference) -> str | None:
+    """Return what a foreign tag named when it was looked at last; None if it never was."""
+    seen = _known(context, reference).seen
+    return None if seen is None else seen.digest
+
+
 def _foreign(context: Context, report: PollReport, every: Followers) -> Followers:
     """Return the tags that are to be polled."""
     patterns = [canonical_host(pattern) for pattern in context.settings.poll_hosts]

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 import threading
 import warnings
@@ -20,13 +21,17 @@ import pytest
 
 from rebuilder._records import VERSION
 from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.registries import RegistryId
 from rebuilder.errors import NewerStore, StoreUnavailable
 from rebuilder.sqlite import _database
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
+from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.queues import SqliteQueues
+from tests.patience import SECONDS
 
 _NOBODY = 65534
+_REGISTRY = RegistryId("s", "g", "myapps")
 
 
 @pytest.fixture(name="file")
@@ -191,11 +196,11 @@ def test_threads_that_write_stand_in_line(file: Path, monkeypatch: pytest.Monkey
     def hold() -> None:
         with Database(file).transaction():
             began.set()
-            over.wait(20)
+            over.wait(SECONDS)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert began.wait(20)
+    assert began.wait(SECONDS)
     try:
         assert read(file) == "kept"
         with pytest.raises(StoreUnavailable, match="is locked"):
@@ -444,3 +449,23 @@ def test_a_forked_process_has_its_own_connections(file: Path) -> None:
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert [read(file, name) for name in ("one", "two", "three")] == ["kept"] * 3
+
+
+def test_many_threads_read_where_there_is_no_file(tmp_path: Path) -> None:
+    """Each has a connection of its own: two in one at the same time is a misuse of SQLite."""
+    index = SqliteIndex(tmp_path / "none.db")
+    index.sweep(_REGISTRY)
+    begin = threading.Barrier(8)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def read(_: int) -> int:
+        begin.wait(SECONDS)
+        return sum(index.sweep(registry) is None for registry in [_REGISTRY] * 300)
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(read, range(8))) == [300] * 8
+    finally:
+        sys.setswitchinterval(usual)
+    assert not (tmp_path / "none.db").exists()

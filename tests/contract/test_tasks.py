@@ -312,7 +312,7 @@ def test_the_end_of_a_log_is_read(
     """By the address that ARM gives; neither that nor its signature is logged."""
     images.task(apps, "builder", [])
     run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
-    assert cloud.wait_idle(20)
+    assert cloud.wait_idle(SECONDS)
     with caplog.at_level(logging.DEBUG):
         text = tasks.log_end(RegistryId.parse(apps.id), run_id)
 
@@ -338,7 +338,7 @@ def test_a_log_that_cannot_be_read(
     """Each refusal has its own error, as everything that ARM is asked."""
     images.task(apps, "builder", [])
     run_id = tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
-    assert cloud.wait_idle(20)
+    assert cloud.wait_idle(SECONDS)
     cloud.arm.faults.append(fault)
     with pytest.raises(error):
         tasks.log_end(RegistryId.parse(apps.id), run_id)

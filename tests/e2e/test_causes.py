@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -16,18 +15,10 @@ from rebuilder.usecases.list_runs import list_runs
 from rebuilder.usecases.replay import retry
 from tests import images
 from tests.e2e.conftest import World
+from tests.patience import until
 
 BASE = "mybase.azurecr.io/images/node:9"
 URL = "https://github.com/contoso/app.git"
-_SECONDS = 60
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def expire_token(world: World, task: TaskId, folder: Path) -> Callable[[], None]:

@@ -466,7 +466,7 @@ def test_a_store_that_cannot_be_written_is_told_now_and_then(
             assert "Traceback" not in caplog.text
             other.rollback()
             probe.wait(1)
-            assert host.wait_idle(20)
+            assert host.wait_idle(SECONDS)
     assert probe.said == ["text"]
 
 

@@ -74,7 +74,9 @@ def built(world: World, state: State, digest: str = NEW, **changes: object) -> R
 
 
 def audited(world: World, since: timedelta = 24 * HOUR, until: datetime | None = None) -> Audit:
-    """Audit what was told until now, and now."""
+    """Audit what was told until now, and now; the index is whole."""
+    for registry in world.settings.task_registries:
+        world.index.mark_refreshed(registry, world.time.now)
     end = until or world.time.now + timedelta(seconds=1)
     return audit(world.context, world.time.now - since, end)
 

@@ -15,7 +15,7 @@ from rebuilder.core.messages import BUILDS, PUSHES, StartBuild
 from rebuilder.core.rebuilds import Native, Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind
-from rebuilder.errors import Refused, TransientError
+from rebuilder.errors import Denied, Refused, TransientError
 from tests.unit.fakes import BASE, NEW, NODE, OLD, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
@@ -27,6 +27,8 @@ MOVED = BaseMoved(TASK, NODE, "runtime", OLD, NEW, "registry")
 def _known(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """The command sees this world."""
     world.tasks.add(task())
+    for registry in world.settings.task_registries:
+        world.index.mark_refreshed(registry, world.time.now)
     monkeypatch.setattr(cli, "compose", lambda _: world.context)
     return world
 
@@ -190,6 +192,7 @@ def test_a_clean_audit(known: World, capsys: pytest.CaptureFixture[str]) -> None
         "ACR's own trigger: 0 in time, 1 missed, 0 late and so built twice.\n"
         "0 rebuilt of which nobody can tell what it stands on.\n"
         "0 dead letter(s) waiting.\n"
+        "0 tag(s) compared with what stands on them: 0 task(s) on something else.\n"
         "Clean.\n"
     )
     assert cli.main(["audit", "--all", "--no-arm"]) == 0
@@ -209,6 +212,47 @@ def test_an_audit_that_is_not_clean(known: World, capsys: pytest.CaptureFixture[
     assert lines[0].startswith("lost: myapps/build-app for images/node:9@")
     assert lines[1] == "    planned, and nothing happened since 2026-01-02T03:04:05+00:00"
     assert lines[-1] == "NOT clean: the lines above name what to look at."
+
+
+def test_an_audit_tells_what_stands_on_something_else(
+    known: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever was told of the tag, and whether anything was; JSON has it, too."""
+    said = Said(ImageReference.parse(NODE), Kind.RUNTIME, OLD)
+    known.index.replace(join(TASK, [Evidence(Source.BUILD_FILE, (said,))]), known.time.now)
+
+    assert cli.main(["audit"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "now lost: myapps/build-app follows images/node:9"
+    assert lines[1] == (
+        f"    it stands on {OLD}, and {NODE}@{NEW} is what its tag names; nothing is under way"
+    )
+    assert "1 tag(s) compared with what stands on them: 1 task(s) on something else." in lines
+    assert cli.main(["audit", "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["standing"]
+    assert (finding["task"], finding["verdict"]) == (str(TASK), "lost")
+
+
+def test_an_audit_that_could_not_look_at_everything_is_not_called_clean(
+    known: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says so, and JSON as well."""
+    known.index.replace(
+        join(
+            TASK,
+            [Evidence(Source.BUILD_FILE, (Said(ImageReference.parse(NODE), Kind.RUNTIME, OLD),))],
+        ),
+        known.time.now,
+    )
+    known.images.failure = Denied("no role")
+
+    assert cli.main(["audit"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"not looked at: what stands on {NODE}: no role"
+    assert lines[-1] == ("Nothing is wrong as far as is known; not everything could be looked at.")
+    known.images.failure = Denied("no role")
+    assert cli.main(["audit", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["complete"] is False
 
 
 def test_an_audit_of_a_quiet_time(known: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,6 +290,7 @@ def test_an_audit_as_json(known: World, capsys: pytest.CaptureFixture[str]) -> N
     assert record["deadLetters"] == [waiting.id]
     assert record["native"] == {"adopted": 0, "missed": 0, "late": 0}
     assert (record["notLookedAt"], record["unchecked"]) == ([], 0)
+    assert (record["complete"], record["tagsCompared"], record["standing"]) == (True, 0, [])
 
 
 @pytest.mark.parametrize(

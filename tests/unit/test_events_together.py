@@ -11,6 +11,7 @@ import pytest
 from functions._events import MOST, Together
 from rebuilder.errors import Denied, TransientError
 from rebuilder.usecases.accept_event import accept_events
+from tests.patience import SECONDS
 from tests.unit.fakes import BASE, NEW, World
 
 
@@ -97,12 +98,12 @@ def test_whoever_gave_up_waiting_disturbs_nobody() -> None:
     def work(raws: Sequence[object]) -> None:
         del raws
         began.set()
-        assert goes_on.wait(20)
+        assert goes_on.wait(SECONDS)
 
     async def story() -> list[object]:
         together = Together(work)
         calls = [asyncio.create_task(together.take_over(n)) for n in range(2)]
-        await asyncio.to_thread(began.wait, 20)
+        await asyncio.to_thread(began.wait, SECONDS)
         calls[0].cancel()
         goes_on.set()
         return await asyncio.gather(*calls, return_exceptions=True)

@@ -187,7 +187,7 @@ def test_many_threads_make_one_context(tmp_path: Path, monkeypatch: pytest.Monke
     made: list[Context] = []
 
     def making(*ports: object) -> Context:
-        slow.wait(timeout=0.05)
+        assert not slow.wait(timeout=0.05)
         made.append(Context(*ports))  # type: ignore[arg-type]
         return made[-1]
 
@@ -222,7 +222,7 @@ def test_many_threads_make_one_client_of_a_place() -> None:
     slow = threading.Event()
 
     def make(_: str) -> Closed:
-        slow.wait(timeout=0.05)
+        assert not slow.wait(timeout=0.05)
         made.append(Closed())
         return made[-1]
 

@@ -6,7 +6,6 @@ import gzip
 import io
 import subprocess
 import tarfile
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -296,19 +295,16 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_archives_that_ended_the_standard_reader(name: str) -> None:
-    """Each ends in an answer or an error of ours, in little time and memory."""
+    """Each ends in an answer or an error of ours, in little memory."""
     data = BOMBS[name]()
     tracemalloc.start()
-    began = time.process_time()
     try:
         assert read_member(io.BytesIO(data), "Dockerfile", Limits(), lambda: None) == b"FROM"
     except SourceUnavailable as error:
         assert "archive" in str(error) or "a path that is none" in str(error)  # noqa: PT017
-    took = time.process_time() - began
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert took < 20  # a second by itself; tracing makes it several times as long
     assert peak < 32 * 1024 * 1024
 
 

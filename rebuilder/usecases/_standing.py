@@ -1,0 +1,142 @@
+"""Compare what every task stands on with what its tags name now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from rebuilder.core.books import Finding, Made
+from rebuilder.core.events import Push
+from rebuilder.core.rebuilds import Rebuild
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import ForeignRegistry, TaskId
+from rebuilder.core.standing import Standing, judge
+from rebuilder.errors import RebuilderError
+from rebuilder.isolation import attempt, attempts
+from rebuilder.usecases._missed import Follower, followers
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.poll_bases import polled_digest
+
+log = logging.getLogger(__name__)
+
+_AUDIT = "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """What the comparison found.
+
+    Attributes:
+        tags: How many tags were compared.
+        findings: The tasks that do not stand on what a tag of theirs names.
+        remarks: What could not be compared, and why.
+    """
+
+    tags: int
+    findings: tuple[Finding, ...]
+    remarks: tuple[str, ...]
+
+
+def stands(context: Context, patience: timedelta, *, ask: bool) -> Stood:
+    """Compare what the index knows of every task with what its tags name now.
+
+    Args:
+        context: The ports.
+        patience: How long something may take before it counts as lost.
+        ask: Whether base registries are asked what their tags name; else the newest push tells.
+
+    Raises:
+        TransientError: The index could not be read.
+    """
+    following = followers(context)
+    refreshed = context.index.refreshes()
+    remarks = [
+        f"the tasks of {registry} were never all read"
+        for registry in context.settings.task_registries
+        if registry not in refreshed
+    ]
+    findings: list[Finding] = []
+    compare = partial(_compare, context, following, patience, ask=ask)
+    for reference, found in zip(following, attempts(compare, following), strict=True):
+        if isinstance(found, RebuilderError):
+            remarks.append(f"what stands on {reference}: {found}")
+        else:
+            findings += found
+    return Stood(len(following), tuple(findings), tuple(remarks))
+
+
+def _compare(
+    context: Context,
+    following: Mapping[ImageReference, Iterable[Follower]],
+    patience: timedelta,
+    reference: ImageReference,
+    *,
+    ask: bool,
+) -> list[Finding]:
+    push = _now_named(context, reference, ask=ask)
+    if push is None:
+        return []  # the tag is gone, or nobody has seen what it names: nobody can be built on it
+    behind: dict[TaskId, str | None] = {
+        follower.task: follower.built_on
+        for follower in following[reference]
+        if follower.built_on != push.digest
+    }
+    if not behind:
+        return []
+    known = context.ledger.push(push.key)
+    since = None if known is None else known.last_at
+    if known is None and not isinstance(push.registry, ForeignRegistry):
+        created = attempt(
+            lambda digest: context.images.created(reference.domain, reference.path, digest),
+            push.digest,
+        )
+        since = None if isinstance(created, RebuilderError) else created
+    heads = context.ledger.heads(behind)
+    image = str(reference.at(push.digest))
+    now = context.now()
+    judged = (
+        judge(
+            Standing(
+                task,
+                push,
+                image,
+                since,
+                built_on,
+                head,
+                _success(context, head),
+                () if known is None else tuple(_decided(context, push, task)),
+            ),
+            now,
+            patience,
+        )
+        for task, built_on in behind.items()
+        for head in (heads.get(task),)
+    )
+    return [finding for finding in judged if finding is not None]
+
+
+def _success(context: Context, head: Rebuild | None) -> Rebuild | None:
+    return None if head is None else context.ledger.newest_success(head.task)
+
+
+def _decided(context: Context, push: Push, task: TaskId) -> Iterator[Made]:
+    for record in context.ledger.decisions(push, task):
+        yield Made(record.decision, record.last_at)
+
+
+def _now_named(context: Context, reference: ImageReference, *, ask: bool) -> Push | None:
+    """Return the push of what a tag names now; None if it names nothing, or nobody knows what."""
+    tag = reference.tag or ""
+    registry = context.base_registry(reference.domain)
+    if registry is None:
+        foreign = ForeignRegistry(reference.domain)
+        digest = polled_digest(context, reference)
+        return None if digest is None else Push(foreign, reference.path, tag, digest, None, _AUDIT)
+    if not ask:
+        newest = context.ledger.pushes(registry, reference.path, tag, 1)
+        return newest[0].push if newest else None
+    digest = context.images.digest(reference.domain, reference.path, tag)
+    return None if digest is None else Push(registry, reference.path, tag, digest, None, _AUDIT)
