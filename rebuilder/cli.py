@@ -9,9 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rebuilder._log_lines import install
+from rebuilder._terminal import ERROR, orderly, say, say_all, say_json
 from rebuilder.cli_dependencies import add_dependency_commands, chosen
 from rebuilder.cli_deps import add_deps
 from rebuilder.cli_doctor import add_doctor
@@ -22,7 +25,7 @@ from rebuilder.core.causes import to_record as to_cause
 from rebuilder.core.decisions import TaskDecision, to_record
 from rebuilder.core.rebuilds import REPAIR_WAITS, Check, Native, Rebuild, State
 from rebuilder.core.references import ImageReference
-from rebuilder.errors import NotFound, RebuilderError
+from rebuilder.errors import NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.explain import EARLIER, Explained, Explanation, IndexAge, explain
 from rebuilder.usecases.list_runs import ListedRun, list_runs
@@ -39,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Azure's SDKs log every request; a person who asks a question wants the answer only.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    install()
+    return orderly(partial(_run, options), int(getattr(options, "failure", ERROR)))
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         if "alone" in options and options.task is None:
             # Needs neither settings nor Azure.
@@ -47,9 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context = compose(_environment(options.settings))
         command: Callable[[Context, argparse.Namespace], int] = options.command
         return command(context, options)
-    except RebuilderError as error:
-        print(f"rebuilder: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
-        return int(getattr(options, "failure", 1))
     finally:
         release()
 
@@ -108,7 +113,7 @@ def _runs(context: Context, options: argparse.Namespace) -> int:
     registries = chosen(context, options.registry)
     found = {registry: list_runs(context, registry, options.top) for registry in registries}
     if options.json:
-        _print_json(
+        say_json(
             [
                 {"registry": str(registry), **_run_record(listed)}
                 for registry, runs in found.items()
@@ -118,12 +123,12 @@ def _runs(context: Context, options: argparse.Namespace) -> int:
         return 0
     for registry, runs in found.items():
         if len(found) > 1:
-            _print(f"# {registry.name}")
-        _print(_table([_row(listed) for listed in runs]))
+            say(f"# {registry.name}")
+        say_all(_table([_row(listed) for listed in runs]))
         for line in (line for listed in runs for line in _why(listed)):
-            _print(line)
+            say(line)
         if len(found) > 1:
-            _print("")
+            say("")
     return 0
 
 
@@ -164,13 +169,12 @@ def _duration(value: timedelta) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
     lines = [_COLUMNS, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        yield "  ".join(cells).rstrip()
 
 
 def _run_record(listed: ListedRun) -> dict[str, Any]:
@@ -237,9 +241,9 @@ def _json_time(value: datetime | None) -> str | None:
 def _explain(context: Context, options: argparse.Namespace) -> int:
     explanation = explain(context, ImageReference.parse(options.image))
     if options.json:
-        _print_json(_explanation_record(explanation))
+        say_json(_explanation_record(explanation))
     else:
-        _print("\n".join(_explanation_lines(explanation)))
+        say_all(_explanation_lines(explanation))
     return 0 if explanation.push else 1
 
 
@@ -420,14 +424,6 @@ def _warnings(explanation: Explanation, explained: Explained) -> list[str]:
     if not isinstance(decision, TaskDecision):
         return []
     return list(explanation.warnings.get(decision.task, ()))
-
-
-def _print(text: str) -> None:
-    print(text)  # noqa: T201 - a command's answer
-
-
-def _print_json(value: object) -> None:
-    _print(json.dumps(value, indent=2))
 
 
 if __name__ == "__main__":

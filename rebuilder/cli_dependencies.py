@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from rebuilder._terminal import say_all, say_json
 from rebuilder.core.evidence import Evidence, TaskView
 from rebuilder.core.gaps import counted, to_record
 from rebuilder.core.graph import Graph, as_dot, as_mermaid, as_record, as_text
@@ -25,8 +25,8 @@ _FORMATS: Mapping[str, Callable[[Graph], list[str]]] = {
     "text": as_text,
     "dot": as_dot,
     "mermaid": as_mermaid,
-    "json": lambda graph: [json.dumps(as_record(graph), indent=2)],
 }
+_JSON = "json"
 
 
 def add_dependency_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is private
@@ -48,7 +48,7 @@ def add_dependency_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's
         "--registry", help="only this one: its name or resource id, as configured", default=""
     )
     graph.add_argument(
-        "--format", choices=list(_FORMATS), default="text", help="how to draw it (text)"
+        "--format", choices=[*_FORMATS, _JSON], default="text", help="how to draw it (text)"
     )
     graph.set_defaults(command=_graph)
 
@@ -76,9 +76,9 @@ def print_task(context: Context, options: argparse.Namespace) -> int:
     """Print what is known of a task's dependencies, and each source's say."""
     view = look(context, find_task(context, options.task)).view
     if options.json:
-        _print(json.dumps(_view_record(view), indent=2))
+        say_json(_view_record(view))
     else:
-        _print("\n".join(_view_lines(view)))
+        say_all(_view_lines(view))
     return 0
 
 
@@ -217,17 +217,14 @@ def _gaps(context: Context, options: argparse.Namespace) -> int:
         for task in list_gaps(context, registry)
     ]
     if options.json:
-        _print(
-            json.dumps(
-                [
-                    {"task": str(task.task), "gaps": [to_record(gap) for gap in task.gaps]}
-                    for task in found
-                ],
-                indent=2,
-            )
+        say_json(
+            [
+                {"task": str(task.task), "gaps": [to_record(gap) for gap in task.gaps]}
+                for task in found
+            ]
         )
     else:
-        _print("\n".join(_gap_lines(found)))
+        say_all(_gap_lines(found))
     return GAPS_FOUND if any(counted(task.gaps) for task in found) else 0
 
 
@@ -249,9 +246,8 @@ def _gap_lines(found: list[TaskGaps]) -> Iterator[str]:
 
 def _graph(context: Context, options: argparse.Namespace) -> int:
     graph = draw_graph(context, chosen(context, options.registry))
-    _print("\n".join(_FORMATS[options.format](graph)))
+    if options.format == _JSON:
+        say_json(as_record(graph))
+    else:
+        say_all(_FORMATS[options.format](graph))
     return 0
-
-
-def _print(text: str) -> None:
-    print(text)  # noqa: T201 - a command's answer

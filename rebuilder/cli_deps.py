@@ -6,7 +6,6 @@ With --task it is `cli_dependencies.print_task`, which does.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rebuilder._terminal import complain, say_all, say_json
 from rebuilder.cli_dependencies import print_task
 from rebuilder.core.build_files import BuildImages, ImageUse, UnknownImage
 from rebuilder.core.dockerfile import read_dockerfile
@@ -93,7 +93,7 @@ def _deps(options: argparse.Namespace) -> int:
     form = options.form or _form(options.file, content)
     wrong = _of_the_other(options, form)
     if wrong:
-        print(f"rebuilder deps: {wrong}", file=sys.stderr)  # noqa: T201 - a command's answer
+        complain(f"rebuilder deps: {wrong}")
         return 2
     read: Callable[[argparse.Namespace, bytes], _Answer]
     read = _read_task_file if form == _TASK_FILE else _read_dockerfile
@@ -101,17 +101,16 @@ def _deps(options: argparse.Namespace) -> int:
         answer = read(options, content)
     except InvalidBuildFile as error:
         place = f"{options.file}:{error.line}" if error.line else options.file
-        print(f"{place}: {error.problem}", file=sys.stderr)  # noqa: T201 - a command's answer
+        complain(f"{place}: {error.problem}")
         if options.json and form == _TASK_FILE:
             missed = UnknownImage("the task file", error.line, error.problem)
-            _print(json.dumps(_of_task_file(Effects(unknown=(missed,))).record, indent=2))
+            say_json(_of_task_file(Effects(unknown=(missed,))).record)
         return 1
-    _print(json.dumps(answer.record, indent=2) if options.json else "\n".join(answer.lines))
+    if options.json:
+        say_json(answer.record)
+    else:
+        say_all(answer.lines)
     return 0
-
-
-def _print(text: str) -> None:
-    print(text)  # noqa: T201 - a command's answer
 
 
 def _content(file: str) -> bytes:

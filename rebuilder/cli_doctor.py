@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from rebuilder._terminal import say_all, say_json
 from rebuilder.composition import preflight
 from rebuilder.core.doctor import Finding
 from rebuilder.usecases.context import Context
@@ -50,9 +50,9 @@ def _doctor(context: Context, options: argparse.Namespace) -> int:
             site=options.function_app.rstrip("/"),
         )
     if options.json:
-        _print(json.dumps(_record(report), indent=2))
+        say_json(_record(report))
     else:
-        _print("\n".join(_lines(report)))
+        say_all(_lines(report))
     return 1 if report.errors else 0
 
 
@@ -91,7 +91,3 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield f"    {finding.why()}"
     for command in finding.commands():
         yield f"    $ {command}"
-
-
-def _print(text: str) -> None:
-    print(text)  # noqa: T201 - a command's answer

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rebuilder._terminal import say, say_all, say_json
 from rebuilder.cli_dependencies import find_task
 from rebuilder.core.books import Audit, Finding, Verdict
 from rebuilder.core.dead_letters import DeadLetter
@@ -100,16 +100,16 @@ def _letters(context: Context, options: argparse.Namespace) -> int:
         letter for letter in context.dead_letters.all() if options.all or letter.replayed_at is None
     ]
     if options.json:
-        _print(json.dumps([_letter_record(letter) for letter in letters], indent=2))
+        say_json([_letter_record(letter) for letter in letters])
         return 0
     for letter in letters:
         replayed = f"  replayed {_iso(letter.replayed_at)}" if letter.replayed_at else ""
-        _print(f"{letter.id}  {_iso(letter.at)}  {letter.source}{replayed}")
-        _print(f"    {letter.reason}")
+        say(f"{letter.id}  {_iso(letter.at)}  {letter.source}{replayed}")
+        say(f"    {letter.reason}")
         more = "..." if len(letter.body) > _SHOWN else ""
-        _print(f"    {letter.body[:_SHOWN]}{more}")
+        say(f"    {letter.body[:_SHOWN]}{more}")
     waiting = sum(1 for letter in letters if letter.replayed_at is None)
-    _print(f"{waiting} dead letter(s) waiting.")
+    say(f"{waiting} dead letter(s) waiting.")
     return 0
 
 
@@ -137,28 +137,28 @@ def _replay(context: Context, options: argparse.Namespace) -> int:
         if isinstance(outcome, Exception):
             failed.append(f"{letter.id}  NOT replayed: {outcome}")
             continue
-        _print(f"{letter.id}  {outcome}")
+        say(f"{letter.id}  {outcome}")
         done += 1
     for line in failed:
-        _print(line)
+        say(line)
     left = len(letters) - done - len(failed)
     untried = f", {left} not tried: the store is out of order" if left else ""
     missed = f", {len(failed)} not{untried}" if failed else ""
-    _print(f"{done} dead letter(s) replayed{missed}.")
+    say(f"{done} dead letter(s) replayed{missed}.")
     return 1 if failed else 0
 
 
 def _discard(context: Context, options: argparse.Namespace) -> int:
     for letter in chosen_letters(context, options.ids):
         discard(context, letter)
-        _print(f"{letter.id}  discarded; nothing will come of it")
+        say(f"{letter.id}  discarded; nothing will come of it")
     return 0
 
 
 def _retry(context: Context, options: argparse.Namespace) -> int:
     task = find_task(context, options.task).id
     push = retry(context, task)
-    _print(f"{task.registry.name}/{task.name} is rebuilt if it still is to be, for {push.key}")
+    say(f"{task.registry.name}/{task.name} is rebuilt if it still is to be, for {push.key}")
     return 0
 
 
@@ -171,9 +171,9 @@ def _audit(context: Context, options: argparse.Namespace) -> int:
     patience = timedelta(minutes=options.patience)
     found = audit(context, since, until, ask_arm=not options.no_arm, patience=patience)
     if options.json:
-        _print(json.dumps(_audit_record(found, since, until), indent=2))
+        say_json(_audit_record(found, since, until))
     else:
-        _print("\n".join(_audit_lines(found, since, until, everything=options.all)))
+        say_all(_audit_lines(found, since, until, everything=options.all))
     return 0 if found.clean else 1
 
 
@@ -266,7 +266,3 @@ def _finding_record(finding: Finding) -> dict[str, Any]:
 
 def _iso(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _print(text: str) -> None:
-    print(text)  # noqa: T201 - a command's answer

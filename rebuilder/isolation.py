@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from rebuilder._log_lines import Lines
 from rebuilder.errors import RebuilderError, Unforeseen
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def attempt[Given, Got](work: Callable[[Given], Got], item: Given) -> Got | Rebu
         return error
     except Exception as error:  # noqa: BLE001 - this is the place where nothing gets past
         found = unforeseen(error)
-        log.error("%s: %s\n%s", _named(item), found, _stack(error))  # noqa: TRY400 - without its text
+        log.error("%s: %s\n%s", _named(item), found, Lines(_stack(error)))  # noqa: TRY400 - without its text
         return found
 
 

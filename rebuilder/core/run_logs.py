@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from rebuilder.core.shown import escaped
+
 KEPT_BYTES = 4096
 """How much of a log's end is kept."""
 
@@ -121,24 +123,6 @@ def masked(text: str) -> str:
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return _LONG.sub(_random, text)
-
-
-def escaped(text: str) -> str:
-    """Return a text in which what a terminal would obey can be seen instead.
-
-    That is: control characters, marks that change the order of the letters around them, half
-    characters, and whatever else has no look of its own.
-    """
-    return text if text.isprintable() else "".join(map(_seen, text))
-
-
-def _seen(character: str) -> str:
-    code = ord(character)
-    if character.isprintable():
-        return character
-    if code > 0xFFFF:  # noqa: PLR2004 - more than four digits
-        return f"\\U{code:08x}"
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - two digits
 
 
 def _random(match: re.Match[str]) -> str:
