@@ -19,6 +19,8 @@ from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
 
+_SOME = 20  # of a task's rebuilds: as many as are kept
+
 
 @dataclass(frozen=True, slots=True)
 class Follower:
@@ -110,7 +112,7 @@ def _covered(context: Context, head: Rebuild, reference: str, on: str) -> bool:
         else next(
             (
                 rebuild
-                for rebuild in context.ledger.rebuilds(head.task)
+                for rebuild in context.ledger.rebuilds(head.task, _SOME)
                 if any(base.startswith(prefix) for base in rebuild.bases)
             ),
             None,

@@ -7,9 +7,10 @@ requests left for, the next one begins with.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from rebuilder.core.events import Push
 from rebuilder.core.messages import (
@@ -26,8 +27,9 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import RegistryId
 from rebuilder.core.times import age, ahead
-from rebuilder.errors import Conflict, PermanentError, RebuilderError
-from rebuilder.isolation import attempts
+from rebuilder.errors import Conflict, PermanentError, RebuilderError, TransientError
+from rebuilder.isolation import attempt, attempts
+from rebuilder.ports import PushRecord
 from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._leases import SLICE, Lease, leased
 from rebuilder.usecases._missed import Follower, Followers, followers, missed, tell
@@ -189,33 +191,51 @@ def _plan_again(context: Context, report: SweepReport, following: Followers) -> 
 
     Each is asked for once: what becomes of the new message is its delivery's to settle.
     """
-    now, settings = context.now(), context.settings
+    began = context.now()
     for record in context.ledger.unplanned():
-        push = record.push
-        if context.now() - now > SLICE:
+        plan = partial(_plan_one, context, report, following, record)
+        if context.now() - began > SLICE or not _alone(report, f"push {record.push.key}", plan):
             report.complete = False
             return
-        told = age(record.last_at, now)
-        if told < settings.sweep_patience:
-            continue  # its plan is on its way
-        tasks = _concerned(context, push, following)
-        if tasks is None:
-            continue  # told as a problem already
-        if tasks and (told <= settings.message_limit or ahead(record.last_at, now)):
-            if not _affordable(context, report, len(tasks)):
-                report.complete = False
-                return
-            try:
-                if ahead(record.last_at, now):
-                    tell(context, push)  # which puts its times right
-                else:
-                    context.queue.send(PUSHES, PlanRebuilds(push).encode())
-            except PermanentError as error:
-                report.problems.append(f"push {push.key}: {error}")
-                continue  # the others are planned
-            report.planned_again.append(push.key)
-            log.info("push %s was never planned: enqueued again", push.key)
-        context.ledger.planned(push)
+
+
+def _plan_one(
+    context: Context, report: SweepReport, following: Followers, record: PushRecord
+) -> bool:
+    """Plan a push again, if that is to be; False if no requests are left for its plan."""
+    push, now, settings = record.push, context.now(), context.settings
+    told = age(record.last_at, now)
+    if told < settings.sweep_patience:
+        return True  # its plan is on its way
+    tasks = _concerned(context, push, following)
+    if tasks is None:
+        return True  # told as a problem already
+    if tasks and (told <= settings.message_limit or ahead(record.last_at, now)):
+        if not _affordable(context, report, len(tasks)):
+            return False
+        if ahead(record.last_at, now):
+            tell(context, push)  # which puts its times right
+        else:
+            context.queue.send(PUSHES, PlanRebuilds(push).encode())
+        report.planned_again.append(push.key)
+        log.info("push %s was never planned: enqueued again", push.key)
+    context.ledger.planned(push)
+    return True
+
+
+def _alone(report: SweepReport, what: str, work: Callable[[], bool]) -> bool:
+    """Do something whose trouble is its own: it is told, and the others are done.
+
+    Raises:
+        TransientError: The store cannot be reached, which is everybody's trouble.
+    """
+    found = attempt(lambda _: work(), what)
+    if isinstance(found, TransientError):
+        raise found
+    if isinstance(found, RebuilderError):
+        report.problems.append(f"{what}: {found}")
+        return True
+    return found
 
 
 def _concerned(context: Context, push: Push, following: Followers) -> tuple[Follower, ...] | None:
@@ -261,11 +281,11 @@ def _compare(
                 report.problems.append(f"{reference}: {digest}")
                 if not isinstance(digest, PermanentError):
                     unreachable.add(reference.domain)
-            elif digest is not None and not _look(
-                context, report, hosts, following, reference, digest
-            ):
-                report.complete = False
-                return lease.place
+            elif digest is not None:
+                look = partial(_look, context, report, hosts, following, reference, digest)
+                if not _alone(report, str(reference), look):
+                    report.complete = False
+                    return lease.place
             report.tags += 1
             lease.place = str(reference)
         lease.place = str(batch[-1])
@@ -303,10 +323,6 @@ def _look(
     if missed(context, reference, push, tasks):
         if not _affordable(context, report, len({follower.task for follower in tasks})):
             return False
-        try:
-            tell(context, push)
-        except PermanentError as error:
-            report.problems.append(f"{reference}: {error}")
-        else:
-            report.missed.append(push.key)
+        tell(context, push)
+        report.missed.append(push.key)
     return True

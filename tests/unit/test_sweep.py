@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -397,3 +398,34 @@ def test_an_old_index_is_read_again(world: World) -> None:
 
     assert sweep(world.context, "me").refreshed == [str(APPS), str(OTHERS)]
     assert len(world.queue.take(REFRESH)) == 3
+
+
+@pytest.mark.parametrize("where", ["missed", "_concerned"])
+def test_one_tag_or_push_that_raises_something_is_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """It is told as a problem; the tags and pushes after it are looked at."""
+    other = "mybase.azurecr.io/images/a:1"
+    known(world, task("one", dependency(other)), task("two"))
+    world.images.digests[other] = NEW
+    bad = Push(BASE, "images/a", "1", NEW, None, "event-1")
+    if where == "_concerned":
+        world.ledger.record_push(bad, world.time.now)
+        world.ledger.record_push(PUSH, world.time.now)
+        world.time.pass_(1200)
+    module = sys.modules[sweep.__module__]
+    real = getattr(module, where)
+
+    def failing(*given: object) -> object:
+        if bad.repository in (getattr(part, "repository", "") for part in given) or any(
+            getattr(part, "path", "") == bad.repository for part in given
+        ):
+            raise LookupError
+        return real(*given)
+
+    monkeypatch.setattr(module, where, failing)
+    report = sweep(world.context, "me")
+
+    assert report.complete
+    assert [p for p in report.problems if "something unforeseen" in p]
+    assert PUSH.key in (*report.missed, *report.planned_again)
