@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import azure.functions as func
 
 from functions import (
@@ -19,6 +21,10 @@ from functions import (
 )
 from rebuilder.composition import refuse_newer_store
 
+# The host logs what Python logs under the function's name, so host.json cannot tell: Azure's own
+# packages say two lines about each request, all of which are kept and paid for.
+for name in ("azure.core", "azure.identity", "azure.mgmt", "msal", "urllib3"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 refuse_newer_store()
 app = func.FunctionApp()
 # Said by hand, because azure-functions otherwise warns, on every start of an app without HTTP

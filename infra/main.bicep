@@ -35,7 +35,7 @@ param appSettings object = {}
 param instanceMemoryMB int = 2048
 
 @description('Optional. How many instances of the function app there may be.')
-@minValue(40)
+@minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 

@@ -73,6 +73,7 @@ def wait(given: Mapping[str, dict[str, object]], subscription: Sequence[str], un
     listing = ("functionapp", "function", "list", "--name", str(app), "--resource-group")
     problem = ""
     while True:
+        sync_triggers(str(app), str(group), subscription)
         try:
             listed = az(*listing, str(group), "--query", "[].name", *subscription)
             names = listed if isinstance(listed, list) else []
@@ -87,6 +88,20 @@ def wait(given: Mapping[str, dict[str, object]], subscription: Sequence[str], un
             raise FailedCommandError(f"the functions of {app} did not come: {problem}")
         print(f"waiting for the functions of {app} ({problem})", file=sys.stderr)
         time.sleep(10)
+
+
+def sync_triggers(app: str, group: str, subscription: Sequence[str]) -> None:
+    """Have the platform read the app's functions anew; without it the list may stay as it was.
+
+    Source: Azure/azure-functions-host issue 10169. Whoever may not do it waits for the platform.
+    """
+    place = f"/subscriptions/{subscription[1] if subscription else '{subscriptionId}'}"
+    site = f"{place}/resourceGroups/{group}/providers/Microsoft.Web/sites/{app}"
+    url = f"{site}/host/default/sync?api-version=2024-11-01"
+    try:
+        az("rest", "--method", "post", "--url", url)
+    except FailedCommandError as error:
+        print(f"triggers were not synced: {error}", file=sys.stderr)
 
 
 def subscribe(

@@ -40,7 +40,8 @@ var rules = [
   {
     name: 'poison-messages'
     description: 'A message failed five times and was put aside: docs/operations.md.'
-    query: 'AppTraces | where Message has "MaxDequeueCount" or Message has "-poison"'
+    // The host's own sentence; the name of a poison queue stands in addresses, too.
+    query: 'AppTraces | where Message startswith "Message has reached MaxDequeueCount of"'
     severity: 1
   }
   {
@@ -52,7 +53,7 @@ var rules = [
   {
     name: 'oldest-staleness'
     description: 'A task is stale and still waits for its rebuild.'
-    query: 'AppTraces | where Message has "waiting for:" | extend Task = extract("task ([^:]+): back in", 1, Message) | where isnotempty(Task) | summarize First = min(TimeGenerated), Last = max(TimeGenerated) by Task | where Last > ago(20m) and First < ago(${staleMinutes}m)'
+    query: 'AppTraces | where Message has "waiting for:" | extend Task = extract(@"task ([^:]+): back in", 1, Message) | where isnotempty(Task) | summarize First = min(TimeGenerated), Last = max(TimeGenerated) by Task | where Last > ago(20m) and First < ago(${staleMinutes}m)'
     severity: 2
   }
 ]

@@ -37,7 +37,7 @@ param settings object
 param instanceMemoryMB int
 
 @description('Required. How many instances there may be.')
-@minValue(40)
+@minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int
 
@@ -101,7 +101,6 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     virtualNetworkSubnetId: empty(subnetResourceId) ? null : subnetResourceId
     siteConfig: union(
       {
-        ftpsState: 'Disabled'
         http20Enabled: true
         minTlsVersion: '1.2'
         scmMinTlsVersion: '1.2'

@@ -31,6 +31,13 @@ _PLAN = rf"{GROUP}{_PLANS}/(?P<p>[^/]+)"
 _SITE = rf"{GROUP}{_SITES}/(?P<w>[^/]+)"
 _POLICY = rf"{_SITE}/basicPublishingCredentialsPolicies/(?P<k>scm|ftp)"
 
+_REFUSED_OF_SITES = frozenset(
+    {
+        *("ftpsstate", "linuxfxversion", "netframeworkversion", "use32bitworkerprocess"),
+        *("functionappscalelimit", "prewarmedinstancecount"),
+        "functionsruntimescalemonitoringenabled",
+    }
+)
 _REFUSED_ON_FLEX = frozenset(
     {
         *("ENABLE_ORYX_BUILD", "SCM_DO_BUILD_DURING_DEPLOYMENT", "FUNCTIONS_EXTENSION_VERSION"),
@@ -121,6 +128,25 @@ def settings_of(arm: Arm, site: Resource) -> dict[str, str]:
     return {name: str(value) for name, value in found.properties.items()} if found else {}
 
 
+def _check_site_config(config: Json) -> None:
+    """Refuse what Flex Consumption has no use for.
+
+    Source: Azure/terraform-azurerm-avm-res-web-site pull requests 345, 353 and 360,
+    microsoft/azure-pipelines-tasks issue 21032.
+    """
+    refused = sorted(name for name in config if name.lower() in _REFUSED_OF_SITES)
+    if refused:
+        named = ", ".join(f"Site.SiteConfig.{name[0].upper()}{name[1:]}" for name in refused)
+        message = (
+            f"The following site configuration property ({named}) for Flex Consumption sites is"
+            " invalid. Please remove or rename it before retrying."
+        )
+        error = ArmError(400, "BadRequest", message)
+        entity = {"ExtendedCode": "51021", "Parameters": [named], "Message": message}
+        error.details = [{"Message": message}, {"Code": "BadRequest"}, {"ErrorEntity": entity}]
+        raise error
+
+
 def _set_settings(arm: Arm, site: Resource, settings: Json) -> None:
     refused = sorted(_REFUSED_ON_FLEX & settings.keys())
     if refused:
@@ -164,6 +190,7 @@ def _put_site(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Respo
         )
     _check_config(properties.get("functionAppConfig") or {})
     site_config = dict(properties.pop("siteConfig", None) or {})
+    _check_site_config(site_config)
     settings = site_config.pop("appSettings", None)
     hosts = (f"{name}.azurewebsites.net", f"{name}.scm.azurewebsites.net")
     site = Resource(
@@ -349,6 +376,12 @@ def _one_function(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
     return JSONResponse(_function(site, name, found[name]))
 
 
+def _sync(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    """Sync triggers: the functions here are known as soon as they are published."""
+    site_of(arm, params)
+    return Response(status_code=204)
+
+
 def _keys(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     keys = arm.apps.keys(site_of(arm, params).id)
     return JSONResponse(
@@ -424,5 +457,6 @@ ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
     ("GET", rf"{_SITE}/functions", ANY, _functions),
     ("GET", rf"{_SITE}/functions/(?P<f>[^/]+)", ANY, _one_function),
     ("POST", rf"{_SITE}/host/default/listKeys", ANY, _keys),
+    ("POST", rf"{_SITE}/host/default/sync", ANY, _sync),
     ("GET", r"/providers/Microsoft\.Web/locations/[^/]+/functionAppStacks", ANY, _stacks),
 )

@@ -26,7 +26,10 @@ folder = pathlib.Path({folder!r})
 args = sys.argv[1:]
 with (folder / "said").open("a") as said:
     said.write(json.dumps(args) + "\\n")
-if args[:2] == ["functionapp", "function"]:
+if args[0] == "rest":
+    if (folder / "no-sync").exists():
+        sys.exit("no right")
+elif args[:2] == ["functionapp", "function"]:
     print((folder / "functions").read_text())
 elif args[:3] == ["deployment", "sub", "show"]:
     print((folder / "outputs").read_text())
@@ -75,7 +78,10 @@ def test_azd_gives_the_parameters_by_its_environment(folder: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert json.loads((folder / "given").read_text()) == PARAMETERS
-    listed, created = _said(folder)
+    synced, listed, created = _said(folder)
+    assert synced[:4] == ["rest", "--method", "post", "--url"]
+    assert synced[4].startswith("/subscriptions/sub/resourceGroups/group/providers/")
+    assert synced[4].endswith("/sites/app/host/default/sync?api-version=2024-11-01")
     assert listed[:3] == ["functionapp", "function", "list"]
     assert created[:3] == ["deployment", "sub", "create"]
     assert str(INFRA / "event-subscriptions.json") in created
@@ -117,3 +123,14 @@ def test_a_deployment_without_outputs_is_told(folder: Path) -> None:
 
     assert done.returncode == 1
     assert "the deployment d has no EVENT_SUBSCRIPTION_PARAMETERS" in done.stderr
+
+
+def test_whoever_may_not_sync_triggers_waits_for_the_platform(folder: Path) -> None:
+    """It is told, and the functions are waited for all the same."""
+    (folder / "no-sync").touch()
+    done = _run(folder, "--deployment", "d", "--location", "westeurope")
+
+    assert done.returncode == 0, done.stderr
+    assert "triggers were not synced: no right" in done.stderr
+    sync = next(args for args in _said(folder) if args[0] == "rest")
+    assert sync[4].startswith("/subscriptions/{subscriptionId}/resourceGroups/group/")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 from collections import defaultdict
 from typing import Any
@@ -239,13 +241,61 @@ def test_subscriptions_lose_nothing() -> None:
     assert parameters["eventTimeToLiveInMinutes"]["defaultValue"] == 1440
 
 
+REFUSED_ON_FLEX = (
+    *("FtpsState", "LinuxFxVersion", "NetFrameworkVersion", "Use32BitWorkerProcess"),
+    *("FunctionAppScaleLimit", "PreWarmedInstanceCount"),
+    "FunctionsRuntimeScaleMonitoringEnabled",
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_that_flex_consumption_refuses_is_set(form: str) -> None:
+    """ARM refuses the whole app for one property; in some regions first."""
+    (site,) = predicted(form, "Microsoft.Web/sites")
+    config = {name.lower() for name in site["properties"]["siteConfig"]}
+
+    assert config
+    assert config & {name.lower() for name in REFUSED_ON_FLEX} == set()
+
+
+def test_a_message_in_a_poison_queue_is_known_by_the_hosts_own_sentence() -> None:
+    """The queue's name stands in the addresses of requests, too."""
+    text = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
+
+    assert 'Message startswith "Message has reached MaxDequeueCount of"' in text
+    assert "-poison" not in text
+
+
+def test_patterns_are_written_as_kusto_reads_them() -> None:
+    """A backslash in an ordinary string begins an escape."""
+    texts = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
+    queries = [item["content"].get("query", "") for item in read("workbook.json")["items"]]
+    patterns = re.findall(r'(@?)"([^"]*)"', "".join([texts, *queries]))
+
+    assert any("\\" in pattern for _, pattern in patterns)
+    assert [pattern for verbatim, pattern in patterns if "\\" in pattern and not verbatim] == []
+
+
+def test_telemetry_is_whole_and_not_about_our_own_requests() -> None:
+    """What alerts count is not sampled, and Azure's packages do not log each request."""
+    sampling = json.loads((ROOT / "host.json").read_text("utf-8"))["logging"]["applicationInsights"]
+
+    assert sampling["samplingSettings"]["excludedTypes"] == "Request;Exception;Trace"
+    names = ("azure.core", "azure.identity", "azure.mgmt", "msal", "urllib3")
+
+    assert function_app.app
+    assert {logging.getLogger(name).level for name in names} == {logging.WARNING}
+    # azure.functions is not among them.
+    assert logging.getLogger("azure").level == logging.NOTSET
+
+
 def test_alerts_look_for_what_is_logged() -> None:
     """Each sentence that an alert or the workbook looks for is one that the product says."""
     texts = (INFRA / "modules" / "alerts.bicep").read_text("utf-8") + "".join(
         item["content"].get("query", "") for item in read("workbook.json")["items"]
     )
     said = "".join(f.read_text("utf-8") for f in (ROOT / "rebuilder" / "usecases").glob("*.py"))
-    looked_for = set(re.findall(r'Message has "([^"]+)"', texts)) - {"MaxDequeueCount", "-poison"}
+    looked_for = set(re.findall(r'Message has "([^"]+)"', texts))
 
     assert len(looked_for) >= 4
     assert {text for text in looked_for if text not in said} == set()

@@ -197,6 +197,25 @@ def _subscription(function: str, **properties: object) -> Json:
     return {"properties": {"destination": destination, "filter": chosen, **properties}}
 
 
+def test_flex_refuses_what_it_has_no_use_for(world: World) -> None:
+    """In Azure's words, with its code; nothing of the site is changed."""
+    site = world.ask("GET", SITE).json()
+    site["properties"]["siteConfig"] = {"ftpsState": "Disabled", "http20Enabled": True}
+    answer = world.ask("PUT", SITE, site)
+
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert "(Site.SiteConfig.FtpsState) for Flex Consumption sites is invalid" in error["message"]
+    assert error["details"][2]["ErrorEntity"]["ExtendedCode"] == "51021"
+    assert "ftpsState" not in world.ask("GET", f"{SITE}/config/web").json()["properties"]
+
+
+def test_triggers_can_be_synced(world: World) -> None:
+    """The functions are known anyway, so there is nothing to tell."""
+    assert world.ask("POST", f"{SITE}/host/default/sync").status_code == 204
+    assert world.ask("POST", f"{SITE}x/host/default/sync").status_code == 404
+
+
 def test_a_push_reaches_the_published_function(world: World) -> None:
     """A function sees its settings, Azure's variables, and events that pass the filter alone."""
     world.topic()
