@@ -28,6 +28,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPHeaderDict
 from urllib3 import HTTPResponse as Response
 
+from bench import written_files
 from rebuilder.core import images, messages
 from rebuilder.core.dead_events import read_dead_events
 from rebuilder.core.events import Push, read_event
@@ -573,10 +574,10 @@ def _plain_tar(members: Iterable[tuple[str, bytes | str]], form: int) -> bytes:
 
 _PACKERS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,
-    gzip.compress,
+    lambda data: gzip.compress(data, mtime=0),
     bz2.compress,
     lambda data: lzma.compress(data, preset=0),
-    lambda data: gzip.compress(data[:700]) + gzip.compress(data[700:]),
+    lambda data: gzip.compress(data[:700], mtime=0) + gzip.compress(data[700:], mtime=0),
 )
 
 
@@ -756,6 +757,7 @@ KINDS: dict[str, Kind[Any, Any]] = {
     "images": Kind(_image_seeds, changed_json, _read_image),
     "events": Kind(_event_seeds, changed_json, _read_events),
     "messages": Kind(_message_seeds, changed_json, _read_message),
+    "task-files": Kind(written_files.seeds, written_files.mutated, written_files.read),
 }
 """Every kind of input, by its name."""
 

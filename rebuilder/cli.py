@@ -330,8 +330,11 @@ def _derived(explained: Explained) -> str:
     if not explained.derived:
         return ""
     if explained.record.decision.rebuild:
-        return " (told by the index, now; no plan has decided it yet, the next sweep has it done)"
-    return " (told by the index, now)"
+        return (
+            " (told by the index and ACR's record, now; no plan has decided it yet: the next sweep"
+            " has it done, or the first one after the task is read for the index)"
+        )
+    return " (told by the index and ACR's record, now)"
 
 
 def _circumstances(rebuild: Rebuild) -> Iterator[str]:

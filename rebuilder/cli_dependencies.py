@@ -8,7 +8,7 @@ from typing import Any
 
 from rebuilder._terminal import say_all, say_json
 from rebuilder.core.evidence import Evidence, TaskView
-from rebuilder.core.gaps import counted, to_record
+from rebuilder.core.gaps import counted, not_compared, to_record
 from rebuilder.core.graph import Graph, as_dot, as_mermaid, as_record, as_text
 from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Makes, Output, Task
@@ -239,6 +239,9 @@ def _gap_lines(found: list[TaskGaps]) -> Iterator[str]:
     number = sum(counted(task.gaps) for task in found)
     of = sum(1 for task in found if counted(task.gaps))
     yield f"{number} gap(s) in {of} of {len(found)} task(s)."
+    unread = sum(1 for task in found if not_compared(task.gaps))
+    if unread:
+        yield f"Of {unread} task(s) not everything could be compared; the remarks tell why."
 
 
 # graph

@@ -9,6 +9,7 @@ from typing import Any
 
 from localcloud.builds.client import CONFIG, LAYER, MANIFEST, Client
 from localcloud.builds.embedded import make_layer
+from localcloud.builds.images import LIST
 from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from localcloud.state import Json, Registry, Task
@@ -86,6 +87,26 @@ def push(
         data = json.dumps(manifest, indent=3).encode()
         tag = reference or f"sha256:{hashlib.sha256(data).hexdigest()}"
         return client.push_manifest(host, repository, tag, manifest)
+
+
+def push_index(
+    cloud: LocalCloud,
+    target: Registry,
+    repository: str,
+    tag: str,
+    platforms: Mapping[str, Mapping[str, bytes]],
+) -> str:
+    """Push an index with an image of each architecture, made of its files; return its digest."""
+    entries = []
+    for architecture, files in platforms.items():
+        digest = push(cloud, target, repository, "", architecture, files, architecture)
+        platform = {"os": "linux", "architecture": architecture}
+        entries.append({"mediaType": MANIFEST, "size": 1, "digest": digest, "platform": platform})
+    index = {"schemaVersion": 2, "mediaType": LIST, "manifests": entries}
+    host = target.login_server
+    credentials = {host: (TOKEN_USER, cloud.registry.registry_token(target, "t"))}
+    with Client(cloud.network, credentials) as client:
+        return client.push_manifest(host, repository, tag, index)
 
 
 def dependency(image: str, digest: str = "", kind: str = "RunTime") -> Json:

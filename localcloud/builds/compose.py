@@ -48,7 +48,13 @@ def read(command: Compose, find: Find, project: str) -> list[Target]:
     if unknown:
         raise BuildError(f"no such service: {unknown[0]}")
     targets: dict[str, Target] = {}
-    for name in command.services or services:
+    active = {*command.profiles, *variables.get("COMPOSE_PROFILES", "").split(",")}
+    there = [
+        service.name
+        for service in services.values()
+        if not service.profiles or "*" in active or not active.isdisjoint(service.profiles)
+    ]
+    for name in command.services or there:
         _add(name, services, replace(command, project=command.project or project), targets)
     return list(targets.values())
 

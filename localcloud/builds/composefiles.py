@@ -20,6 +20,7 @@ _VARIABLE = re.compile(
     r"|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<how>:?[-+?])(?P<other>(?:[^{}]|\{[^{}]*\})*))?\})"
 )
 _BUILD = frozenset({"context", "dockerfile", "dockerfile_inline", "args", "target", "tags"})
+_READ = frozenset({"image", "build", "platform", "profiles"})
 _BUILD_LISTS = frozenset({"tags", "platforms"})
 # What changes nothing where nothing is cached, or is read elsewhere.
 _NOTHING = frozenset(
@@ -38,11 +39,13 @@ class Service:
         name: Its name.
         image: Its image; empty if the file names none.
         build: Its build, as the attributes of a bake target; None if it is not built.
+        profiles: The profiles of which one has to be asked for; empty if it is always there.
     """
 
     name: str
     image: str
     build: Mapping[str, Any] | None
+    profiles: frozenset[str] = frozenset()
 
 
 def with_file(variables: Mapping[str, str], file: Path) -> dict[str, str]:
@@ -83,7 +86,7 @@ def read(files: Iterable[tuple[str, str]], variables: Mapping[str, str]) -> dict
         for service, given in services.items():
             if not isinstance(given, dict | None):
                 raise BuildError(f"{name}: services.{service} must be a mapping")
-            wanted = {k: v for k, v in (given or {}).items() if k in ("image", "build", "platform")}
+            wanted = {k: v for k, v in (given or {}).items() if k in _READ}
             filled = _filled(wanted, variables)
             held = found.setdefault(str(service), {})
             if "build" in filled:
@@ -99,7 +102,8 @@ def _service(name: str, held: Mapping[str, Any]) -> Service:
     build = held.get("build")
     if build is not None and held.get("platform") and "platforms" not in build:
         build = {**build, "platforms": [str(held["platform"])]}
-    return Service(name, str(held.get("image") or ""), build)
+    profiles = frozenset(map(str, held.get("profiles") or ()))
+    return Service(name, str(held.get("image") or ""), build, profiles)
 
 
 def _build(service: str, given: Any, variables: Mapping[str, str]) -> dict[str, Any]:  # noqa: ANN401 - YAML

@@ -101,6 +101,7 @@ class Compose:
         directory: The project's folder; empty for the first file's.
         arguments: Build arguments of every service.
         variables: What variables of the files are taken from.
+        profiles: The profiles that are asked for.
     """
 
     files: tuple[str, ...]
@@ -111,6 +112,7 @@ class Compose:
     directory: str
     arguments: Mapping[str, str]
     variables: Mapping[str, str]
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +288,7 @@ _COMPOSE = Known(
         "--project-directory": "directory",
         "--ansi": "",
         "--progress": "",
-        "--profile": "",
+        "--profile": "profile",
         "--parallel": "",
     },
     {"--compatibility": ""},
@@ -604,4 +606,5 @@ def _compose(words: Sequence[str], environment: Mapping[str, str]) -> DockerComm
         common.last("directory"),
         _pairs(given.all("arg"), environment),
         environment,
+        tuple(common.all("profile")),
     )

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import Dependency, Kind, Makes, Task, TriggerType
+from rebuilder.core.tasks import Dependency, Kind, Makes, RunStatus, Task, TriggerType
 
 # Where the digest that a tag names now is known from.
 type KnownFrom = Literal["registry", "event", "poll"]
@@ -379,8 +379,8 @@ class MakesNoImage(TaskDecision):
     """Runs of the task leave no image behind, so no image that moves is a reason to run it.
 
     Attributes:
-        dependency: The image as the task names it.
-        kind: What the task uses it for.
+        dependency: The image as the task names it; "" if it does not use it.
+        kind: What the task uses it for; "" if it does not use it.
         because: How it is known that it makes none.
     """
 
@@ -391,7 +391,8 @@ class MakesNoImage(TaskDecision):
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
-        return f"it makes no image ({self.because}); {self.dependency} is a {self.kind} image of it"
+        found = f"it makes no image ({self.because})"
+        return f"{found}; {self.dependency} is a {self.kind} image of it" if self.kind else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -619,15 +620,45 @@ class NoStep(TaskDecision):
 
 @dataclass(frozen=True, slots=True)
 class NothingRecorded(TaskDecision):
-    """ACR has recorded no dependency of the task."""
+    """Nothing names a base image of the task: not ACR's record, nor its build files.
+
+    Attributes:
+        files_read: Whether its build files could be read.
+        asked: Whether its runs were looked for.
+        run: Its last run that succeeded; if there is none, its last run; None if it never ran, or
+            nobody asked.
+        status: How that run ended, or what it is about.
+    """
 
     code: ClassVar[str] = "nothing-recorded"
+    files_read: bool = False
+    asked: bool = False
+    run: str | None = None
+    status: str | None = None
 
     def sentence(self) -> str:
         """The reason for a person, with its evidence."""
+        if self.files_read:
+            return "its build files name no image, and ACR has recorded none"
+        if not self.asked:
+            return (
+                "ACR has recorded no base image: no run of it has succeeded, or its build files"
+                " name none"
+            )
+        if self.run is None:
+            registry, name = self.task.registry.name, self.task.name
+            return (
+                "ACR has recorded no base image, for the task never ran;"
+                f" `az acr task run --registry {registry} --name {name}` runs it"
+            )
+        if self.status == RunStatus.SUCCEEDED:
+            return (
+                f"ACR has recorded no base image, although run {self.run} succeeded: it saw none in"
+                " the build files"
+            )
         return (
-            "ACR has recorded no base image: the task has not run successfully since it was"
-            " created, or its Dockerfile names none; run it once"
+            "ACR has recorded no base image, for no run of it has succeeded (the last is"
+            f" {self.run}: {self.status}); `rebuilder runs` tells why, as far as it is known"
         )
 
 
@@ -845,13 +876,13 @@ def decide(
     if not task.has_step:
         return NoStep(task.id)
     if not task.dependencies:
-        return NotAllKnown(task.id, (), task.unread) if task.unread else NothingRecorded(task.id)
+        return _unknown_or_none(task)
     same_repository = [
         d for d in task.dependencies if d.reference.repository == base.reference.repository
     ]
     moving = [d for d in same_repository if follows(d, base.reference)]
     if not moving:
-        return _unmoved(task, same_repository)
+        return _unmoved(task, same_repository, policy)
     wanted = [d for d in moving if wants(task, d, policy)]
     left = _without_image(task, moving[0], wanted)
     if left is not None:
@@ -869,11 +900,28 @@ def decide(
     return _compare(task, wanted, base, last_started)
 
 
-def _unmoved(task: Task, same_repository: Sequence[Dependency]) -> TaskDecision:
+def _unknown_or_none(task: Task) -> TaskDecision:
+    """Why a task is left alone that no image is known of."""
+    if task.unread:
+        return NotAllKnown(task.id, (), task.unread)
+    output = task.output
+    if output is not None and output.makes is Makes.NOTHING:
+        return MakesNoImage(task.id, "", "", output.because)
+    return NothingRecorded(task.id, files_read=output is not None and output.read)
+
+
+def _unmoved(task: Task, same_repository: Sequence[Dependency], policy: Policy) -> TaskDecision:
     """Why a task that follows no tag that moved is left alone."""
     if task.unread:
         # What cannot be read may name any image.
         return NotAllKnown(task.id, _names(task.dependencies), task.unread)
+    output = task.output
+    if (
+        output is not None
+        and output.makes is Makes.NOTHING
+        and not any(policy.names_tool(task.id, d) for d in task.dependencies)
+    ):
+        return MakesNoImage(task.id, "", "", output.because)
     if not same_repository:
         return OtherImages(task.id, _names(task.dependencies))
     pinned = [d for d in same_repository if d.reference.digest is not None]

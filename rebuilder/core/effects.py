@@ -167,8 +167,9 @@ def _output(makes: Makes, because: str, effects: Effects, warnings: tuple[str, .
 def warnings_of(build: Built) -> Iterator[str]:
     """Yield what makes a build fail, for a person."""
     for only in _most_telling(build.needs_buildkit) if build.builder is Builder.CLASSIC else ():
-        where = f"{build.dockerfile} {{}} BuildKit (line {only.line}: {only.what})"
-        yield f"{where.format('needs' if only.refused else 'is for')}, and {without_buildkit(only)}"
+        needs = "needs" if only.refused else "is for"
+        where = f"{build.dockerfile} {needs} BuildKit (line {only.line}: {only.what})"
+        yield f"{where}, and {without_buildkit(only)}"
     for name in build.bare_arguments:
         yield bare_argument(name)
 

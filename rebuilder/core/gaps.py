@@ -1108,3 +1108,8 @@ def _missed(kind: Kind, keyword: str) -> type[MissedImage]:
 def counted(gaps: Iterable[Gap]) -> int:
     """How many gaps are more than remarks."""
     return sum(gap.counts for gap in gaps)
+
+
+def not_compared(gaps: Iterable[Gap]) -> bool:
+    """Whether there may be more gaps than were found."""
+    return any(isinstance(gap, NotCompared | NotKnown) for gap in gaps)

@@ -79,6 +79,31 @@ def _foreign_pushed(context: Context, reference: ImageReference, push: Push) -> 
     return Base(reference, newest[0].push.digest if newest else push.digest, "poll")
 
 
+def registry_remark(context: Context, push: Push) -> str:
+    """Return what its registry knows otherwise of a push; "" if it knows it as it was told.
+
+    An event may be forged, and a tag be moved or deleted since.
+    """
+    if isinstance(push.registry, ForeignRegistry):
+        return ""
+    try:
+        reference = pushed_reference(context, push)
+        names = context.images.digest(reference.domain, reference.path, push.tag)
+        if names == push.digest:
+            return ""
+        known = context.images.created(reference.domain, reference.path, push.digest)
+    except RebuilderError as error:
+        return f"whether the registry knows of it could not be asked: {error}"
+    if known is None:
+        return (
+            "the registry has no manifest of this digest: it was deleted since, or never was there"
+            " and the event was wrong"
+        )
+    if names is None:
+        return "the tag is gone from the registry: tasks that follow it follow nothing"
+    return f"the tag names {names} now"
+
+
 def came(context: Context, base: Base) -> datetime | None:
     """Return since when a tag names a digest, as far as its registry or the poll tells."""
     try:
@@ -199,10 +224,12 @@ def decide_all(
                 name = decision.dependency
                 return AlreadyBuiltOn(task.id, name, base.digest, _LEDGER)
             return _first(context, task, decision, since)
-        if task.dependencies or base.reference.domain not in task.signs_in_to:
-            return decision
-        # It is meant to be built on something there, and never was.
-        return missing_pull(context, task, base.reference.domain) or decision
+        if not task.dependencies and base.reference.domain in task.signs_in_to:
+            # It is meant to be built on something there, and never was.
+            lacking = missing_pull(context, task, base.reference.domain)
+            if lacking is not None:
+                return lacking
+        return _with_run(context, decision)
 
     for number, decision in zip(doubtful, attempts(again, doubtful), strict=True):
         made[number] = decision
@@ -326,6 +353,25 @@ def _first(context: Context, task: Task, decision: BaseMoved, since: _Since) -> 
         return decision
     run = runs[0].run_id if runs else None
     return NeverRan(task.id, name, decision.new, task.created, came, run)
+
+
+def _with_run(context: Context, decision: TaskDecision) -> TaskDecision:
+    """Tell of a task of which nothing is recorded how its runs ended."""
+    if not isinstance(decision, NothingRecorded) or decision.files_read:
+        return decision
+    task = decision.task
+    try:
+        runs = context.tasks.runs(task.registry, task=task.name, top=_RUNS)
+    except Denied:
+        return decision
+    succeeded = [run for run in runs if run.status is RunStatus.SUCCEEDED]
+    told = next(iter(succeeded or runs), None)
+    return replace(
+        decision,
+        asked=True,
+        run=told.run_id if told else None,
+        status=told.status.value if told else None,
+    )
 
 
 def _last_success(runs: Iterable[Run]) -> datetime | None:

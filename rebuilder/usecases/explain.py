@@ -15,22 +15,30 @@ from rebuilder.core.decisions import (
     Base,
     BaseMoved,
     Decision,
-    NothingRecorded,
+    RegistryUnreadable,
+    TagGone,
     TaskDecision,
     TaskUnreadable,
     decide,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.index import unread, with_view
+from rebuilder.core.index import with_view
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry, RegistryId, TaskId
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.tasks import Task
 from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import NotFound, RebuilderError, Unforeseen
 from rebuilder.isolation import attempt, attempts
 from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
-from rebuilder.usecases._deciding import decide_for, pushed_reference
+from rebuilder.usecases._deciding import (
+    decide_for,
+    pushed_base,
+    pushed_reference,
+    registry_remark,
+)
 from rebuilder.usecases._history import rebuilds_since
+from rebuilder.usecases._known import known_now, unindexed
 from rebuilder.usecases._letters import waiting
 from rebuilder.usecases.context import Context
 
@@ -127,7 +135,7 @@ def explain(context: Context, image: ImageReference) -> Explanation:
         Explained(DecisionRecord(decision, now, now), None, derived=True)
         for decision in _left_alone(context, pushes[0].push, decisions)
     )
-    remark = _remark(context, pushes[0].push)
+    remark = registry_remark(context, pushes[0].push)
     warnings = _warnings(context, explained)
     return Explanation(
         image,
@@ -149,28 +157,6 @@ def _waiting(context: Context, push: Push, explained: Iterable[Explained]) -> It
         about = letter.task in tasks if letter.push is None else letter.push.key == push.key
         if about:
             yield letter
-
-
-def _remark(context: Context, push: Push) -> str:
-    """Return whether the registry knows of a push: an event may be forged, a tag be deleted."""
-    if isinstance(push.registry, ForeignRegistry):
-        return ""
-    try:
-        reference = pushed_reference(context, push)
-        names = context.images.digest(reference.domain, reference.path, push.tag)
-        if names == push.digest:
-            return ""
-        known = context.images.created(reference.domain, reference.path, push.digest)
-    except RebuilderError as error:
-        return f"whether the registry knows of it could not be asked: {error}"
-    if known is None:
-        return (
-            "the registry has no manifest of this digest: it was deleted since, or never was there"
-            " and the event was wrong"
-        )
-    if names is None:
-        return "the tag is gone from the registry: tasks that follow it follow nothing"
-    return f"the tag names {names} now"
 
 
 def _warnings(context: Context, explained: Iterable[Explained]) -> dict[TaskId, tuple[str, ...]]:
@@ -219,38 +205,61 @@ def _ages(context: Context) -> tuple[IndexAge, ...]:
 
 def _left_alone(
     context: Context, push: Push, decisions: Sequence[DecisionRecord]
-) -> list[TaskDecision]:
-    """Return what the index tells of the tasks that no plan decided for.
+) -> list[Decision]:
+    """Return what the index, and ACR's record of now, tell of the tasks that no plan decided for.
 
     Most are not concerned by the push. One that is came to be built on it later, or its plan is
     still to come.
     """
-    base = Base(pushed_reference(context, push), push.digest, "event")
+    base, gone = _base_now(context, push)
     decided = {r.decision.task for r in decisions if isinstance(r.decision, TaskDecision)}
     policy = context.settings.policy
-    found: list[TaskDecision] = []
-    unknown: list[TaskId] = []
+    found: list[Decision] = []
+    unknown: list[Task] = []
     for registry in context.settings.task_registries:
-        for indexed in context.index.views(registry):
-            task = indexed.view.task
-            if task in decided:
+        known, problem = known_now(context, registry)
+        if problem:
+            found.append(RegistryUnreadable(str(registry), problem))
+        for task in known:
+            if task.id in decided:
                 continue
-            if not indexed.view.dependencies:
+            if not task.dependencies:
                 unknown.append(task)
                 continue
-            result = attempt(lambda view: decide(unread(view), base, policy=policy), indexed.view)
+            result = attempt(lambda task: decide(task, base, policy=policy), task)
             if isinstance(result, RebuilderError):
-                result = TaskUnreadable(task, str(result))
+                result = TaskUnreadable(task.id, str(result))
             found.append(result)
-    return [*found, *_of_unknown(context, unknown, base)]
+    found += _of_unknown(context, unknown, base)
+    if gone:
+        return [_not_there(decision, base) for decision in found]
+    return found
 
 
-def _of_unknown(context: Context, tasks: Sequence[TaskId], base: Base) -> list[TaskDecision]:
+def _base_now(context: Context, push: Push) -> tuple[Base, bool]:
+    """Return what the tag of a push names now, and whether it is gone."""
+    reference = pushed_reference(context, push)
+    told = Base(reference, push.digest, "event")
+    base = attempt(lambda push: pushed_base(context, reference, push), push)
+    if isinstance(base, RebuilderError):
+        return told, False  # the remark tells that the registry could not be asked
+    return base or told, base is None
+
+
+def _not_there(decision: Decision, base: Base) -> Decision:
+    """Nothing is built on a tag that is gone."""
+    if isinstance(decision, TaskDecision) and decision.rebuild:
+        return TagGone(decision.task, str(base.reference))
+    return decision
+
+
+def _of_unknown(context: Context, tasks: Sequence[Task], base: Base) -> list[TaskDecision]:
     """Return why nothing is known of tasks; ARM is asked, as far as it can be."""
 
-    def look(task: TaskId) -> TaskDecision:
-        known = context.index.view(task)
-        read = with_view(context.tasks.task(task), known.view if known else None)
+    def look(task: Task) -> TaskDecision:
+        known = context.index.view(task.id)
+        read = context.tasks.task(task.id)
+        read = unindexed(read) if known is None else with_view(read, known.view)
         return decide_for(context, read, base)
 
     asked = tasks[:_ASKED]
@@ -260,10 +269,10 @@ def _of_unknown(context: Context, tasks: Sequence[TaskId], base: Base) -> list[T
         if not isinstance(result, RebuilderError):
             found.append(result)
         elif isinstance(result, Unforeseen):
-            found.append(TaskUnreadable(task, str(result)))
+            found.append(TaskUnreadable(task.id, str(result)))
         elif not isinstance(result, NotFound):
-            found.append(NothingRecorded(task))
-    return [*found, *map(NothingRecorded, tasks[_ASKED:])]
+            found.append(decide(task, base))
+    return [*found, *(decide(task, base) for task in tasks[_ASKED:])]
 
 
 def _pushes(context: Context, registry: RegistryId, image: ImageReference) -> Sequence[PushRecord]:

@@ -328,6 +328,23 @@ def test_compose_files(tmp_path: Path) -> None:
     assert [target.build.push for target in composed(tmp_path, "push web")] == [False, True]
 
 
+def test_services_of_profiles(tmp_path: Path) -> None:
+    """They are left out unless one of their profiles, or they themselves, are asked for."""
+    text = (
+        "services: {a: {build: a}, b: {build: b, profiles: [x, y]}, c: {build: c, profiles: [z]}}"
+    )
+    write(tmp_path, compose__yaml=text)
+    for command, there in (
+        ("build", ["a"]),
+        ("--profile y build", ["a", "b"]),
+        ("--profile * build", ["a", "b", "c"]),
+        ("build c", ["c"]),
+    ):
+        assert [target.name for target in composed(tmp_path, command)] == there
+    asked = composed(tmp_path, COMPOSE_PROFILES="z,y")
+    assert [target.name for target in asked] == ["a", "b", "c"]
+
+
 def test_compose_files_are_laid_over_one_another(tmp_path: Path) -> None:
     """The usual override beside the usual file, or those that are named."""
     base = "services: {web: {image: 'web:1', build: {context: a, args: [A=1]}}}\n"

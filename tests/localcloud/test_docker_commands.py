@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.builds.client import Client
-from localcloud.builds.images import LIST
 from localcloud.cloud import LocalCloud
-from localcloud.registry.auth import TOKEN_USER
 from localcloud.state import Json, Registry, Run, Task
 from tests import images
 from tests.runs import carry_out, encode, logged, of_task, outputs
@@ -119,18 +116,8 @@ def recorded(task: Task) -> list[Json] | None:
 
 def push_index(stage: Stage, repository: str, tag: str, *architectures: str) -> str:
     """Push an index to the base registry, whose images have files of their own."""
-    token = stage.cloud.registry.registry_token(stage.base, "t")
-    host, entries = stage.base.login_server, []
-    for architecture in architectures:
-        files = {"etc/arch": architecture.encode()}
-        digest = images.push(
-            stage.cloud, stage.base, repository, "", architecture, files, architecture
-        )
-        platform = {"os": "linux", "architecture": architecture}
-        entries.append({"mediaType": LIST, "size": 1, "digest": digest, "platform": platform})
-    index = {"schemaVersion": 2, "mediaType": LIST, "manifests": entries}
-    with Client(stage.cloud.network, {host: (TOKEN_USER, token)}) as client:
-        return client.push_manifest(host, repository, tag, index)
+    platforms = {name: {"etc/arch": name.encode()} for name in architectures}
+    return images.push_index(stage.cloud, stage.base, repository, tag, platforms)
 
 
 def test_pulled_tagged_and_pushed_it_is_the_same_image(stage: Stage) -> None:

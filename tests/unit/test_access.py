@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from rebuilder.core.decisions import MayNotPull, NotAllKnown
+from rebuilder.core.decisions import MayNotPull, NotAllKnown, NothingRecorded
 from rebuilder.core.events import Push
+from rebuilder.core.evidence import TaskView
 from rebuilder.core.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
@@ -16,6 +17,7 @@ from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
 from tests.unit.fakes import BASE, NEW, NODE, World, task
+from tests.unit.fakes import run as a_run
 
 HOST = "mybase.azurecr.io"
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
@@ -72,6 +74,44 @@ def test_roles_that_may_not_be_read_stop_nothing(
 
     assert told(world, UNBUILT) == NotAllKnown(UNBUILT.id, (), NO_FILE)
     assert "roleAssignments/read is missing" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("statuses", "run", "status"),
+    [
+        ((), None, None),
+        ((RunStatus.FAILED, RunStatus.RUNNING), "ca2", "Running"),
+        ((RunStatus.FAILED,), "ca1", "Failed"),
+        ((RunStatus.SUCCEEDED, RunStatus.FAILED), "ca1", "Succeeded"),
+    ],
+)
+def test_of_what_nothing_is_recorded_the_runs_are_told(
+    world: World, statuses: tuple[RunStatus, ...], run: str | None, status: str | None
+) -> None:
+    """That it ran and failed is no reason to tell a person to run it."""
+    bare = replace(task(), dependencies=(), step=None)
+    world.index.replace(TaskView(bare.id, (), (), ()), world.time.now)
+    world.tasks.found_runs = {
+        f"ca{number}": a_run(f"ca{number}", status=each)
+        for number, each in enumerate(statuses, start=1)
+    }
+    world.tasks.add(bare)
+    world.ledger.record_push(PUSH, world.time.now)
+    (explained,) = explain(world.context, ImageReference.parse(NODE)).decisions
+
+    assert explained.record.decision == NothingRecorded(bare.id, asked=True, run=run, status=status)
+
+
+def test_runs_that_may_not_be_read_are_not_told_of(world: World) -> None:
+    """The decision stands without them."""
+    bare = replace(task(), dependencies=(), step=None)
+    world.index.replace(TaskView(bare.id, (), (), ()), world.time.now)
+    world.tasks.add(bare)
+    world.tasks.failures = {"runs": [Denied("no role")]}
+
+    world.ledger.record_push(PUSH, world.time.now)
+    (explained,) = explain(world.context, ImageReference.parse(NODE)).decisions
+    assert explained.record.decision == NothingRecorded(bare.id)
 
 
 def failed(world: World, given: Task, status: RunStatus = RunStatus.FAILED) -> Rebuild:

@@ -110,7 +110,7 @@ def test_explain_tells_what_was_rebuilt_and_what_not(
     assert "(2 times)" in text
     assert "images/go" not in text
     assert f"(known from build file Dockerfile, line 1: FROM {NODE}; ACR's record)" in text
-    assert text.count("(told by the index, now)") == 1
+    assert text.count("(told by the index and ACR's record, now)") == 1
     assert "What is known of myapps was read at 2026-01-02T03:04:05Z." in text
 
 

@@ -183,6 +183,7 @@ def test_gaps_are_told_and_counted(world: World, capsys: pytest.CaptureFixture[s
         ),
         "",
         "1 gap(s) in 1 of 2 task(s).",
+        "Of 1 task(s) not everything could be compared; the remarks tell why.",
     ]
 
 

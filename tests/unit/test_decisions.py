@@ -34,7 +34,15 @@ from rebuilder.core.decisions import (
 )
 from rebuilder.core.rebuilds import Rebuild, State, rebuild_key
 from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Dependency, Kind, RunStatus, Task, TriggerType
+from rebuilder.core.tasks import (
+    Dependency,
+    Kind,
+    Makes,
+    Output,
+    RunStatus,
+    Task,
+    TriggerType,
+)
 from tests.unit.fakes import APPS, NEW, NODE, OLD, dependency, task
 from tests.unit.fakes import BASE as BASE_ID
 
@@ -77,6 +85,59 @@ def test_every_task_gets_a_reason(given: Task, decision: type[TaskDecision]) -> 
     assert made.task == given.id
     assert made.rebuild == (decision in (BaseMoved, BuiltWhileMoving))
     assert made.sentence()
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (
+            NothingRecorded(task().id),
+            (
+                "ACR has recorded no base image: no run of it has succeeded, or its build files"
+                " name none"
+            ),
+        ),
+        (
+            NothingRecorded(task().id, files_read=True),
+            "its build files name no image, and ACR has recorded none",
+        ),
+        (
+            NothingRecorded(task().id, asked=True),
+            (
+                "ACR has recorded no base image, for the task never ran; `az acr task run"
+                " --registry myapps --name build-app` runs it"
+            ),
+        ),
+        (
+            NothingRecorded(task().id, asked=True, run="ca1", status="Failed"),
+            (
+                "ACR has recorded no base image, for no run of it has succeeded (the last is ca1:"
+                " Failed); `rebuilder runs` tells why, as far as it is known"
+            ),
+        ),
+        (
+            NothingRecorded(task().id, asked=True, run="ca1", status="Succeeded"),
+            (
+                "ACR has recorded no base image, although run ca1 succeeded: it saw none in the"
+                " build files"
+            ),
+        ),
+    ],
+)
+def test_nothing_recorded_tells_why(found: NothingRecorded, told: str) -> None:
+    """A task that ran and failed is not told to be run, nor one whose files name no image."""
+    assert found.sentence() == told
+    assert from_record(to_record(found)) == found
+
+
+def test_files_that_name_no_image_are_told_from_files_that_nobody_read() -> None:
+    """The output tells whether they were read."""
+    bare = replace(task(), dependencies=())
+    read, seen = Output(Makes.IMAGE, ("a:1",)), Output(Makes.IMAGE, ("a:1",), read=False)
+
+    assert decide(bare, BASE) == NothingRecorded(bare.id)
+    assert decide(replace(bare, output=read), BASE) == NothingRecorded(bare.id, files_read=True)
+    assert decide(replace(bare, output=seen), BASE) == NothingRecorded(bare.id)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from rebuilder.core.decisions import (
     MakesNoImage,
     NotAllKnown,
     OtherImages,
+    OtherTag,
     OutputUnknown,
     Policy,
     Tool,
@@ -33,6 +34,8 @@ IMAGE = Output(Makes.IMAGE, ("myapps.azurecr.io/app:1",))
 NOTHING = Output(Makes.NOTHING, because="no step of it pushes one")
 UNKNOWN = Output(Makes.UNKNOWN, because="line 3: ./x.sh: what it does is not followed")
 TOOL = dependency(kind=Kind.TOOL)
+TOOL_10 = dependency("mybase.azurecr.io/images/node:10", kind=Kind.TOOL)
+OTHER = dependency("docker.io/library/alpine:3")
 NAMED = Policy(tools=frozenset({Tool("myapps/build-app", ImageReference.parse(NODE))}))
 
 
@@ -79,6 +82,32 @@ def test_what_runs_were_seen_to_make() -> None:
         (replace(task("build-app", TOOL), output=NOTHING), NAMED, BaseMoved, "its tool base"),
         (replace(task("build-app", TOOL), output=UNKNOWN), NAMED, BaseMoved, "its tool base"),
         (replace(task("other", TOOL), output=NOTHING), NAMED, MakesNoImage, "makes no image"),
+        # Whatever moves, there is nothing to make anew.
+        (
+            replace(task("t", OTHER), output=NOTHING),
+            Policy(),
+            MakesNoImage,
+            "it makes no image (no step of it pushes one)",
+        ),
+        (
+            replace(task(), dependencies=(), output=NOTHING),
+            Policy(),
+            MakesNoImage,
+            "it makes no image (no step of it pushes one)",
+        ),
+        (
+            replace(task("t", OTHER), output=NOTHING, unread="no token"),
+            Policy(),
+            NotAllKnown,
+            "no token",
+        ),
+        # It runs for a tool of its own, which is not the one that moved.
+        (
+            replace(task("build-app", OTHER, TOOL_10), output=NOTHING),
+            Policy(tools=frozenset({Tool("myapps/build-app", TOOL_10.reference)})),
+            OtherTag,
+            "another tag",
+        ),
         # A value that nobody gives is needed by every run.
         (
             replace(task(), output=replace(IMAGE, missing=("TAG",))),

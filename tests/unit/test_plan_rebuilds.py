@@ -10,6 +10,8 @@ from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     BaseMoved,
     IndexOld,
+    NotAllKnown,
+    OtherImages,
     OtherTag,
     PinnedByDigest,
     RegistryUnreadable,
@@ -23,7 +25,8 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind, Makes, Output, Task
 from rebuilder.errors import Denied, NotFound, TransientError
-from rebuilder.usecases import refresh_index
+from rebuilder.ports import TaskPage
+from rebuilder.usecases import _known, refresh_index
 from rebuilder.usecases._leases import SLICE
 from rebuilder.usecases.accept_event import accept_event
 from rebuilder.usecases.explain import explain
@@ -358,12 +361,68 @@ def test_a_first_sweep_that_takes_too_long_goes_on_later(
     assert [len(tasks) for tasks in known] == [2, 4, 5]
 
 
-def test_what_is_not_in_the_index_is_not_told(world: World) -> None:
-    """Before the first sweep nothing is made up about tasks."""
-    world.tasks.add(task("other", ALPINE))
+def test_of_what_is_not_in_the_index_acrs_record_tells(world: World) -> None:
+    """A task that it shows to be stale is told; what the build files name is not made up."""
+    bare = Task(task("bare").id, True, True, None, ())  # noqa: FBT003 - status, step
+    system = Task(task("system").id, True, False, None, (), created=world.time.now)  # noqa: FBT003
+    world.tasks.add(task("other", ALPINE), task("stale"), bare, system)
+    world.tasks.add(task("fresh", dependency(built_on=NEW)), task("brief", registry=OTHERS))
+    world.tasks.pages = [
+        TaskPage(tuple(t for t in world.tasks.known.values() if t.id.registry == APPS)),
+        TaskPage((), (task("brief", registry=OTHERS).id,)),
+    ]
 
-    assert told(world) == {}
-    assert {age.refreshed for age in explain(world.context, REFERENCE).indexes} == {None}
+    assert told(world) == {
+        "other": ("not-all-known", True),
+        "stale": ("base-moved", True),
+        "fresh": ("already-built-on", True),
+        "bare": ("not-all-known", True),
+        "system": ("no-step", True),
+        "brief": ("base-moved", True),
+    }
+    explained = explain(world.context, REFERENCE)
+    assert {age.refreshed for age in explained.indexes} == {None}
+    (other,) = (
+        e.record.decision.sentence()
+        for e in explained.decisions
+        if isinstance(e.record.decision, NotAllKnown) and e.record.decision.task.name == "other"
+    )
+    assert other == (
+        "known to be built on docker.io/library/alpine:3; whether it reads this image, too, is not"
+        " known: its build files have not been read yet"
+    )
+
+
+def test_what_acr_has_recorded_since_the_index_was_read_counts(world: World) -> None:
+    """A run of somebody else's left the task on an old base; a task that was deleted is gone."""
+    world.tasks.add(task("moved", dependency(built_on=NEW)), task("gone"), task("disabled", ALPINE))
+    for registry in (APPS, OTHERS):
+        sweep_registry(world.context, registry)
+    assert told(world)["moved"] == ("already-built-on", True)
+    world.tasks.add(task("moved"), task("disabled", enabled=False))
+    del world.tasks.known[task("gone").id]
+
+    assert told(world) == {"moved": ("base-moved", True), "disabled": ("task-disabled", True)}
+
+
+def test_where_arm_does_not_tell_the_index_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks that may not be listed are said not to be, and what is known of them is told."""
+    world.tasks.add(task("other", ALPINE), task("theirs", ALPINE, registry=OTHERS))
+    for registry in (APPS, OTHERS):
+        sweep_registry(world.context, registry)
+    world.tasks.failures = {"tasks of myapps": [Denied("no role")]}
+    world.ledger.record_push(PUSH, world.time.now)
+    unreadable, *known = (e.record.decision for e in explain(world.context, REFERENCE).decisions)
+
+    assert unreadable == RegistryUnreadable(str(APPS), "no role")
+    assert [type(decision) for decision in known] == [OtherImages, OtherImages]
+    # Of a registry with very many tasks only so many are listed.
+    world.tasks.add(*(task(f"more-{number}", ALPINE) for number in range(3)))
+    world.tasks.page_size = 1
+    monkeypatch.setattr(_known, "_PAGES", 2)
+    assert set(told(world)) == {"other", "theirs", "more-0", "more-1"}
 
 
 def test_what_is_told_of_the_others_is_as_good_as_arm_lets_it(world: World) -> None:
@@ -382,7 +441,7 @@ def test_what_is_told_of_the_others_is_as_good_as_arm_lets_it(world: World) -> N
     world.tasks.denied = {task("denied").id}
 
     assert told(world) == {
-        "denied": ("nothing-recorded", True),
+        "denied": ("not-all-known", True),
         "late": ("base-moved", True),  # ARM's record shows it to be stale by now
         "system": ("no-step", True),
         "tagged": ("other-tag", True),

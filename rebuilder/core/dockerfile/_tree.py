@@ -299,7 +299,10 @@ def parse_node(
     try:
         args, is_json = parse(rest, escape)
     except ValueError as error:
-        raise InvalidBuildFile(line, str(error).format(keyword=keyword.upper())) from None
+        problem = str(error)
+        if problem == _TWO_ARGUMENTS:
+            problem = f"{keyword.upper()} {problem}"
+        raise InvalidBuildFile(line, problem) from None
     return Node(keyword, name, flags, args, is_json, line, text)
 
 
@@ -427,6 +430,9 @@ def _words(rest: str, escape: str) -> _Parsed:
     return tuple(split_words(rest, escape)), False
 
 
+_TWO_ARGUMENTS = "must have two arguments"
+
+
 def _pairs(rest: str, escape: str) -> _Parsed:
     words = split_words(rest, escape)
     if not words:
@@ -434,14 +440,13 @@ def _pairs(rest: str, escape: str) -> _Parsed:
     if "=" not in words[0]:
         parts = BLANKS.split(rest, 1)
         if len(parts) == 1:
-            raise ValueError("{keyword} must have two arguments")
+            raise ValueError(_TWO_ARGUMENTS)
         return tuple(parts), False
     pairs: list[str] = []
     for word in words:
         if "=" not in word:
-            shown = quoted(word).replace("{", "{{").replace("}", "}}")
             raise ValueError(
-                f"Syntax error - can't find = in {shown}. Must be of the form: name=value"
+                f"Syntax error - can't find = in {quoted(word)}. Must be of the form: name=value"
             )
         pairs += word.split("=", 1)
     return tuple(pairs), False

@@ -19,7 +19,7 @@ from rebuilder.core.taskfile import _docker, _programs
 from rebuilder.core.taskfile._builds import IMAGE
 from rebuilder.core.taskfile._steps import Build, RunContext, StandIn, Step, TaskFile
 from rebuilder.core.taskfile._text import Hidden, Unknowns
-from rebuilder.core.taskfile._world import Place, folder_of
+from rebuilder.core.taskfile._world import Place, Rewritten, folder_of
 from rebuilder.core.tasks import Kind
 from rebuilder.errors import InvalidBuildFile, InvalidReference, SourceUnavailable
 
@@ -106,6 +106,7 @@ def effects_of(
     """
     account = _Account(unknowns, read_file, run, platform, folder)
     account.missed += task_file.unknown
+    account.lack(task_file.lacking)
     try:
         for step in task_file.steps:
             account.step(step, (builds or {}).get(step.id))
@@ -146,6 +147,10 @@ class _Account:
         self._written: dict[str, int] = {}
         self._rewritten: tuple[str, int] | None = None
         self._left = _BYTES
+
+    def lack(self, values: Sequence[StandIn]) -> None:
+        """The whole file lacks values."""
+        self._needed |= {stand_in.value: stand_in for stand_in in values}
 
     # Steps.
 
@@ -462,7 +467,7 @@ class _Account:
         """Return a file of the task's context."""
         changed = self._changed(Build(path))
         if changed:
-            raise SourceUnavailable(f"{path}: {changed}")
+            raise Rewritten(f"{path}: {changed}")
         content = self._read_file("", path)
         self._left -= len(content)
         if self._left < 0:

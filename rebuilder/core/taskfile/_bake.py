@@ -51,7 +51,7 @@ class _Files:
     """What the files say, joined."""
 
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    services: dict[str, Described] = field(default_factory=dict)
+    services: dict[str, _compose.Service] = field(default_factory=dict)
     groups: dict[str, list[Any]] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
 
@@ -102,10 +102,15 @@ def _read_files(world: World, place: Place, names: Sequence[str]) -> _Files:
 
 def _add(found: _Files, world: World, place: Place, name: str, content: bytes) -> None:
     if name.endswith((".yaml", ".yml")):
-        for service in _compose.services(world, place, name, content):
-            if service.build is not None:
-                found.services[service.name] = service.build
-                found.groups.setdefault("default", []).append(service.name)
+        place = _compose.with_usual_env(world, place)
+        found.services = _compose.joined(
+            found.services, _compose.services(world, place, name, content)
+        )
+        built = [service.name for service in found.services.values() if service.own is not None]
+        if built:
+            found.groups["default"] = [
+                *dict.fromkeys((*found.groups.get("default", ()), *built)),
+            ]
         return
     for kind, label, body in _json(name, content) if name.endswith("json") else _hcl(name, content):
         if kind == "variable":
@@ -220,8 +225,9 @@ class _Baker:
                 self._unclear(f"there are more than {_TARGETS} targets")
                 return
             asked = push or name in self._asked  # what is built for others only is not pushed
-            if name in self._files.services:
-                self._build(self._files.services[name], push=self._push and asked)
+            service = self._files.services.get(name)
+            if service is not None and service.build is not None:
+                self._build(service.build, push=self._push and asked)
             elif name in self._files.targets:
                 self._build_target(name, push=asked)
             else:

@@ -1,13 +1,14 @@
 """`docker compose`: builds that a compose file describes.
 
-Source: github.com/compose-spec/compose-spec, 12-interpolation.md and build.md; docs.docker.com,
-`docker compose build`.
+Source: github.com/compose-spec/compose-spec, 12-interpolation.md, 13-merge.md, 15-profiles.md and
+build.md; docs.docker.com, `docker compose build`, and "Environment variables: .env file".
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import yaml
@@ -15,8 +16,8 @@ import yaml
 from rebuilder.core.effects import Builder
 from rebuilder.core.taskfile import _yaml
 from rebuilder.core.taskfile._builds import Described, described_build
-from rebuilder.core.taskfile._flags import grammar, read
-from rebuilder.core.taskfile._world import Place, World
+from rebuilder.core.taskfile._flags import Asked, grammar, read
+from rebuilder.core.taskfile._world import Place, Rewritten, World
 from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 
 _GLOBAL = grammar(
@@ -54,12 +55,59 @@ class Service:
     Attributes:
         name: Its name.
         image: The image that it runs, or that its build is called; "" if it has no name.
-        build: How its image is built; None if it is not.
+        own: What it says itself of how its image is built; None if it is not.
+        platform: What it runs on, and its image is built for unless its build says otherwise.
+        profiles: The profiles of which one has to be asked for; empty if it is always there.
     """
 
     name: str
-    image: str
-    build: Described | None
+    image: str = ""
+    own: Described | None = None
+    platform: str = ""
+    profiles: tuple[str, ...] = ()
+
+    @property
+    def build(self) -> Described | None:
+        """How its image is built; None if it is not."""
+        if self.own is None:
+            return None
+        tags = tuple(filter(None, (self.image, *self.own.tags)))
+        platforms = self.own.platforms or tuple(filter(None, (self.platform,)))
+        return replace(self.own, tags=tags, platforms=platforms)
+
+
+def joined(found: Mapping[str, Service], more: Iterable[Service]) -> dict[str, Service]:
+    """Return the services of several files, of which the later ones add to, and go before."""
+    services = dict(found)
+    for service in more:
+        before = services.get(service.name, Service(service.name))
+        services[service.name] = Service(
+            service.name,
+            service.image or before.image,
+            _joined(before.own, service.own),
+            service.platform or before.platform,
+            (*before.profiles, *service.profiles),
+        )
+    return services
+
+
+def _joined(before: Described | None, after: Described | None) -> Described | None:
+    if before is None or after is None:
+        return after or before
+    # A Dockerfile of one kind takes the place of one of the other.
+    inline = after.inline or ("" if after.dockerfile else before.inline)
+    return Described(
+        after.name,
+        after.context or before.context,
+        after.dockerfile or ("" if after.inline else before.dockerfile),
+        inline,
+        {**before.arguments, **after.arguments},
+        after.target or before.target,
+        (*before.platforms, *after.platforms),
+        (*before.tags, *after.tags),
+        {**before.contexts, **after.contexts},
+        (*before.unknown, *after.unknown),
+    )
 
 
 def compose(world: World, place: Place, words: Sequence[str], builder: Builder) -> None:
@@ -75,13 +123,113 @@ def compose(world: World, place: Place, words: Sequence[str], builder: Builder) 
         world.unclear(text, "where its files are is not known", place.line)
     elif command in ("build", "push", "pull", "up", "create"):
         try:
-            found = _read_files(world, place, asked.all("file"))
+            inside = _with_env(world, place, asked)
+            found = _read_files(world, inside, asked.all("file"))
+            found = _there(world, found, _active(inside, asked), rest)
         except SourceUnavailable as error:
             world.unclear(text, str(error), place.line)
             return
-        _carry_out(world, place, command, rest, found, builder)
+        _carry_out(world, _project(place, asked), command, rest, found, builder)
     elif command in ("run", "exec"):
         world.unclear(text, f"what compose {command} runs is not followed", place.line)
+
+
+def _project(place: Place, asked: Asked) -> Place:
+    """Return where the paths of the files begin: in the folder of the first one."""
+    folder = posixpath.dirname(next(iter(asked.all("file")), ""))
+    if not folder or place.folder is None:
+        return place
+    return replace(place, folder=posixpath.normpath(posixpath.join(place.folder, folder)))
+
+
+def _active(place: Place, asked: Asked) -> Collection[str]:
+    """Return the profiles that are asked for."""
+    return (*asked.all("profile"), *place.variables.get("COMPOSE_PROFILES", "").split(","))
+
+
+def _there(
+    world: World, found: Mapping[str, Service], active: Collection[str], named: Collection[str]
+) -> dict[str, Service]:
+    """Leave out the services of which no profile is asked for; to name one asks for it.
+
+    Raises:
+        SourceUnavailable: Which are asked for is not known.
+    """
+    profiles = {profile for service in found.values() for profile in service.profiles}
+    reasons = world.unknowns.reasons(" ".join((*active, *profiles))) if profiles else ()
+    if reasons:
+        raise SourceUnavailable(f"which profiles are asked for: {'; '.join(reasons)}")
+    return {
+        name: service
+        for name, service in found.items()
+        if not service.profiles
+        or name in named
+        or "*" in active
+        or not set(active).isdisjoint(service.profiles)
+    }
+
+
+def _with_env(world: World, place: Place, asked: Asked) -> Place:
+    """Return a place with the variables of the files that compose reads them from.
+
+    Raises:
+        SourceUnavailable: One that is named cannot be had, or what one says is not followed.
+    """
+    variables: dict[str, str] = {}
+    files = asked.all("env-file")
+    first = next(iter(asked.all("file")), "")
+    for name in files or [posixpath.join(posixpath.dirname(first), ".env")]:
+        try:
+            content = world.read(place.path(name))
+        except Rewritten:
+            raise
+        except SourceUnavailable:
+            if files:
+                raise
+            continue
+        variables |= _variables(world, place, name, content)
+    found = {**variables, **place.variables}
+    if "COMPOSE_FILE" in found and not asked.all("file"):
+        raise SourceUnavailable("the files that COMPOSE_FILE names are not looked for")
+    return replace(place, variables=found)
+
+
+def with_usual_env(world: World, place: Place) -> Place:
+    """Return a place with the variables of its `.env`, if there is one.
+
+    Raises:
+        SourceUnavailable: What it says is not followed.
+    """
+    return _with_env(world, place, Asked())
+
+
+def _variables(world: World, place: Place, name: str, content: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError:
+        raise SourceUnavailable(f"{name} is not text in UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        text = line.strip().removeprefix("export ").lstrip()
+        if not text or text.startswith("#"):
+            continue
+        match = _SETTING.fullmatch(text)
+        if match is None:
+            raise SourceUnavailable(f"{name}, line {number}: it is not followed")
+        variable, single, double, bare = match.groups()
+        if single is None and any(mark in (double or bare or "") for mark in "$\\"):
+            reason = f"what {name}, line {number}, makes of {variable} is not worked out"
+            found[variable] = world.unknowns.word(
+                f"${variable} of {name}", reason, place.line, may_be_empty=True
+            )
+        else:
+            found[variable] = next(v for v in (single, double, bare, "") if v is not None).strip()
+    return found
+
+
+_SETTING = re.compile(
+    r"""([A-Za-z_]\w*)\s*=\s*(?:'([^']*)'|"([^"]*)"|([^'"\s#](?:(?!\s\#).)*)?)\s*(?:\#.*)?"""
+)
 
 
 def _carry_out(
@@ -115,13 +263,11 @@ def _carry_out(
 
 
 def _read_files(world: World, place: Place, names: Sequence[str]) -> dict[str, Service]:
-    if names:
-        return {
-            service.name: service
-            for name in names
-            for service in services(world, place, name, world.read(place.path(name)))
-        }
     found: dict[str, Service] = {}
+    for name in names:
+        found = joined(found, services(world, place, name, world.read(place.path(name))))
+    if names:
+        return found
     last = ""
     # The first of either kind that is there.
     for group in (_FILES, _OVERRIDES):
@@ -131,7 +277,7 @@ def _read_files(world: World, place: Place, names: Sequence[str]) -> dict[str, S
             except SourceUnavailable as error:
                 last = str(error)
                 continue
-            found |= {s.name: s for s in services(world, place, name, content)}
+            found = joined(found, services(world, place, name, content))
             break
         if not found:
             raise SourceUnavailable(f"none of {', '.join(_FILES)} can be read: {last}")
@@ -174,17 +320,19 @@ class _Reader:
     def service(self, name: str, node: yaml.Node) -> Service:
         given = _yaml.fields(node, self._line, name)
         image = self._text(given.get("image"))
+        platform = self._text(given.get("platform"))
+        profiles = self._texts(given.get("profiles"))
+        unknown = ("what it extends is not read",) if "extends" in given else ()
         build = given.get("build")
+        if build is None and unknown:
+            raise SourceUnavailable(f"{unknown[0]}: {name}")
         if build is None:
-            return Service(name, image, None)
+            return Service(name, image, None, platform, profiles)
         if isinstance(build, yaml.ScalarNode):
             asked = Described(f"service {name}", context=self._text(build))
         else:
             asked = self._build(name, _yaml.fields(build, self._line, "build"))
-        unknown = ("what it extends is not read",) if "extends" in given else ()
-        tags = tuple(filter(None, (image, *asked.tags)))
-        platforms = asked.platforms or tuple(filter(None, (self._text(given.get("platform")),)))
-        return Service(name, image, replace(asked, tags=tags, platforms=platforms, unknown=unknown))
+        return Service(name, image, replace(asked, unknown=unknown), platform, profiles)
 
     def _build(self, name: str, given: Mapping[str, yaml.Node]) -> Described:
         return Described(

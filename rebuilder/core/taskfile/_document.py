@@ -67,11 +67,42 @@ def read_document(
     known = Values(run, file, values, hidden, "secrets" in text)
     try:
         rendered, aliases = _prepare(text, known, unknowns)
-        steps = _Reader(rendered, aliases, unknowns).steps()
+        try:
+            steps = _Reader(rendered, aliases, unknowns).steps()
+        except InvalidBuildFile as error:
+            return _depending(error, rendered, aliases, unknowns), unknowns
     except Hidden as found:
         where = UnknownImage(found.text, found.line, found.reason, makes=True)
         return TaskFile((), (where,)), unknowns
     return TaskFile(tuple(steps)), unknowns
+
+
+def _depending(
+    error: InvalidBuildFile, rendered: Mapped, aliases: _aliases.Aliases, unknowns: Unknowns
+) -> TaskFile:
+    """Tell of a file that is refused with stand-ins in it whether that is the file's own fault.
+
+    Raises:
+        InvalidBuildFile: It is: the agent refuses it without what is not known, too.
+    """
+    found = unknowns.within(rendered.text)
+    if not found:
+        raise error
+    text = rendered.text
+    for stand_in in found:
+        text = text.replace(stand_in.word, "" if stand_in.may_be_empty else "1")
+    lacking = tuple(stand_in for stand_in in found if stand_in.value)
+    reasons = "; ".join(unknowns.reasons(rendered.text))
+    try:
+        _Reader(Mapped(text, rendered.lines), aliases, unknowns).steps()
+    except InvalidBuildFile as other:
+        if not lacking:
+            raise InvalidBuildFile(error.line, unknowns.readable(error.problem)) from None
+        lack = "; ".join(dict.fromkeys(stand_in.reason for stand_in in lacking))
+        raise InvalidBuildFile(other.line, f"{lack}; without it: {other.problem}") from None
+    names = ", ".join(dict.fromkeys(stand_in.text for stand_in in found))
+    reason = f"how it is read depends on {names}: {reasons}"
+    return TaskFile((), (UnknownImage("the task file", error.line, reason, makes=True),), lacking)
 
 
 def fill_in(

@@ -131,7 +131,9 @@ class TaskFile:
     Attributes:
         steps: The steps, in the file's order.
         unknown: What hides the whole file: a condition on what only a run knows, for example.
+        lacking: Stand-ins for values that nobody gives, without which it has no steps.
     """
 
     steps: tuple[Step, ...]
     unknown: tuple[UnknownImage, ...] = ()
+    lacking: tuple[StandIn, ...] = ()

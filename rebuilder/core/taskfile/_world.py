@@ -13,6 +13,11 @@ from rebuilder.core.taskfile._steps import Build
 from rebuilder.core.taskfile._text import Unknowns
 from rebuilder.errors import SourceUnavailable
 
+
+class Rewritten(SourceUnavailable):
+    """A file of the context may have been written by an earlier step."""
+
+
 WORKSPACE = "/workspace"
 _WINDOWS = "c:/workspace"
 

@@ -359,6 +359,163 @@ def test_an_override_is_joined_and_a_missing_file_told() -> None:
     assert "none of compose.yaml" in told(steps("- cmd: docker compose build"))
 
 
+def test_what_an_override_leaves_out_stays() -> None:
+    """Files add to each other, field by field; one kind of Dockerfile goes before the other."""
+    files = {
+        **FILES,
+        "compose.yaml": COMPOSE,
+        "compose.override.yaml": """
+services:
+  web: {ports: ["80:80"], build: {args: {V: "2"}, tags: [x]}}
+  api: {environment: [A=b]}
+  plain: {build: {dockerfile_inline: "FROM mybase.azurecr.io/inline:2"}}
+  inline: {build: {context: api, dockerfile: D}}
+  db: {image: "postgres:17"}
+""",
+    }
+    found = steps("- cmd: docker compose build --push web api\n", files)
+    assert images(found) == [f"{NODE} runtime", f"{OTHER} runtime"]
+    assert [build.tags for build in found.builds] == [
+        ("myapps.azurecr.io/web:1", "myapps.azurecr.io/web:extra", "x"),
+        ("myapps.azurecr.io/api",),
+    ]
+    assert found.builds[0].arguments == {"V": "2", "X": "${NO}"}
+    rest = steps("- cmd: docker compose build plain inline && docker compose pull db\n", files)
+    assert images(rest) == [
+        "docker.io/library/postgres:17 build-time",
+        "mybase.azurecr.io/inline:2 build-time",
+        f"{OTHER} build-time",
+    ]
+    named = "-f compose.yaml -f compose.override.yaml"
+    baked = steps(f"- cmd: docker buildx bake {named} --push web\n", files)
+    assert baked.builds[0].tags == found.builds[0].tags
+    assert steps(f"- cmd: docker compose {named} build web\n", files).builds[0].tags
+
+
+def test_paths_begin_beside_the_first_file() -> None:
+    """Of compose; those of bake begin where docker is started, whatever file names them."""
+    files = {
+        **FILES,
+        "api/compose.yaml": "services: {a: {build: {context: ., args: {A: $TAG}, dockerfile: D}}}",
+        "more/compose.yaml": "services: {a: {image: myapps.azurecr.io/a}}",
+        "api/.env": "TAG=1",
+    }
+    named = "-f api/compose.yaml -f more/compose.yaml"
+    found = steps(f"- cmd: docker compose {named} build --push\n", files)
+    assert (images(found), found.pushes) == ([f"{OTHER} runtime"], ("myapps.azurecr.io/a:latest",))
+    assert found.builds[0].arguments == {"A": "1"}
+
+    baked = steps(f"- cmd: docker buildx bake {named}\n", {**files, "D": f"FROM {NODE}"})
+    assert images(baked) == [f"{NODE} build-time"]
+    command = "cmd: docker compose -f x/compose.yaml build"
+    elsewhere = steps(f"- {command}\n  disableWorkingDirectoryOverride: true\n", files)
+    assert "own folder" in told(elsewhere)
+
+
+PROFILES = """
+services:
+  a: {image: myapps.azurecr.io/a, build: ., profiles: [one]}
+  b: {image: myapps.azurecr.io/b, build: ., profiles: [two, three]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "env", "pushes"),
+    [
+        ("docker compose build --push", "", []),
+        ("docker compose --profile one build --push", "", ["a"]),
+        ("docker compose --profile x --profile three build --push", "", ["b"]),
+        ("docker compose --profile '*' build --push", "", ["a", "b"]),
+        ("docker compose build --push b", "", ["b"]),
+        ("docker compose build --push", "'COMPOSE_PROFILES=one,two'", ["a", "b"]),
+        ("docker compose build --push", "COMPOSE_PROFILES=", []),
+        ("docker buildx bake --push", "", ["a", "b"]),
+    ],
+)
+def test_services_of_profiles(command: str, env: str, pushes: list[str]) -> None:
+    """A service of a profile is not there unless that, or it, is asked for; bake takes all."""
+    found = compose(command, PROFILES, env)
+
+    assert list(found.pushes) == [f"myapps.azurecr.io/{name}:latest" for name in pushes]
+    assert found.unknown == ()
+
+
+DOT_ENV = """
+# comment
+TAG=2
+export OTHER = 'a $b'  # why
+QUOTED="x y"
+EMPTY=
+BARE=a#b # c
+ODD=$TAG
+SLASH="a\\nb"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "tag"),
+    [
+        ("${TAG:-1}", "", "2"),
+        ("${TAG:-1}", "TAG=3", "3"),
+        ("${EMPTY:-4}", "", "4"),
+        ("x${OTHER}", "", "xa $b"),
+        ("$QUOTED", "", "x y"),
+        ("$BARE", "", "a#b"),
+        ("${NONE:-5}", "", "5"),
+    ],
+)
+def test_the_file_of_variables(text: str, env: str, tag: str) -> None:
+    """`.env` beside the file gives what the environment does not."""
+    content = f"services: {{a: {{build: {{context: ., args: {{A: '{text}'}}}}}}}}"
+    files = {**FILES, "compose.yaml": content, ".env": DOT_ENV}
+    for command in (
+        "docker compose build",
+        "docker buildx bake",
+        "docker compose -f compose.yaml build",
+    ):
+        step = f"- cmd: {command}\n" + (f"  env: [{env}]\n" if env else "")
+        assert steps(step, files).builds[0].arguments == {"A": tag}
+
+
+@pytest.mark.parametrize(
+    ("command", "files", "reason"),
+    [
+        ("build", {".env": "TAG=$X"}, "what .env, line 1, makes of TAG is not worked out"),
+        ("build", {".env": 'TAG="a\\n"'}, "what .env, line 1, makes of TAG is not worked out"),
+        ("build", {".env": "A=1\nA.B"}, ".env, line 2: it is not followed"),
+        ("build", {".env": "A='x"}, ".env, line 1: it is not followed"),
+        ("build", {".env": "A=\udcff"}, ".env is not text in UTF-8"),
+        ("build", {".env": "COMPOSE_FILE=x.yaml"}, "the files that COMPOSE_FILE names"),
+        ("build", {".env": "COMPOSE_PROFILES=$X"}, "which profiles are asked for: what .env"),
+        ("--env-file none build", {}, "there is no file none"),
+        (
+            "build",
+            {"compose.yaml": "services: {a: {extends: b}}"},
+            "what it extends is not read: a",
+        ),
+    ],
+)
+def test_variables_that_are_not_known(command: str, files: dict[str, str], reason: str) -> None:
+    """What may decide on a build is told as unknown, and never guessed."""
+    content = "services: {a: {build: '${TAG:-.}', profiles: [x]}, b: {build: '${TAG:-.}'}}"
+    given = {**FILES, "compose.yaml": content, **files}
+    raw = {name: text.encode("utf-8", "surrogateescape") for name, text in given.items()}
+
+    assert reason in told(steps(f"- cmd: docker compose {command}\n", raw))
+
+
+def test_variables_of_a_named_file() -> None:
+    """`--env-file` takes the place of `.env`, and one that a step wrote is not known."""
+    content = "services: {a: {build: {context: ., args: {A: '$TAG'}}}}"
+    files = {**FILES, "compose.yaml": content, ".env": "TAG=1", "other": "TAG=2"}
+    named = steps("- cmd: docker compose --env-file other build\n", files)
+    written = steps("- cmd: bash -c 'echo TAG=3 > .env'\n- cmd: docker compose build\n", files)
+
+    assert named.builds[0].arguments == {"A": "2"}
+    assert ".env: line 3 writes it" in told(written)
+    assert written.builds == ()
+
+
 def test_bake_reads_compose_files() -> None:
     """A compose file is a bake file, too."""
     found = steps("- cmd: docker buildx bake --push web", {**FILES, "compose.yaml": COMPOSE})

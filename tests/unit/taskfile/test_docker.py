@@ -640,3 +640,12 @@ def test_a_build_argument_without_a_value() -> None:
 
     assert [build.bare_arguments for build in found.builds] == [("A",), ()]
     assert [text.partition(" has")[0] for text in output_of(found).warnings] == ["`--build-arg A`"]
+
+
+@pytest.mark.parametrize("name", ["a{b", "{0.__class__}", "{}", "%s{x}"])
+def test_a_name_with_braces_is_a_name(name: str) -> None:
+    """It is told as it is, in a warning, too, and fills in nothing."""
+    found = steps(f"- build: -f '{name}' .\n", {name: f"FROM {NODE}\nRUN --mount=type=ssh x\n"})
+
+    (warning,) = output_of(found).warnings
+    assert warning.startswith(f"{name} needs BuildKit (line 2: RUN --mount)")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rebuilder.core.effects import output_of
 from rebuilder.core.taskfile import RunContext, _yaml
+from rebuilder.core.tasks import Makes
 from rebuilder.errors import InvalidBuildFile
 from tests.unit.taskfile.reading import NODE, RUN, Files, images, read, told
 
@@ -513,7 +515,6 @@ def test_what_says_nothing_of_images_is_passed_over() -> None:
     [
         "version: v1.1.0\nalias:\n  values:\n    a: '" + "x" * 50_000 + "'\nsteps: " + "$a " * 100,
         "steps: " + "{{.Values.a}}" * 100,
-        '{{replace "a" .Values.a .Values.a}}',
     ],
 )
 def test_files_that_grow(text: str) -> None:
@@ -522,9 +523,80 @@ def test_files_that_grow(text: str) -> None:
         read(text, values={"a": "a" * 50_000})
 
 
+def test_functions_that_multiply() -> None:
+    """What one would make is not made, and not known."""
+    found = read('{{replace "a" .Values.a .Values.a}}', values={"a": "a" * 50_000})
+
+    assert not found.steps
+    assert "what the template function replace is given is not understood" in told(found)
+
+
 def test_the_values_and_files_of_one_are_not_read_twice() -> None:
     """A Dockerfile whose argument is not known is parsed again, and not fetched again."""
     files = Files({"Dockerfile": f"ARG V\nFROM {NODE}\n"})
     read("version: v1.1.0\nsteps:\n- build: -t a --build-arg V=$ID .\n", files, run=RUN)
 
     assert files.asked == [("", "Dockerfile")]
+
+
+# Refusals that depend on what is not known.
+
+TAG = "value N is given by no `--set` of the task; runs of it need `az acr task run --set N=...`"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steps:\n- cmd: tool:1\n  retries: {{.Values.N}}\n",
+        "version: {{.Values.N}}\nsteps:\n- cmd: tool:1\n",
+        "steps:\n{{.Values.N}}\n- push: [x]\n",
+        "steps: {{.Values.N}}\n",
+    ],
+)
+def test_a_value_that_nobody_gives_is_told_before_what_follows_from_it(text: str) -> None:
+    """The file is right with one, so it is the value that is missing, and nothing is guessed."""
+    found = read(text)
+
+    assert found.missing == ("N",)
+    assert found.unknown[0].reason == TAG
+    assert found.unknown[1].reason == f"how it is read depends on {{{{.Values.N}}}}: {TAG}"
+    assert output_of(found).makes is Makes.UNKNOWN
+    assert not found.steps
+    given = read(text, values={"N": ""})
+    assert not given.missing
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        (
+            "steps:\n- cmd: {{.Values.N}}: run\n",
+            f"line 2: {TAG}; without it: not YAML: mapping values are not allowed in this context",
+        ),
+        (
+            "steps:\n- cmd: {{.Values.N}}\n  retries: x\n",
+            f"line 3: {TAG}; without it: retries is not a number that fits",
+        ),
+        (
+            "version: {{.Run.ID}}\nsteps:\n- cmd: tool:1\n",
+            'line 1: invalid version specified: "{{.Run.ID}}"',
+        ),
+        ("steps:\n- cmd: x:{{.Run.ID}}: y\n", "line 2: not YAML"),
+    ],
+)
+def test_what_is_wrong_with_any_value_is_refused(text: str, refusal: str) -> None:
+    """Values that are missing are named first; no stand-in is shown."""
+    with pytest.raises(InvalidBuildFile) as refused:
+        read(text)
+
+    assert str(refused.value).startswith(refusal)
+
+
+def test_what_a_run_tells_may_settle_it() -> None:
+    """A number that is secret may be one; that is not known, and no value is missing."""
+    found = read("steps:\n- cmd: tool:1\n  timeout: {{.Values.T}}\n", hidden=("T",))
+
+    assert not found.missing
+    assert told(found) == (
+        "3: the task file: how it is read depends on {{.Values.T}}: the value T is secret"
+    )

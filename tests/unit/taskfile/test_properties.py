@@ -124,12 +124,14 @@ PIECES = (
 
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=40))
 def test_any_file_is_read_or_refused(pieces: list[str]) -> None:
-    """No file makes the product fail in another way, and a line is one of the file."""
+    """No file fails in another way, or starts what pushes nothing; a line is one of the file."""
     text = "".join(pieces)
     lines = [0]
     try:
         found = read(text, FILES, values={"a": "1"}, values_file="b: [1, 2]")
         lines += [step.line for step in found.steps] + [missed.line for missed in found.unknown]
+        uses = (Dependency(use.reference, use.kind, OLD) for use in found.images)
+        assert found.pushes or not any(started(found, use) for use in uses)
     except InvalidBuildFile as error:
         lines.append(error.line)
 
