@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from rebuilder.core.decisions import Policy, RebuildFor, Tool
 from rebuilder.core.foreign_json import read_object
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.registries import RegistryId, canonical_host, host_matches
 from rebuilder.errors import InvalidJson, InvalidReference, InvalidResourceId, InvalidSettings
 
 STORAGE = "AzureWebJobsStorage"
@@ -198,6 +198,10 @@ class Settings:
     dead_letters: str = ""
     dead_letter_schedule: str = _SCHEDULES[DEAD_LETTER_SCHEDULE]
     history: timedelta = timedelta(days=90)
+
+    def polls(self, host: str) -> bool:
+        """Tell whether a foreign registry is one of those that are polled."""
+        return any(host_matches(host, canonical_host(pattern)) for pattern in self.poll_hosts)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:

@@ -23,10 +23,11 @@ from rebuilder.core.decisions import (
 from rebuilder.core.events import Push
 from rebuilder.core.rebuilds import Rebuild, State, still_stale
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry
+from rebuilder.core.registries import ForeignRegistry, PushedRegistry
 from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import Denied, PermanentError, RebuilderError
 from rebuilder.isolation import attempt, attempts
+from rebuilder.settings import BASE_REGISTRIES, POLL_HOSTS
 from rebuilder.usecases._access import missing_pull
 from rebuilder.usecases.context import Context
 
@@ -42,6 +43,17 @@ _LEDGER = "ledger of rebuilds"
 def pushed_reference(context: Context, push: Push) -> ImageReference:
     """Return the tag that was pushed, under its registry's login server."""
     return ImageReference.from_parts(context.host(push.registry), push.repository, push.tag, "")
+
+
+def not_named(context: Context, registry: PushedRegistry) -> str:
+    """Return the setting that does not name the registry of a push; "" if it is named.
+
+    Messages outlive the settings, and whoever may write into a queue may forge one.
+    """
+    settings = context.settings
+    if isinstance(registry, ForeignRegistry):
+        return "" if settings.polls(registry.host) else POLL_HOSTS
+    return "" if registry in settings.base_registries else BASE_REGISTRIES
 
 
 def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base | None:
@@ -67,16 +79,16 @@ def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base
     return None if digest is None else Base(reference, digest, "registry")
 
 
-def _foreign_pushed(context: Context, reference: ImageReference, push: Push) -> Base:
+def _foreign_pushed(context: Context, reference: ImageReference, push: Push) -> Base | None:
     try:
         digest = context.foreign.look(reference, None).digest
     except PermanentError as error:
         log.warning("%s: going by what was seen last: %s", reference, error)
-        digest = None
-    if digest is not None:
-        return Base(reference, digest, "poll")
-    newest = context.ledger.pushes(push.registry, push.repository, push.tag, limit=1)
-    return Base(reference, newest[0].push.digest if newest else push.digest, "poll")
+        newest = context.ledger.pushes(push.registry, push.repository, push.tag, limit=1)
+        if not newest:
+            raise  # no poll has told of it, whatever the message says
+        return Base(reference, newest[0].push.digest, "poll")
+    return None if digest is None else Base(reference, digest, "poll")
 
 
 def registry_remark(context: Context, push: Push) -> str:

@@ -15,6 +15,8 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, TaskId
 from rebuilder.core.times import age
+from rebuilder.errors import RebuilderError
+from rebuilder.isolation import attempt
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,10 @@ def followers(context: Context) -> Followers:
     policy = context.settings.policy
     for registry in context.settings.task_registries:
         for indexed in context.index.views(registry):
-            for dependency in moving(indexed.view, policy):
+            tags = attempt(lambda view: moving(view, policy), indexed.view)
+            if isinstance(tags, RebuilderError):
+                continue  # one whose view is odd keeps no other from being looked at
+            for dependency in tags:
                 follower = Follower(indexed.view.task, dependency.built_on)
                 found.setdefault(dependency.reference, {})[follower] = None
     return {reference: tuple(found[reference]) for reference in sorted(found, key=str)}

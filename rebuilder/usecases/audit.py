@@ -126,13 +126,17 @@ class _Dependents:
         repository = reference.repository
         if repository not in self._known:
             self._known[repository] = context.index.dependents(repository)
-        base = Base(reference, push.digest, "event")
-        return tuple(
-            indexed.view.task
-            for indexed in self._known[repository]
-            if indexed.view.task.registry in context.settings.task_registries
-            and decide(unread(indexed.view), base, policy=context.settings.policy).rebuild
-        )
+        base, policy = Base(reference, push.digest, "event"), context.settings.policy
+        registries = set(context.settings.task_registries)
+        known = [view for view in self._known[repository] if view.view.task.registry in registries]
+        made = attempts(lambda view: decide(unread(view.view), base, policy=policy), known)
+        found = []
+        for task, decision in zip((view.view.task for view in known), made, strict=True):
+            if isinstance(decision, RebuilderError):
+                remarks.append(f"whether {task} needs {push.key} could not be told: {decision}")
+            elif decision.rebuild:
+                found.append(task)
+        return tuple(found)
 
 
 def _told_before(

@@ -26,7 +26,7 @@ from rebuilder.core.registries import RegistryId, canonical_host
 from rebuilder.core.tasks import Task
 from rebuilder.core.times import ahead
 from rebuilder.errors import NotFound, RebuilderError
-from rebuilder.isolation import attempts
+from rebuilder.isolation import attempt, attempts
 from rebuilder.ports import Preflight
 from rebuilder.settings import BASE_REGISTRIES, SQLITE, TASK_REGISTRIES
 from rebuilder.usecases._leases import LEASE
@@ -357,11 +357,19 @@ class _Examination:
     def _tasks(self, registry: RegistryId) -> _Check:
         def look() -> Iterator[Result]:
             for task in self._context.tasks.tasks(registry):
-                yield from doctor.judge_task(task)
-                if task.has_step and task.enabled:
-                    yield from self._access(task)
+                found = attempt(self._of_one, task)
+                if isinstance(found, RebuilderError):
+                    yield Unchecked(f"task {task.id.registry.name}/{task.id.name}", str(found))
+                else:
+                    yield from found
 
         return _Check(f"tasks of {registry.name}", f"{TASK_ACTIONS[1]} and {_READ_ROLES}", look)
+
+    def _of_one(self, task: Task) -> list[Result]:
+        found: list[Result] = [*doctor.judge_task(task)]
+        if task.has_step and task.enabled:
+            found += self._access(task)
+        return found
 
     def _access(self, task: Task) -> Iterator[Result]:
         own = task.id.registry

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from rebuilder.core.gaps import BuildFiles, Gap, find_gaps
+from rebuilder.core.gaps import BuildFiles, Gap, NotCompared, find_gaps
 from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.usecases._evidence import look_at_all
+from rebuilder.errors import RebuilderError
+from rebuilder.isolation import attempt
+from rebuilder.usecases._evidence import Look, look_at_all
 from rebuilder.usecases.context import Context
 
 
@@ -30,7 +33,13 @@ def list_gaps(context: Context, registry: RegistryId) -> Iterator[TaskGaps]:
     host = context.host(registry)
     tasks = [task for task in context.tasks.tasks(registry) if task.has_step]
     for found in look_at_all(context, tasks):
-        last_run = found.last_run.run_id if found.last_run is not None else None
-        files = BuildFiles(found.effects, found.name, found.problem, found.gone)
-        gaps = find_gaps(found.task, files, host, last_run)
+        gaps = attempt(partial(_compared, host), found)
+        if isinstance(gaps, RebuilderError):
+            gaps = (NotCompared(found.task.id, str(gaps)),)
         yield TaskGaps(found.task.id, gaps)
+
+
+def _compared(host: str, found: Look) -> tuple[Gap, ...]:
+    last_run = found.last_run.run_id if found.last_run is not None else None
+    files = BuildFiles(found.effects, found.name, found.problem, found.gone)
+    return find_gaps(found.task, files, host, last_run)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 from rebuilder.core.graph import BuiltTask, Graph, graph_of
 from rebuilder.core.registries import RegistryId
+from rebuilder.errors import RebuilderError
+from rebuilder.isolation import attempt
 from rebuilder.usecases._evidence import look_at_all
 from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
 
 
 def draw_graph(context: Context, registries: Iterable[RegistryId]) -> Graph:
@@ -25,4 +30,9 @@ def _tasks(context: Context, registry: RegistryId) -> Iterator[BuiltTask]:
     for found in look_at_all(context, tasks, thorough=False):
         output = found.view.output
         pushes = () if output is None else output.pushes
-        yield BuiltTask(found.task.id, host, found.view.dependencies, pushes)
+        built = BuiltTask(found.task.id, host, found.view.dependencies, pushes)
+        drawn = attempt(lambda one: graph_of([one]), built)
+        if isinstance(drawn, RebuilderError):
+            log.error("task %s is not drawn: %s", found.task.id, drawn)
+        else:
+            yield built

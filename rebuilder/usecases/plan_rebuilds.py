@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import batched
 
 from rebuilder.core.decisions import (
@@ -27,18 +28,21 @@ from rebuilder.core.events import Push
 from rebuilder.core.index import IndexedTask, unread
 from rebuilder.core.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId
-from rebuilder.core.tasks import Task
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.tasks import RunStatus, Task
+from rebuilder.core.times import age
 from rebuilder.errors import Denied, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
-from rebuilder.usecases._deciding import decide_all, pushed_base, pushed_reference
+from rebuilder.usecases._deciding import decide_all, not_named, pushed_base, pushed_reference
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.refresh_index import ask_for_refresh, sweep_registry
+from rebuilder.usecases.refresh_index import ask_for_refresh, refresh_task, sweep_registry
 
 log = logging.getLogger(__name__)
 
 _HOUR = timedelta(hours=1)
 _SOME = 100
+_RUNS = 20
+"""How many of a registry's newest runs are looked at; one request."""
 
 
 def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
@@ -56,11 +60,8 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
         PermanentError: The base registry cannot be read.
     """
     push = message.push
-    if (
-        isinstance(push.registry, RegistryId)
-        and push.registry not in context.settings.base_registries
-    ):
-        log.warning("push %s: its registry is no base registry any more: not planned", push.key)
+    if setting := not_named(context, push.registry):
+        log.warning("push %s: not planned: %s does not name its registry", push.key, setting)
         context.ledger.planned(push)
         return []
     reference = pushed_reference(context, push)
@@ -69,6 +70,7 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
     told = Base(reference, push.digest, "event")
     problems: dict[RegistryId, RebuilderError] = {}
     aged, complete = _ages(context, problems)
+    _catch_up(context)
     following, others = _indexed(context, reference)
     decisions: list[Decision] = [*aged]
     decisions += [_alone(context, indexed, base or told) for indexed in others]
@@ -124,10 +126,40 @@ def _ages(
     limit = context.settings.index_max_age
     for registry in registries:
         refreshed = known.get(registry, now)
-        if now - refreshed > limit:
+        if age(refreshed, now) > limit:
             found.append(IndexOld(str(registry), refreshed, limit // _HOUR))
             ask_for_refresh(context, registry)
     return found, complete
+
+
+def _catch_up(context: Context) -> None:
+    """Read the tasks again of which a run has ended since they were read: it may tell of more.
+
+    Nobody tells when a run ends that somebody started by hand. What is not found here, for the
+    registry does not answer or has had more runs since, a sweep finds.
+    """
+    registries = context.settings.task_registries
+    asked = attempts(partial(_ended, context), registries)
+    for registry, found in zip(registries, asked, strict=True):
+        if isinstance(found, RebuilderError):
+            log.warning("registry %s: what has run lately is not known: %s", registry, found)
+            continue
+        for task, again in zip(found, attempts(partial(refresh_task, context), found), strict=True):
+            if isinstance(again, RebuilderError):
+                log.warning("task %s: not read again: %s", task, again)
+
+
+def _ended(context: Context, registry: RegistryId) -> list[TaskId]:
+    """Return the tasks that have run since they were read, among a registry's newest runs."""
+    ended: dict[TaskId, datetime] = {}
+    for run in context.tasks.runs(registry, top=_RUNS):
+        if run.task and run.finished and run.status is RunStatus.SUCCEEDED:
+            ended.setdefault(TaskId(registry, run.task.lower()), run.finished)
+    return [
+        task
+        for task, finished in ended.items()
+        if (indexed := context.index.view(task)) is None or indexed.read_at < finished
+    ]
 
 
 def _indexed(

@@ -16,7 +16,7 @@ from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events import Push
 from rebuilder.core.foreign_json import read_object
 from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry, canonical_host, host_matches
+from rebuilder.core.registries import ForeignRegistry, host_matches
 from rebuilder.core.times import age, utc_time
 from rebuilder.errors import (
     Conflict,
@@ -160,7 +160,6 @@ def polled_digest(context: Context, reference: ImageReference) -> str | None:
 
 def _foreign(context: Context, report: PollReport, every: Followers) -> Followers:
     """Return the tags that are to be polled."""
-    patterns = [canonical_host(pattern) for pattern in context.settings.poll_hosts]
     found = {}
     left: dict[str, None] = {}
     for reference, tasks in every.items():
@@ -170,7 +169,7 @@ def _foreign(context: Context, report: PollReport, every: Followers) -> Follower
             report.problems += [f"{reference}: {own}"] if isinstance(own, RebuilderError) else []
             continue
         of_azure = _any(host, _OF_AZURE)
-        if of_azure or not _any(host, patterns):
+        if of_azure or not context.settings.polls(host):
             left[host] = None
         else:
             found[reference] = tasks

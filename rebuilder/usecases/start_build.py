@@ -51,7 +51,7 @@ from rebuilder.core.rebuilds import (
     State,
     rebuild_key,
 )
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import MANUAL, Run, RunStatus, Task
 from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import (
@@ -64,11 +64,12 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
-from rebuilder.settings import BASE_REGISTRIES, TASK_REGISTRIES
+from rebuilder.settings import TASK_REGISTRIES
 from rebuilder.usecases import _pace
 from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._deciding import (
     decide_for,
+    not_named,
     other_bases,
     pushed_base,
     pushed_reference,
@@ -214,10 +215,8 @@ class _Start:
         settings, task, pushed = self._context.settings, self.message.task, self.message.push
         if task.registry not in settings.task_registries:
             return NotConfigured(task, str(task.registry), TASK_REGISTRIES)
-        of_azure = isinstance(pushed.registry, RegistryId)
-        if of_azure and pushed.registry not in settings.base_registries:
-            return NotConfigured(task, str(pushed.registry), BASE_REGISTRIES)
-        return None
+        setting = not_named(self._context, pushed.registry)
+        return NotConfigured(task, str(pushed.registry), setting) if setting else None
 
     def _asked_for(self, head: Rebuild | None) -> bool:
         """Tell whether somebody asked for a rebuild, and none was begun since."""

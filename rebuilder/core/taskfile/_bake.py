@@ -31,7 +31,7 @@ _FILES = (
     *("docker-bake.json", "docker-bake.hcl", "docker-bake.override.json"),
     "docker-bake.override.hcl",
 )
-_HCL_LIMIT = 64 * 1024
+_HCL_LIMIT = 32 * 1024
 _TARGETS = 200
 _TARGET = "target:"
 """What a context begins with that is another target of the file."""
@@ -195,6 +195,7 @@ class _Baker:
         self._push = push
         self._overrides: list[tuple[str, str, str]] = []
         self._done: set[str] = set()
+        self._joined: dict[str, dict[str, Any]] = {}
         self._asked: frozenset[str] = frozenset()
 
     def override(self, text: str) -> None:
@@ -263,7 +264,7 @@ class _Baker:
         return contexts
 
     def _build_target(self, name: str, *, push: bool) -> None:
-        body = self._inherited(name, ())
+        body = {**self._inherited(name, ())}
         for pattern, key, value in self._overrides:
             if fnmatch.fnmatchcase(name, pattern):
                 _set(body, key, value)
@@ -287,6 +288,9 @@ class _Baker:
         self._build(asked, push=push and (self._push or any(map(pushes, outputs))))
 
     def _inherited(self, name: str, inside: tuple[str, ...]) -> dict[str, Any]:
+        """Return a target with what it inherits; each is joined once, however many inherit it."""
+        if name in self._joined:
+            return self._joined[name]
         own = self._files.targets.get(name, {})
         found: dict[str, Any] = {}
         for parent in _list(own.get("inherits")):
@@ -294,6 +298,7 @@ class _Baker:
             if known not in (*inside, name) and len(inside) < _DEPTH:
                 _join(found, self._inherited(known, (*inside, name)))
         _join(found, {key: value for key, value in own.items() if key != "inherits"})
+        self._joined[name] = found
         return found
 
     # Values.

@@ -448,7 +448,12 @@ def _fail(message: object) -> object:
 
 
 def _sum(*given: object) -> int:
-    return sum(map(_to_int, given))
+    return _wrapped(sum(map(_to_int, given)))
+
+
+def _wrapped(number: int) -> int:
+    """Return a number as Go's int64 has it: what does not fit begins anew at the other end."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 _FUNCTIONS: Mapping[str, Callable[..., object]] = {
@@ -516,8 +521,8 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "int64": _to_int,
     "atoi": lambda found: _to_int(_text(found)),
     "add": _sum,
-    "add1": lambda found: _to_int(found) + 1,
-    "sub": lambda first, other: _to_int(first) - _to_int(other),
+    "add1": lambda found: _wrapped(_to_int(found) + 1),
+    "sub": lambda first, other: _wrapped(_to_int(first) - _to_int(other)),
     "b64enc": _b64enc,
     "b64dec": _b64dec,
     "sha256sum": lambda found: hashlib.sha256(_text(found).encode()).hexdigest(),
