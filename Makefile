@@ -8,7 +8,7 @@ help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
 	@echo "make test          the whole gate: lint, types, architecture, every test"
 	@echo "make check         the gate without the tests"
-	@echo "make soak          100 rounds of 250 random steps and 10,000 events, with everything failing"
+	@echo "make soak          twice 100 rounds of 250 random steps, and 10,000 events, with everything failing"
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
 	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild"
@@ -68,9 +68,10 @@ infra: env
 
 # Seeded: a round that fails tells how to play it again.
 soak: env
-	@$(PYTHON) -m tests.soak --rounds 100 --steps 250
+	@$(PYTHON) -m tests.soak --seed 1 --rounds 100 --steps 250
+	@$(PYTHON) -m tests.soak --seed 2 --rounds 100 --steps 250
 	@$(PYTHON) -m tests.soak --events 10000
-	@$(PYTHON) -m tests.soak --outages
+	@$(PYTHON) -m tests.soak --stories
 
 # With hashes: pip then takes nothing whose hash is not here, in Azure's remote build, too.
 requirements: env

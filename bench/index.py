@@ -141,6 +141,11 @@ class Images:
         del login_server, repository, digest
         return None
 
+    def tagged(self, login_server: str, repository: str, tag: str, digest: str) -> datetime | None:
+        """Return when a tag was last written: never but once."""
+        del tag
+        return self.created(login_server, repository, digest)
+
     def content(
         self, login_server: str, repository: str, reference: str, platform: str
     ) -> ImageContent | None:

@@ -606,6 +606,13 @@ class Images(Protocol):
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest first came to a repository; None if it is not there."""
 
+    def tagged(self, login_server: str, repository: str, tag: str, digest: str) -> datetime | None:
+        """Return when a tag was last written; None if it does not name the digest (any more).
+
+        It names the digest since then at the latest. The same digest pushed again, or a lock put
+        on the tag, may count as writing it.
+        """
+
     def content(
         self, login_server: str, repository: str, reference: str, platform: str
     ) -> ImageContent | None:

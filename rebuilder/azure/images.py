@@ -94,6 +94,15 @@ class AcrImages:
         except NotFound:
             return None
 
+    def tagged(self, login_server: str, repository: str, tag: str, digest: str) -> datetime | None:
+        """Return when a tag was last written; see Images."""
+        try:
+            with answered(f"read the tag {login_server}/{repository}:{tag}"):
+                properties = self._client(login_server).get_tag_properties(repository, tag)
+        except NotFound:
+            return None
+        return properties.last_updated_on if properties.digest == digest else None
+
     def content(
         self, login_server: str, repository: str, reference: str, platform: str
     ) -> ImageContent | None:

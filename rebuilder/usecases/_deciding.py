@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +11,7 @@ from rebuilder.core.decisions import (
     AlreadyBuiltOn,
     Base,
     BaseMoved,
+    BuiltWhileMoving,
     NeverRan,
     NotAllKnown,
     NothingRecorded,
@@ -21,7 +21,7 @@ from rebuilder.core.decisions import (
     wants,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.rebuilds import Rebuild, State, still_stale
+from rebuilder.core.rebuilds import Check, Rebuild, State, still_stale
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry
 from rebuilder.core.tasks import Run, RunStatus, Task
@@ -29,6 +29,8 @@ from rebuilder.errors import Denied, PermanentError, RebuilderError
 from rebuilder.isolation import attempt, attempts
 from rebuilder.settings import BASE_REGISTRIES, POLL_HOSTS
 from rebuilder.usecases._access import missing_pull
+from rebuilder.usecases._moves import Moves
+from rebuilder.usecases._output import check_output
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -116,14 +118,6 @@ def registry_remark(context: Context, push: Push) -> str:
     return f"the tag names {names} now"
 
 
-def came(context: Context, base: Base) -> datetime | None:
-    """Return since when a tag names a digest, as far as its registry or the poll tells."""
-    try:
-        return _Since(context, base).get()
-    except Denied:
-        return None
-
-
 def other_bases(context: Context, task: Task, pushed: Base, head: Rebuild | None) -> list[Base]:
     """Return what the task's other tags name now: a run will use them too.
 
@@ -184,20 +178,22 @@ def _foreign_base(
     return None if digest is None else Base(reference, digest, "poll")
 
 
-def decide_for(context: Context, task: Task, base: Base) -> TaskDecision:
+def decide_for(
+    context: Context, task: Task, base: Base, moves: Moves | None = None
+) -> TaskDecision:
     """Decide for one task, as `decide_all` does.
 
     Raises:
         TransientError, PermanentError: What the decision needs could not be read.
     """
-    (decision,) = decide_all(context, [task], base)
+    (decision,) = decide_all(context, [task], base, moves)
     if isinstance(decision, RebuilderError):
         raise decision
     return decision
 
 
 def decide_all(
-    context: Context, tasks: Sequence[Task], base: Base
+    context: Context, tasks: Sequence[Task], base: Base, moves: Moves | None = None
 ) -> list[TaskDecision | RebuilderError]:
     """Decide, and do not take the record's word for it if it already names the new digest.
 
@@ -208,6 +204,7 @@ def decide_all(
         context: Where to look.
         tasks: The tasks, with every dependency that is known of them.
         base: The tag and the digest it names now.
+        moves: When it came to name it, if somebody else asks for that, too.
 
     Returns:
         For each task its decision, or what kept it from being made.
@@ -224,7 +221,7 @@ def decide_all(
         return made
     heads = context.ledger.heads([tasks[number].id for number in doubtful])
     # When the digest came is asked for once, by the first task that needs to know.
-    since = _Since(context, base)
+    since = moves or Moves(context, base)
 
     def again(number: int) -> TaskDecision:
         task, decision = tasks[number], doubtful[number]
@@ -232,9 +229,8 @@ def decide_all(
         if isinstance(decision, AlreadyBuiltOn):
             return _proven(context, task, decision, head, since)
         if isinstance(decision, BaseMoved):
-            if _succeeded_on(context, task, base, head):
-                name = decision.dependency
-                return AlreadyBuiltOn(task.id, name, base.digest, _LEDGER)
+            if proof := _succeeded_on(context, task, decision, head, since):
+                return proof
             return _first(context, task, decision, since)
         if not task.dependencies and base.reference.domain in task.signs_in_to:
             # It is meant to be built on something there, and never was.
@@ -248,47 +244,57 @@ def decide_all(
     return made
 
 
-class _Since:
-    """When a base's digest came to its registry, asked for when it is first needed."""
-
-    def __init__(self, context: Context, base: Base) -> None:
-        self._context = context
-        self.base = base
-        self._lock = threading.Lock()
-        self._asked = False
-        self._since: datetime | None = None
-
-    def get(self) -> datetime | None:
-        reference = self.base.reference
-        if self.base.known_from == "poll":
-            return self._polled()
-        with self._lock:
-            if not self._asked:
-                self._since = self._context.images.created(
-                    reference.domain, reference.path, self.base.digest
-                )
-                self._asked = True
-            return self._since
-
-    def _polled(self) -> datetime | None:
-        """Return when a foreign tag was found to have moved: its registry does not tell.
-
-        It moved some time before that, so a run that began in between is not believed either.
-        """
-        reference = self.base.reference
-        registry, tag = ForeignRegistry(reference.domain), reference.tag or ""
-        push = Push(registry, reference.path, tag, self.base.digest, None, "")
-        known = self._context.ledger.push(push.key)
-        return None if known is None else known.push.pushed_at
+def _succeeded_on(
+    context: Context, task: Task, decision: BaseMoved, head: Rebuild | None, moves: Moves
+) -> TaskDecision | None:
+    """Return that the task's newest rebuild that succeeded was on the digest, if it was."""
+    newest = _newest_success(context, task, head)
+    if newest is None or _proof(moves.base) not in newest.bases or newest.repairable:
+        return None
+    return _read_another(context, task, decision.dependency, newest, moves) or AlreadyBuiltOn(
+        task.id, decision.dependency, moves.base.digest, _LEDGER
+    )
 
 
-def _succeeded_on(context: Context, task: Task, base: Base, head: Rebuild | None) -> bool:
-    """Tell whether the task's newest rebuild that succeeded was on the digest."""
-    if head is None:
+def _newest_success(context: Context, task: Task, head: Rebuild | None) -> Rebuild | None:
+    if head is None or head.state is State.SUCCEEDED:
+        return head
+    return context.ledger.newest_success(task.id)
+
+
+def was_away(context: Context, task: Task, rebuild: Rebuild, moves: Moves) -> datetime | None:
+    """Return when a tag named another digest while a rebuild on the one it names was under way.
+
+    Returns:
+        None, too, if the image is found to stand on what the tag names, or nobody may look.
+
+    Raises:
+        TransientError: It cannot be told now.
+    """
+    try:
+        away = moves.away(rebuild)
+    except Denied:
+        return None
+    return None if away is None or _stands_on(context, task, rebuild, moves.base) else away
+
+
+def _stands_on(context: Context, task: Task, rebuild: Rebuild, base: Base) -> bool:
+    """Tell whether what a rebuild pushed is found to stand on what a tag names now."""
+    if rebuild.state is not State.SUCCEEDED:
         return False
-    succeeded = head.state is State.SUCCEEDED
-    newest = head if succeeded else context.ledger.newest_success(task.id)
-    return newest is not None and _proof(base) in newest.bases and not newest.repairable
+    asked = replace(rebuild, bases=(_proof(base),))
+    return check_output(context, asked, task).check is Check.NEW
+
+
+def _read_another(
+    context: Context, task: Task, name: str, rebuild: Rebuild, moves: Moves
+) -> BuiltWhileMoving | None:
+    """Return that the tag was away and came back while a rebuild on its digest was under way."""
+    away = was_away(context, task, rebuild, moves)
+    if away is None:
+        return None
+    source = f"rebuild {rebuild.id}, while which the tag named another"
+    return BuiltWhileMoving(task.id, name, moves.base.digest, rebuild.claimed_at, away, source)
 
 
 def _proof(base: Base) -> str:
@@ -302,20 +308,9 @@ def _under_way(task: Task, base: Base, head: Rebuild) -> BaseMoved | None:
     """
     if head.state not in (State.CLAIMED, State.SCHEDULED, State.RUNNING):
         return None
-    kind = next(d.kind for d in task.dependencies if follows(d, base.reference))
-    for built_on in head.bases:
-        name, _, digest = built_on.rpartition("@")
-        if name == str(base.reference) and digest != base.digest:
-            return BaseMoved(
-                task.id,
-                name,
-                kind.value,
-                digest,
-                base.digest,
-                base.known_from,
-                f"rebuild {head.id}, which is under way",
-            )
-    return None
+    other = _other_digest(head, base)
+    source = f"rebuild {head.id}, which is under way"
+    return None if other is None else _moved_from(task, base, other, source)
 
 
 def _proven(
@@ -323,26 +318,78 @@ def _proven(
     task: Task,
     decision: AlreadyBuiltOn,
     head: Rebuild | None,
-    since: _Since,
+    moves: Moves,
 ) -> TaskDecision:
     """Find a proof that the image is built on what its record names, or decide to rebuild it."""
-    base = since.base
+    base = moves.base
     if head is not None and (moving := _under_way(task, base, head)) is not None:
         return moving
     if head is not None and (stale := still_stale(head, base)) is not None:
         return stale
     if head is not None and head.state is State.SUCCEEDED and _proof(base) in head.bases:
-        return replace(decision, known_from=_LEDGER)
+        another = _read_another(context, task, decision.dependency, head, moves)
+        return another or replace(decision, known_from=_LEDGER)
+    made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
+    newest = _newest_success(context, task, head)
+    if newest is not None and made is not None and made.run_id != newest.run_id:
+        newest = None  # somebody else has run it since
     try:
-        came = since.get()
+        doubted = _doubted(context, task, newest, made, moves)
     except Denied:
         return decision
-    runs = context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
-    policy = context.settings.policy
-    return decide(task, replace(base, since=came), _last_success(runs), policy)
+    if doubted.rebuild and newest is not None and _stands_on(context, task, newest, base):
+        return replace(decision, known_from=f"image of rebuild {newest.id}")
+    return doubted
 
 
-def _first(context: Context, task: Task, decision: BaseMoved, since: _Since) -> TaskDecision:
+def _doubted(
+    context: Context, task: Task, newest: Rebuild | None, made: Run | None, moves: Moves
+) -> TaskDecision:
+    """Decide by when the run that made the image began; what it has left as record may be later.
+
+    Args:
+        context: Where to look.
+        task: The task.
+        newest: The rebuild that made the image, if one did.
+        made: The run that did, if it is known.
+        moves: When the tag came to name what it names.
+
+    Raises:
+        Denied: The registry does not let us look.
+    """
+    other = None if newest is None else _other_digest(newest, moves.base)
+    if newest is not None and other is not None and not _came_before(moves, made):
+        source = f"rebuild {newest.id}, the last that succeeded"
+        return _moved_from(task, moves.base, other, source)
+    base = replace(moves.base, since=moves.during(made))
+    return decide(task, base, None if made is None else made.started, context.settings.policy)
+
+
+def _came_before(moves: Moves, made: Run | None) -> bool:
+    """Tell whether a tag is known to have come back before a run began."""
+    try:
+        return made is not None and moves.proves(made)
+    except Denied as error:
+        log.info("%s: going by the rebuild: %s", moves.base.reference, error)
+        return False
+
+
+def _other_digest(rebuild: Rebuild, base: Base) -> str | None:
+    """Return on which other digest of a tag a rebuild is, if it is on one."""
+    for built_on in rebuild.bases:
+        name, _, digest = built_on.rpartition("@")
+        if name == str(base.reference) and digest != base.digest:
+            return digest
+    return None
+
+
+def _moved_from(task: Task, base: Base, old: str, source: str) -> BaseMoved:
+    kind = next(d.kind for d in task.dependencies if follows(d, base.reference))
+    name = str(base.reference)
+    return BaseMoved(task.id, name, kind.value, old, base.digest, base.known_from, source)
+
+
+def _first(context: Context, task: Task, decision: BaseMoved, moves: Moves) -> TaskDecision:
     """Decide for a task of which nothing is recorded that it was built on.
 
     Its last successful run proves what it used, if it began when the digest was there. If it never
@@ -353,12 +400,12 @@ def _first(context: Context, task: Task, decision: BaseMoved, since: _Since) -> 
         return decision
     runs = context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
     try:
-        came = since.get()
+        came = moves.since()
     except Denied:
         came = None
-    name, last = decision.dependency, _last_success(runs)
-    if last is not None:
-        if came is not None and last >= came:
+    name, made = decision.dependency, _made_by(runs)
+    if made is not None and made.started is not None:
+        if came is not None and made.started >= came:
             return AlreadyBuiltOn(task.id, name, decision.new, "time of its last run")
         return decision
     if came is not None and came > task.created:
@@ -386,14 +433,14 @@ def _with_run(context: Context, decision: TaskDecision) -> TaskDecision:
     )
 
 
-def _last_success(runs: Iterable[Run]) -> datetime | None:
-    """Return when the run began that made the image that is there now.
+def _made_by(runs: Iterable[Run]) -> Run | None:
+    """Return the run that made the image that is there now.
 
     Runs may overtake each other: the one that ended last made the image, and the record.
     """
-    ends = [
-        (run.finished or run.started, run.started)
+    succeeded = [
+        (run.finished or run.started, run.started, run)
         for run in runs
         if run.status is RunStatus.SUCCEEDED and run.started is not None
     ]
-    return max(ends)[1] if ends else None
+    return max(succeeded, key=lambda found: found[:2])[2] if succeeded else None

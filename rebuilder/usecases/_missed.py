@@ -84,6 +84,7 @@ def missed(
         for follower in tasks
         if follower.built_on != push.digest or _open(newest, follower.task, settled=asked_lately)
     }
+    stale |= _left_on_another(context, newest, push, f"{reference}@", tasks)
     if not stale:
         # ACR's record may name the new digest of a run that pulled the one before: whoever plans
         # for the push looks at when the run began. A foreign registry does not tell since when.
@@ -95,6 +96,28 @@ def missed(
         if task not in heads or not _covered(context, heads[task], str(reference), on)
     }
     return bool(uncovered) and bool(uncovered - _left_alone(context, newest))
+
+
+def _left_on_another(
+    context: Context,
+    newest: Mapping[TaskId, tuple[datetime, TaskDecision]],
+    push: Push,
+    tag: str,
+    tasks: Iterable[Follower],
+) -> set[TaskId]:
+    """Return the tasks whose newest rebuild left them on another digest, whatever is recorded.
+
+    The tag came back while its run was under way, and no event told so. One that was decided about
+    since the run ended is left: whoever decides looks at when the run began.
+    """
+    recorded = [f.task for f in tasks if f.built_on == push.digest]
+    return {
+        task
+        for task, head in context.ledger.heads(recorded).items()
+        if head.state is State.SUCCEEDED
+        and any(b.startswith(tag) and b != f"{tag}{push.digest}" for b in head.bases)
+        and not (task in newest and head.finished_at and newest[task][0] >= head.finished_at)
+    }
 
 
 def tell(context: Context, push: Push) -> None:

@@ -13,8 +13,8 @@ from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import Run, RunStatus, Task
 from rebuilder.errors import InvalidReference
-from rebuilder.usecases._deciding import came
 from rebuilder.usecases._history import rebuilds_since
+from rebuilder.usecases._moves import came
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from rebuilder.core.run_logs import lines
 from rebuilder.core.tasks import Run, Task
 from rebuilder.errors import Denied, InvalidReference, NotFound, PermanentError, RebuilderError
 from rebuilder.isolation import attempt
-from rebuilder.usecases._deciding import came
+from rebuilder.usecases._moves import came
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)

@@ -66,6 +66,7 @@ from rebuilder.errors import (
 )
 from rebuilder.settings import TASK_REGISTRIES
 from rebuilder.usecases import _pace
+from rebuilder.usecases._circles import dependents
 from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._deciding import (
     decide_for,
@@ -73,8 +74,10 @@ from rebuilder.usecases._deciding import (
     other_bases,
     pushed_base,
     pushed_reference,
+    was_away,
 )
 from rebuilder.usecases._history import rebuilds_since
+from rebuilder.usecases._moves import Moves
 from rebuilder.usecases._native import (
     Runs,
     could_see,
@@ -159,6 +162,8 @@ class _Start:
         self._owner = owner
         self._ledger = context.ledger
         self._runs = Runs()
+        self._moves: Moves | None = None
+        self._task: Task | None = None
 
     def go(self) -> TaskDecision | Rebuild | PutBack:
         context, message = self._context, self.message
@@ -200,7 +205,8 @@ class _Start:
         base = pushed_base(context, reference, message.push)
         if base is None:
             return self._decided(head, TagGone(task.id, str(reference)))
-        decision = decide_for(context, task, base)
+        self._task, self._moves = task, Moves(context, base)
+        decision = decide_for(context, task, base, self._moves)
         if isinstance(decision, AlreadyBuiltOn):
             if other := self._runs.under_way():
                 return self._until_run(other)  # it may end with an image on the one before
@@ -339,7 +345,7 @@ class _Start:
         context = self._context
         on = str(base.reference.at(base.digest)) in head.bases
         match head.state:
-            case State.SUCCEEDED if self._asked_for(head):
+            case State.SUCCEEDED if self._asked_for(head) or self._was_away(head):
                 again = replace(wanted, repair=head.repair + 1)
                 return self._attempt(again, None, recorded, base)
             case State.SUCCEEDED if on and head.repairable:
@@ -348,6 +354,8 @@ class _Start:
                 return self._done(head, base, "ledger of rebuilds")
             case State.SCHEDULED | State.RUNNING:
                 _track(context, head)
+                if self._was_away(head):
+                    return self._until_end(head.id, head.claimed_at)
                 return self._decided(head, RebuildUnderWay(head.task, head.id, head.run_id))
             case State.GIVEN_UP if not self._may_be_tried(head):
                 return self._decided(head, given_up(head))
@@ -366,6 +374,13 @@ class _Start:
             case State.HELD | State.CLAIMED:
                 return self._attempt(head, head, recorded, base)
         return self._attempt(wanted, None, recorded, base)
+
+    def _was_away(self, head: Rebuild) -> bool:
+        """Tell whether the tag named another digest while a rebuild on this one was under way."""
+        task, moves = self._task, self._moves
+        if task is None or moves is None:
+            return False
+        return was_away(self._context, task, head, moves) is not None
 
     def _may_be_tried(self, head: Rebuild) -> bool:
         # Messages of the versions before do not tell after which rebuild they were sent.
@@ -479,7 +494,7 @@ class _Start:
         if producer is None:
             if context.task_registry(base.reference.domain):
                 # Its run may have pushed the image and not be recorded yet.
-                for other in self._ledger.unsettled_after(rebuild.task):
+                for other in self._may_close_circle(rebuild.task):
                     if later := self._pushing(other):
                         return later
                 producer = self._ledger.producer(image)
@@ -490,6 +505,15 @@ class _Start:
             name = str(base.reference)
             return self._decided(None, Circle(rebuild.task, name, base.digest, chain))
         return replace(rebuild, chain=chain)
+
+    def _may_close_circle(self, task: TaskId) -> list[Rebuild]:
+        """Return the newest rebuilds of the tasks that stand on what a task pushes, and others.
+
+        Only they can be in a circle with it, so only of them it matters what led to what. What a
+        rebuild that is under way led to is known by its chain, whatever the index knows.
+        """
+        standing = dependents(self._context, task)
+        return [*self._ledger.unsettled_after(task), *self._ledger.heads(standing).values()]
 
     def _pushing(self, other: Rebuild) -> PutBack | None:
         """Return when to look again at a rebuild whose run may push, or have pushed, an image."""

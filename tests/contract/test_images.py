@@ -68,6 +68,25 @@ def test_a_digest_tells_when_it_came(cloud: LocalCloud, acr: AcrImages) -> None:
     assert before <= first <= after
 
 
+def test_a_tag_tells_when_it_was_written(cloud: LocalCloud, acr: AcrImages) -> None:
+    """A tag that is moved back to an image is written later than the image came."""
+    base = images.base_registry(cloud)
+    first = images.push(cloud, base, "images/node", "9", "one")
+    second = images.push(cloud, base, "images/node", "9", "two")
+    came = acr.created(base.login_server, "images/node", first)
+    before = cloud.clock.now()
+    assert acr.tagged(base.login_server, "images/node", "9", first) is None
+    images.push(cloud, base, "images/node", "9", "one")
+    written = acr.tagged(base.login_server, "images/node", "9", first)
+
+    assert written is not None
+    assert came is not None
+    assert came < before <= written
+    assert acr.created(base.login_server, "images/node", first) == came
+    assert acr.tagged(base.login_server, "images/node", "9", second) is None
+    assert acr.tagged(base.login_server, "images/node", "10", first) is None
+
+
 def test_who_may_not_read_is_denied(
     cloud: LocalCloud, acr: AcrImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,11 @@ class Azure:
             raise Denied(f"{login_server} is none of Azure's")
         return START - timedelta(minutes=1)
 
+    def tagged(self, login_server: str, repository: str, tag: str, digest: str) -> datetime | None:
+        """Return when a tag was last written: never but once."""
+        del tag
+        return self.created(login_server, repository, digest)
+
     def content(
         self, login_server: str, repository: str, reference: str, platform: str
     ) -> ImageContent | None:

@@ -9,7 +9,8 @@ import os
 import sys
 import time
 
-from tests.soak.plain import many_events, outages
+from tests.soak.faults import FAULTS
+from tests.soak.plain import STORIES, many_events, stories, story
 from tests.soak.rounds import Round
 
 
@@ -21,15 +22,23 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--round", type=int, help="play this one only")
     parser.add_argument("--events", type=int, help="instead, so many pushes, each told three times")
-    parser.add_argument("--outages", action="store_true", help="instead, services out of order")
+    parser.add_argument("--stories", action="store_true", help="instead, those without chance")
+    parser.add_argument("--story", choices=STORIES, help="instead, one of them")
+    parser.add_argument("--fault", choices=FAULTS, help="put a fault of old back into the product")
     parser.add_argument("-v", action="store_true", help="print the history")
     options = parser.parse_args()
+    if options.fault:
+        FAULTS[options.fault]()
     logging.disable(logging.NOTSET if os.environ.get("SOAK_LOG") else logging.CRITICAL)
     if os.environ.get("SOAK_LOG"):
         logging.basicConfig(level=logging.INFO, format="    %(message)s", stream=sys.stdout)
     began = time.monotonic()
-    if options.events or options.outages:
-        told = many_events(options.events, options.seed) if options.events else outages()
+    if options.story:
+        problems = story(options.story)
+        print(json.dumps({"problems": problems}))
+        return 1 if problems else 0
+    if options.events or options.stories:
+        told = many_events(options.events, options.seed) if options.events else stories()
         wrong = [
             name
             for name in ("not_once", "stale", "not_succeeded", "unrest", "problems")
@@ -49,7 +58,7 @@ def main() -> int:
             print(f"round {number} failed: python -m tests.soak --seed {options.seed}", end="")
             print(f" --round {number} --steps {options.steps} -v")
             for problem in found.problems:
-                print(f"  {problem}")
+                print(f"  {problem}", flush=True)
     seconds = round(time.monotonic() - began, 1)
     print(json.dumps({"rounds": len(numbers), "failed": failed, **total, "seconds": seconds}))
     return 1 if failed else 0

@@ -26,6 +26,8 @@ HOSTS = {f"{registry.name}.azurecr.io": registry for registry in (BASE, APPS, OT
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NATIVE_IN_TIME = timedelta(seconds=90)
 """ACR's own run comes so long after a push, at most, if it comes in time."""
+LAG = timedelta(minutes=5)
+"""So long a copy of a registry is behind, at most."""
 
 
 def seconds(number: float) -> timedelta:
@@ -45,9 +47,14 @@ class SimRun:
     moved: str | None = None
     in_time: bool = True
     wanted: dict[str, str | None] = field(default_factory=dict)  # what the tags named at creation
+    occasion: dict[str, int] = field(default_factory=dict)  # how often each tag had moved by then
+    lagged: bool = False
+    unsure: bool = False  # a tag moved while it was under way
+    chain: tuple[TaskId, ...] = ()  # whose outputs led to it, if nothing else did
     pulled: dict[str, str | None] = field(default_factory=dict)
     status: RunStatus = RunStatus.QUEUED
     ends: RunStatus = RunStatus.SUCCEEDED
+    lasts: timedelta | None = None
     started: datetime | None = None
     finished: datetime | None = None
     output: str = ""
@@ -66,6 +73,7 @@ class SimTask:
     runs: list[SimRun] = field(default_factory=list)
     edited: datetime = START
     scheduling_refused: bool = False
+    triggers: bool = True  # whether others than the product start it
 
     @property
     def output(self) -> str:
@@ -87,18 +95,27 @@ class Azure:
         self.now = START
         self.tags: dict[str, str] = {}
         self.came: dict[tuple[str, str], datetime] = {}
+        self.before: dict[str, str] = {}
+        self.written: dict[str, datetime] = {}
+        self.moves: dict[str, int] = {}
+        self.came_back: set[str] = set()
         self.tasks: dict[TaskId, SimTask] = {}
         self.runs: dict[tuple[RegistryId, str], SimRun] = {}
+        self.makers: dict[str, SimRun] = {}
         self.pushed: list[tuple[datetime, str, str]] = []
         self.on_push: Callable[[str, str], None] = lambda _reference, _digest: None
         self.on_task: Callable[[SimTask], None] = lambda _task: None
         self.doubled: list[str] = []
         self.caller_was_stopped: Callable[[], bool] = lambda: False
+        self.caller_began: Callable[[], datetime] = lambda: self.now
         self.asked_for: Callable[[TaskId, str], AbstractSet[str]] = lambda _task, _run: frozenset()
         self.believed: Callable[[TaskId], AbstractSet[str]] = lambda _task: frozenset()
         self.calm = False
         self.jumped_at = START
         self.shows_tokens = True
+        self.lags = 0.0
+        self.lasts = (5.0, 300.0)  # how many seconds a build takes
+        self.listed = 0
         self.native_misses = 0.3
         self.build_fails = 0.0
         self.slow = 0.05
@@ -126,9 +143,18 @@ class Azure:
     def push(self, reference: str, told: float = 1.0) -> str:
         """Push a new image; `told` is how surely Event Grid tells of it."""
         digest = f"sha256:{hashlib.sha256(f'{reference}{next(self._count)}'.encode()).hexdigest()}"
+        self.move(reference, digest, told)
+        return digest
+
+    def move(self, reference: str, digest: str, told: float = 1.0) -> None:
+        """Have a tag name an image, be it one that it named before."""
+        if reference in self.tags:
+            self.before[reference] = self.tags[reference]
         self.tags[reference] = digest
+        self.written[reference] = self.now
+        self.moves[reference] = self.moves.get(reference, 0) + 1
         repository = ImageReference.parse(reference).repository
-        self.came[repository, digest] = self.now
+        self.came.setdefault((repository, digest), self.now)
         self.pushed.append((self.now, reference, digest))
         self.note(f"push {reference}@{digest[7:15]}")
         if ImageReference.parse(reference).domain in HOSTS and self.rng.random() < told:
@@ -136,7 +162,19 @@ class Azure:
         for task in list(self.tasks.values()):
             if task.native and task.exists and task.enabled and reference in task.record:
                 self._native(task, reference, digest)
-        return digest
+
+    def goes_back(self, reference: str, after: timedelta) -> None:
+        """Push a new image, and have the tag name the one before again after a while."""
+        old = self.tags[reference]
+        new = self.push(reference)
+
+        def back() -> None:
+            if self.tags[reference] == new:
+                self.note(f"{reference} goes back to {old[7:15]}")
+                self.came_back.add(f"{reference}@{old}")
+                self.move(reference, old)
+
+        self.at(self.now + after, back)
 
     def _native(self, task: SimTask, reference: str, digest: str) -> None:
         if ImageReference.parse(reference).domain not in HOSTS:
@@ -189,14 +227,18 @@ class Azure:
         moved: str | None = None,
         in_time: bool = True,
         ends: RunStatus | None = None,
+        lasts: timedelta | None = None,
     ) -> SimRun:
         """Start a run."""
         number = sum(1 for registry, _ in self.runs if registry == task.id.registry)
         run = SimRun(f"ca{number + 1}", task.id, by, self.now, token, moved, in_time)
         run.wanted = self.names_now(task)
+        run.occasion = {base: self.moves.get(base, 0) for base in task.bases}
+        run.lasts = lasts
         run.ends = ends or self._ending(task, run)
         if by == "product":
             self._judge(task, run)
+            self._judge_circle(task, run)
         self.runs[task.id.registry, run.run_id] = run
         task.runs.append(run)
         self.note(f"run {run.run_id} of {task.id.name} by {by} will be {run.ends}")
@@ -216,15 +258,33 @@ class Azure:
     def _start(self, task: SimTask, run: SimRun) -> None:
         run.status, run.started = RunStatus.RUNNING, self.now
         run.pulled = self.names_now(task)
-        self.at(self.now + seconds(self.rng.uniform(5, 300)), lambda: self._end(task, run))
+        self._lag(task, run)
+        lasts = seconds(self.rng.uniform(*self.lasts)) if run.lasts is None else run.lasts
+        self.at(self.now + lasts, lambda: self._end(task, run))
+
+    def _lag(self, task: SimTask, run: SimRun) -> None:
+        """Have the registry's copy that a run pulls its base from be behind, if it just moved.
+
+        Only of the image's own base: what is read at build time leaves no trace in the image.
+        """
+        base = task.bases[0]
+        fresh = self.now - self.written.get(base, START) < LAG
+        in_azure = ImageReference.parse(base).domain in HOSTS
+        lags = self.lags and run.by == "product" and base in self.before
+        if lags and in_azure and fresh and self.rng.random() < self.lags:
+            run.pulled[base], run.lagged = self.before[base], True
+            self.note(f"run {run.run_id} pulls {base} from a copy that is behind")
 
     def _end(self, task: SimTask, run: SimRun) -> None:
         run.status, run.finished = run.ends, self.now
+        began = run.started or self.now
+        run.unsure = any(self.written.get(base, START) >= began for base in run.pulled)
         self.note(f"run {run.run_id} of {task.id.name}: {run.status}")
         if run.status is RunStatus.SUCCEEDED and task.exists:
             # BuildKit runs record what the tags name at their end, not what they pulled.
             task.record = {base: self.tags.get(base) for base in run.pulled}
             run.output = f"{task.output}@{self.push(task.output)}"
+            self.makers[run.output] = run
 
     def _judge(self, task: SimTask, run: SimRun) -> None:
         """Hold a run of the product's against the promise; the issue's text, and no code, says it.
@@ -251,6 +311,8 @@ class Azure:
             built is not None
             and built.pulled == {name: self.tags.get(name) for name in named}
             and self._known_to_pull(task, built)
+            # Whoever began before a tag came back has read what it named until then.
+            and all(self.written.get(name, START) < self.caller_began() for name in named)
             # In bad weather an edit may not be read yet: the build is needless, not wrong.
             and (self.calm or self.believed(task.id) <= named)
         )
@@ -262,6 +324,26 @@ class Azure:
                 self.doubled.append(message)
                 return
 
+    def _judge_circle(self, task: SimTask, run: SimRun) -> None:
+        """Hold a run against what led to it: a circle is not gone through for ever.
+
+        If all that its image lacks is what a run of the product's has pushed, that run led to it.
+        An event may be quicker than what the ledger knows of the run that pushed, which begins the
+        circle anew: once, and not twice.
+        """
+        built = task.built()
+        lacking = [n for n, d in run.wanted.items() if built is None or built.pulled.get(n) != d]
+        makers = [self.makers.get(f"{name}@{run.wanted[name]}") for name in lacking]
+        if not makers or any(maker is None or maker.by != "product" for maker in makers):
+            return
+        found = [(*maker.chain, maker.task) for maker in makers if maker is not None]
+        run.chain = min(found, key=len)
+        if all(chain.count(task.id) > 1 for chain in found):
+            others = len(run.chain)
+            message = f"{task.id.name}: run {run.run_id} goes round again after {others} others"
+            self.note(f"DOUBLED {message}")
+            self.doubled.append(message)
+
     def _known_to_pull(self, task: SimTask, built: SimRun) -> bool:
         """Tell whether anybody but us can know what a run has pulled.
 
@@ -269,6 +351,8 @@ class Azure:
         the digest before, and began before the poll saw the tag move, is no effect on the new one.
         """
         foreign = {f"{n}@{d}" for n, d in built.pulled.items() if n.startswith("docker.io/")}
+        if built.lagged or built.unsure:
+            return False  # by chance it is on what its tag names: that one went away and came back
         if built.by == "product":
             return foreign <= self.asked_for(task.id, built.run_id)
         # Nobody could look while the clock jumped.

@@ -17,8 +17,10 @@ import azure.functions as func
 
 from functions._events import raw
 from rebuilder import isolation
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
+from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS, StartBuild
+from rebuilder.core.rebuilds import State
 from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import TaskId
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
 from rebuilder.settings import Settings
 from rebuilder.sqlite._database import Database
@@ -28,6 +30,7 @@ from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import MessageGone, ReceivedMessage, SqliteQueues
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.replay import chosen_letters, replay_each
 from tests.soak.azure import APPS, BASE, HOSTS, OTHERS, Azure, SimTask, seconds
 from tests.soak.ports import (
     Faulty,
@@ -80,12 +83,17 @@ class Weather:
     """How likely what goes wrong is, at each call of a port."""
 
     def __init__(self) -> None:
-        self.fault = self.crash = self.pause = self.lost = self.twice = 0.0
+        self.fault = self.crash = self.pause = self.lost = self.twice = self.unknown = 0.0
+        self.throttled: datetime | None = None
+        self.asks: list[timedelta | None] = [None, seconds(20), seconds(90)]
+        self.skews: dict[int, timedelta] = {}
         self.down: dict[str, datetime] = {}
 
     def calm(self) -> None:
         """Let nothing go wrong any more."""
-        self.fault = self.crash = self.pause = self.lost = self.twice = 0.0
+        self.fault = self.crash = self.pause = self.lost = self.twice = self.unknown = 0.0
+        self.throttled = None
+        self.skews.clear()
         self.down.clear()
 
 
@@ -100,6 +108,7 @@ class Host:
         self.azure.on_push = self._tell_push
         self.azure.on_task = self._tell_task
         self.azure.caller_was_stopped = lambda: bool(self.current and self.current.pauses)
+        self.azure.caller_began = lambda: self.current.began if self.current else self.azure.now
         self.settings = Settings(
             frozenset({BASE, APPS}),
             (APPS, OTHERS),
@@ -130,7 +139,9 @@ class Host:
         self.paused: list[Invocation] = []
         self.current: Invocation | None = None
         self.surprises: list[str] = []
+        self.prompt = False  # whether events come at once
         self.calls = self.invocations = self.events_lost = self.crashes = 0
+        self._replayed: set[tuple[TaskId, str]] = set()
         self._ends: dict[Invocation, Callable[[], None]] = {}
         self._instances: dict[int, Context] = {}
         with Database(self.file).transaction():
@@ -145,7 +156,13 @@ class Host:
         """Return the ports as an instance has them; `plain` without anything going wrong."""
         if not plain and instance in self._instances:
             return self._instances[instance]
-        skew = timedelta() if plain else seconds(instance * 1.5)
+
+        def clock() -> datetime:
+            if plain:
+                return self.azure.now
+            wrong = self.weather.skews.get(instance, timedelta())
+            return self.azure.now + wrong + seconds(instance * 1.5)
+
         ports = {
             **self.stores,
             "tasks": SimTasks(self.azure),
@@ -157,7 +174,7 @@ class Host:
         }
         if not plain:
             ports = {kind: Faulty(port, kind, self._guard) for kind, port in ports.items()}
-        made = Context(settings=self.settings, now=lambda: self.azure.now + skew, **ports)  # type: ignore[arg-type] # the ports by name
+        made = Context(settings=self.settings, now=clock, **ports)  # type: ignore[arg-type] # the ports by name
         if not plain:
             self._instances[instance] = made
         return made
@@ -175,6 +192,8 @@ class Host:
             if not done:
                 raise TransientError(f"{kind} cannot be reached")
             return
+        if (kind, name) == ("tasks", "schedule"):
+            self._asked_for_run(where, done=done)
         if chance < weather.crash:
             self.note(f"crash in {where}")
             self.crashes += 1
@@ -193,6 +212,16 @@ class Host:
             return
         if chance < weather.crash + weather.pause + weather.fault:
             self._fault(kind, name, where, done=done)
+
+    def _asked_for_run(self, where: str, *, done: bool) -> None:
+        """ARM takes no run just now, or takes it and its answer is lost."""
+        until = self.weather.throttled
+        if not done and until is not None and until > self.azure.now:
+            self.note(f"ARM takes no run in {where}")
+            raise Throttled("429", self.rng.choice(self.weather.asks))
+        if done and self.rng.random() < self.weather.unknown:
+            self.note(f"the answer is lost in {where}")
+            raise OutcomeUnknown("no answer")
 
     @staticmethod
     def _service(kind: str) -> str:
@@ -226,7 +255,7 @@ class Host:
             module.compose = lambda: context
             work(argument)
 
-        invocation = Invocation(name, call)
+        invocation = Invocation(name, call, self.azure.now)
         self.invocations += 1
 
         def over() -> None:
@@ -297,7 +326,8 @@ class Host:
             1 + (self.rng.random() < self.weather.twice) + (self.rng.random() < self.weather.twice)
         )
         for _ in range(times):
-            self._deliver(function, event, self.rng.uniform(0.1, 8) ** 2, 0)
+            wait = self.rng.uniform(0.1, 8) ** 2
+            self._deliver(function, event, 0.1 if self.prompt else wait, 0)
 
     def _deliver(self, function: str, event: func.EventGridEvent, wait: float, tries: int) -> None:
         def end(error: BaseException | None) -> None:
@@ -348,6 +378,8 @@ class Host:
                 self._work_off(queue, message)
 
     def _work_off(self, queue: str, message: ReceivedMessage) -> None:
+        began = self.azure.now
+
         def end(error: BaseException | None) -> None:
             if isinstance(error, Crash):
                 return  # nobody deletes it: it shows up again
@@ -356,6 +388,8 @@ class Host:
             try:
                 if error is None:
                     self.queues.delete(queue, message.id, message.pop_receipt)
+                    if queue == BUILDS and self._replayed:
+                        self._is_gone_on_with(StartBuild.decode(message.body), began)
                 elif message.dequeue_count >= _DELIVERIES:
                     self.note(f"{queue}: poison: {error}")
                     self.queues.send(f"{queue}-poison", message.body)
@@ -366,6 +400,61 @@ class Host:
                 self.note(f"{queue}: a message was received by another meanwhile")
 
         self.invoke(QUEUES[queue], func.QueueMessage(id=message.id, body=message.body), end)
+
+    def _is_gone_on_with(self, message: StartBuild, began: datetime) -> None:
+        """Look whether a letter that was replayed, and is worked off now, led to anything.
+
+        There is a message for the same, or a decision, or the rebuild that it is for.
+        """
+        what = (message.task, message.push.key)
+        if what not in self._replayed:
+            return
+        self._replayed.discard(what)
+        rows = self._db.execute("SELECT body FROM messages WHERE queue = ?", (BUILDS,))
+        others = [StartBuild.decode(body) for (body,) in rows.fetchall()]
+        if any((other.task, other.push.key) == what for other in others):
+            self._replayed.add(what)  # that one is it now
+            return
+        ledger = self.context(plain=True).ledger
+        # The clock that wrote it may have been wrong.
+        since = began - timedelta(days=10) if self.weather.skews else began
+        decided = ledger.decisions(message.push, message.task)
+        head = ledger.head(message.task)
+        # A rebuild that was held, or taken over, goes on for the push that it was claimed for.
+        going = head is not None and head.state in (State.SCHEDULED, State.RUNNING)
+        runs = self.azure.tasks[message.task].runs
+        if going or any(run.by == "product" and run.created >= began for run in runs):
+            return
+        if not any(record.last_at >= since for record in decided):
+            self.note(f"VANISHED {message.task.name} {message.push.key[-140:]}")
+            self.surprises.append(f"a replayed letter vanished: {message.task.name}")
+
+    def poison(self) -> None:
+        """Have the host give up a message, as it does with one whose function died five times.
+
+        One that waits for a lease is taken if there is one.
+        """
+        rows = self._db.execute(
+            "SELECT id, body FROM messages WHERE queue = ? AND receipt = '' ORDER BY rowid",
+            (BUILDS,),
+        ).fetchall()
+        waiting = [row for row in rows if json.loads(row[1]).get("wait")]
+        if rows:
+            message, body = self.rng.choice(waiting or rows)
+            self.note(f"a message is given up: {body[:120]}")
+            self.queues.send(f"{BUILDS}-poison", body)
+            with self._db:
+                self._db.execute("DELETE FROM messages WHERE id = ?", (message,))
+
+    def replay(self) -> None:
+        """Have a person replay every letter that waits."""
+        context = self.context(plain=True)
+        letters = chosen_letters(context, [], everything=True)
+        for letter, outcome in replay_each(context, letters):
+            self.note(f"replayed {letter.id}: {outcome}")
+            if letter.source == BUILDS:
+                message = StartBuild.decode(letter.body)
+                self._replayed.add((message.task, message.push.key))
 
     def _storage_down(self) -> bool:
         until = self.weather.down.get("storage")

@@ -1,17 +1,24 @@
-"""Two stories without chance in them: very many events, and services that are out of order."""
+"""Stories without chance in them: very many events, services out of order, a fault each."""
 
 from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from rebuilder.core.rebuilds import State
 from rebuilder.core.registries import TaskId
+from rebuilder.core.tasks import RunStatus
 from tests.soak.azure import APPS, SimRun, SimTask, seconds
 from tests.soak.host import Host
 
+_MANY, _BURST = 120, 10
+# A push of what two tasks stand on, one of them over the other: that one, and each of the circle.
+_ROUND = 3
 _OUTAGES = (("storage", 60), ("arm", 600), ("registry", 600))
 
 
@@ -67,8 +74,8 @@ def many_events(count: int, seed: int) -> dict[str, object]:
     return found
 
 
-def outages() -> dict[str, object]:
-    """Let a service be out of order while pushes come; return what came of it afterwards."""
+def stories() -> dict[str, object]:
+    """Let services be out of order while pushes come, and more; return what came of it."""
     problems, rebuilt = [], 0
     for service, span in _OUTAGES:
         with _folder() as folder:
@@ -90,4 +97,187 @@ def outages() -> dict[str, object]:
             if host.waiting() or context.ledger.unsettled() or context.dead_letters.all():
                 problems.append(f"{service}: something is left over")
             host.close()
-    return {"rebuilt": rebuilt, "problems": problems}
+    return {"rebuilt": rebuilt, "problems": problems + [p for name in STORIES for p in story(name)]}
+
+
+def story(name: str) -> list[str]:
+    """Play one of the stories of a fault; return what came out wrong."""
+    return STORIES[name]()
+
+
+def _turns() -> list[str]:
+    """The host stops when turns are given: they are not all used at once when it goes on."""
+    with _folder() as folder:
+        host = Host(Path(folder), random.Random(9), lambda _line: None)  # noqa: S311 - a seed
+        host.settings = replace(host.settings, arm_writes_per_second=1, arm_write_burst=_BURST)
+        base = _world(host, 1)[0]
+        (pattern,) = host.azure.tasks.values()
+        for number in range(1, _MANY):
+            task = replace(pattern, id=TaskId(APPS, f"t{number}"), runs=list(pattern.runs))
+            task.record = dict(pattern.record)
+            host.azure.tasks[task.id] = task
+        host.advance(timedelta(minutes=20))
+        host.azure.push(base)
+        while sum(run.by == "product" for run in host.azure.runs.values()) < _BURST:
+            host.advance(seconds(1))
+        host.advance(seconds(2))
+        # Every turn is given by now, and most are to come.
+        host.weather.down["storage"] = host.azure.now + timedelta(minutes=5)
+        host.advance(timedelta(hours=1))
+        starts = sorted(
+            run.created for run in host.azure.runs.values() if run.by == "product" and run.created
+        )
+        host.close()
+    at_once = max(
+        sum(1 for other in starts if start <= other < start + seconds(10)) for start in starts
+    )
+    found = [] if len(starts) >= _MANY else [f"turns: only {len(starts)} runs"]
+    # A full bucket, and what comes back in ten seconds.
+    most = _BURST + 11
+    return found if at_once <= most else [*found, f"turns: {at_once} runs in ten seconds"]
+
+
+def _throttled() -> list[str]:
+    """ARM takes no run for five minutes: nobody looks for runs that were never asked for."""
+    found = []
+    for wait in (None, 90):
+        with _folder() as folder:
+            host = Host(Path(folder), random.Random(11), lambda _line: None)  # noqa: S311 - a seed
+            names = _world(host, 20)
+            for task in host.azure.tasks.values():
+                task.triggers = False
+            host.advance(timedelta(minutes=20))
+            host.weather.throttled = host.azure.now + timedelta(minutes=5)
+            host.weather.asks = [None if wait is None else seconds(wait)]
+            before = host.azure.listed
+            for name in names:
+                host.azure.push(name)
+            host.advance(timedelta(minutes=12))
+            runs = sum(run.by == "product" for run in host.azure.runs.values())
+            if host.azure.listed > before:
+                times = host.azure.listed - before
+                found.append(f"throttled: runs were looked for {times} times")
+            if runs != len(names):
+                found.append(f"throttled: {runs} runs for {len(names)} pushes")
+            host.close()
+    return found
+
+
+@contextmanager
+def _host(number: int, count: int = 1) -> Iterator[tuple[Host, list[str]]]:
+    """A host with tasks that were built before, each on an image of its own."""
+    with _folder() as folder:
+        host = Host(Path(folder), random.Random(number), lambda _line: None)  # noqa: S311 - a seed
+        names = _world(host, count)
+        host.advance(timedelta(minutes=20))
+        yield host, names
+        host.close()
+
+
+def _stale(host: Host) -> list[str]:
+    return [
+        task.id.name
+        for task in host.azure.tasks.values()
+        if (built := task.built()) is None or built.pulled != host.azure.names_now(task)
+    ]
+
+
+def _replayed() -> list[str]:
+    """A letter is replayed while what it waited for goes on: it is not lost."""
+    with _host(12) as (host, (name,)):
+        (task,) = host.azure.tasks.values()
+        host.azure.slow = 0.0
+        run = host.azure.schedule(task, "commit", ends=RunStatus.FAILED, lasts=timedelta(hours=1))
+        host.azure.push(name)
+        host.advance(timedelta(minutes=6))
+        host.poison()
+        host.advance(timedelta(minutes=6))
+        host.replay()
+        host.advance(timedelta(minutes=6))
+        found = [f"replayed: {surprise}" for surprise in host.surprises]
+        if run.finished is not None or not host.waiting():
+            found.append("replayed: nobody waits for the end of the run")
+        host.advance(timedelta(hours=2))
+        return found + [f"replayed: {name} is stale" for name in _stale(host)]
+
+
+def _clock_ahead() -> list[str]:
+    """Every instance's clock is a day ahead for a while, and then right: nothing waits a day."""
+    with _host(13, 40) as (host, names):
+        host.settings = replace(host.settings, arm_writes_per_second=1, arm_write_burst=_BURST)
+        host._instances.clear()
+        host.weather.skews = dict.fromkeys((0, 1), timedelta(days=1))
+        for name in names[:20]:
+            host.azure.push(name)
+        host.advance(seconds(30))
+        host.weather.skews.clear()
+        for name in names[20:]:
+            host.azure.push(name)
+        host.advance(timedelta(hours=2))
+        return [f"clock: {name} is stale" for name in _stale(host)]
+
+
+def _circle() -> list[str]:
+    """Two tasks stand on each other, and answers are lost: they do not build on for ever."""
+    found = []
+    for lost in (0.0, 1.0):
+        with _host(1) as (host, (name,)):
+            # Events come at once, and runs are over before anybody looks at them.
+            host.prompt, host.azure.lasts = True, (5.0, 60.0)
+            for mine, bases in (
+                ("left", (name, _made_by("right"))),
+                ("right", (_made_by("left"),)),
+            ):
+                host.azure.add(SimTask(TaskId(APPS, mine), bases, native=False))
+            host.advance(timedelta(hours=1))
+            host.weather.unknown = lost
+            before = len(host.azure.runs)
+            host.azure.push(name)
+            host.advance(timedelta(hours=1))
+            runs = len(host.azure.runs) - before
+            if runs != _ROUND:
+                found.append(f"circle: {runs} runs for a push, {lost:.0%} of all answers lost")
+    return found
+
+
+def _made_by(task: str) -> str:
+    return f"myapps.azurecr.io/apps/{task}:latest"
+
+
+def _behind() -> list[str]:
+    """A run pulls its base from a copy that is behind: it is made again, later."""
+    with _host(15) as (host, (name,)):
+        host.azure.lags = 1.0
+        host.azure.push(name)
+        host.advance(timedelta(minutes=8))
+        found = [] if _stale(host) else ["behind: the copy was not"]
+        host.advance(timedelta(hours=2))
+        return found + [f"behind: {name} is stale" for name in _stale(host)]
+
+
+def _back() -> list[str]:
+    """A tag goes back while a run is under way on what it named: the image is made again."""
+    found = []
+    for told in (1.0, 0.0):
+        with _host(16) as (host, (name,)):
+            (task,) = host.azure.tasks.values()
+            old = host.azure.tags[name]
+            host.azure.push(name)
+            while not any(run.by == "product" and run.started for run in task.runs):
+                host.advance(seconds(1))
+            host.azure.move(name, old, told)
+            host.advance(timedelta(hours=3))
+            found += [f"back: {name} is stale, told: {bool(told)}" for name in _stale(host)]
+            found += [f"back: {text}" for text in host.azure.doubled]
+    return found
+
+
+STORIES = {
+    "turns": _turns,
+    "throttled": _throttled,
+    "replayed": _replayed,
+    "clock": _clock_ahead,
+    "circle": _circle,
+    "behind": _behind,
+    "back": _back,
+}

@@ -57,7 +57,7 @@ def _task(task: SimTask) -> Task:
             images=(f"apps/{task.id.name}:latest",),
         ),
         native_trigger=task.native,
-        other_triggers=True,  # every edit is a commit that starts a run
+        other_triggers=task.triggers,  # every edit is a commit that starts a run
     )
 
 
@@ -110,6 +110,7 @@ class SimTasks:
 
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs."""
+        self.azure.listed += task is not None
         found = [
             self._run(run)
             for (where, _), run in self.azure.runs.items()
@@ -160,6 +161,13 @@ class SimImages:
             raise Denied(f"{login_server} is none of Azure's")
         return self.azure.came.get((f"{login_server}/{repository}", digest))
 
+    def tagged(self, login_server: str, repository: str, tag: str, digest: str) -> datetime | None:
+        """Return when a tag was last written."""
+        name = f"{login_server}/{repository}:{tag}"
+        if login_server not in HOSTS:
+            raise Denied(f"{login_server} is none of Azure's")
+        return self.azure.written[name] if self.azure.tags.get(name) == digest else None
+
     def content(
         self, login_server: str, repository: str, reference: str, platform: str
     ) -> ImageContent | None:
@@ -171,10 +179,10 @@ class SimImages:
         tagged = self.azure.tags.get(f"{name}:{reference}", reference)
         if (name, tagged) not in self.azure.came:
             return None
-        for run in self.azure.runs.values():
-            if run.output.endswith(f"@{tagged}"):
-                base, digest = next(iter(run.pulled.items()))
-                return ImageContent(tagged, tagged, base, digest or "")
+        run = self.azure.makers.get(f"{name}:latest@{tagged}")
+        if run is not None:
+            base, digest = next(iter(run.pulled.items()))
+            return ImageContent(tagged, tagged, base, digest or "")
         return ImageContent(tagged, tagged)
 
     def close(self) -> None:

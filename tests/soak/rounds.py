@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 from collections.abc import Callable
@@ -64,6 +65,9 @@ class Round:
 
     def play(self, steps: int) -> Outcome:
         """Play the round."""
+        # The product names its claims by chance; what it does must not depend on the names.
+        names = random.Random(f"{self.outcome.seed}/{self.outcome.number}/names")  # noqa: S311
+        os.urandom = names.randbytes
         shm = Path("/dev/shm")  # noqa: S108 - memory, where there is one
         with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
             self.host = Host(Path(folder), self.rng, self.note)
@@ -105,6 +109,9 @@ class Round:
         weather.pause = rng.choice([0.0, 0.005, 0.02])
         weather.lost = rng.choice([0.0, 0.1, 0.3])
         weather.twice = rng.choice([0.0, 0.3])
+        weather.unknown = rng.choice([0.0, 0.1, 0.5])
+        azure.lags = rng.choice([0.0, 0.3])
+        self._clocks_jump = rng.random() < 0.5
         self.note("the steps begin")
 
     def _create(self, name: str, registry: object) -> None:
@@ -124,6 +131,11 @@ class Round:
             (self._cancel, 0.5),
             (self._jump, 0.5),
             (self._outage, 0.5),
+            (self._back, 2),
+            (self._throttle, 0.5),
+            (self._poison, 1),
+            (self._replay, 1),
+            (self._wrong_clock, 0.5),
             (self._wait, 8),
         )
         (step,) = self.rng.choices([s for s, _ in steps], [w for _, w in steps])
@@ -177,6 +189,40 @@ class Round:
         self.note(f"{service} cannot be reached for {span}")
         self.host.weather.down[service] = self.host.azure.now + span
 
+    def _back(self) -> None:
+        tag = self.rng.choice(TAGS)
+        # A foreign registry is looked at every half hour: what was there and gone by then, nobody
+        # can know.
+        foreign = tag.startswith("docker.io/")
+        least, most = (2400, 4800) if foreign else (20, 600)
+        self.host.azure.goes_back(tag, seconds(self.rng.uniform(least, most)))
+
+    def _throttle(self) -> None:
+        span = seconds(self.rng.uniform(20, 300))
+        self.note(f"ARM takes no run for {span}")
+        self.host.weather.throttled = self.host.azure.now + span
+
+    def _poison(self) -> None:
+        self.host.poison()
+
+    def _replay(self) -> None:
+        self.host.replay()
+
+    def _wrong_clock(self) -> None:
+        if not self._clocks_jump:
+            return
+        instance, jump = self.rng.randrange(2), timedelta(days=self.rng.choice([-3, 1, 5]))
+        self.note(f"the clock of instance {instance} jumps by {jump}")
+        skews = self.host.weather.skews
+        skews[instance] = jump
+
+        def right() -> None:
+            self.note(f"the clock of instance {instance} is right")
+            skews.pop(instance, None)
+
+        until = self.host.azure.now + seconds(self.rng.uniform(30, 3600))
+        self.host.azure.at(until, right)
+
     def _wait(self) -> None:
         self.host.advance(seconds(self.rng.uniform(0, 120)))
 
@@ -186,6 +232,7 @@ class Round:
         self.note("calm")
         self.host.weather.calm()
         self.host.azure.build_fails = 0.0
+        self.host.azure.lags = 0.0
         self.host.azure.slow = 0.0
         self.host.azure.native_misses = 1.0
         self.host.azure.calm = True
@@ -197,6 +244,7 @@ class Round:
         # at every half hour, and what is built then may be the base of others.
         for hour in range(16):
             self.host.advance(timedelta(hours=1))
+            self.host.replay()
             if hour >= _QUIET_HOURS and not self._unrest():
                 break
 
@@ -254,7 +302,8 @@ class Round:
         for run in task.runs:
             if run.by == "product":
                 # An edit makes other tags count, so the digests are others.
-                key = f"{sorted(run.wanted.items())}"
+                # A tag that came back is built on again.
+                key = f"{sorted(run.wanted.items())} {sorted(run.occasion.items())}"
                 tried[key] = tried.get(key, 0) + 1
         for key, count in tried.items():
             if count > _ATTEMPTS:
@@ -265,4 +314,13 @@ class Round:
         azure = self.host.azure
         found = audit(self.host.context(plain=True), START, azure.now, ask_arm=False)
         bad = {Verdict.LOST, Verdict.DOUBLED}
-        return [f"audit: {f.verdict} {f}" for f in found.findings if f.verdict in bad]
+        return [
+            f"audit: {f.verdict} {f}"
+            for f in found.findings
+            if f.verdict in bad
+            # What a tag came back to is built on again; the audit takes that for the same.
+            and not (f.verdict is Verdict.DOUBLED and f.rebuild and self._back_on(f.rebuild))
+        ]
+
+    def _back_on(self, rebuild: Rebuild) -> bool:
+        return not self.host.azure.came_back.isdisjoint(rebuild.bases)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 
 
 class Crash(BaseException):
@@ -13,8 +14,9 @@ class Crash(BaseException):
 class Invocation:
     """One call of a function, in a thread of its own that runs only while it is resumed."""
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
+    def __init__(self, name: str, work: Callable[[], None], began: datetime) -> None:
         self.name = name
+        self.began = began
         self.dead = False
         self.paused_at = ""
         self.pauses = 0

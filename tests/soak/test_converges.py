@@ -10,7 +10,8 @@ import sys
 import pytest
 
 
-def _soak(*options: str) -> tuple[int, str]:
+def soak(*options: str) -> tuple[int, str]:
+    """Play some soak in a process of its own; return its exit code and what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.soak", *options],
         env={**os.environ, "PYTHONHASHSEED": "0"},
@@ -25,7 +26,7 @@ def _soak(*options: str) -> tuple[int, str]:
 @pytest.mark.timeout(1800)
 def test_rounds_converge() -> None:
     """Whatever fails on the way: at rest nothing is lost, doubled or stale."""
-    code, told = _soak("--rounds", "4", "--steps", "250", "--seed", "1")
+    code, told = soak("--rounds", "4", "--steps", "250", "--seed", "1")
     assert code == 0, told
     total = json.loads(told.splitlines()[-1])
     assert total["failed"] == []
@@ -36,22 +37,22 @@ def test_rounds_converge() -> None:
 def test_a_seed_replays_exactly() -> None:
     """The same seed and round give the same history, line by line."""
     options = ("--seed", "7", "--round", "1", "--steps", "25", "-v")
-    first, second = (_soak(*options)[1].splitlines()[:-1] for _ in range(2))
+    first, second = (soak(*options)[1].splitlines()[:-1] for _ in range(2))
     assert len(first) > 50
     assert first == second
 
 
 def test_many_events_three_times_each() -> None:
     """500 pushes, each told three times, in any order: one rebuild each."""
-    code, told = _soak("--events", "500")
+    code, told = soak("--events", "500")
     assert code == 0, told
     total = json.loads(told.splitlines()[-1])
     assert total["events"] == 1500
     assert total["runs"] == 500
 
 
-def test_outages_end_well() -> None:
+def test_stories_end_well() -> None:
     """Storage for a minute, ARM for ten, the identity endpoint: everything comes through after."""
-    code, told = _soak("--outages")
+    code, told = soak("--stories")
     assert code == 0, told
     assert json.loads(told.splitlines()[-1])["rebuilt"] == 9

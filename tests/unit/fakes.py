@@ -223,6 +223,7 @@ class FakeImages:
 
     digests: dict[str, str | None] = field(default_factory=dict)
     came: dict[str, datetime] = field(default_factory=dict)
+    written: dict[str, datetime] = field(default_factory=dict)
     contents: dict[str, ImageContent] = field(default_factory=dict)
     failure: RebuilderError | None = None
     no_times: RebuilderError | None = None
@@ -241,6 +242,15 @@ class FakeImages:
         if error := self.failure or self.no_times:
             raise error
         return self.came.get(digest)
+
+    def tagged(self, login_server: str, repository: str, tag: str, digest: str) -> datetime | None:
+        """Return when a tag was last written: when its digest came, unless told otherwise."""
+        name = f"{login_server}/{repository}:{tag}"
+        if error := self.failure or self.no_times:
+            raise error
+        if self.digests.get(name) != digest:
+            return None
+        return self.written.get(name, self.came.get(digest))
 
     def content(
         self, login_server: str, repository: str, reference: str, platform: str

@@ -12,6 +12,8 @@ from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import RunStatus
 from rebuilder.errors import OutcomeUnknown, TransientError
 from rebuilder.settings import Settings
+from rebuilder.usecases._circles import dependents
+from rebuilder.usecases.refresh_index import sweep_registry
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, dependency, task
@@ -133,6 +135,49 @@ def test_what_was_never_sent_pushed_nothing(circle: World) -> None:
     start_build(circle.context, StartBuild(push(B, NEWER), ONE), "me")
 
     assert (newest(circle, ONE).sequence, newest(circle, ONE).state) == (2, State.SCHEDULED)
+
+
+@pytest.mark.parametrize("state", [State.SCHEDULED, State.CLAIMED])
+def test_who_may_close_a_circle_is_waited_for(circle: World, state: State) -> None:
+    """However quick the events are: no run of a circle begins without what led to it."""
+    one, two, three = "myapps.azurecr.io/one:1", "myapps.azurecr.io/two:1", TaskId(APPS, "three")
+    circle.tasks.add(
+        task("one", dependency(), dependency(two)),
+        task("two", dependency(one)),
+        task("three", dependency(one)),
+    )
+    circle.images.digests |= {one: OLD, two: OLD}
+    sweep_registry(circle.context, APPS)
+    unknown = state is State.CLAIMED
+    circle.tasks.failures["schedule"] = [OutcomeUnknown("cut")] if unknown else []
+    circle.tasks.effect_first = True
+    start_build(circle.context, StartBuild(push(NODE, NEW), ONE), "me")
+    assert newest(circle, ONE).state is state
+    circle.images.digests[one] = NEW  # its run has pushed, and is not looked at yet
+    circle.queue.sent.clear()
+
+    assert start_build(circle.context, StartBuild(push(one, NEW), TWO), "me") is None
+    assert len(circle.queue.take(BUILDS)) == 1
+    # Nobody stands on what task three pushes: it is in no circle, and waits for nobody.
+    start_build(circle.context, StartBuild(push(one, NEW), three), "me")
+    assert newest(circle, three).state is State.SCHEDULED
+
+
+def test_a_longer_circle_is_known_by_the_index(circle: World) -> None:
+    """Who stands on what a task pushes is found over any number of others, once each."""
+    circle.tasks.add(
+        task("one", dependency(), dependency("myapps.azurecr.io/three:1")),
+        task("two", dependency("myapps.azurecr.io/one:1")),
+        task("three", dependency("myapps.azurecr.io/two:1")),
+        task("beside", dependency()),
+    )
+    sweep_registry(circle.context, APPS)
+    three = TaskId(APPS, "three")
+
+    assert dependents(circle.context, ONE) == {TWO, three}
+    assert dependents(circle.context, three) == {ONE, TWO}
+    assert dependents(circle.context, TaskId(APPS, "beside")) == set()
+    assert dependents(circle.context, TaskId(APPS, "unknown")) == set()
 
 
 def test_a_push_from_elsewhere_is_no_circle(circle: World) -> None:

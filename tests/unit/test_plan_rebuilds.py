@@ -320,8 +320,8 @@ REFERENCE = ImageReference.parse(NODE)
 def test_many_plans_ask_for_one_sweep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of a thousand pushes finds the index old; it is asked for once in a while."""
     index(world, task())
-    world.index.mark_refreshed(OTHERS, world.time.now + timedelta(days=2))
     world.time.pass_(24 * 3600 + 1)
+    world.index.mark_refreshed(OTHERS, world.time.now)
     for minutes, asked in ((0, 1), (5, 0), (4, 0), (1, 1), (0, 0)):
         world.time.pass_(minutes * 60)
         plan_rebuilds(world.context, MESSAGE)

@@ -1,0 +1,40 @@
+"""Each fault that the product once had, put back into it, is found by the soak."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.soak.test_converges import soak
+
+
+# A round is some hundred thousand calls; other tests run beside it.
+@pytest.mark.timeout(900)
+def test_random_steps_find_a_tag_that_goes_back() -> None:
+    """A round in which tags go back during builds, with the code that believed them."""
+    options = ("--seed", "1", "--round", "1", "--steps", "250")
+    code, told = soak(*options, "--fault", "tag-goes-back")
+
+    assert code == 1, told
+    assert "  stale: " in told
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("fault", "story", "found"),
+    [
+        ("tag-goes-back", "back", "back: t0 is stale"),
+        ("letters-keep-their-place", "replayed", "replayed: "),
+        ("turns-never-expire", "turns", "runs in ten seconds"),
+        ("refused-claims-stay", "throttled", "throttled: runs were looked for"),
+        ("claims-push-nothing", "circle", "100% of all answers lost"),
+        ("circles-go-on", "circle", "0% of all answers lost"),
+        ("stale-for-good", "behind", "behind: t0 is stale"),
+        ("times-are-believed", "clock", "clock: "),
+    ],
+)
+def test_a_story_finds_its_fault(fault: str, story: str, found: str) -> None:
+    """The same story is well without the fault; see test_stories_end_well."""
+    code, told = soak("--story", story, "--fault", fault)
+
+    assert code == 1, told
+    assert found in told

@@ -1,0 +1,405 @@
+"""A tag that names what it named before: what was built meanwhile stands on the other image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rebuilder.core.decisions import AlreadyBuiltOn, Base, BaseMoved, BuiltWhileMoving
+from rebuilder.core.events import Push
+from rebuilder.core.evidence import join, recorded
+from rebuilder.core.messages import BUILDS, PUSHES, RUNS, PlanRebuilds, StartBuild, TrackBuild
+from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import ForeignRegistry
+from rebuilder.core.tasks import RunStatus
+from rebuilder.errors import Denied
+from rebuilder.ports import Seen
+from rebuilder.usecases._deciding import decide_for
+from rebuilder.usecases._moves import Moves, came
+from rebuilder.usecases.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.sweep import sweep
+from rebuilder.usecases.track_build import track_build
+from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
+from tests.unit.test_output import APP, NEW_BASE, OLD_BASE, content
+
+ON_OLD = Push(BASE, "images/node", "9", OLD, None, "event-0")
+ON_NEW = Push(BASE, "images/node", "9", NEW, None, "event-1")
+ON_NEWER = Push(BASE, "images/node", "9", NEWER, None, "event-2")
+ALPINE = "docker.io/library/alpine:3"
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path) -> World:
+    """A task that was built on the old image, whose tag names the new one now."""
+    world = World(tmp_path)
+    world.images.came[OLD] = world.time.now - timedelta(days=9)
+    world.ledger.record_push(ON_OLD, world.time.now - timedelta(days=9))
+    record(world, OLD)
+    moved(world, ON_NEW)
+    world.time.pass_(1)
+    return world
+
+
+def record(world: World, digest: str) -> None:
+    """Have ACR record what the task's last run found its tag to name at its end."""
+    known = task("build-app", dependency(built_on=digest))
+    world.tasks.add(known)
+    world.index.replace(join(known.id, [recorded(known)]), world.time.now)
+
+
+def moved(world: World, push: Push, *, told: bool = True) -> None:
+    """Have the tag name an image, and the event come."""
+    world.images.digests[NODE] = push.digest
+    world.images.came.setdefault(push.digest, world.time.now)
+    world.images.written[NODE] = world.time.now
+    if told:
+        world.ledger.record_push(push, world.time.now)
+
+
+def head(world: World) -> Rebuild:
+    """Return the newest rebuild of the task."""
+    found = world.ledger.head(task().id)
+    assert found is not None
+    return found
+
+
+def start(world: World, push: Push = ON_NEW) -> object:
+    """Deliver a message of a push."""
+    return start_build(world.context, StartBuild(push, task().id), "me")
+
+
+def begin(world: World) -> None:
+    """Let the newest run begin."""
+    run_id = str(head(world).run_id)
+    begun = replace(world.tasks.found_runs[run_id], started=world.time.now)
+    world.tasks.found_runs[run_id] = begun
+    world.time.pass_(60)
+
+
+def end(world: World, *, layers: tuple[str, ...] = ()) -> None:
+    """Let the newest run end; ACR records what the tag names now, whatever it has read."""
+    rebuild = head(world)
+    run_id = str(rebuild.run_id)
+    if layers:
+        world.images.contents[f"myapps.azurecr.io/app:{APP}"] = content(APP, *layers)
+    world.tasks.found_runs[run_id] = replace(
+        world.tasks.found_runs[run_id],
+        status=RunStatus.SUCCEEDED,
+        finished=world.time.now,
+        output_images=(f"myapps.azurecr.io/app:1@{APP}",) if layers else (),
+    )
+    record(world, str(world.images.digests[NODE]))
+    world.time.pass_(5)
+    world.queue.take(RUNS)
+    track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
+
+
+def back_during_a_run(world: World) -> None:
+    """Build on the new image, and have the tag go back before the run ends."""
+    start(world)
+    begin(world)
+    moved(world, ON_OLD)
+    world.time.pass_(60)
+    end(world)
+
+
+def test_what_was_built_on_the_other_one_is_built_again(world: World) -> None:
+    """ACR has recorded the old digest, and the image stands on the new one."""
+    back_during_a_run(world)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_OLD))
+
+    assert isinstance(decision, BaseMoved)
+    assert (decision.old, decision.new) == (NEW, OLD)
+    assert "the last that succeeded" in decision.sentence()
+    start(world, ON_OLD)
+    assert head(world).bases == (f"{NODE}@{OLD}",)
+    assert len(world.tasks.scheduled) == 2
+    begin(world)
+    end(world)
+    assert isinstance(start(world, ON_OLD), AlreadyBuiltOn)
+
+
+def test_an_attempt_that_failed_since_changes_nothing(world: World) -> None:
+    """The newest rebuild that succeeded made the image, whatever was tried after it."""
+    back_during_a_run(world)
+    start(world, ON_OLD)
+    done = head(world)
+    world.ledger.save(replace(done, state=State.SKIPPED, finished_at=world.time.now))
+
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_OLD))
+    assert isinstance(decision, BaseMoved)
+    assert decision.old == NEW
+
+
+def test_a_tag_that_was_back_before_the_run_began_was_read(world: World) -> None:
+    """The run was asked for on the new image and began when the tag named the old one again."""
+    start(world)
+    moved(world, ON_OLD)
+    world.time.pass_(10)
+    begin(world)
+    end(world)
+
+    assert isinstance(start(world, ON_OLD), AlreadyBuiltOn)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_a_registry_that_does_not_let_us_look_proves_nothing(world: World) -> None:
+    """Without the tag's time the rebuild counts: it was on the new image."""
+    back_during_a_run(world)
+    world.images.no_times = Denied("no")
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_OLD))
+
+    assert isinstance(decision, BaseMoved)
+
+
+def test_an_image_that_is_found_to_stand_on_it_is_left(world: World) -> None:
+    """Its layers tell that the run read the old image, after the tag went back."""
+    name = NODE.partition(":")[0]
+    world.images.contents = {f"{name}:{OLD}": OLD_BASE, f"{name}:{NEW}": NEW_BASE}
+    start(world)
+    begin(world)
+    moved(world, ON_OLD)
+    end(world, layers=("1", "2", "9"))
+
+    assert isinstance(start(world, ON_OLD), AlreadyBuiltOn)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_a_run_that_ended_later_made_the_image(world: World) -> None:
+    """Somebody ran the task by hand after the tag went back."""
+    back_during_a_run(world)
+    by_hand = run("ca9", status=RunStatus.SUCCEEDED, started=world.time.now)
+    world.time.pass_(60)
+    world.tasks.found_runs["ca9"] = replace(by_hand, finished=world.time.now)
+
+    assert isinstance(start(world, ON_OLD), AlreadyBuiltOn)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_the_sweep_finds_it_without_an_event(world: World) -> None:
+    """Nobody told that the tag went back; what was decided before the run ended proves nothing."""
+    for push in (ON_OLD, ON_NEW):
+        plan_rebuilds(world.context, PlanRebuilds(push))
+    world.queue.take(BUILDS)
+    start(world)
+    begin(world)
+    moved(world, ON_OLD, told=False)
+    world.time.pass_(60)
+    end(world)
+    world.queue.take(PUSHES)
+    world.time.pass_(1800)
+    sweep(world.context, "sweep")
+    told = [PlanRebuilds.decode(body).push.digest for body, _ in world.queue.take(PUSHES)]
+    assert told == [OLD]
+    plan_rebuilds(world.context, PlanRebuilds(ON_OLD))
+    assert len(world.queue.take(BUILDS)) == 1
+
+    # Once it is decided about, it is not told again and again.
+    world.time.pass_(1800)
+    start(world, ON_OLD)
+    begin(world)
+    end(world)
+    world.time.pass_(1800)
+    sweep(world.context, "again")
+    assert world.queue.take(PUSHES) == []
+
+
+def away_during_a_run(world: World) -> None:
+    """Build on the new image; its tag names a newer one for a minute while the run is under way."""
+    start(world)
+    begin(world)
+    moved(world, ON_NEWER)
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+    world.time.pass_(60)
+
+
+def test_a_tag_that_was_away_while_a_run_was_under_way(world: World) -> None:
+    """The run may have read the newer image: it is made again, and once."""
+    away_during_a_run(world)
+    end(world)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_NEW))
+
+    assert isinstance(decision, BuiltWhileMoving)
+    start(world)
+    assert (len(world.tasks.scheduled), head(world).repair) == (2, 1)
+    begin(world)
+    end(world)
+    assert isinstance(start(world), AlreadyBuiltOn)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_NEW))
+    assert isinstance(decision, AlreadyBuiltOn)
+    assert len(world.tasks.scheduled) == 2
+
+
+def test_its_message_waits_for_the_run(world: World) -> None:
+    """One that comes while the run is under way is not answered with the run itself."""
+    away_during_a_run(world)
+    assert start(world, ON_NEWER) is None
+    assert len(world.queue.take(BUILDS)) == 1
+    end(world)
+    start(world, ON_NEWER)
+    assert len(world.tasks.scheduled) == 2
+
+
+def test_the_record_tells_what_no_event_told(world: World) -> None:
+    """The run ended when the tag named the newer image; then it went back."""
+    start(world)
+    begin(world)
+    moved(world, ON_NEWER, told=False)
+    end(world)
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+    world.time.pass_(1)
+    start(world)
+    assert len(world.tasks.scheduled) == 2
+
+
+@pytest.mark.parametrize("case", ["after its end", "before it began", "told late", "run is gone"])
+def test_a_tag_that_was_away_at_another_time(world: World, case: str) -> None:
+    """The run has read the new image: nothing is started."""
+    start(world)
+    if case == "before it began":
+        moved(world, ON_NEWER)
+        world.time.pass_(5)
+        moved(world, ON_NEW)
+        world.time.pass_(5)
+    begin(world)
+    if case == "told late":
+        world.ledger.record_push(ON_NEWER, world.time.now)
+        world.time.pass_(60)
+    if case == "run is gone":
+        moved(world, ON_NEWER)
+        moved(world, ON_NEW)
+        world.time.pass_(60)
+    end(world)
+    if case == "after its end":
+        moved(world, ON_NEWER)
+        world.time.pass_(60)
+        moved(world, ON_NEW)
+        record(world, NEW)
+    if case == "run is gone":
+        del world.tasks.found_runs[str(head(world).run_id)]
+    world.time.pass_(60)
+
+    assert isinstance(start(world), AlreadyBuiltOn)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_who_may_not_look_leaves_it(world: World) -> None:
+    """Whether the tag was away cannot be told: nothing is started."""
+    away_during_a_run(world)
+    end(world)
+    world.images.no_times = Denied("no")
+
+    assert isinstance(start(world), AlreadyBuiltOn)
+
+
+def test_what_nothing_is_recorded_of_is_doubted_too(world: World) -> None:
+    """A task whose record ACR does not keep was built by us while the tag was away."""
+    away_during_a_run(world)
+    end(world)
+    known = task("build-app", dependency(built_on=None))
+    decision = decide_for(world.context, known, Base(ImageReference.parse(NODE), NEW, "registry"))
+
+    assert isinstance(decision, BuiltWhileMoving)
+
+
+@pytest.mark.parametrize("during", [True, False])
+def test_a_tag_that_is_moved_to_an_older_image(world: World, *, during: bool) -> None:
+    """It had another tag so far. Only a run that was under way may have read the one before."""
+    world.images.came[NEW] = world.time.now - timedelta(days=5)
+    began = world.time.now
+    world.time.pass_(60)
+    if during:
+        moved(world, ON_NEW)
+        world.time.pass_(60)
+    ended = world.time.now
+    world.tasks.found_runs["ca0"] = run(
+        "ca0", status=RunStatus.SUCCEEDED, started=began, finished=ended
+    )
+    record(world, NEW)
+    world.time.pass_(60)
+    if not during:
+        moved(world, ON_NEW)  # the same pushed again
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_NEW))
+
+    assert type(decision) is (BuiltWhileMoving if during else AlreadyBuiltOn)
+
+
+def test_the_time_of_a_tag_counts_if_it_named_another(world: World) -> None:
+    """The same pushed again, or a lock, may write a tag as well."""
+    name = Base(ImageReference.parse(NODE), NEW, "registry")
+    first = world.images.came[NEW]
+    moved(world, ON_NEW)
+    assert came(world.context, name) == first
+    world.ledger.record_push(ON_NEWER, world.time.now)
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+    assert came(world.context, name) == world.time.now
+    world.images.no_times = Denied("no")
+    assert came(world.context, name) is None
+
+
+def seen(world: World, digest: str, minutes: int) -> Push:
+    """Have the poll see a foreign tag name an image."""
+    world.time.pass_(60 * minutes)
+    world.foreign.seen[ALPINE] = Seen(digest)
+    push = Push(ForeignRegistry("docker.io"), "library/alpine", "3", digest, world.time.now, "poll")
+    world.ledger.record_push(push, world.time.now)
+    return push
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "doubted"), [(5, 10, False), (25, 70, True), (45, 50, True), (65, 70, False)]
+)
+def test_a_foreign_tag_that_came_back(
+    world: World, *, began: int, ended: int, doubted: bool
+) -> None:
+    """Seen after 0, away after 30, back after 60 minutes: it came back some time in between."""
+    seen(world, OLD, 0)
+    zero = world.time.now
+    seen(world, NEW, 30)
+    seen(world, OLD, 30)
+    made = run(
+        "ca0",
+        status=RunStatus.SUCCEEDED,
+        started=zero + timedelta(minutes=began),
+        finished=zero + timedelta(minutes=ended),
+    )
+    moves = Moves(world.context, Base(ImageReference.parse(ALPINE), OLD, "poll"))
+
+    assert (moves.during(made) is not None) is doubted
+    assert moves.since() == zero + timedelta(minutes=60)
+    assert moves.proves(made) is (began >= 60)
+
+
+def test_a_foreign_tag_that_was_away_while_a_rebuild_was_under_way(world: World) -> None:
+    """What the poll saw in between may have been read."""
+    seen(world, NEW, 0)
+    known = task("build-app", dependency(ALPINE, OLD))
+    world.tasks.add(known)
+    push = Push(ForeignRegistry("docker.io"), "library/alpine", "3", NEW, None, "poll")
+    start_build(world.context, StartBuild(push, known.id), "me")
+    begin(world)
+    seen(world, NEWER, 30)
+    seen(world, NEW, 30)
+    rebuild = head(world)
+    world.tasks.found_runs[str(rebuild.run_id)] = replace(
+        world.tasks.found_runs[str(rebuild.run_id)],
+        status=RunStatus.SUCCEEDED,
+        finished=world.time.now,
+    )
+    world.tasks.add(task("build-app", dependency(ALPINE, NEW)))
+    track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
+    decision = decide_for(
+        world.context,
+        task("build-app", dependency(ALPINE, NEW)),
+        Base(ImageReference.parse(ALPINE), NEW, "poll"),
+    )
+
+    assert isinstance(decision, BuiltWhileMoving)
