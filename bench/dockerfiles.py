@@ -128,7 +128,7 @@ _SMALL = "FROM nginx:1.25-alpine\nCOPY html /usr/share/nginx/html\n"
 
 SAMPLES = tuple(text.encode() for text in (_GO, _NODE, _PYTHON, _DOTNET, _WINDOWS, _SMALL))
 
-_PIECES = [
+PIECES = [
     piece.encode()
     for piece in (
         "FROM ", "\nFROM a AS b\n", "COPY --from=", "COPY --from=0 a b\n", "RUN --mount=from=x,",
@@ -221,40 +221,61 @@ def _is_dockerfile(path: Path) -> bool:
 def mutations(seed: int, count: int, seeds: Sequence[bytes] = SAMPLES) -> Iterator[bytes]:
     """Inputs that nobody would write: mutated files, pieces in any order, random bytes."""
     chance = random.Random(seed)  # noqa: S311 - no secret
-    for number in range(count):
-        kind = number % 8
-        if kind == 0:
-            yield chance.randbytes(chance.randrange(200))
-        elif kind == 1:
-            yield b"".join(chance.choices(_PIECES, k=chance.randrange(40)))
-        elif kind == 2:  # noqa: PLR2004 - the third of the kinds
-            yield _much_of_one(chance)
-        else:
-            yield _mutated(chance, seeds)
+    for _ in range(count):
+        yield mutation(chance, chance.choice(seeds), PIECES, _BEGINNING)
 
 
-def _mutated(chance: random.Random, seeds: Sequence[bytes]) -> bytes:
-    content = bytearray(chance.choice(seeds))
-    for _ in range(chance.randrange(1, 12)):
+_BEGINNING = b"ARG A=" + b"ab" * 50 + b"\nFROM "
+
+
+def mutated_dockerfile(chance: random.Random, content: bytes) -> bytes:
+    """Return a Dockerfile that nobody would write."""
+    return mutation(chance, content, PIECES, _BEGINNING)
+
+
+def mutation(
+    chance: random.Random, content: bytes, pieces: Sequence[bytes], beginning: bytes
+) -> bytes:
+    """Return an input that nobody would write.
+
+    Args:
+        chance: What it depends on.
+        content: What an honest one holds.
+        pieces: What means something where it is read.
+        beginning: What much of one piece is put after.
+    """
+    match chance.randrange(8):
+        case 0:
+            return chance.randbytes(chance.randrange(200))
+        case 1:
+            return b"".join(chance.choices(pieces, k=chance.randrange(40)))
+        case 2:
+            return _much_of_one(chance, pieces, beginning)
+        case _:
+            return _mutated(chance, content, pieces)
+
+
+def _mutated(chance: random.Random, before: bytes, pieces: Sequence[bytes]) -> bytes:
+    content = bytearray(before)
+    for _ in range(chance.choice((1, 1, 2, 3, 11))):
         start = chance.randrange(len(content) + 1)
         end = min(len(content), start + chance.choice((0, 0, 1, 3, 30)))
         match chance.randrange(4):
             case 0:
                 content[start:end] = b""
             case 1:
-                content[start:end] = chance.choice(_PIECES)
+                content[start:end] = chance.choice(pieces)
             case 2:
                 content[start:end] = chance.randbytes(chance.randrange(4))
             case _:
-                other = chance.choice(seeds)
-                at = chance.randrange(len(other) + 1)
-                content[start:start] = other[at : at + chance.randrange(60)]
+                at = chance.randrange(len(before) + 1)
+                content[start:start] = before[at : at + chance.randrange(60)]
     return bytes(content)
 
 
-def _much_of_one(chance: random.Random) -> bytes:
+def _much_of_one(chance: random.Random, pieces: Sequence[bytes], beginning: bytes) -> bytes:
     """One piece, or two, very often: depth, width and growth."""
-    piece = b"".join(chance.choices(_PIECES, k=chance.randrange(1, 3)))
+    piece = b"".join(chance.choices(pieces, k=chance.randrange(1, 3)))
     times = chance.choice((10, 100, 1000, 20_000)) // len(piece) + 1
-    head, tail = chance.choice(_PIECES), chance.choice(_PIECES)
-    return b"ARG A=" + b"ab" * 50 + b"\nFROM " + head + piece * times + tail + b"\n"
+    head, tail = chance.choice(pieces), chance.choice(pieces)
+    return beginning + head + piece * times + tail + b"\n"

@@ -1,4 +1,4 @@
-"""What hosts, registries, images, events and queues may send: honest seeds, and mutations of them.
+"""What files, hosts, registries, images, events and queues hold: honest seeds, and mutations.
 
 Each kind of input has its seeds, its way to be changed, and the reader of the product that it is
 for. Answers of servers are read by the product's own clients out of the bytes of HTTP; only TLS and
@@ -28,9 +28,10 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPHeaderDict
 from urllib3 import HTTPResponse as Response
 
-from bench import written_files
+from bench import dockerfiles, hostile_files
 from rebuilder.core import images, messages
 from rebuilder.core.dead_events import read_dead_events
+from rebuilder.core.dockerfile._text import FILE_LIMIT
 from rebuilder.core.events import Push, read_event
 from rebuilder.core.foreign_json import read_json, read_object
 from rebuilder.core.references import ImageReference
@@ -732,11 +733,17 @@ class Kind[Seed, Input]:
         seeds: What is honest.
         mutate: Makes an input of it.
         read: What the product does with an input.
+        large: Inputs that are given as they are, before all others.
+        seconds: How long one may take, of processor time.
+        memory: How many bytes it may take.
     """
 
     seeds: Callable[[], Sequence[Seed]]
     mutate: Callable[[random.Random, Seed], Input]
     read: Callable[[Input], object]
+    large: Sequence[Input] = ()
+    seconds: float = 1.0
+    memory: int = 128 * 2**20
 
 
 def _answers(
@@ -746,6 +753,32 @@ def _answers(
 
 
 KINDS: dict[str, Kind[Any, Any]] = {
+    "dockerfiles": Kind(
+        dockerfiles.files,
+        dockerfiles.mutated_dockerfile,
+        hostile_files.read_docker,
+        tuple(content[:FILE_LIMIT] for content in dockerfiles.LARGE),
+    ),
+    "task-files": Kind(
+        hostile_files.task_files,
+        hostile_files.mutated_task_file,
+        hostile_files.read_task,
+        hostile_files.LARGE_TASK_FILES,
+    ),
+    "values-files": Kind(
+        hostile_files.values_files,
+        hostile_files.mutated_values,
+        hostile_files.read_values,
+        hostile_files.LARGE_TASK_FILES,
+    ),
+    "deps": Kind(
+        lambda: [*hostile_files.task_files(), *dockerfiles.files()],
+        hostile_files.mutated_task_file,
+        hostile_files.read_deps,
+        (*hostile_files.LARGE_TASK_FILES, *dockerfiles.LARGE),
+        seconds=3.0,
+        memory=256 * 2**20,
+    ),
     "archives": Kind(_archive_seeds, _mutated_archive, _read_archive),
     "tarballs": _answers(_tarball_seeds, _read_file(TARBALL)),
     "packs": Kind(_pack_seeds, _made_pack, _read_file(GIT)),
@@ -757,15 +790,19 @@ KINDS: dict[str, Kind[Any, Any]] = {
     "images": Kind(_image_seeds, changed_json, _read_image),
     "events": Kind(_event_seeds, changed_json, _read_events),
     "messages": Kind(_message_seeds, changed_json, _read_message),
-    "task-files": Kind(written_files.seeds, written_files.mutated, written_files.read),
 }
 """Every kind of input, by its name."""
+
+_MANY = 1000
+"""Of fewer inputs, the large ones would be too many."""
 
 
 def inputs(kind: str, count: int, seed: int) -> Iterator[Any]:
     """Return so many inputs of a kind, the same ones for the same seed."""
     chosen = KINDS[kind]
-    seeds = chosen.seeds()
+    large = chosen.large if count >= _MANY else ()
+    yield from large
+    seeds = list(chosen.seeds())
     chance = random.Random(f"{kind} {seed}")  # noqa: S311 - no secret
-    for _ in range(count):
-        yield chosen.mutate(chance, chance.choice(list(seeds)))
+    for _ in range(count - len(large)):
+        yield chosen.mutate(chance, chance.choice(seeds))

@@ -10,13 +10,17 @@ from localcloud.storage.azurite import Process
 
 # The same for everybody; learn.microsoft.com, "Connect to Azurite".
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_SERVICES = ("blob", "queue", "table")
+_IDLE_SECONDS = 600
 
 
 class Azurite:
     """Azurite's process: blob, queue and table services in memory."""
 
     def __init__(self, folder: Path) -> None:
-        self._process = Process(folder)
+        # By itself it closes what was idle for 5 s, now and then under a request.
+        idle = [f"--{service}KeepAliveTimeout={_IDLE_SECONDS}" for service in _SERVICES]
+        self._process = Process(folder, idle)
 
     @property
     def connection_string(self) -> str:

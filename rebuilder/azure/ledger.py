@@ -175,19 +175,10 @@ class TableLedger(TableStore):
 
     def record_decisions(self, push: Push, decisions: Sequence[Decision], at: datetime) -> None:
         """Remember decisions; see Ledger."""
-        time = time_text(at)
         entities: dict[str, Entity] = {}
         for number, decision in enumerate(decisions):
-            text = decision_to_text(decision)
-            row = _decision_row(decision, text)
-            entities[row] = {
-                "PartitionKey": key(push.key),
-                "RowKey": row,
-                "first_at": time,
-                "last_at": time,
-                "place": number,
-                **split(text),
-            }
+            entity = decision_entity(push, decision, at, number)
+            entities[str(entity["RowKey"])] = entity
         creations: list[Operation] = [("create", entity, {}) for entity in entities.values()]
         with translated("record decisions"):
             for batch in batches(creations):
@@ -262,7 +253,7 @@ class TableLedger(TableStore):
         with translated(f"claim rebuild {rebuild.id} of {rebuild.task}"):
             try:
                 self._tables.written(
-                    REBUILDS, lambda table: table.create_entity(_rebuild_entity(rebuild))
+                    REBUILDS, lambda table: table.create_entity(rebuild_entity(rebuild))
                 )
             except ResourceExistsError:
                 return False
@@ -271,7 +262,7 @@ class TableLedger(TableStore):
     def save(self, rebuild: Rebuild) -> Rebuild:
         """Store a change of a rebuild; see Ledger."""
         saved = replace(rebuild, version=rebuild.version + 1)
-        entity = _rebuild_entity(saved)
+        entity = rebuild_entity(saved)
         conflict = Conflict(f"rebuild {rebuild.id} of {rebuild.task} was changed by another")
         with translated(f"save rebuild {rebuild.id} of {rebuild.task}"):
             table = self._tables.table(REBUILDS)
@@ -484,6 +475,19 @@ def _note_row(rebuild: Rebuild) -> str:
     return key(str(rebuild.task), str(rebuild.sequence))
 
 
+def decision_entity(push: Push, decision: Decision, at: datetime, place: int = 0) -> Entity:
+    """Return the row of a decision that was made at a time, as the one at a place among others."""
+    text, time = decision_to_text(decision), time_text(at)
+    return {
+        "PartitionKey": key(push.key),
+        "RowKey": _decision_row(decision, text),
+        "first_at": time,
+        "last_at": time,
+        "place": place,
+        **split(text),
+    }
+
+
 def _decision_row(decision: Decision, text: str) -> str:
     about = key(str(decision.task))[:_HASH] if isinstance(decision, TaskDecision) else _NO_TASK
     return f"{about}.{key(text)}"
@@ -497,7 +501,8 @@ def _decision(entity: Mapping[str, object]) -> DecisionRecord:
     )
 
 
-def _rebuild_entity(rebuild: Rebuild) -> Entity:
+def rebuild_entity(rebuild: Rebuild) -> Entity:
+    """Return the row of a rebuild."""
     return {
         "PartitionKey": key(str(rebuild.task)),
         "RowKey": _row(rebuild.sequence),

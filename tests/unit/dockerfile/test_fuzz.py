@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.dockerfiles import LARGE, SAMPLES, files, mutations
-from bench.fuzz_dockerfile import main
 from rebuilder.core.build_files import BuildImages
 from rebuilder.core.dockerfile import _tree, read_dockerfile
 from rebuilder.core.dockerfile._text import FILE_LIMIT
@@ -20,13 +19,6 @@ def outcome(content: bytes, platform: str = "linux/amd64") -> BuildImages | tupl
         return read_dockerfile(content, build_args={"A": "x", "EMPTY": ""}, platform=platform)
     except InvalidBuildFile as error:
         return error.line, error.problem
-
-
-def test_thousands_of_mutations_are_read_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """None of some thousand inputs that nobody would write crashes or takes a second."""
-    assert main(count=4000, seed=3) == 0
-
-    assert '"crashed": 0' in capsys.readouterr().out
 
 
 def test_what_is_seen_at_a_glance_is_right(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,20 @@
-"""Some hundreds of hostile inputs of each kind; `python -m bench.fuzz_foreign` reads thousands."""
+"""Some hundreds of hostile inputs of each kind; `python -m bench.fuzz` reads 20,000."""
 
 from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
 
 import pytest
 
 from bench.foreign import KINDS, Kind, inputs
-from bench.fuzz_foreign import Result, main, run
-from rebuilder.errors import SourceUnavailable
+from bench.fuzz import Result, main, run
+from bench.hostile_files import LARGE_TASK_FILES, read_deps
+from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 
 COUNT = 200
 
@@ -70,10 +74,51 @@ def test_what_is_looked_for_is_found(
 
 
 def test_what_takes_too_long_or_too_much_is_no_good() -> None:
-    """A second and 128 MiB are the bounds."""
-    assert Result("made", slowest_seconds=0.9, peak_mib=128).good
-    assert not Result("made", slowest_seconds=1.0).good
-    assert not Result("made", peak_mib=129).good
+    """A second and 128 MiB are the bounds; the whole command has three and 256."""
+    assert Result("images", slowest_seconds=0.9, peak_mib=128).good
+    assert not Result("images", slowest_seconds=1.0).good
+    assert not Result("images", peak_mib=129).good
+    assert Result("deps", slowest_seconds=2.9, peak_mib=256).good
+    assert not Result("deps", slowest_seconds=3.0).good
+    assert not Result("deps", peak_mib=257).good
+
+
+def test_of_many_inputs_the_first_are_large() -> None:
+    """Of few they would be too many; their number counts, too."""
+    large = KINDS["task-files"].large
+    assert list(islice(inputs("task-files", 2000, 1), len(large))) == list(large)
+    assert sum(1 for _ in inputs("task-files", 2000, 1)) == 2000
+    assert max(map(len, inputs("task-files", 100, 1))) < 30_000
+
+
+@pytest.mark.parametrize("content", LARGE_TASK_FILES, ids=lambda content: repr(content[:24]))
+def test_large_task_files_are_read_or_refused(content: bytes) -> None:
+    """By the command as a person types it: the time of every test is limited."""
+    with suppress(InvalidBuildFile):
+        read_deps(content[: 64 * 1024])
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (lambda: sys.stdout.write("\x1b[2J\n"), "in what is printed"),
+        (lambda: sys.stderr.write("\u202e\n"), "in what is printed"),
+        (lambda: sys.stderr.write("Traceback (most recent call last)\n"), "a traceback"),
+        (lambda: sys.exit(7), "7"),
+    ],
+)
+def test_what_the_command_may_not_print_is_found(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[], object], problem: str
+) -> None:
+    """What moves the cursor, a traceback, and an exit status that is not its own."""
+
+    def main(_: object) -> int:
+        answer()
+        return 0
+
+    monkeypatch.setattr("rebuilder.cli.main", main)
+    with pytest.raises(AssertionError, match=problem):
+        read_deps(b"FROM a")
 
 
 def test_each_kind_has_a_process_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,269 @@
+"""A ledger with a past: pushes and rebuilds of long ago, and a last day that is always the same.
+
+What is kept is written past the product, in its own form: a million pushes one by one would take
+hours. The last day does not depend on how much was before it, so what is asked about that day can
+be compared.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from pathlib import Path
+
+from azure.data.tables import TableServiceClient
+
+from rebuilder._records import decision_to_text, rebuild_to_text
+from rebuilder.azure import _deliveries
+from rebuilder.azure._tables import REPLACE, Entity, batches, key
+from rebuilder.azure._version import version_of
+from rebuilder.azure.ledger import DECISIONS, OUTPUTS, REBUILDS, decision_entity, rebuild_entity
+from rebuilder.core.decisions import BaseMoved
+from rebuilder.core.events import Push
+from rebuilder.core.rebuilds import Check, Rebuild, State
+from rebuilder.core.references import ImageReference
+from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.isolation import together
+from rebuilder.ports import PushRecord
+from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._schema import time_text
+
+BASE = RegistryId("11111111-1111-4111-8111-111111111111", "images", "mybase")
+HOST = "mybase.azurecr.io"
+APPS = tuple(
+    RegistryId("22222222-2222-4222-8222-222222222222", "apps", f"apps{number}")
+    for number in range(4)
+)
+NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
+_PER_TAG = 2  # pushes of each tag on the last day
+_DAY = timedelta(days=1)
+_QUIET = 2 * _DAY  # nothing was pushed on the day before the last: an audit looks back a little
+_PAST = 88 * _DAY
+_NEWEST = 20  # rebuilds of each task that are never retired: the least that a past holds
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """How much there is.
+
+    Attributes:
+        pushes: How many pushes.
+        rebuilds: How many rebuilds, of all tasks together.
+        tasks: How many tasks.
+        tags: How many tags they are built on, all of one registry.
+
+    Raises:
+        ValueError: The tasks have no rebuild for each push that the last rebuilds are of.
+    """
+
+    pushes: int
+    rebuilds: int
+    tasks: int
+    tags: int
+
+    def __post_init__(self) -> None:
+        if self.each_task < _NEWEST or self.pushes < self.tags * self.each_task:
+            raise ValueError(
+                f"each task needs {_NEWEST} rebuilds or more, and a push of its tag for each"
+            )
+
+    @property
+    def each_task(self) -> int:
+        """How many rebuilds each task has."""
+        return self.rebuilds // self.tasks
+
+    @property
+    def last_day(self) -> int:
+        """How many pushes came on the last day."""
+        return _PER_TAG * self.tags
+
+    def reference(self, tag: int) -> ImageReference:
+        """Return a tag that tasks are built on."""
+        return ImageReference.parse(f"{HOST}/images/base{tag % 10}:{tag // 10}")
+
+    def task(self, number: int) -> TaskId:
+        """Return a task."""
+        return TaskId(APPS[number % len(APPS)], f"build-application-{number:05}")
+
+    def tag_of(self, task: int) -> int:
+        """Return the tag that a task is built on."""
+        return task % self.tags
+
+    def push(self, age: int) -> Push:
+        """Return the push after which so many others came; below zero, one that is yet to come."""
+        reference = self.reference(age % self.tags)
+        return Push(
+            BASE, reference.path, str(reference.tag), digest(age), self.time(age), f"event-{age}"
+        )
+
+    def time(self, age: int) -> datetime:
+        """Return when a push was delivered."""
+        if age < self.last_day:
+            return NOW - _DAY * age / self.last_day
+        return (
+            NOW - _QUIET - _PAST * (age - self.last_day + 1) / max(1, self.pushes - self.last_day)
+        )
+
+    def records(self) -> Iterator[PushRecord]:
+        """Yield every push, each delivered once."""
+        for age in range(self.pushes):
+            yield PushRecord(self.push(age), self.time(age), self.time(age), 1)
+
+    def rebuilt(self) -> Iterator[tuple[Push, BaseMoved, Rebuild]]:
+        """Yield every rebuild, each after its push and its decision; task by task, newest last."""
+        for number in range(self.tasks):
+            for sequence in range(1, self.each_task + 1):
+                yield self._rebuilt(number, sequence)
+
+    def _rebuilt(self, number: int, sequence: int) -> tuple[Push, BaseMoved, Rebuild]:
+        task, tag = self.task(number), self.tag_of(number)
+        back = self.each_task - sequence  # how many are newer
+        pushes = self.pushes // self.tags  # of the tag
+        if back >= _NEWEST:
+            # The older ones go back to the first push.
+            back = _NEWEST + (back - _NEWEST) * (pushes - _NEWEST) // (self.each_task - _NEWEST)
+        age = tag + back * self.tags
+        push, name = self.push(age), str(self.reference(tag))
+        moved = BaseMoved(task, name, "runtime", digest(age + self.tags), push.digest, "registry")
+        began = self.time(age) + timedelta(minutes=1)
+        image = f"{task.registry.name}.azurecr.io/{task.name}:{sequence}@{digest(number)}"
+        rebuild = Rebuild(
+            task=task,
+            sequence=sequence,
+            key=key(str(task), push.digest),
+            bases=(f"{name}@{push.digest}",),
+            push=push.key,
+            state=State.SUCCEEDED,
+            claimed_at=began,
+            owner="0" * 32,
+            lease_until=began + timedelta(seconds=90),
+            version=4,
+            run_id=f"p{number}-{sequence}",
+            finished_at=began + timedelta(minutes=2),
+            outcome="Succeeded",
+            output_images=(image,),
+            dependencies=(f"{name}@{push.digest}",),
+            check=Check.NEW,
+        )
+        return push, moved, rebuild
+
+
+def digest(age: int) -> str:
+    """Return the digest of a push by its age; before the last day of all, the age is negative."""
+    return f"sha256:{age + 2**32:064x}"
+
+
+def into_sqlite(past: Past, file: Path) -> None:
+    """Write a past into a new file of the embedded store."""
+    database = Database(file)
+    with database.statement():
+        pass  # which makes its tables
+    database.close()
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000"):
+            db.execute(f"PRAGMA {pragma}")
+        indexes = db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        ).fetchall()
+        for name, _ in indexes:
+            db.execute(f"DROP INDEX {name}")
+        db.execute("BEGIN")
+        db.executemany(
+            "INSERT INTO pushes (push, repository, tag, digest, pushed_at, event, first_at,"
+            " last_at, deliveries, planned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+            map(_push_row, past.records()),
+        )
+        for some in batched(past.rebuilt(), 10_000, strict=False):
+            db.executemany(
+                "INSERT INTO decisions (push, record, task, first_at, last_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [
+                    (p.key, decision_to_text(d), str(d.task), *(time_text(r.claimed_at),) * 2)
+                    for p, d, r in some
+                ],
+            )
+            db.executemany(
+                "INSERT INTO rebuilds VALUES (?, ?, ?, ?)",
+                [(str(r.task), r.sequence, r.version, rebuild_to_text(r)) for _, _, r in some],
+            )
+            db.executemany(
+                "INSERT INTO outputs VALUES (?, ?, ?, ?)",
+                [
+                    (image.lower(), str(r.task), r.sequence, time_text(r.claimed_at))
+                    for _, _, r in some
+                    for image in r.output_images
+                ],
+            )
+        for _, sql in indexes:
+            db.execute(sql)
+        db.execute("COMMIT")
+        db.execute("PRAGMA journal_mode = WAL")
+        (found,) = db.execute(
+            "SELECT json_array((SELECT count(*) FROM pushes), (SELECT count(*) FROM rebuilds))"
+        ).fetchone()
+        if json.loads(found) != [past.pushes, past.each_task * past.tasks]:
+            raise RuntimeError(f"{file} holds {found}")
+
+
+def _push_row(record: PushRecord) -> tuple[object, ...]:
+    push, time = record.push, time_text(record.first_at)
+    repository = f"{push.registry}|{push.repository}"
+    return push.key, repository, push.tag, push.digest, time, push.event, time, time, 1
+
+
+def into_tables(past: Past, service: TableServiceClient) -> None:
+    """Write a past into the tables of an account."""
+    version_of(service).ensure()  # tables without a version are those of an older one
+    for name in (_deliveries.PUSHES, _deliveries.DAYS, DECISIONS, REBUILDS, OUTPUTS):
+        service.create_table_if_not_exists(name)
+    for some in batched(past.records(), 5000, strict=False):
+        rows = [row for record in some for row in _push_entities(record)]
+        _write(service, _deliveries.PUSHES, rows)
+        whole = (row for row in rows if not _deliveries.is_beside(row))
+        _write(service, _deliveries.DAYS, map(_deliveries.day_row, whole))
+    for made in batched(past.rebuilt(), 5000, strict=False):
+        _write(
+            service,
+            DECISIONS,
+            (decision_entity(push, decision, r.claimed_at) for push, decision, r in made),
+        )
+        _write(service, REBUILDS, (rebuild_entity(rebuild) for _, _, rebuild in made))
+        notes = [
+            {
+                "PartitionKey": key(image.lower()),
+                "RowKey": key(str(rebuild.task), str(rebuild.sequence)),
+                "task": str(rebuild.task),
+                "sequence": rebuild.sequence,
+            }
+            for _, _, rebuild in made
+            for image in rebuild.output_images
+            # Each is a partition, and so a request, of its own: only the newest of each task.
+            if rebuild.sequence == past.each_task
+        ]
+        _write(service, OUTPUTS, notes)
+
+
+def _push_entities(record: PushRecord) -> Iterator[Entity]:
+    one, time = _deliveries.pushed(record.push), time_text(record.first_at)
+    times: Entity = {"first_at": time, "last_at": time, "deliveries": 1, _deliveries.FILED: True}
+    entity = one.entity | times
+    yield entity
+    yield from one.rows(entity)
+
+
+def _write(service: TableServiceClient, table: str, entities: Iterable[Entity]) -> None:
+    by_partition: dict[str, list[Entity]] = {}
+    for entity in entities:
+        by_partition.setdefault(entity["PartitionKey"], []).append(entity)
+    client = service.get_table_client(table)
+    operations = [
+        batch
+        for rows in by_partition.values()
+        for batch in batches(("upsert", row, REPLACE) for row in rows)
+    ]
+    together(client.submit_transaction, operations)
