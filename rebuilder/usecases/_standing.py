@@ -9,13 +9,16 @@ from datetime import timedelta
 from functools import partial
 
 from rebuilder.core.books import Finding, Made
+from rebuilder.core.decisions import Base
 from rebuilder.core.events import Push
+from rebuilder.core.index import unread
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, TaskId
 from rebuilder.core.standing import Standing, judge
 from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempt, attempts
+from rebuilder.usecases._deciding import decide_for
 from rebuilder.usecases._missed import Follower, followers
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.poll_bases import polled_digest
@@ -79,11 +82,16 @@ def _compare(
     push = _now_named(context, reference, ask=ask)
     if push is None:
         return []  # the tag is gone, or nobody has seen what it names: nobody can be built on it
-    behind: dict[TaskId, str | None] = {
-        follower.task: follower.built_on
-        for follower in following[reference]
-        if follower.built_on != push.digest
-    }
+    image = str(reference.at(push.digest))
+    heads = context.ledger.heads({follower.task for follower in following[reference]})
+    behind: dict[TaskId, str | None] = {}
+    for follower in following[reference]:
+        head = heads.get(follower.task)
+        if follower.built_on != push.digest:
+            behind[follower.task] = follower.built_on
+        elif head is not None and _in_doubt(context, head, reference, image):
+            # What is recorded need not be what the run read: the tag may have come back since.
+            behind |= {follower.task: None} if _to_rebuild(context, head, reference, push) else {}
     if not behind:
         return []
     known = context.ledger.push(push.key)
@@ -94,8 +102,6 @@ def _compare(
             push.digest,
         )
         since = None if isinstance(created, RebuilderError) else created
-    heads = context.ledger.heads(behind)
-    image = str(reference.at(push.digest))
     now = context.now()
     judged = (
         judge(
@@ -116,6 +122,19 @@ def _compare(
         for head in (heads.get(task),)
     )
     return [finding for finding in judged if finding is not None]
+
+
+def _in_doubt(context: Context, head: Rebuild, reference: ImageReference, image: str) -> bool:
+    """Tell whether the newest rebuild that succeeded was on another digest of the tag."""
+    success = _success(context, head)
+    bases = () if success is None else success.bases
+    return image not in bases and any(base.startswith(f"{reference}@") for base in bases)
+
+
+def _to_rebuild(context: Context, head: Rebuild, reference: ImageReference, push: Push) -> bool:
+    indexed = context.index.view(head.task)
+    base = Base(reference, push.digest, "registry")
+    return indexed is not None and decide_for(context, unread(indexed.view), base).rebuild
 
 
 def _success(context: Context, head: Rebuild | None) -> Rebuild | None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
 from rebuilder import cli, cli_doctor
+from rebuilder.core import doctor
 from rebuilder.core.access import BASE_ADVICE, PULL, READ_REGISTRY, TASK_ACTIONS, Permission
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.dead_letters import DeadLetter, Origin
@@ -16,6 +17,7 @@ from rebuilder.core.messages import BUILDS
 from rebuilder.core.preflight import EventSubscription, RegistrySetup, RoleDefinition, Site, Topic
 from rebuilder.core.rebuilds import Failure, Rebuild, State
 from rebuilder.core.registries import RegistryId
+from rebuilder.core.tasks import Task
 from rebuilder.errors import Denied, NotFound, RebuilderError
 from rebuilder.settings import Settings
 from rebuilder.usecases.doctor import OVERDUE, Report, examine
@@ -514,3 +516,25 @@ def test_the_command(
     asked.refused = [("ARM", Denied("no credential"))]
     assert cli.main(["doctor"]) == 2
     assert capsys.readouterr().err == "rebuilder: no credential\n"
+
+
+def test_one_task_that_cannot_be_judged_is_one(
+    good: World, asked: FakePreflight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named as not looked at, and the findings about the others are there."""
+    good.tasks.add(task("bad"), replace(task("worse"), enabled=True, signs_in_to=frozenset()))
+    real = doctor.judge_task
+
+    def failing(given: Task) -> Iterable[Finding]:
+        if given.id.name == "bad":
+            raise LookupError
+        return real(given)
+
+    before = examine(good.context, asked, site=SITE)
+    monkeypatch.setattr(doctor, "judge_task", failing)
+    after = examine(good.context, asked, site=SITE)
+
+    assert [e.what for e in after.unchecked if "bad" in e.what] == ["task myapps/bad"]
+    of_others = [f.what() for f in before.findings if "bad" not in f.what()]
+    assert of_others
+    assert [f.what() for f in after.findings] == of_others

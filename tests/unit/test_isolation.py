@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from rebuilder import cli, isolation
+from rebuilder.core.decisions import Policy
 from rebuilder.core.events import Push
+from rebuilder.core.evidence import TaskView
+from rebuilder.core.index import moving
 from rebuilder.core.messages import (
     BUILDS,
     PUSHES,
@@ -24,14 +27,15 @@ from rebuilder.core.messages import (
     TrackBuild,
 )
 from rebuilder.core.rebuilds import State
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.tasks import Dependency, RunStatus
 from rebuilder.errors import Denied, TransientError, Unforeseen
 from rebuilder.isolation import attempt, attempts, together
 from rebuilder.ports import PoisonMessage
+from rebuilder.usecases import _missed
 from rebuilder.usecases.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.delivery import deliver
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.refresh_index import refresh_index
+from rebuilder.usecases.refresh_index import refresh_index, sweep_registry
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
 from tests.unit.fakes import APPS, BASE, NEW, NODE, World, task
@@ -205,3 +209,58 @@ def test_one_of_a_thousand_tasks_at_every_stage(
     told = capsys.readouterr().out
     for name in bad.values():
         assert name in told
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("gaps", "find_gaps"), ("graph", "graph_of"), ("audit", "decide")],
+)
+def test_one_task_of_a_command_that_goes_over_many(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    module: str,
+    name: str,
+) -> None:
+    """What it raises is told, or left out, and the answer about the others is given."""
+    world.tasks.add(task("good"), task("bad"))
+    for registry in world.settings.task_registries:
+        sweep_registry(world.context, registry)
+    world.ledger.record_push(PUSH, world.time.now)
+    world.time.pass_(60)
+    owner = import_module(f"rebuilder.usecases.{module}")
+    real = getattr(owner, name)
+
+    def failing(given: Any, *more: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it takes
+        one = given[0] if isinstance(given, list) else given
+        if "bad" in str(getattr(one, "id", "")):
+            raise LookupError("bad")
+        return real(given, *more, **named)
+
+    monkeypatch.setattr(owner, name, failing)
+    monkeypatch.setattr(cli, "compose", lambda *_: world.context)
+    code = cli.main({"gaps": ["gaps"], "graph": ["graph"], "audit": ["audit"]}[module])
+    out = capsys.readouterr().out
+
+    assert code in (0, 1, 3)
+    assert "myapps/good" in out
+    assert ("went wrong" in out) == (module != "graph")
+
+
+def test_one_odd_view_keeps_no_tag_from_being_compared(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sweep, poll and audit look at what the others follow."""
+    world.tasks.add(task("good"), task("bad"))
+    sweep_registry(world.context, APPS)
+    real = moving
+
+    def failing(view: TaskView, policy: Policy) -> tuple[Dependency, ...]:
+        if view.task.name == "bad":
+            raise LookupError
+        return real(view, policy)
+
+    monkeypatch.setattr(_missed, "moving", failing)
+
+    (tasks,) = _missed.followers(world.context).values()
+    assert [follower.task.name for follower in tasks] == ["good"]

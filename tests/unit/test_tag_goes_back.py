@@ -20,6 +20,7 @@ from rebuilder.errors import Denied
 from rebuilder.ports import Seen
 from rebuilder.usecases._deciding import decide_for
 from rebuilder.usecases._moves import Moves, came
+from rebuilder.usecases.audit import audit
 from rebuilder.usecases.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.sweep import sweep
@@ -403,3 +404,36 @@ def test_a_foreign_tag_that_was_away_while_a_rebuild_was_under_way(world: World)
     )
 
     assert isinstance(decision, BuiltWhileMoving)
+
+
+def test_an_audit_does_not_believe_the_record_either(world: World) -> None:
+    """It is not clean while the image stands on what the tag named for a while."""
+    back_during_a_run(world)
+    for registry in world.settings.task_registries:
+        world.index.mark_refreshed(registry, world.time.now)
+    world.time.pass_(7200)
+    since = world.time.now - timedelta(days=1)
+    found = audit(world.context, since, world.time.now, patience=timedelta(hours=1))
+
+    assert not found.clean
+    (finding,) = found.standing
+    assert (finding.task, finding.push.digest) == (task().id, OLD)
+
+
+def test_an_audit_believes_a_run_that_ended_later(world: World) -> None:
+    """It made the image that is there now."""
+    start(world)
+    begin(world)
+    end(world)
+    moved(world, ON_OLD)
+    world.time.pass_(60)
+    later = run("cb7", status=RunStatus.SUCCEEDED, started=world.time.now)
+    world.time.pass_(60)
+    world.tasks.found_runs["cb7"] = replace(later, finished=world.time.now)
+    record(world, OLD)
+    for registry in world.settings.task_registries:
+        world.index.mark_refreshed(registry, world.time.now)
+    world.time.pass_(7200)
+    since = world.time.now - timedelta(days=1)
+
+    assert audit(world.context, since, world.time.now, patience=timedelta(hours=1)).standing == ()
