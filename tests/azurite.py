@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +13,23 @@ _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOt
 
 
 class Azurite:
-    """Azurite's process: blob, queue and table services in memory."""
+    """Azurite's process: blob, queue and table services.
 
-    def __init__(self, folder: Path) -> None:
-        self._process = Process(folder)
+    Args:
+        folder: Where it runs.
+        ports: Where it listens, by service; free ports if not said.
+        kept: Whether what it holds is on disk in the folder, for the next process; else in memory.
+    """
+
+    def __init__(
+        self, folder: Path, ports: Mapping[str, int] | None = None, *, kept: bool = False
+    ) -> None:
+        self._process = Process(folder, ports=ports, kept=kept)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Where it listens, by service."""
+        return self._process.ports
 
     @property
     def connection_string(self) -> str:
