@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shutil
 import signal
 import sys
 import tempfile
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.judge import Verdict
@@ -38,7 +37,7 @@ class Played:
 
     what: str
     many: str
-    verdict: Verdict = Verdict()
+    verdict: Verdict = field(default_factory=Verdict)
     audit: str = ""
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

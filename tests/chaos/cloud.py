@@ -65,7 +65,7 @@ class _Cloud:
                 self._task(registry, f"{name}-{number}", image, digest, url)
             self._task(registry, f"{name}-off", image, digest, url, status="Disabled")
 
-    def _task(  # noqa: PLR0917 - one task's facts
+    def _task(
         self, registry: Registry, name: str, image: str, digest: str, url: str, **more: str
     ) -> None:
         credentials = {"customRegistries": {_BASE: {"identity": "[system]"}}}

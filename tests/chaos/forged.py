@@ -11,8 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rebuilder.core.events import Push
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
-from rebuilder.core.messages import PlanRebuilds, Refresh, StartBuild, TrackBuild
+from rebuilder.core.messages import (
+    BUILDS,
+    PUSHES,
+    REFRESH,
+    RUNS,
+    PlanRebuilds,
+    Refresh,
+    StartBuild,
+    TrackBuild,
+)
 from rebuilder.core.registries import RegistryId, TaskId
 from tests.chaos.cloud import BASES
 from tests.chaos.world import QUEUES, World

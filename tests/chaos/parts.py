@@ -7,7 +7,6 @@ it finds beside what the judge sees goes to the world's problems.
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import socket
 import subprocess
@@ -22,10 +21,8 @@ from pathlib import Path
 
 from tests.chaos import forged
 from tests.chaos.cloud import BASES
-from tests.chaos.judge import Verdict
 from tests.chaos.processes import ROOT, Host
 from tests.chaos.world import World
-from tests.patience import until
 
 OLDER = "144933c5d954d4b309c793c9a6c5cc2ee8089799"
 """The version that is gone back to: the last one whose store told no version on Azure Storage."""
@@ -297,8 +294,8 @@ def _corrupt(world: World, host: Host) -> None:
     with _put_back(world):
         with (world.data / "rebuilder.db").open("r+b") as file:
             file.write(world.chance.randbytes(16384))
-        for file in world.data.glob("rebuilder.db-*"):
-            file.write_bytes(b"")
+        for beside in world.data.glob("rebuilder.db-*"):
+            beside.write_bytes(b"")
         _refuses(world, host, "corrupt")
         world.kill(host)
 

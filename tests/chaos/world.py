@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Self
@@ -270,10 +269,6 @@ class World:
         if letters:
             self.ask_product("discard", *letters)
         return len(letters)
-
-
-
-
 
 
 def _length(service: QueueServiceClient, queue: str) -> int:
