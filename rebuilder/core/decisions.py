@@ -678,6 +678,24 @@ class TaskGone(TaskDecision):
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryNotConfigured(TaskDecision):
+    """A registry is none of the product's business, or was taken out of the settings meanwhile.
+
+    Attributes:
+        registry: The resource id of the task's registry, or of the one that was pushed to.
+        setting: Which setting does not name it.
+    """
+
+    code: ClassVar[str] = "registry-not-configured"
+    registry: str
+    setting: str
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return f"{self.registry} is not among {self.setting}"
+
+
+@dataclass(frozen=True, slots=True)
 class TagGone(TaskDecision):
     """The pushed tag was deleted before anything was built on it.
 
@@ -762,6 +780,7 @@ REASONS: Mapping[str, type[Decision]] = {
         NothingRecorded,
         MayNotPull,
         TaskGone,
+        RegistryNotConfigured,
         TagGone,
         RegistryUnreadable,
         IndexOld,

@@ -23,6 +23,7 @@ from rebuilder.core.decisions import (
     OwnOutput,
     RebuildFailed,
     RebuildUnderWay,
+    RegistryNotConfigured,
     TagGone,
     TaskDecision,
     TaskDisabled,
@@ -50,7 +51,7 @@ from rebuilder.core.rebuilds import (
     State,
     rebuild_key,
 )
-from rebuilder.core.registries import TaskId
+from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import MANUAL, Run, RunStatus, Task
 from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import (
@@ -63,6 +64,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
+from rebuilder.settings import BASE_REGISTRIES, TASK_REGISTRIES
 from rebuilder.usecases import _pace
 from rebuilder.usecases._clocks import impossible
 from rebuilder.usecases._deciding import (
@@ -174,6 +176,8 @@ class _Start:
                 wait = min(left, soon) if context.settings.lease - left < soon else left
                 return PutBack(wait, f"lease of {head.id}")
             head = self._taken_over(head)
+        if foreign := self._not_configured():
+            return self._decided(head, foreign)
         # Before anything is read: a thousand messages that wait do not all ask ARM twice.
         crowded = message.turn is None and _pace.crowded(
             context, message.task.registry.subscription
@@ -204,6 +208,22 @@ class _Start:
         elif not decision.rebuild:
             return self._decided(head, decision)
         return self._rebuild(head, task, recorded, base)
+
+    def _not_configured(self) -> RegistryNotConfigured | None:
+        """Tell whether the settings name both registries; a queue may hold what is older, or forged.
+
+        Foreign registries are in no such setting: who may be asked is decided where they are.
+        """
+        task, pushed, settings = (
+            self.message.task,
+            self.message.push.registry,
+            self._context.settings,
+        )
+        if task.registry not in settings.task_registries:
+            return RegistryNotConfigured(task, str(task.registry), TASK_REGISTRIES)
+        if isinstance(pushed, RegistryId) and pushed not in settings.base_registries:
+            return RegistryNotConfigured(task, str(pushed), BASE_REGISTRIES)
+        return None
 
     def _asked_for(self, head: Rebuild | None) -> bool:
         """Tell whether somebody asked for a rebuild, and none was begun since."""
@@ -269,6 +289,8 @@ class _Start:
     def _concerns(self, head: Rebuild, decision: TaskDecision) -> bool:
         """Tell whether a decision is about the image that a rebuild waits for, or all of them."""
         if isinstance(decision, TaskGone | TaskUnreadable | TaskDisabled | NoStep):
+            return True
+        if isinstance(decision, RegistryNotConfigured) and decision.setting == TASK_REGISTRIES:
             return True
         push, waits = self.message.push, Push.from_key(head.push)
         return (push.registry, push.repository, push.tag) == (

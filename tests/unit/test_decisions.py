@@ -23,6 +23,7 @@ from rebuilder.core.decisions import (
     RebuildFailed,
     RebuildFor,
     RebuildUnderWay,
+    RegistryNotConfigured,
     RegistryUnreadable,
     TagGone,
     TaskDecision,
@@ -207,6 +208,7 @@ def test_a_record_newer_than_the_build_is_no_proof(
         (MayNotPull(task().id, str(BASE_ID), "mybase.azurecr.io", ("p1", "p2"), "AcrPull"), "p1"),
         (MayNotPull(task().id, str(BASE_ID), "mybase.azurecr.io", (), ""), "credential add"),
         (TagGone(task().id, NODE), NODE),
+        (RegistryNotConfigured(task().id, "r", "SETTING"), "r is not among SETTING"),
         (RegistryUnreadable(str(APPS), "no role"), "no role"),
         (IndexOld(str(APPS), NOON, 24), "older than 24 hours"),
     ],
@@ -222,7 +224,7 @@ def test_later_decisions_say_why(
 
 def test_codes_are_unique() -> None:
     """A code names one reason."""
-    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 28
+    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 29
 
 
 def rebuild(sequence: int, key: str) -> Rebuild:
