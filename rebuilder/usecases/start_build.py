@@ -210,9 +210,9 @@ class _Start:
         return self._rebuild(head, task, recorded, base)
 
     def _not_configured(self) -> RegistryNotConfigured | None:
-        """Tell whether the settings name both registries; a queue may hold what is older, or forged.
+        """Tell if the settings do not name both registries: a message may be old, or forged.
 
-        Foreign registries are in no such setting: who may be asked is decided where they are.
+        Foreign registries are in no such setting: it is polls that tell of their pushes.
         """
         task, pushed, settings = (
             self.message.task,

@@ -25,6 +25,9 @@ from tests.patience import until
 
 QUEUES = ("rebuilder-pushes", "rebuilder-builds", "rebuilder-runs", "rebuilder-refresh")
 
+_WRONG = ("given up", "stale", "doubled", "dead letter waiting", "lost", "registry unreadable")
+"""The verdicts of an audit that are not clean."""
+
 SHORT = {
     "REBUILDER_TRACK_SECONDS": "1",
     "REBUILDER_RETRY_SECONDS": "1",
@@ -251,29 +254,37 @@ class World:
 
     def audit(self) -> str:
         """Return the answer of the product's own audit, which may take what a sweep takes."""
+        answer, wrong = "", []
+
+        def clean() -> bool:
+            nonlocal answer, wrong
+            answer, wrong = self._audit()
+            return answer == "Clean"
+
         try:
-            return until(self._clean, "a clean audit")
+            until(clean, "a clean audit")
         except AssertionError:
-            return self._audit()
+            self.notes += wrong
+        return answer
 
-    def _clean(self) -> str:
-        told = self._audit()
-        return told if told == "Clean" else ""
-
-    def _audit(self) -> str:
+    def _audit(self) -> tuple[str, list[str]]:
+        """Return the answer, and what is not clean, line by line."""
         # A sweep that was killed leaves a lease of eight minutes, and with it what it alone finds.
         code, told = self.ask_product("audit", "--patience", "10", "--json")
         if code == 0:
-            return "Clean"
+            return "Clean", []
         try:
             found = json.loads(told)
         except ValueError:
-            return f"no answer: {told.strip()[-200:]}"
-        failing = ("given up", "stale", "doubled", "dead letter waiting", "lost")
-        wrong = [one for one in found["findings"] if one["verdict"] in failing]
-        self.notes += [f"audit: {one['task']}: {one['sentence']}" for one in wrong[:5]]
+            return f"no answer: {told.strip()[-200:]}", []
+        wrong = [
+            f"audit: {one['verdict']}: {one['task']}: {one['sentence']}"
+            for one in found["findings"]
+            if one["verdict"] in _WRONG
+        ]
         counts = {name: number for name, number in found["counts"].items() if number}
-        return f"NOT clean: {counts}, {len(found['deadLetters'])} dead letters"
+        answer = f"NOT clean: {counts}, {len(found['deadLetters'])} dead letter(s)"
+        return answer, [*wrong, *(f"audit: not looked at: {one}" for one in found["notLookedAt"])]
 
     def replay_letters(self) -> int:
         """Replay every dead letter as a person does; return how many there were."""
