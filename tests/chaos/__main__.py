@@ -63,12 +63,12 @@ def play(name: str, store: str, folder: Path, seed: int) -> Played:
             except Exception:  # noqa: BLE001 - a part that breaks is not clean; the others go on
                 world.problems.append(traceback.format_exc())
                 many = 0
-            found = world.verdict()
+            audit = world.audit()  # which may wait, and what it waits for is judged
             return Played(
                 what,
                 f"{many} {part.what}",
-                found,
-                world.audit(),
+                world.verdict(),
+                audit,
                 tuple(world.problems),
                 tuple(world.notes),
             )

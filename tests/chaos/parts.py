@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from tests.chaos import forged
@@ -220,34 +220,22 @@ def _azure_storage(world: World) -> int:
 
 
 def _embedded_store(world: World) -> int:
-    with _small_disk(world.data):
-        host = world.host()
-        host.started()
-        world.subscribe()
-        world.push()
+    world.open.enter_context(_small_disk(world.data))
+    host = world.host()
+    host.started()
+    world.subscribe()
+    world.push()
+    world.settle()
+    for trouble in (_full, _deleted):
+        trouble(world, host)
         world.settle()
-        numbers = count()
-        for trouble in (_full, _deleted):
-            trouble(world, host, next(numbers))
-            world.settle()
-        for damage in (_corrupt, _no_database):
-            damage(world, host)
-            host = world.host()
-            host.started()
-            world.settle()
-        world.kill(host)
-        _read_only(world)
+    for damage in (_corrupt, _no_database, _read_only):
+        damage(world)
         world.host().started()
         world.settle()
-        world.push()
-        world.settle()
-        _end_all(world)
+    world.push()
+    world.settle()
     return 5
-
-
-def _end_all(world: World) -> None:
-    world.notes.append(f"audit before the disk is gone: {world.audit()}")
-    world._end_hosts()
 
 
 def _refuses(world: World, host: Host, why: str) -> None:
@@ -258,8 +246,8 @@ def _refuses(world: World, host: Host, why: str) -> None:
         world.problems.append(f"an event was acknowledged ({answer}) by a store that is {why}")
 
 
-def _full(world: World, host: Host, number: int) -> None:
-    filler = world.data / f"filler{number}"
+def _full(world: World, host: Host) -> None:
+    filler = world.data / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
             while file.write(b"\0" * 4096):
@@ -276,7 +264,7 @@ def _full(world: World, host: Host, number: int) -> None:
     filler.unlink()
 
 
-def _deleted(world: World, host: Host, _: int) -> None:
+def _deleted(world: World, host: Host) -> None:
     for file in world.data.glob("rebuilder.db*"):
         file.unlink()
     world.push()
@@ -287,17 +275,19 @@ def _deleted(world: World, host: Host, _: int) -> None:
 @contextmanager
 def _put_back(world: World) -> Iterator[None]:
     """Keep a copy of the store, as a person has, and bring it back at the end."""
-    copy = world.data.parent / "copy"
-    shutil.copytree(world.data, copy)
+    file, copy = world.data / "rebuilder.db", world.data.parent / "copy.db"
+    copy.unlink(missing_ok=True)
+    with closing(sqlite3.connect(file)) as kept, closing(sqlite3.connect(copy)) as made:
+        kept.backup(made)
     yield
-    for file in world.data.iterdir():
-        file.unlink()
-    shutil.copytree(copy, world.data, dirs_exist_ok=True)
-    shutil.rmtree(copy)
+    for left in world.data.iterdir():
+        left.unlink()
+    shutil.copyfile(copy, file)
 
 
-def _corrupt(world: World, host: Host) -> None:
+def _corrupt(world: World) -> None:
     """Write over the first pages while a host has the file open."""
+    (host,) = world.hosts
     with _put_back(world):
         with (world.data / "rebuilder.db").open("r+b") as file:
             file.write(world.chance.randbytes(16384))
@@ -307,26 +297,24 @@ def _corrupt(world: World, host: Host) -> None:
         world.kill(host)
 
 
-def _no_database(world: World, host: Host) -> None:
+def _no_database(world: World) -> None:
     """Begin on a file that is no database."""
-    del host
-    for left in list(world._hosts):
-        world.kill(left)
+    world.kill(*world.hosts)
     with _put_back(world):
         for file in world.data.iterdir():
             file.unlink()
         (world.data / "rebuilder.db").write_bytes(b"this is no database at all\n" * 1000)
         host = world.host()
-        host.started()
         _refuses(world, host, "no database")
         world.kill(host)
 
 
 def _read_only(world: World) -> None:
+    """Begin on a disk that cannot be written."""
+    world.kill(*world.hosts)
     _mount("-o", "remount,ro", str(world.data))
     try:
         host = world.host()
-        host.started()
         _refuses(world, host, "read-only")
         world.kill(host)
     finally:
@@ -370,7 +358,7 @@ def versions(world: World) -> int:
     world.settle()
     steps = 1
     for _ in range(2):
-        newer = world._hosts[-1]
+        (newer,) = world.hosts
         world.push()
         world.pause(0, 2)
         world.kill(newer)
