@@ -164,10 +164,10 @@ def floods(world: World) -> int:
     size = 50 * _MIB
     with ExitStack() as opened, ThreadPoolExecutor(16) as pool:
         opened.enter_context(_slow_bodies(host, 200))
-        wrong = [pool.submit(host.post, event, f"wrong {n}") for n in range(3000)]
-        keyless = [pool.submit(host.post, b"[" + b" " * size + b"]", "") for _ in range(4)]
-        large = [pool.submit(host.post, b"[" + b" " * size + b"]") for _ in range(3)]
         crowd = pool.submit(host.post, small)
+        large = [pool.submit(host.post, b"[" + b" " * size + b"]") for _ in range(3)]
+        keyless = [pool.submit(host.post, b"[" + b" " * size + b"]", "") for _ in range(4)]
+        wrong = [pool.submit(host.post, event, f"wrong {n}") for n in range(3000)]
         world.push()
         _expect(world, "wrong keys", {f.result() for f in wrong}, {401})
         _expect(world, "large bodies without a key", {f.result() for f in keyless}, {401, 0})

@@ -195,6 +195,7 @@ class Host:
         self._begin = self.log.stat().st_size if self.log.exists() else 0
         self._started = threading.Event()
         self._told: dict[str, Any] | None = None
+        self._http = patience.client()
         environment = {**settings, "PYTHONPATH": str(code), "CHAOS_CLOCK_SECONDS": str(ahead)}
         script = str(Path(__file__).with_name("host.py"))
         command = [sys.executable, "-P", script, str(code), str(folder)]
@@ -229,7 +230,7 @@ class Host:
         headers = {"aeg-event-type": "Notification", "content-type": "application/json", **more}
         headers["x-functions-key"] = self._keys["eventgrid"] if key is None else key
         try:
-            return patience.post(url, content=content, headers=headers).status_code
+            return self._http.post(url, content=content, headers=headers).status_code
         except httpx.TransportError:
             return 0
 
@@ -256,6 +257,7 @@ class Host:
         self._child.kill()
         self._listener.join()
         self._door.shut(self._port)
+        self._http.close()
 
 
 def new_keys() -> dict[str, str]:
