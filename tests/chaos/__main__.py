@@ -18,6 +18,9 @@ from tests.chaos.parts import PARTS, LeftOut
 from tests.chaos.world import World
 
 STORES = ("sqlite", "azurite")
+_WORLDS: list[World] = []
+"""All that were begun, to be ended whatever happens."""
+
 _HEAD = ("what", "how many", "lost", "doubled", "stuck", "audit's answer")
 
 
@@ -56,6 +59,7 @@ def play(name: str, store: str, folder: Path, seed: int) -> Played:
     part, what = PARTS[name], f"{name}, {store}"
     try:
         with World(store, folder, seed) as world:
+            _WORLDS.append(world)
             try:
                 many = part.play(world)
             except LeftOut as reason:
@@ -133,7 +137,13 @@ def main() -> int:
                 pool.submit(_played, name, store, folder / f"{name}-{store}", options.seed)
                 for name, store in chosen
             ]
-            results = [future.result() for future in waiting]
+            try:
+                results = [future.result() for future in waiting]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for world in _WORLDS:
+                    world.end()
+                raise
     finally:
         if options.keep is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -28,7 +28,7 @@ def main() -> int:
     from localcloud.functionshost import FunctionsHost, queues  # noqa: PLC0415 - on that clock
 
     # A message of a host that was killed comes again after ten minutes; nobody waits for that here.
-    queues.HIDE, queues.RENEW = timedelta(seconds=20), timedelta(seconds=5)
+    queues.HIDE, queues.RENEW = timedelta(seconds=40), timedelta(seconds=5)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for noisy in ("azure", "httpx", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -111,6 +111,10 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End every process; whoever still plays finds nobody there."""
         self.open.close()
 
     def _disk(self) -> Path:
