@@ -76,11 +76,15 @@ def text(events: object) -> bytes:
 
 
 def least(event: dict[str, Any]) -> dict[str, Any]:
-    """Return an event with no more than it takes, so that 5,000 fit into a megabyte."""
+    """Return an event with no more than it takes."""
     short = {name: event[name] for name in ("id", "topic", "eventType", "eventTime")}
-    target = {**event["data"]["target"]}
-    target["digest"] = "sha256:" + target["digest"][-64:]
+    target = event["data"]["target"]
     return {**short, "subject": "", "dataVersion": "", "data": {"target": target}}
+
+
+def nameless(number: int) -> dict[str, Any]:
+    """Return an event that tells of no registry, so short that 4,000 leave room in a megabyte."""
+    return {"id": f"{number}", "eventType": "Microsoft.ContainerRegistry.ImagePushed", "data": {}}
 
 
 def messages(world: World) -> Iterator[tuple[str, str]]:

@@ -158,9 +158,10 @@ def floods(world: World) -> int:
     host.started()
     world.subscribe()
     event = forged.text([world.event(BASES[0], "9", forged.DIGEST)])
-    many = [world.event("images/flood", "", forged.digest(n)) for n in range(4800)]
+    many = [world.event("images/flood", "", forged.digest(n)) for n in range(800)]
     many += [world.event("images/flood", f"{n}", forged.digest(n)) for n in range(200)]
-    small = forged.text([forged.least(one) for one in many])
+    crowded = [*map(forged.least, many), *map(forged.nameless, range(4000))]
+    small = forged.text(crowded)
     size = 50 * _MIB
     with ExitStack() as opened, ThreadPoolExecutor(16) as pool:
         opened.enter_context(_slow_bodies(host, 200))
@@ -177,7 +178,7 @@ def floods(world: World) -> int:
     world.notes.append(f"the host never had more than {host.most_memory()} MiB")
     world.push()
     world.settle()
-    return len(wrong) + len(keyless) + len(large) + len(many) + 200
+    return len(wrong) + len(keyless) + len(large) + len(crowded) + 200
 
 
 def poison(world: World) -> int:
