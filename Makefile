@@ -2,13 +2,14 @@
 PYTHON := .venv/bin/python
 UV := .tools/uv/bin/uv
 
-.PHONY: help env tools demo cloud tutorial deploy-local check test live soak infra requirements clean
+.PHONY: help env tools demo cloud tutorial deploy-local check test live soak chaos infra requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
 	@echo "make test          the whole gate: lint, types, architecture, every test"
 	@echo "make check         the gate without the tests"
 	@echo "make soak          twice 100 rounds of 250 random steps, and 10,000 events, with everything failing"
+	@echo "make chaos         real processes killed, stopped, flooded, on broken stores (PART=kills, STORE=sqlite)"
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
 	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild"
@@ -72,6 +73,10 @@ soak: env
 	@$(PYTHON) -m tests.soak --seed 2 --rounds 100 --steps 250
 	@$(PYTHON) -m tests.soak --events 10000
 	@$(PYTHON) -m tests.soak --stories
+
+# All of it takes at most 20 minutes; PART and STORE choose, SEED varies.
+chaos: .tools/azurite/done
+	@$(PYTHON) -m tests.chaos $(PART) $(if $(STORE),--store $(STORE)) $(if $(SEED),--seed $(SEED))
 
 # With hashes: pip then takes nothing whose hash is not here, in Azure's remote build, too.
 requirements: env

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +15,25 @@ _IDLE_SECONDS = 600
 
 
 class Azurite:
-    """Azurite's process: blob, queue and table services in memory."""
+    """Azurite's process: blob, queue and table services.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where it runs.
+        ports: Where it listens, by service; free ports if not said.
+        kept: Whether what it holds is on disk in the folder, for the next process; else in memory.
+    """
+
+    def __init__(
+        self, folder: Path, ports: Mapping[str, int] | None = None, *, kept: bool = False
+    ) -> None:
         # By itself it closes what was idle for 5 s, now and then under a request.
         idle = [f"--{service}KeepAliveTimeout={_IDLE_SECONDS}" for service in _SERVICES]
-        self._process = Process(folder, idle)
+        self._process = Process(folder, idle, ports=ports, kept=kept)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Where it listens, by service."""
+        return self._process.ports
 
     @property
     def connection_string(self) -> str:

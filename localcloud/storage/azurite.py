@@ -28,12 +28,14 @@ _ACCOUNTS = tuple(f"localcloud{number:02}" for number in range(24))
 
 
 class Process:
-    """Azurite's process: blob, queue and table services in memory, on free ports.
+    """Azurite's process: blob, queue and table services.
 
     Args:
         folder: Where it runs and writes; there already.
         options: More of its options.
         environment: More of its environment.
+        ports: Where it listens, by service; free ports if not said.
+        kept: Whether what it holds is on disk in the folder, for the next process; else in memory.
 
     Attributes:
         ports: The ports, by service.
@@ -47,19 +49,18 @@ class Process:
         folder: Path,
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        ports: Mapping[str, int] | None = None,
+        *,
+        kept: bool = False,
     ) -> None:
         node = os.pathsep.join((str(_TOOLS / "node" / "bin"), os.environ.get("PATH", "")))
         program = shutil.which("node", path=node)
         if program is None or not _MAIN.exists():
             raise RuntimeError("Azurite is not installed; run `make .tools/azurite/done`")
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _SERVICES]
-        self.ports = {
-            name: int(held.getsockname()[1]) for name, held in zip(_SERVICES, sockets, strict=True)
-        }
-        for held in sockets:
-            held.close()
-        command = [program, str(_MAIN), "--silent", "--inMemoryPersistence", "--disableTelemetry"]
-        command += ["--skipApiVersionCheck", *options]
+        self.ports = dict(ports) if ports else _free_ports()
+        command = [program, str(_MAIN), "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        command += ["--location", str(folder)] if kept else ["--inMemoryPersistence"]
+        command += options
         for name, port in self.ports.items():
             command += [f"--{name}Port", str(port)]
         self._process = subprocess.Popen(
@@ -181,6 +182,16 @@ class Azurite:
         """End the process."""
         self._http.close()
         self._process.stop()
+
+
+def _free_ports() -> dict[str, int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _SERVICES]
+    ports = {
+        name: int(held.getsockname()[1]) for name, held in zip(_SERVICES, sockets, strict=True)
+    }
+    for held in sockets:
+        held.close()
+    return ports
 
 
 def _answers(port: int) -> bool:

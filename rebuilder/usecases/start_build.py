@@ -170,8 +170,6 @@ class _Start:
         if message.turn is not None and expired(message.turn, context.now()):
             message = self.message = replace(message, turn=None)
         head = self._ledger.head(message.task)
-        if nowhere := self._not_configured():
-            return self._decided(head, nowhere)
         if head is not None and head.state is State.CLAIMED:
             if impossible(
                 f"the lease of {head.id}", head.lease_until, context.now(), LONGEST_LEASE
@@ -184,6 +182,8 @@ class _Start:
                 wait = min(left, soon) if context.settings.lease - left < soon else left
                 return PutBack(wait, f"lease of {head.id}")
             head = self._taken_over(head)
+        if foreign := self._not_configured():
+            return self._decided(head, foreign)
         # Before anything is read: a thousand messages that wait do not all ask ARM twice.
         crowded = message.turn is None and _pace.crowded(
             context, message.task.registry.subscription

@@ -8,6 +8,7 @@ import pytest
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
+    NotConfigured,
     OwnOutput,
     RebuildFailed,
     RebuildUnderWay,
@@ -24,7 +25,7 @@ from rebuilder.core.tasks import MANUAL, RunStatus
 from rebuilder.errors import Denied, OutcomeUnknown, Refused, Throttled, TransientError
 from rebuilder.usecases.start_build import start_build
 from rebuilder.usecases.track_build import track_build
-from tests.unit.fakes import BASE, NEW, NEWER, NODE, World, dependency, run, task
+from tests.unit.fakes import BASE, NEW, NEWER, NODE, OTHERS, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 MESSAGE = StartBuild(PUSH, task().id)
@@ -91,6 +92,33 @@ def test_the_task_is_gone(world: World) -> None:
     assert start_build(world.context, MESSAGE, "me") == TaskGone(task().id)
     assert decided(world) == ["task-gone"]
     assert world.index.view(task().id) is None
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+@pytest.mark.parametrize("which", ["task", "base"])
+def test_a_registry_that_is_not_configured_is_left_alone(
+    world: World, which: str, *, claimed: bool
+) -> None:
+    """One that was taken out of the settings while messages waited, or that a forged one names."""
+    if claimed:  # by somebody who died before he had scheduled its run
+        world.tasks.failures["schedule"] = [OutcomeUnknown("cut")]
+        start_build(world.context, MESSAGE, "somebody")
+        world.time.pass_(91)
+    others = (
+        replace(world.settings, task_registries=(OTHERS,))
+        if which == "task"
+        else replace(world.settings, base_registries=frozenset())
+    )
+    context = replace(world.context, settings=others)
+
+    decision = start_build(context, MESSAGE, "me")
+
+    assert isinstance(decision, NotConfigured)
+    assert ("TASK" if which == "task" else "BASE") in decision.sentence()
+    assert decided(world) == ["not-configured"]
+    assert world.tasks.scheduled == []
+    if claimed:
+        assert (head(world).state, head(world).outcome) == (State.SKIPPED, decision.sentence())
 
 
 def test_the_tag_is_gone(world: World) -> None:
