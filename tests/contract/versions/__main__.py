@@ -89,7 +89,10 @@ already-built-on base-moved build-time-only built-while-moving circle index-old 
 no-step nothing-recorded other-images other-tag own-output pinned-by-digest rebuild-failed
 rebuild-under-way registry-unreadable tag-gone task-disabled task-gone task-unreadable
 """
-_NEWER: dict[str, dict[str, Any]] = {"rebuild-failed": {"cause": None}}
+_NEWER: dict[str, dict[str, Any]] = {
+    "rebuild-failed": {"cause": None},
+    "nothing-recorded": {"files_read": False, "asked": False, "run": None, "status": None},
+}
 
 
 def rebuilds() -> Iterable[tuple[Rebuild, Rebuild | None]]:
