@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from rebuilder.core.audit import audit as judge
-from rebuilder.core.books import Audit, Books, Made, Told, Waiting
+from rebuilder.core.books import Audit, Books, Finding, Made, Told, Waiting
 from rebuilder.core.decisions import Base, TaskDecision, decide
 from rebuilder.core.events import Push
 from rebuilder.core.index import IndexedTask, unread
@@ -15,7 +17,7 @@ from rebuilder.core.registries import TaskId
 from rebuilder.core.tasks import Run
 from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempts
-from rebuilder.usecases._deciding import pushed_reference
+from rebuilder.usecases._deciding import pushed_reference, registry_remark
 from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases._letters import waiting
 from rebuilder.usecases._standing import stands
@@ -81,7 +83,7 @@ def audit(
     )
     runs = _runs(context, list(tasks), remarks) if ask_arm else {}
     stood = stands(context, patience, ask=ask_arm)
-    return judge(
+    found = judge(
         Books(
             audited,
             (*told[len(audited) :], *_told_before(context, letters, decisions)),
@@ -95,6 +97,25 @@ def audit(
             stood.findings,
             stood.tags,
         )
+    )
+    return replace(found, findings=_remarked(context, found.findings)) if ask_arm else found
+
+
+def _remarked(context: Context, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Say what its registry knows otherwise of a push that somebody has to look at."""
+    pushes = {f.push.key: f.push for f in findings if f.verdict.failing}
+    asked = list(pushes.values())[:ASKED]
+    remarks = attempts(partial(registry_remark, context), asked)
+    said = {
+        push.key: remark
+        for push, remark in zip(asked, remarks, strict=True)
+        if isinstance(remark, str) and remark
+    }
+    return tuple(
+        replace(f, sentence=f"{f.sentence}; {said[f.push.key]}")
+        if f.verdict.failing and f.push.key in said
+        else f
+        for f in findings
     )
 
 

@@ -494,3 +494,21 @@ def test_a_registry_that_could_not_be_read_is_an_exception(world: World) -> None
     world.time.pass_(60)
     world.ledger.record_decisions(PUSH, [MOVED], world.time.now)
     assert only(world).verdict is Verdict.IN_PROGRESS
+
+
+def test_what_the_registry_knows_otherwise_of_a_push_is_said(world: World) -> None:
+    """A forged event is seen as one; what nobody has to look at is not asked about."""
+    follower(world)
+    forged = replace(PUSH, digest=f"sha256:{'e' * 64}")
+    told(world, push=forged)
+    world.time.pass_(7200)
+    (finding,) = audited(world).findings
+
+    assert finding.verdict is Verdict.LOST
+    assert finding.sentence.endswith(
+        "the registry has no manifest of this digest: it was deleted since, or never was there and"
+        " the event was wrong"
+    )
+    world.images.failure = TransientError("no answer")
+    (finding,) = audited(world).findings
+    assert "whether the registry knows of it could not be asked: no answer" in finding.sentence
