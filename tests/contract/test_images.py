@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,6 +15,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from localcloud.state import Json, Registry
 from localcloud.tokens import Tokens
+from rebuilder.azure import images as acr_images
 from rebuilder.azure.identity import credential
 from rebuilder.azure.images import AcrImages
 from rebuilder.core.evidence import ImageContent
@@ -341,3 +343,15 @@ def test_a_manifest_of_another_shape_is_refused(
 
     assert raised.value.code == "INVALID_IMAGE"
     assert len(str(raised.value)) < 1000
+
+
+def test_times_of_images_are_not_kept_for_ever(
+    acr: AcrImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every digest that ever was pushed has one; some thousands are kept."""
+    monkeypatch.setattr(acr_images, "_TIMES", 3)
+    monkeypatch.setattr(acr, "_read_created", lambda *_: datetime(2026, 1, 1, tzinfo=UTC))
+    for number in range(10):
+        assert acr.created("mybase.azurecr.io", "a", f"sha256:{number:064}") is not None
+
+    assert len(acr._created) <= 3
