@@ -21,7 +21,7 @@ from rebuilder.core.decisions import (
     wants,
 )
 from rebuilder.core.events import Push
-from rebuilder.core.rebuilds import Check, Rebuild, State, still_stale
+from rebuilder.core.rebuilds import Rebuild, State, still_stale
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry
 from rebuilder.core.tasks import Run, RunStatus, Task
@@ -30,7 +30,7 @@ from rebuilder.isolation import attempt, attempts
 from rebuilder.settings import BASE_REGISTRIES, POLL_HOSTS
 from rebuilder.usecases._access import missing_pull
 from rebuilder.usecases._moves import Moves
-from rebuilder.usecases._output import check_output
+from rebuilder.usecases._output import stands_on_new
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -282,8 +282,7 @@ def _stands_on(context: Context, task: Task, rebuild: Rebuild, base: Base) -> bo
     """Tell whether what a rebuild pushed is found to stand on what a tag names now."""
     if rebuild.state is not State.SUCCEEDED:
         return False
-    asked = replace(rebuild, bases=(_proof(base),))
-    return check_output(context, asked, task).check is Check.NEW
+    return stands_on_new(context, replace(rebuild, bases=(_proof(base),)), task)
 
 
 def _read_another(

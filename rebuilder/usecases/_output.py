@@ -15,7 +15,14 @@ from rebuilder.core.rebuilds import Check, Rebuild
 from rebuilder.core.references import ImageReference
 from rebuilder.core.run_logs import lines
 from rebuilder.core.tasks import Run, Task
-from rebuilder.errors import Denied, InvalidReference, NotFound, PermanentError, RebuilderError
+from rebuilder.errors import (
+    Denied,
+    InvalidReference,
+    NotFound,
+    PermanentError,
+    RebuilderError,
+    TransientError,
+)
 from rebuilder.isolation import attempt
 from rebuilder.usecases._moves import came
 from rebuilder.usecases.context import Context
@@ -60,6 +67,19 @@ def check_output(
         verdict.reason,
     )
     return verdict
+
+
+def stands_on_new(context: Context, rebuild: Rebuild, task: Task) -> bool:
+    """Tell whether what a rebuild pushed is found to stand on its bases.
+
+    Raises:
+        TransientError: It cannot be looked at now: whoever goes by it asks again, and starts
+            nothing.
+    """
+    found = attempt(lambda one: _checked(context, one, task, None), rebuild)
+    if isinstance(found, TransientError):
+        raise found
+    return not isinstance(found, RebuilderError) and found.check is Check.NEW
 
 
 def _by_log(context: Context, rebuild: Rebuild, task: Task, run: Run) -> Verdict | None:

@@ -16,7 +16,7 @@ from rebuilder.core.rebuilds import Rebuild, State
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import ForeignRegistry
 from rebuilder.core.tasks import RunStatus
-from rebuilder.errors import Denied
+from rebuilder.errors import Denied, TransientError
 from rebuilder.ports import Seen
 from rebuilder.usecases._deciding import decide_for
 from rebuilder.usecases._moves import Moves, came
@@ -437,3 +437,23 @@ def test_an_audit_believes_a_run_that_ended_later(world: World) -> None:
     since = world.time.now - timedelta(days=1)
 
     assert audit(world.context, since, world.time.now, patience=timedelta(hours=1)).standing == ()
+
+
+def test_an_image_that_cannot_be_looked_at_now_is_asked_about_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is started while it is not known: the message is delivered again."""
+    back_during_a_run(world)
+    scheduled = list(world.tasks.scheduled)
+    rebuild = head(world)
+    pushed = replace(rebuild, output_images=(f"myapps.azurecr.io/app:1@{APP}",))
+    world.ledger.save(pushed)
+
+    def busy(*_: object) -> None:
+        raise TransientError("503")
+
+    monkeypatch.setattr(world.images, "content", busy)
+    with pytest.raises(TransientError, match="503"):
+        start(world, ON_OLD)
+
+    assert world.tasks.scheduled == scheduled
