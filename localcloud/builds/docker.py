@@ -318,7 +318,14 @@ class Docker:
                 with self.client() as client:
                     here, digest = pull(client, name, platform, self._log)
                 self._log(f"{name}: Digest: {digest}")
-            found[name, platform] = here or self._pull(name, platform)
+            try:
+                found[name, platform] = here or self._pull(name, platform)
+            except BuildError:
+                # docker tells of the step before it pulls.
+                built = [steps.stages[number] for number in steps.built]
+                total = sum(1 + len(stage.commands) for stage in built)
+                self._log(f"Step 1/{total} : FROM {name}")
+                raise
         return found
 
     def _each(self, targets: Iterable[bake.Target], place: Place) -> None:

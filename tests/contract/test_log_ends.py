@@ -214,7 +214,7 @@ def test_the_signature_is_never_logged(
 ) -> None:
     """Not at the lowest level either, where the library below logs every address."""
     net.mount(HOST, blob(b"x\n"))
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "urllib3"):
         ends().read(LINK, WHAT)
 
     assert PATH in caplog.text

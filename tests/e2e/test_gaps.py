@@ -107,7 +107,7 @@ SCANNER: dict[str, tuple[str, str, list[str], set[str]]] = {
         ),
         "Failed",
         [],
-        {"never-ran", "platform-flag"},
+        {"needs-buildkit", "never-ran", "platform-flag"},
     ),
     "platform-fixed": (
         f"FROM --platform=linux/amd64 {BASE}/alpine:3\n",
@@ -186,13 +186,13 @@ SCANNER: dict[str, tuple[str, str, list[str], set[str]]] = {
         f"# syntax=docker/dockerfile:1\nFROM {BASE}/alpine:3\n",
         "Succeeded",
         [f"{BASE}/alpine:3"],
-        {"syntax-image"},
+        set(),
     ),
     "unused-stage": (
         f"FROM {BASE}/golang:1.22 AS unused\nFROM {BASE}/alpine:3\n",
         "Succeeded",
         [f"{BASE}/alpine:3", f"{BASE}/golang:1.22"],
-        {"unused-stage"},
+        {"unused-stage-run"},
     ),
     "comment": (
         f"FROM {BASE}/alpine:3 # base\n",
@@ -269,7 +269,7 @@ def test_what_the_trigger_never_does_is_found(
 
     assert found == {
         "never-ran": {"never-ran"},
-        "commands": {"never-ran", "cmd-step"},
+        "commands": {"never-ran", "tool"},
         "lost-record": {"record-lost"},
         "runtime-only": {"build-time-not-followed"},
         "foreign": {"never-ran", "foreign-registry"},
