@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import os
 import shutil
 import sqlite3
@@ -371,6 +372,7 @@ def test_a_file_that_is_not_there_holds_nothing(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is not made by a question, and a name that was misspelt is told."""
+    caplog.set_level(logging.WARNING, "rebuilder.sqlite._database")
     assert read(file) == ""
     assert SqliteQueues(file).receive("q", 1, timedelta()) == []
 
