@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,8 +21,6 @@ from rebuilder.usecases._deciding import decide_for
 from rebuilder.usecases._missed import Follower, followers
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.poll_bases import polled_digest
-
-log = logging.getLogger(__name__)
 
 _AUDIT = "audit"
 
@@ -89,9 +86,13 @@ def _compare(
         head = heads.get(follower.task)
         if follower.built_on != push.digest:
             behind[follower.task] = follower.built_on
-        elif head is not None and _in_doubt(context, head, reference, image):
+        elif (
             # What is recorded need not be what the run read: the tag may have come back since.
-            behind |= {follower.task: None} if _to_rebuild(context, head, reference, push) else {}
+            head is not None
+            and _in_doubt(context, head, reference, image)
+            and _to_rebuild(context, head, reference, push)
+        ):
+            behind[follower.task] = None
     if not behind:
         return []
     known = context.ledger.push(push.key)
