@@ -29,7 +29,6 @@ _SECONDS = 0.3
 
 def main(folder: str | None = None) -> int:
     """Measure, and print what was found."""
-    logging.disable(logging.CRITICAL)  # dockerfile-parse warns of what it does not understand
     contents = files(Path(folder) if folder else None)
     rounds = [(_rate(_ours, contents), _rate(_theirs, contents)) for _ in range(_ROUNDS)]
     ours = statistics.median(rate for rate, _ in rounds)
@@ -74,4 +73,5 @@ def _theirs(content: bytes) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # dockerfile-parse warns of what it does not understand
     sys.exit(main(*sys.argv[1:]))

@@ -526,9 +526,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--whole", action="store_true", help="as much in Azurite as in SQLite")
     parser.add_argument("--cache", type=Path, default=_CACHE, help="where pasts are kept")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("rebuilder").setLevel(logging.ERROR)
-    logging.getLogger("azure").setLevel(logging.ERROR)
     options.cache.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
     scans: set[str] = set()
@@ -558,4 +555,7 @@ def _measured(store: str, past: Past, cache: Path) -> Tally:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("rebuilder").setLevel(logging.ERROR)
+    logging.getLogger("azure").setLevel(logging.ERROR)
     sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -57,12 +56,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("NOT TRIED on this machine; `make tools` installs what is missing")
     for report in skipped:
         terminalreporter.line(f"{report.nodeid}: {report.longrepr[2]}")
-
-
-@pytest.fixture(autouse=True)
-def _logging() -> None:
-    """Have what is logged be seen, whatever a bench that ran before has switched off."""
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session", name="azurite")
