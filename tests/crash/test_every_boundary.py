@@ -159,11 +159,13 @@ class Host:
         """Call a function in this process; return how many boundaries it has."""
         module, work = _function(name)
         context = self.context()
-        module.compose = lambda: context
         BOUNDARIES.count = 0
-        outcome = work(argument)
-        if asyncio.iscoroutine(outcome):
-            asyncio.run(outcome)
+        # Set for this call alone: the next test's functions compose their own.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "compose", lambda: context)
+            outcome = work(argument)
+            if asyncio.iscoroutine(outcome):
+                asyncio.run(outcome)
         return BOUNDARIES.count
 
     def killed(self, name: str, argument: object, boundary: int) -> None:

@@ -76,7 +76,7 @@ def _function(name: str) -> tuple[Any, Callable[..., None]]:
     return module, getattr(module, name)._function.get_user_function()
 
 
-_FUNCTIONS = {name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *TIMERS)}
+FUNCTIONS = {name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *TIMERS)}
 
 
 class Weather:
@@ -248,7 +248,7 @@ class Host:
     ) -> None:
         """Call a function; `end` hears how it ended, which may be much later."""
         instance = self.rng.randrange(2)
-        module, work = _FUNCTIONS[name]
+        module, work = FUNCTIONS[name]
         context = self.context(instance)
 
         def call() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import random
@@ -77,7 +78,9 @@ def world(tmp_path: Path) -> World:
 def _call(name: str, world: World, argument: object, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(f"functions.{name}")
     monkeypatch.setattr(module, "compose", lambda: world.context)
-    getattr(module, name)._function.get_user_function()(argument)
+    outcome = getattr(module, name)._function.get_user_function()(argument)
+    if asyncio.iscoroutine(outcome):
+        asyncio.run(outcome)
 
 
 def test_mutated_events_are_recorded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
