@@ -7,7 +7,8 @@ own shell, which has docker. Source: github.com/Azure/acr-builder, builder/conte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 
 from localcloud.builds import acrcli, azcli, commandline, dockercli
 from localcloud.builds.acrcli import Purge

@@ -6,7 +6,7 @@ Source: github.com/docker/compose, cmd/compose/build.go, pkg/compose/build.go, p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import replace
 from pathlib import PurePosixPath
 from typing import Any
 

@@ -6,9 +6,9 @@ was made from, so of any number of instances one goes on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Bookmark:
         """Tell whether the lease can be taken."""
         return self.lease_until is None or self.lease_until <= now
 
-    def taken(self, owner: str, until: datetime) -> Self:
+    def taken(self, owner: str, until: datetime) -> Bookmark:
         """Return it with the lease taken, yet to be saved."""
         return replace(self, owner=owner, lease_until=until)
 
-    def given_back(self, place: str) -> Self:
+    def given_back(self, place: str) -> Bookmark:
         """Return it without a lease and at another place, yet to be saved."""
         return replace(self, place=place, owner="", lease_until=None)

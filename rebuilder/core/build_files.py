@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.tasks import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class ImageUse:
+class ImageUse(Struct, frozen=True):
     """An image that a build reads.
 
     Attributes:
@@ -26,8 +25,7 @@ class ImageUse:
     way: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownImage:
+class UnknownImage(Struct, frozen=True):
     """An image whose name the file alone does not tell.
 
     Attributes:
@@ -45,8 +43,7 @@ class UnknownImage:
     makes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BuildKitOnly:
+class BuildKitOnly(Struct, frozen=True):
     """What stands in a Dockerfile and is for BuildKit, not for docker's classic builder.
 
     Attributes:
@@ -62,8 +59,7 @@ class BuildKitOnly:
     refused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BuildImages:
+class BuildImages(Struct, frozen=True):
     """Every image that a build reads.
 
     Attributes:

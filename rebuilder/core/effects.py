@@ -8,8 +8,9 @@ the one place where that is decided: plans, sweeps and every report ask here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from rebuilder.core.build_files import BuildImages, BuildKitOnly, ImageUse, UnknownImage
 from rebuilder.core.references import ImageReference
@@ -38,8 +39,7 @@ class Builder(StrEnum):
         return self in (Builder.BUILDKIT, Builder.IMG)
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """One build of a run.
 
     Attributes:
@@ -86,8 +86,7 @@ class Built:
         return self.builder is Builder.CLASSIC and any(o.refused for o in self.needs_buildkit)
 
 
-@dataclass(frozen=True, slots=True)
-class StepDone:
+class StepDone(Struct, frozen=True):
     """What a step does.
 
     Attributes:
@@ -107,8 +106,7 @@ class StepDone:
     pushes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(Struct, frozen=True):
     """Everything that a run reads and makes, as far as its files tell.
 
     Attributes:

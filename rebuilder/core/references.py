@@ -7,8 +7,9 @@ Source of the rules: github.com/distribution/reference, `reference.go`, `normali
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from rebuilder.core.registries import DOCKER_HUB, canonical_host
 from rebuilder.errors import InvalidReference
@@ -64,8 +65,7 @@ def path_problem(text: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class ImageReference:
+class ImageReference(Struct, frozen=True):
     """A normalised image reference.
 
     Attributes:

@@ -12,7 +12,7 @@ import lzma
 import posixpath
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from typing import IO
 
 from rebuilder.errors import SourceUnavailable

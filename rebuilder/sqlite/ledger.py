@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from copy import replace
 from datetime import datetime
 from pathlib import Path
 

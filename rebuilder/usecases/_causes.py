@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from copy import replace
 from datetime import timedelta
 
 from rebuilder.core.access import READ_LOG

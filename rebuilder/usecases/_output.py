@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from copy import replace
 
 from rebuilder.core.decisions import Base, BaseMoved
 from rebuilder.core.events import Push

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from copy import replace
 from datetime import datetime, timedelta
 from functools import partial
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import RegistryId, TaskId

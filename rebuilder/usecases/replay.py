@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+from copy import replace
 from functools import partial
 
 from rebuilder.core.dead_letters import DeadLetter, Origin

@@ -6,7 +6,7 @@ import copy
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import replace
+from copy import replace
 from datetime import UTC, datetime
 from typing import Any
 

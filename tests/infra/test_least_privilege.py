@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import zipfile
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 
 import pytest

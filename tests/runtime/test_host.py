@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import threading
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 from typing import Any
 

@@ -6,7 +6,7 @@ Each is taken from how the code was before it was mended, as closely as today's 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from datetime import datetime
 from unittest.mock import patch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any

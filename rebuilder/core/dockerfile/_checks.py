@@ -9,8 +9,9 @@ Each check looks at what is known of the variables at its instruction. What depe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from rebuilder.core.dockerfile._environment import Environment
 from rebuilder.core.dockerfile._git import GitSource, git_source, is_web, may_be_remote
@@ -23,8 +24,7 @@ from rebuilder.core.references import digest_problem
 WINDOWS = "windows"
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(Struct):
     """Where an instruction stands.
 
     Attributes:
@@ -94,8 +94,7 @@ class Check(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """What the flags of an ADD and the sources so far say; each holds for the next ones, too."""
 
     keeps: bool | None

@@ -8,7 +8,8 @@ on one only what the file sets is known; of one that is built on `scratch`, ever
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rebuilder.core.dockerfile._text import cleaned
 from rebuilder.core.dockerfile._words import UNKNOWN, Variable
@@ -27,8 +28,7 @@ _PATH = Variable("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 _HIDDEN = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
 
 
-@dataclass(slots=True)
-class Environment:
+class Environment(Struct):
     """What is known of the variables of a stage at one of its instructions.
 
     Attributes:

@@ -7,7 +7,9 @@ Source of the rules: BuildKit, `dfgitutil/git_ref.go`, `util/gitutil/git_url.go`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from copy import replace
+
+from msgspec import Struct
 
 from rebuilder.core.dockerfile._text import boolean, cleaned, quoted
 
@@ -31,8 +33,7 @@ _REFS = {"tag": "refs/tags/", "branch": "refs/heads/"}
 _SWITCHES = frozenset({"submodules", "keep-git-dir", "fetch-by-commit"})
 
 
-@dataclass(frozen=True, slots=True)
-class GitSource:
+class GitSource(Struct, frozen=True):
     """A git repository.
 
     Attributes:
@@ -95,8 +96,7 @@ def git_source(source: str, *, queries: bool = True) -> GitSource | None:
     return _read(_pairs(address.query)[0], address.fragment)
 
 
-@dataclass(frozen=True, slots=True)
-class _Address:
+class _Address(Struct, frozen=True):
     path: str
     query: str
     fragment: str

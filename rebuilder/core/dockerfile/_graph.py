@@ -8,8 +8,9 @@ and images that the target does not reach must be well formed, but need not be i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from rebuilder.core.dockerfile._checks import Scope
 from rebuilder.core.dockerfile._environment import COPIES_LIMIT, Environment
@@ -27,8 +28,7 @@ NAMELESS = ""
 """What stands for the name of an image that nobody can know before the build."""
 
 
-@dataclass(slots=True, eq=False)
-class State:
+class State(Struct, eq=False):
     """A stage, or an image that an instruction names without one.
 
     Attributes:

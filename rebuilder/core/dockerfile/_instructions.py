@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from rebuilder.core.dockerfile._checks import Check, Files, Folder, Ports, Run, Signal, Volumes
 from rebuilder.core.dockerfile._frontends import NEWEST, Frontend
@@ -99,8 +100,7 @@ class Command(NamedTuple):
         return not (self.check or self.sets or self.args or self.words or self.texts)
 
 
-@dataclass(slots=True)
-class Stage:
+class Stage(Struct):
     """A FROM and what follows it.
 
     Attributes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from rebuilder.core.dockerfile._text import boolean, cleaned, quoted, unsigned
 from rebuilder.core.dockerfile._words import asks
@@ -122,8 +123,7 @@ def read_mount(text: str, fields: Sequence[str]) -> Mount:
     return Mount(text, source, tuple(fields), plain)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownMount:
+class KnownMount(Struct, frozen=True):
     """What is known of a mount once variables are replaced.
 
     Attributes:

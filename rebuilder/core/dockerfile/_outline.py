@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rebuilder.core.dockerfile._directives import read_escape
 from rebuilder.core.dockerfile._tree import read_tree
@@ -10,8 +10,7 @@ from rebuilder.core.dockerfile._tree import read_tree
 _MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(Struct, frozen=True):
     """An instruction of a Dockerfile.
 
     Attributes:

@@ -7,7 +7,9 @@ Source of the rules: github.com/containerd/platforms, `platforms.go`, `database.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from copy import replace
+
+from msgspec import Struct
 
 _OS = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
@@ -26,8 +28,7 @@ _ARCHITECTURES = frozenset({
 _OS_PART, _WITH_ARCHITECTURE, _WITH_VARIANT = 1, 2, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """What an image runs on.
 
     Attributes:

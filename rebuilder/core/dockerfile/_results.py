@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from copy import replace
 
 from rebuilder.core.build_files import BuildImages, BuildKitOnly, ImageUse, UnknownImage
 from rebuilder.core.dockerfile._graph import NAMELESS, State

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from rebuilder.core.dockerfile._frontends import NEWEST, Frontend
 from rebuilder.core.dockerfile._patterns import MARK, Pattern, turned_round
@@ -88,8 +89,7 @@ NOTHING: Variables = _Nothing()
 """What is known of variables in a stage of which nothing is."""
 
 
-@dataclass(slots=True)
-class Lexer:
+class Lexer(Struct):
     """Expands the words of one file.
 
     Attributes:

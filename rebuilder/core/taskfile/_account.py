@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from copy import replace
 from functools import lru_cache
+
+from msgspec import Struct, field
 
 from rebuilder.core.build_files import BuildImages, ImageUse, UnknownImage
 from rebuilder.core.dockerfile import outline, read_dockerfile
@@ -33,8 +35,7 @@ type ReadFile = Callable[[str, str], bytes]
 root. Raises SourceUnavailable if it cannot be had."""
 
 
-@dataclass(slots=True)
-class _Made:
+class _Made(Struct):
     """An image that a build makes.
 
     Attributes:
@@ -52,8 +53,7 @@ class _Made:
     pushed: bool = False
 
 
-@dataclass(slots=True)
-class _Fetched:
+class _Fetched(Struct):
     """An image that is pulled, or copied from registry to registry.
 
     Attributes:
@@ -69,8 +69,7 @@ class _Fetched:
     pushed: bool = False
 
 
-@dataclass(slots=True)
-class _Doing:
+class _Doing(Struct):
     """What a step is known to do so far; see StepDone."""
 
     line: int
@@ -523,7 +522,9 @@ class _Account:
                 kind, final = Kind.RUNTIME, final or fetched.use.reference
             elif fetched.run and not fetched.built_on:
                 kind = Kind.TOOL
-            uses.append(replace(fetched.use, kind=kind))
+            uses.append(
+                replace(fetched.use, kind=kind) if kind is not fetched.use.kind else fetched.use
+            )
         uses += self._tools()
         bases = {use.reference for use in uses if use.kind is Kind.RUNTIME}
         bases -= {u.reference for m in self._made for u in m.uses if u.kind is Kind.BUILD_TIME}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 import yaml
+from msgspec import Struct, field
 
 from rebuilder.core.taskfile import _yaml
 from rebuilder.core.taskfile._text import LIMIT, Mapped, Unknowns
@@ -32,8 +32,7 @@ _KEY = re.compile(r"[a-zA-Z0-9]+")
 _NAME = re.compile(r"[a-zA-Z0-9]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Aliases:
+class Aliases(Struct, frozen=True):
     """The aliases of a file.
 
     Attributes:

@@ -11,8 +11,9 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rebuilder.core.effects import Builder
 from rebuilder.core.taskfile import _compose
@@ -46,8 +47,7 @@ class _Expression(str):
     __slots__ = ()
 
 
-@dataclass(slots=True)
-class _Files:
+class _Files(Struct):
     """What the files say, joined."""
 
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)

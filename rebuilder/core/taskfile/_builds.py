@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rebuilder.core.contexts import file_path
 from rebuilder.core.taskfile._steps import Build
@@ -13,8 +14,7 @@ from rebuilder.core.taskfile._world import Place, World
 from rebuilder.errors import SourceUnavailable
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """A build as a bake file or a compose file describes it, with stand-ins for what is not known.
 
     Attributes:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import replace
 
 import yaml
+from msgspec import Struct
 
 from rebuilder.core.effects import Builder
 from rebuilder.core.taskfile import _yaml
@@ -48,8 +49,7 @@ _VARIABLE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """A service of a compose file.
 
     Attributes:

@@ -62,6 +62,8 @@ _EXEC = grammar(
     "detach interactive privileged tty",
     "d=detach e=env i=interactive t=tty u=user w=workdir",
 )
+_BUILDX = grammar("builder", "debug", "D=debug")
+_COMMIT = grammar("author change message", "pause", "a=author c=change m=message p=pause")
 _PULL = grammar("platform", "all-tags disable-content-trust quiet", "a=all-tags q=quiet")
 _LOAD = grammar("input platform", "quiet", "i=input q=quiet")
 _TOOLS = grammar(
@@ -195,11 +197,7 @@ def _import(world: World, place: Place, words: Sequence[str]) -> None:
 
 
 def _commit(world: World, place: Place, words: Sequence[str]) -> None:
-    asked = read(
-        words,
-        grammar("author change message", "pause", "a=author c=change m=message p=pause"),
-        place.line,
-    )
+    asked = read(words, _COMMIT, place.line)
     for image in asked.words[1:2]:
         world.fill(image, "what an image of a container stands on is not followed", place.line)
 
@@ -349,7 +347,7 @@ def buildx(world: World, place: Place, words: Sequence[str]) -> None:
     Raises:
         InvalidBuildFile: docker refuses the words.
     """
-    asked = read(words, grammar("builder", "debug", "D=debug"), place.line, until_word=True)
+    asked = read(words, _BUILDX, place.line, until_word=True)
     command, *rest = asked.words or ["ls"]
     if command in ("build", "b"):
         build(world, place, rest, Builder.BUILDKIT)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rebuilder.errors import InvalidBuildFile
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(Struct, frozen=True):
     """The flags that a command knows.
 
     Attributes:
@@ -33,8 +33,7 @@ def grammar(
     return Grammar(frozenset(valued.split()), frozenset(switches.split()), letters, others_valued)
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(Struct):
     """What a command line asks for.
 
     Attributes:

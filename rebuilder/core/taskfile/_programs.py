@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from copy import replace
 
 from rebuilder.core.effects import Builder
 from rebuilder.core.references import ImageReference

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rebuilder.core.taskfile._text import Unknowns, names
 from rebuilder.errors import InvalidBuildFile
@@ -32,8 +33,7 @@ _COMPOUND = names(
 )
 
 
-@dataclass(slots=True)
-class Command:
+class Command(Struct):
     """One simple command.
 
     Attributes:
@@ -56,8 +56,7 @@ class Command:
         return not (self.words or self.assignments or self.redirects)
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True):
     """The commands of a text.
 
     Attributes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from rebuilder.core.build_files import UnknownImage
 
 
-@dataclass(frozen=True, slots=True)
-class RunContext:
+class RunContext(Struct, frozen=True):
     """What is known of a run before it starts; "" is not known.
 
     Attributes:
@@ -26,8 +26,7 @@ class RunContext:
     architecture: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A step as the file has it, with its aliases and templates filled in.
 
     Attributes:
@@ -63,8 +62,7 @@ class Step:
     when: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StandIn:
+class StandIn(Struct, frozen=True):
     """A word that stands for what is not known.
 
     Attributes:
@@ -88,8 +86,7 @@ class StandIn:
     later: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(Struct, frozen=True):
     """One build of one Dockerfile, whoever asks for it.
 
     Attributes:
@@ -124,8 +121,7 @@ class Build:
     known_as: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFile:
+class TaskFile(Struct, frozen=True):
     """A task file.
 
     Attributes:

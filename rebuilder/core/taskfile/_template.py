@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 import yaml
+from msgspec import Struct, field
 
 from rebuilder.core.taskfile import _functions, _yaml
 from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns, Writer
@@ -51,14 +51,12 @@ _KEYWORDS = _OPENING | {"else", "end", "template", "break", "continue"}
 # What a template is made of.
 
 
-@dataclass(frozen=True, slots=True)
-class _Literal:
+class _Literal(Struct, frozen=True):
     text: str
     lines: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(Struct, frozen=True):
     """A value, and the fields that are asked of it.
 
     `kind` is literal, dot, variable, call, pipe or odd; `value` is the literal, the variable's or
@@ -70,22 +68,19 @@ class _Operand:
     fields: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pipeline:
+class _Pipeline(Struct, frozen=True):
     commands: tuple[tuple[_Operand, ...], ...]
     declared: tuple[str, ...] = ()
     assigns: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Action:
+class _Action(Struct, frozen=True):
     text: str
     pipeline: _Pipeline
     line: int
 
 
-@dataclass(slots=True)
-class _Branch:
+class _Branch(Struct):
     """An `if`, `with` or `range`: what decides, what then comes, what comes else."""
 
     word: str
@@ -94,8 +89,7 @@ class _Branch:
     otherwise: list[_Node] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """The text of another template."""
 
     name: str
@@ -103,8 +97,7 @@ class _Call:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Jump:
+class _Jump(Struct, frozen=True):
     word: str
 
 
@@ -129,8 +122,7 @@ def render(source: Mapped, values: Values, unknowns: Unknowns) -> Mapped:
 # Parsing.
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(Struct, frozen=True):
     """What stands between {{ and }}."""
 
     text: str

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rebuilder.core.taskfile._steps import StandIn
 from rebuilder.errors import InvalidBuildFile
 
 _STAND_INS = 250
+_TAKEN = re.compile("unknown(q*)")
 
 LIMIT = 1024 * 1024
 """Characters that a file may become; values and aliases can multiply it."""
@@ -30,8 +32,7 @@ class Hidden(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(Struct, frozen=True):
     """Text that was made of a file.
 
     Attributes:
@@ -112,9 +113,8 @@ class Unknowns:
     """
 
     def __init__(self, *texts: str) -> None:
-        longest = max(
-            (len(m) for text in texts for m in re.findall("unknown(q*)", text)), default=0
-        )
+        taken = [text for text in texts if "unknown" in text]
+        longest = max((len(m) for text in taken for m in _TAKEN.findall(text)), default=0)
         self._prefix = "unknown" + "q" * (longest + 1)
         self._made: dict[str, StandIn] = {}
 

@@ -9,17 +9,16 @@ can be meant to work without it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 
 import yaml
+from msgspec import Struct, field
 
 from rebuilder.core.taskfile import _yaml
 from rebuilder.core.taskfile._steps import RunContext
 from rebuilder.errors import InvalidBuildFile
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """What a template is worth, where that is not known.
 
     Attributes:
@@ -65,8 +64,7 @@ _LATER = {
 _NEVER_EMPTY = frozenset({"ID", "Date", "SharedVolume", "Registry", "RegistryName"})
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(Struct, frozen=True):
     """What templates may name.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from rebuilder.core.contexts import file_path
 from rebuilder.core.effects import Builder
@@ -25,8 +26,7 @@ DEPTH = 5
 """How many shells and containers may stand inside each other in one command."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a command runs.
 
     Attributes:
