@@ -7,11 +7,13 @@ import json
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import azure.functions as func
 
@@ -42,10 +44,6 @@ from tests.soak.ports import (
     SimTasks,
 )
 from tests.soak.stage import Crash, Invocation
-
-# One request at a time, so that a seed replays exactly.
-isolation.AT_ONCE = 1
-
 
 QUEUES = {PUSHES: "plan_rebuilds", BUILDS: "start_build", RUNS: "track_build"} | {
     REFRESH: "refresh_tasks"
@@ -144,6 +142,11 @@ class Host:
         self._replayed: set[tuple[TaskId, str]] = set()
         self._ends: dict[Invocation, Callable[[], None]] = {}
         self._instances: dict[int, Context] = {}
+        self._placed = ExitStack()
+        # One request at a time, so that a seed replays exactly.
+        self._placed.enter_context(patch.object(isolation, "AT_ONCE", 1))
+        for module, _ in FUNCTIONS.values():
+            self._placed.enter_context(patch.object(module, "compose", module.compose))
         with Database(self.file).transaction():
             pass  # makes the tables
         self._db = sqlite3.connect(self.file)
@@ -478,6 +481,7 @@ class Host:
         self.azure.now = max(self.azure.now, target)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, and give the functions back what they compose with."""
+        self._placed.close()
         self._db.close()
         self.queues.close()

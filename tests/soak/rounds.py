@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 from rebuilder.core.books import Verdict
 from rebuilder.core.rebuilds import Rebuild, State
@@ -67,9 +68,11 @@ class Round:
         """Play the round."""
         # The product names its claims by chance; what it does must not depend on the names.
         names = random.Random(f"{self.outcome.seed}/{self.outcome.number}/names")  # noqa: S311
-        os.urandom = names.randbytes
         shm = Path("/dev/shm")  # noqa: S108 - memory, where there is one
-        with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
+        with (
+            patch.object(os, "urandom", names.randbytes),
+            tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder,
+        ):
             self.host = Host(Path(folder), self.rng, self.note)
             self._begin()
             for _ in range(steps):
