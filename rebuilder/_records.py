@@ -24,10 +24,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
+
+from msgspec.structs import asdict
 
 from rebuilder.core import causes, decisions, index
 from rebuilder.core.decisions import REASONS, Decision
@@ -53,14 +54,15 @@ _WORDS: dict[str, type[StrEnum]] = {
 }
 _NEWER = frozenset({"hold", "cause", "log", "repair", "stale_by", "follower"})
 _UNKNOWN = "unknown"
-_FIELDS = tuple(field for field in fields(Rebuild) if field.name != _UNKNOWN)
-_NAMES = frozenset(field.name for field in _FIELDS)
+_NAMES = frozenset(Rebuild.__struct_fields__) - {_UNKNOWN}
+_DEFAULTS = dict(
+    zip(reversed(Rebuild.__struct_fields__), reversed(Rebuild.__struct_defaults__), strict=False)
+)
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, RebuilderError)
 
 
-@dataclass(frozen=True, slots=True)
-class NewerDecision(Decision):
+class NewerDecision(Decision, frozen=True):
     """A decision whose reason only a newer version knows.
 
     Attributes:
@@ -81,9 +83,9 @@ def rebuild_to_text(rebuild: Rebuild) -> str:
     """Write a rebuild as JSON."""
     # An older version, gone back to, knows nothing of the newer fields: most records need none.
     values: dict[str, Any] = {
-        f.name: value
-        for f in _FIELDS
-        if (value := getattr(rebuild, f.name)) != f.default or f.name not in _NEWER
+        name: value
+        for name, value in asdict(rebuild).items()
+        if name in _NAMES and (name not in _NEWER or value != _DEFAULTS[name])
     }
     values["task"] = str(rebuild.task)
     for name in _TIMES:

@@ -6,10 +6,11 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from rebuilder._nowhere import NoDeadEvents
 from rebuilder.errors import NewerStore, RebuilderError
@@ -121,8 +122,7 @@ def _compose(settings: Settings) -> Context:
     return context
 
 
-@dataclass(frozen=True, slots=True)
-class _Store:
+class _Store(Struct, frozen=True):
     """What one store keeps."""
 
     ledger: Ledger

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from msgspec import Struct
 
 from rebuilder.core.access import Permission, PullAccess
 from rebuilder.core.bookmarks import Bookmark
@@ -25,8 +26,7 @@ type Clock = Callable[[], datetime]
 """The time, with its zone."""
 
 
-@dataclass(frozen=True, slots=True)
-class PushRecord:
+class PushRecord(Struct, frozen=True):
     """A push as the ledger knows it.
 
     Attributes:
@@ -42,16 +42,14 @@ class PushRecord:
     deliveries: int
 
 
-@dataclass(frozen=True, slots=True)
-class FirstDelivery:
+class FirstDelivery(Struct, frozen=True):
     """A push, and when it was first delivered."""
 
     push: Push
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class IgnoredRecord:
+class IgnoredRecord(Struct, frozen=True):
     """An event that started nothing, as the ledger knows it."""
 
     code: str
@@ -63,8 +61,7 @@ class IgnoredRecord:
     deliveries: int
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRecord:
+class DecisionRecord(Struct, frozen=True):
     """A decision as the ledger knows it; the same decision again moves `last_at` only."""
 
     decision: Decision
@@ -72,8 +69,7 @@ class DecisionRecord:
     last_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Retired:
+class Retired(Struct, frozen=True):
     """What came of a step through what is kept.
 
     Attributes:
@@ -284,8 +280,7 @@ class DeadLetters(Protocol):
         """Close the connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoisonMessage:
+class PoisonMessage(Struct, frozen=True):
     """A message that the Functions host gave up, hidden from others for a while.
 
     Attributes:
@@ -412,8 +407,7 @@ class DependencyIndex(Protocol):
         """Close the connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskPage:
+class TaskPage(Struct, frozen=True):
     """Some of the tasks of a registry.
 
     Attributes:
@@ -558,8 +552,7 @@ class Access(Protocol):
         """Close the connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True):
     """A file of a build context.
 
     Attributes:
@@ -632,8 +625,7 @@ class Images(Protocol):
         """Close the connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What a foreign registry answered about a tag.
 
     Attributes:
@@ -669,8 +661,7 @@ class ForeignRegistries(Protocol):
         """Close the connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadEvents:
+class DeadEvents(Struct, frozen=True):
     """A blob of events that Event Grid could not deliver.
 
     Attributes:

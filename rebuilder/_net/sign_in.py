@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rebuilder.core.foreign_json import read_object
 from rebuilder.errors import InvalidJson
@@ -20,8 +21,7 @@ TOKEN_LIMIT = 256 * 1024
 """Bytes of an answer that holds a token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """What a WWW-Authenticate header asks for.
 
     Attributes:

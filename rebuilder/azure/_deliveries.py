@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from copy import replace
-from dataclasses import dataclass
 from datetime import datetime
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
+from msgspec import Struct
 
 from rebuilder.azure._tables import (
     PROPERTY,
@@ -50,8 +50,7 @@ _THERE = (409, 412)  # it was made, or changed, by another
 _GONE = 404
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """What was delivered, as its row.
 
     Attributes:

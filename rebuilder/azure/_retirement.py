@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
+from msgspec import Struct, field
 
 from rebuilder._records import readable, rebuild_from_text
 from rebuilder.azure._tables import UNCHANGED, Entity, Operation, Tables, batches, joined, key
@@ -24,8 +24,7 @@ _PAGE = 1000  # entities; the service gives no more at once
 _CHANGED_OR_GONE = (404, 412)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """How far a walk has come.
 
     Attributes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import TableServiceClient, UpdateMode
+from msgspec import Struct
 
 from rebuilder._records import BEFORE_VERSIONS, VERSION
 from rebuilder.azure._errors import no_table, translated
@@ -27,8 +27,7 @@ _LOOK_SECONDS = 60.0
 """How often it is looked whether newer code has taken the tables over meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Noted:
+class _Noted(Struct, frozen=True):
     """What the entity tells; `there` is False if there is none."""
 
     version: int = BEFORE_VERSIONS

@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import replace
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any, Self
@@ -27,6 +26,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.data.tables import TableTransactionError
+from msgspec import Struct
 
 from rebuilder._records import readable, view_from_record, view_from_text
 from rebuilder.azure._errors import translated
@@ -60,8 +60,7 @@ _REGISTRIES = "registries"
 _THERE = 409
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """The row of a task.
 
     Attributes:

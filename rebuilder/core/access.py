@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _ACR = "Microsoft.ContainerRegistry/registries"
 
@@ -44,8 +45,7 @@ READ_LOG = f"{_ACR}/runs/listLogSasUrl/action"
 """What a task registry is asked only to tell why a run failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class PullAccess:
+class PullAccess(Struct, frozen=True):
     """Whether an identity may pull from a registry.
 
     Attributes:
@@ -57,8 +57,7 @@ class PullAccess:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(Struct, frozen=True):
     """What a role allows: patterns of actions, where `*` stands for anything.
 
     Attributes:

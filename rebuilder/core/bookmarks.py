@@ -7,12 +7,12 @@ was made from, so of any number of instances one goes on.
 from __future__ import annotations
 
 from copy import replace
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Bookmark:
+
+class Bookmark(Struct, frozen=True):
     """A place.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from rebuilder.core.dead_letters import DeadLetter
 from rebuilder.core.decisions import Decision
@@ -61,16 +62,14 @@ _FAILING = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """A decision of one push; see DecisionRecord."""
 
     decision: Decision
     last_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """A push with what was decided after it.
 
     Attributes:
@@ -91,8 +90,7 @@ class Told:
         return str(self.push.registry), self.push.repository, self.push.tag
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """A dead letter that nobody has replayed.
 
     Attributes:
@@ -106,8 +104,7 @@ class Waiting:
     task: TaskId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What came of one push for one task.
 
     Attributes:
@@ -127,8 +124,7 @@ class Finding:
     rebuild: Rebuild | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(Struct, frozen=True):
     """Everything that an audit looks at.
 
     Attributes:
@@ -158,8 +154,7 @@ class Books:
     tags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(Struct, frozen=True):
     """The outcome of an audit.
 
     Attributes:

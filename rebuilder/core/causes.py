@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from rebuilder.core.registries import TaskId
 
@@ -18,8 +20,7 @@ _LONGEST_RATE = timedelta(hours=24)
 _NAME = re.compile(r"[a-z0-9][\w./-]*:[\w.-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """Why a run failed. Each cause is a subclass.
 
     Attributes:
@@ -43,8 +44,7 @@ class Cause:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class BaseDenied(Cause):
+class BaseDenied(Cause, frozen=True):
     """The run may not pull an image: 401 or 403.
 
     Attributes:
@@ -67,8 +67,7 @@ class BaseDenied(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BaseMissing(Cause):
+class BaseMissing(Cause, frozen=True):
     """A registry does not know an image.
 
     Attributes:
@@ -97,8 +96,7 @@ class BaseMissing(Cause):
         return f"push {image}, or name another one in the build file; {_then_retry(task)}"
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimited(Cause):
+class RateLimited(Cause, frozen=True):
     """A registry asked to wait.
 
     Attributes:
@@ -136,8 +134,7 @@ class RateLimited(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryClosed(Cause):
+class RegistryClosed(Cause, frozen=True):
     """A registry's network rules keep the agent out.
 
     Attributes:
@@ -161,8 +158,7 @@ class RegistryClosed(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryUnavailable(Cause):
+class RegistryUnavailable(Cause, frozen=True):
     """A registry did not answer, or answered that it is out of order.
 
     Attributes:
@@ -186,8 +182,7 @@ class RegistryUnavailable(Cause):
         del task
 
 
-@dataclass(frozen=True, slots=True)
-class SignInDenied(Cause):
+class SignInDenied(Cause, frozen=True):
     """The run could not sign in to a registry, before it built anything.
 
     Attributes:
@@ -210,8 +205,7 @@ class SignInDenied(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SourceDenied(Cause):
+class SourceDenied(Cause, frozen=True):
     """The build context may not be read.
 
     Attributes:
@@ -230,8 +224,7 @@ class SourceDenied(Cause):
         return f"{_new_token(task)}; {_then_retry(task)}"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceMissing(Cause):
+class SourceMissing(Cause, frozen=True):
     """The build context is not where the task says.
 
     Attributes:
@@ -257,8 +250,7 @@ class SourceMissing(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SourceUnfetched(Cause):
+class SourceUnfetched(Cause, frozen=True):
     """ACR could not fetch the build context, and does not tell why."""
 
     code: ClassVar[str] = "source-unfetched"
@@ -279,8 +271,7 @@ class SourceUnfetched(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SourceUnavailable(Cause):
+class SourceUnavailable(Cause, frozen=True):
     """The host of the build context did not answer, or answered that it is out of order."""
 
     code: ClassVar[str] = "source-unavailable"
@@ -299,8 +290,7 @@ class SourceUnavailable(Cause):
         del task
 
 
-@dataclass(frozen=True, slots=True)
-class PushLocked(Cause):
+class PushLocked(Cause, frozen=True):
     """The tag, its repository or its registry may not be written.
 
     Attributes:
@@ -326,8 +316,7 @@ class PushLocked(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PushOverQuota(Cause):
+class PushOverQuota(Cause, frozen=True):
     """The registry has no more room."""
 
     code: ClassVar[str] = "push-over-quota"
@@ -344,8 +333,7 @@ class PushOverQuota(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PushDenied(Cause):
+class PushDenied(Cause, frozen=True):
     """The run may not push: 401 or 403.
 
     Attributes:
@@ -368,8 +356,7 @@ class PushDenied(Cause):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DiskFull(Cause):
+class DiskFull(Cause, frozen=True):
     """The agent's disk was full."""
 
     code: ClassVar[str] = "disk-full"
@@ -388,8 +375,7 @@ class DiskFull(Cause):
         return _larger(task, "disk")
 
 
-@dataclass(frozen=True, slots=True)
-class Killed(Cause):
+class Killed(Cause, frozen=True):
     """The build was killed (exit code 137), which nearly always is for want of memory."""
 
     code: ClassVar[str] = "killed"
@@ -408,8 +394,7 @@ class Killed(Cause):
         return _larger(task, "memory")
 
 
-@dataclass(frozen=True, slots=True)
-class TimeOver(Cause):
+class TimeOver(Cause, frozen=True):
     """The time of the run or of a step was over.
 
     Attributes:
@@ -435,8 +420,7 @@ class TimeOver(Cause):
         return f"if it always takes so long: `az acr task update {name} --timeout SECONDS`{more}"
 
 
-@dataclass(frozen=True, slots=True)
-class BuildFailed(Cause):
+class BuildFailed(Cause, frozen=True):
     """The build itself failed.
 
     Attributes:
@@ -461,8 +445,7 @@ class BuildFailed(Cause):
         del task
 
 
-@dataclass(frozen=True, slots=True)
-class NotKnown(Cause):
+class NotKnown(Cause, frozen=True):
     """Nothing that is known tells why.
 
     Attributes:
@@ -515,7 +498,7 @@ CAUSES: Mapping[str, type[Cause]] = {
 
 def to_record(cause: Cause) -> dict[str, Any]:
     """The cause as JSON values: `code` and every field of its type."""
-    return {"code": cause.code, **{f.name: getattr(cause, f.name) for f in fields(cause)}}
+    return {"code": cause.code, **asdict(cause)}
 
 
 def from_record(record: Mapping[str, Any]) -> Cause:
@@ -523,7 +506,7 @@ def from_record(record: Mapping[str, Any]) -> Cause:
     kind = CAUSES.get(record["code"])
     if kind is None:
         return NotKnown(record.get("line", ""), f"{record['code']} is of a newer version")
-    return kind(**{f.name: record[f.name] for f in fields(kind) if f.name in record})
+    return kind(**{name: record[name] for name in kind.__struct_fields__ if name in record})
 
 
 def _then_retry(task: TaskId) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from msgspec import Struct
 
 from rebuilder.core.references import digest_problem, path_problem, tag_problem
 from rebuilder.errors import SourceUnavailable
@@ -38,8 +39,7 @@ def ref_names(ref: str) -> list[str]:
     return [f"refs/{kind}{ref}" for kind in ("heads/", "tags/", "")]
 
 
-@dataclass(frozen=True, slots=True)
-class GitContext:
+class GitContext(Struct, frozen=True):
     """A git repository.
 
     Attributes:
@@ -67,8 +67,7 @@ class GitContext:
         return unquote(urlsplit(self.url).path).strip("/").removesuffix(".git")
 
 
-@dataclass(frozen=True, slots=True)
-class AzureReposContext:
+class AzureReposContext(Struct, frozen=True):
     """A git repository of Azure Repos, under either of its two hosts.
 
     Attributes:
@@ -95,8 +94,7 @@ class AzureReposContext:
         return self.ref if _COMMIT.fullmatch(self.ref) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class TarballContext:
+class TarballContext(Struct, frozen=True):
     """An archive on a web server.
 
     Attributes:
@@ -109,8 +107,7 @@ class TarballContext:
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class OciContext:
+class OciContext(Struct, frozen=True):
     """An artifact of a registry.
 
     Attributes:
@@ -124,15 +121,13 @@ class OciContext:
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
-class UploadedContext:
+class UploadedContext(Struct, frozen=True):
     """Files that somebody uploaded to ACR's own store, which hands nothing out."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoContext:
+class NoContext(Struct, frozen=True):
     """No files at all: `/dev/null`, or nothing."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 LONGEST_REASON = 4000
 """How many characters of a reason are kept."""
@@ -18,8 +19,7 @@ class Origin(StrEnum):
     EVENT = "event"  # an event that Event Grid could not deliver
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True):
     """A message or an event that was given up.
 
     Attributes:

@@ -7,10 +7,12 @@ task and base give the same decision, so a decision can be explained, repeated a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
@@ -38,8 +40,7 @@ class RebuildFor(StrEnum):
     TRIGGER = "trigger"
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A tool that an operator takes for a reason to run a task again.
 
     Attributes:
@@ -51,8 +52,7 @@ class Tool:
     image: ImageReference
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """For which images tasks are rebuilt.
 
     Attributes:
@@ -71,8 +71,7 @@ class Policy:
         return Tool(name, dependency.reference) in self.tools
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Struct, frozen=True):
     """A tag of a base registry and the digest it names now.
 
     Attributes:
@@ -89,8 +88,7 @@ class Base:
     since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What was decided after one push. Each reason is a subclass."""
 
     rebuild: ClassVar[bool] = False
@@ -101,8 +99,7 @@ class Decision:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class TaskDecision(Decision):
+class TaskDecision(Decision, frozen=True):
     """What was decided for one task.
 
     Attributes:
@@ -112,8 +109,7 @@ class TaskDecision(Decision):
     task: TaskId
 
 
-@dataclass(frozen=True, slots=True)
-class BaseMoved(TaskDecision):
+class BaseMoved(TaskDecision, frozen=True):
     """The tag names another digest than the image was built on: rebuild.
 
     Attributes:
@@ -143,8 +139,7 @@ class BaseMoved(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltWhileMoving(TaskDecision):
+class BuiltWhileMoving(TaskDecision, frozen=True):
     """The record names the new digest, but the run began before that digest existed: rebuild.
 
     BuildKit runs record the digest that the tag names at their end, not the one they pulled.
@@ -173,8 +168,7 @@ class BuiltWhileMoving(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyBuiltOn(TaskDecision):
+class AlreadyBuiltOn(TaskDecision, frozen=True):
     """The image is built on what the tag names now.
 
     Attributes:
@@ -193,8 +187,7 @@ class AlreadyBuiltOn(TaskDecision):
         return f"already built on {self.dependency} at {self.digest} (from the {self.known_from})"
 
 
-@dataclass(frozen=True, slots=True)
-class StillStale(TaskDecision):
+class StillStale(TaskDecision, frozen=True):
     """A rebuild on what the tag names succeeded, and its image stands on another base: rebuild.
 
     Attributes:
@@ -222,8 +215,7 @@ class StillStale(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildUnderWay(TaskDecision):
+class RebuildUnderWay(TaskDecision, frozen=True):
     """A rebuild on the same digests was claimed and is not over.
 
     Attributes:
@@ -241,8 +233,7 @@ class RebuildUnderWay(TaskDecision):
         return f"a rebuild on these digests is under way ({run}, rebuild {self.rebuild_id})"
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildFailed(TaskDecision):
+class RebuildFailed(TaskDecision, frozen=True):
     """Rebuilds on the same digests were tried and given up; a newer digest is tried again.
 
     Attributes:
@@ -273,8 +264,7 @@ class RebuildFailed(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Circle(TaskDecision):
+class Circle(TaskDecision, frozen=True):
     """The image was pushed because of a rebuild of the task itself: it would go on for ever.
 
     Attributes:
@@ -297,8 +287,7 @@ class Circle(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TaskUnreadable(TaskDecision):
+class TaskUnreadable(TaskDecision, frozen=True):
     """The task may not be read, so nothing can be decided.
 
     Attributes:
@@ -313,8 +302,7 @@ class TaskUnreadable(TaskDecision):
         return f"the task could not be read: {self.problem}"
 
 
-@dataclass(frozen=True, slots=True)
-class OwnOutput(TaskDecision):
+class OwnOutput(TaskDecision, frozen=True):
     """The image was pushed by the task's own last rebuild: to build on it again would never end.
 
     Attributes:
@@ -336,8 +324,7 @@ class OwnOutput(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OtherImages(TaskDecision):
+class OtherImages(TaskDecision, frozen=True):
     """The task is built on other images only.
 
     Attributes:
@@ -352,8 +339,7 @@ class OtherImages(TaskDecision):
         return f"built on other images: {', '.join(self.dependencies)}"
 
 
-@dataclass(frozen=True, slots=True)
-class NotAllKnown(TaskDecision):
+class NotAllKnown(TaskDecision, frozen=True):
     """No image that the task is known to read has moved; what else it reads is not known.
 
     Attributes:
@@ -374,8 +360,7 @@ class NotAllKnown(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class MakesNoImage(TaskDecision):
+class MakesNoImage(TaskDecision, frozen=True):
     """Runs of the task leave no image behind, so no image that moves is a reason to run it.
 
     Attributes:
@@ -395,8 +380,7 @@ class MakesNoImage(TaskDecision):
         return f"{found}; {self.dependency} is a {self.kind} image of it" if self.kind else found
 
 
-@dataclass(frozen=True, slots=True)
-class OutputUnknown(TaskDecision):
+class OutputUnknown(TaskDecision, frozen=True):
     """Whether runs of the task make an image is not known, so it is not run.
 
     Attributes:
@@ -416,8 +400,7 @@ class OutputUnknown(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ValueNotGiven(TaskDecision):
+class ValueNotGiven(TaskDecision, frozen=True):
     """The task's steps need values that it does not give, so a run of it cannot be meant to work.
 
     Attributes:
@@ -460,8 +443,7 @@ class ValueNotGiven(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOnly(TaskDecision):
+class ToolOnly(TaskDecision, frozen=True):
     """The task runs the image, and makes no image out of it.
 
     Attributes:
@@ -482,8 +464,7 @@ class ToolOnly(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UnusedStage(TaskDecision):
+class UnusedStage(TaskDecision, frozen=True):
     """Only a stage that nothing needs names the image: what is built does not stand on it.
 
     Attributes:
@@ -503,8 +484,7 @@ class UnusedStage(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NeverRan(TaskDecision):
+class NeverRan(TaskDecision, frozen=True):
     """The task has no image yet, and the base was there before the task was.
 
     Attributes:
@@ -536,8 +516,7 @@ class NeverRan(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OtherTag(TaskDecision):
+class OtherTag(TaskDecision, frozen=True):
     """The task is built on the repository, but on another tag.
 
     Attributes:
@@ -552,8 +531,7 @@ class OtherTag(TaskDecision):
         return f"built on another tag: {', '.join(self.dependencies)}"
 
 
-@dataclass(frozen=True, slots=True)
-class PinnedByDigest(TaskDecision):
+class PinnedByDigest(TaskDecision, frozen=True):
     """The Dockerfile names a digest: moving a tag does not change what it is built on.
 
     Attributes:
@@ -570,8 +548,7 @@ class PinnedByDigest(TaskDecision):
         return f"pinned to a digest: {self.dependency} (known from {self.source})"
 
 
-@dataclass(frozen=True, slots=True)
-class BuildTimeOnly(TaskDecision):
+class BuildTimeOnly(TaskDecision, frozen=True):
     """The task's image does not stand on the image, and only runtime bases are asked for.
 
     Attributes:
@@ -596,8 +573,7 @@ class BuildTimeOnly(TaskDecision):
         return f"uses {self.dependency} (known from {self.source}) at build time only, and {asked}"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskDisabled(TaskDecision):
+class TaskDisabled(TaskDecision, frozen=True):
     """The task is built on the image, but its status is Disabled."""
 
     code: ClassVar[str] = "task-disabled"
@@ -607,8 +583,7 @@ class TaskDisabled(TaskDecision):
         return "the task is disabled"
 
 
-@dataclass(frozen=True, slots=True)
-class NoStep(TaskDecision):
+class NoStep(TaskDecision, frozen=True):
     """The task has no step: a system task, or one that builds nothing."""
 
     code: ClassVar[str] = "no-step"
@@ -618,8 +593,7 @@ class NoStep(TaskDecision):
         return "the task has no step: it builds nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class NothingRecorded(TaskDecision):
+class NothingRecorded(TaskDecision, frozen=True):
     """Nothing names a base image of the task: not ACR's record, nor its build files.
 
     Attributes:
@@ -662,8 +636,7 @@ class NothingRecorded(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class MayNotPull(TaskDecision):
+class MayNotPull(TaskDecision, frozen=True):
     """ACR has recorded no dependency, and the task may not pull from the base registry.
 
     Attributes:
@@ -697,8 +670,7 @@ class MayNotPull(TaskDecision):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NotConfigured(TaskDecision):
+class NotConfigured(TaskDecision, frozen=True):
     """A registry is not one of those that the settings name, or not any more.
 
     Attributes:
@@ -715,8 +687,7 @@ class NotConfigured(TaskDecision):
         return f"{self.setting} does not name {self.registry}: nothing is started for it"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskGone(TaskDecision):
+class TaskGone(TaskDecision, frozen=True):
     """The task was deleted between the plan and the build."""
 
     code: ClassVar[str] = "task-gone"
@@ -726,8 +697,7 @@ class TaskGone(TaskDecision):
         return "the task is gone"
 
 
-@dataclass(frozen=True, slots=True)
-class TagGone(TaskDecision):
+class TagGone(TaskDecision, frozen=True):
     """The pushed tag was deleted before anything was built on it.
 
     Attributes:
@@ -742,8 +712,7 @@ class TagGone(TaskDecision):
         return f"{self.dependency} is gone from its registry"
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryUnreadable(Decision):
+class RegistryUnreadable(Decision, frozen=True):
     """The tasks of a registry could not be read, so nothing is known of them.
 
     Attributes:
@@ -760,8 +729,7 @@ class RegistryUnreadable(Decision):
         return f"the tasks of {self.registry} could not be read: {self.problem}"
 
 
-@dataclass(frozen=True, slots=True)
-class IndexOld(Decision):
+class IndexOld(Decision, frozen=True):
     """What is known of a registry's tasks is older than it may be; what changed since is not seen.
 
     Attributes:
@@ -829,7 +797,7 @@ def to_record(decision: Decision) -> dict[str, Any]:
             return list(value)
         return str(value) if isinstance(value, TaskId) else value
 
-    record = {field.name: plain(getattr(decision, field.name)) for field in fields(decision)}
+    record = {name: plain(value) for name, value in asdict(decision).items()}
     return {"code": decision.code, **record}
 
 
@@ -837,7 +805,9 @@ def from_record(record: Mapping[str, Any]) -> Decision:
     """The decision of a record that `to_record` made."""
     reason = REASONS[record["code"]]
     # A record of an older version lacks the fields that have defaults.
-    values: dict[str, Any] = {f.name: record[f.name] for f in fields(reason) if f.name in record}
+    values: dict[str, Any] = {
+        name: record[name] for name in reason.__struct_fields__ if name in record
+    }
     read: dict[str, Callable[[Any], object]] = {
         "task": TaskId.parse,
         "dependencies": tuple,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
+
+from msgspec import Struct
 
 from rebuilder.core.references import digest_problem, path_problem, tag_problem
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry, RegistryId
@@ -28,8 +29,7 @@ _CHART = "chartpushed"
 _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}.*")
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(Struct, frozen=True):
     """A tag was pushed to a base registry, or was found to have moved.
 
     Attributes:
@@ -63,8 +63,7 @@ class Push:
         return cls(known, repository, tag, digest, None, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(Struct, frozen=True):
     """An event that starts nothing, and why. Each reason is a subclass."""
 
     code: ClassVar[str]
@@ -77,8 +76,7 @@ class Ignored:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed(Ignored):
+class Malformed(Ignored, frozen=True):
     """A field of the event cannot be used.
 
     Attributes:
@@ -95,8 +93,7 @@ class Malformed(Ignored):
         return f"malformed event: {self.field} {self.problem}"
 
 
-@dataclass(frozen=True, slots=True)
-class OtherEvent(Ignored):
+class OtherEvent(Ignored, frozen=True):
     """The event is not one of a container registry's."""
 
     code: ClassVar[str] = "other-event"
@@ -107,8 +104,7 @@ class OtherEvent(Ignored):
         return f"{self.event_type!r} is not an image push"
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion(Ignored):
+class Deletion(Ignored, frozen=True):
     """Something was deleted; what was built on it stays as it is."""
 
     code: ClassVar[str] = "deletion"
@@ -118,8 +114,7 @@ class Deletion(Ignored):
         return "a deletion: nothing to build on"
 
 
-@dataclass(frozen=True, slots=True)
-class Chart(Ignored):
+class Chart(Ignored, frozen=True):
     """A Helm chart was pushed."""
 
     code: ClassVar[str] = "chart"
@@ -129,8 +124,7 @@ class Chart(Ignored):
         return "a Helm chart: no image is built on it"
 
 
-@dataclass(frozen=True, slots=True)
-class NotABase(Ignored):
+class NotABase(Ignored, frozen=True):
     """The registry is not configured as a base registry."""
 
     code: ClassVar[str] = "not-a-base-registry"
@@ -140,8 +134,7 @@ class NotABase(Ignored):
         return f"{self.source} is not among REBUILDER_BASE_REGISTRIES"
 
 
-@dataclass(frozen=True, slots=True)
-class NoTag(Ignored):
+class NoTag(Ignored, frozen=True):
     """A manifest was pushed by digest: a platform of an index, a signature, an attestation."""
 
     code: ClassVar[str] = "no-tag"
@@ -152,8 +145,7 @@ class NoTag(Ignored):
         return f"{self.digest} was pushed without a tag: no image names it as its base"
 
 
-@dataclass(frozen=True, slots=True)
-class Referrer(Ignored):
+class Referrer(Ignored, frozen=True):
     """The tag belongs to a signature, an attestation or an SBOM of another manifest."""
 
     code: ClassVar[str] = "referrer"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import replace
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from rebuilder.core.references import ImageReference, digest_problem
 from rebuilder.core.registries import TaskId
@@ -27,8 +28,7 @@ class Source(StrEnum):
 _SHORT = {Source.ACR_RECORD: "record of ACR", Source.BUILD_FILE: "build file"}
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """One image that one source names.
 
     Attributes:
@@ -44,8 +44,7 @@ class Said:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What one source says.
 
     Attributes:
@@ -63,8 +62,7 @@ class Evidence:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskView:
+class TaskView(Struct, frozen=True):
     """What is known of a task's dependencies.
 
     Attributes:
@@ -88,8 +86,7 @@ class TaskView:
         return "" if file is None or file.problem is None else file.problem
 
 
-@dataclass(frozen=True, slots=True)
-class ImageContent:
+class ImageContent(Struct, frozen=True):
     """What an image is made of.
 
     Attributes:
@@ -121,8 +118,7 @@ def shared_layers(image: ImageContent, base: ImageContent) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """An image that may be the base of another.
 
     Attributes:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from rebuilder.core.build_files import BuildKitOnly, ImageUse
 from rebuilder.core.dockerfile import Instruction, outline
@@ -37,8 +39,7 @@ _PREDEFINED = re.compile(r"(?:TARGET|BUILD)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT
 _FAILS = "what is left is no image, so the run fails and nothing is recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """What ACR does not know of a task, or does not do. Each reason is a subclass.
 
     Attributes:
@@ -59,8 +60,7 @@ class Gap:
 # The record as a whole.
 
 
-@dataclass(frozen=True, slots=True)
-class NeverRan(Gap):
+class NeverRan(Gap, frozen=True):
     """The task has not run successfully, so nothing is recorded."""
 
     code: ClassVar[str] = "never-ran"
@@ -73,8 +73,7 @@ class NeverRan(Gap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RecordLost(Gap):
+class RecordLost(Gap, frozen=True):
     """The task has run successfully, and nothing is recorded.
 
     Attributes:
@@ -92,8 +91,7 @@ class RecordLost(Gap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class StaleRecord(Gap):
+class StaleRecord(Gap, frozen=True):
     """The record names an image that the file does not, and that the scanner would not find.
 
     Attributes:
@@ -111,8 +109,7 @@ class StaleRecord(Gap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NotRecordedYet(Gap):
+class NotRecordedYet(Gap, frozen=True):
     """The file names an image that the record does not, and that the scanner would find.
 
     Attributes:
@@ -130,8 +127,7 @@ class NotRecordedYet(Gap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class WrongKind(Gap):
+class WrongKind(Gap, frozen=True):
     """The record has the image, but not what it is used for.
 
     Attributes:
@@ -150,8 +146,7 @@ class WrongKind(Gap):
         return f"{self.image} is a {self.kind} image, which ACR records as {self.recorded}"
 
 
-@dataclass(frozen=True, slots=True)
-class PinnedLooksMoving(Gap):
+class PinnedLooksMoving(Gap, frozen=True):
     """The file pins a tag to a digest, which the record cannot say.
 
     Attributes:
@@ -172,8 +167,7 @@ class PinnedLooksMoving(Gap):
 # Lines of a build file.
 
 
-@dataclass(frozen=True, slots=True)
-class LineGap(Gap):
+class LineGap(Gap, frozen=True):
     """Something about a line of a build file.
 
     Attributes:
@@ -194,8 +188,7 @@ class LineGap(Gap):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class FileRefused(LineGap):
+class FileRefused(LineGap, frozen=True):
     """The file is refused: by the builder, or because it is larger than this product reads.
 
     Attributes:
@@ -210,8 +203,7 @@ class FileRefused(LineGap):
         return f"refused: {self.problem}"
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownForm(LineGap):
+class UnknownForm(LineGap, frozen=True):
     """A FROM or an ARG in a form that the scanner does not understand.
 
     Attributes:
@@ -226,8 +218,7 @@ class UnknownForm(LineGap):
         return f"ACR's scanner does not understand {self.text!r}, so the run fails"
 
 
-@dataclass(frozen=True, slots=True)
-class BareArgument(LineGap):
+class BareArgument(LineGap, frozen=True):
     """A build step's `--build-arg NAME`, which has no value.
 
     Attributes:
@@ -242,8 +233,7 @@ class BareArgument(LineGap):
         return bare_argument(self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class MissedImage(LineGap):
+class MissedImage(LineGap, frozen=True):
     """An image that the build reads and the scanner does not look for.
 
     Attributes:
@@ -253,8 +243,7 @@ class MissedImage(LineGap):
     image: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformFlag(MissedImage):
+class PlatformFlag(MissedImage, frozen=True):
     """`FROM --platform` makes the scanner fail, and the run with it."""
 
     code: ClassVar[str] = "platform-flag"
@@ -267,8 +256,7 @@ class PlatformFlag(MissedImage):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CopyFrom(MissedImage):
+class CopyFrom(MissedImage, frozen=True):
     """`COPY --from` of an image is not looked at."""
 
     code: ClassVar[str] = "copy-from"
@@ -278,8 +266,7 @@ class CopyFrom(MissedImage):
         return f"ACR's scanner does not look at COPY --from, so {self.image} is not recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class RunMount(MissedImage):
+class RunMount(MissedImage, frozen=True):
     """`RUN --mount=from` an image is not looked at."""
 
     code: ClassVar[str] = "run-mount"
@@ -289,8 +276,7 @@ class RunMount(MissedImage):
         return f"ACR's scanner does not look at RUN --mount=from, so {self.image} is not recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class SyntaxImage(MissedImage):
+class SyntaxImage(MissedImage, frozen=True):
     """The image that reads the Dockerfile is not looked at."""
 
     code: ClassVar[str] = "syntax-image"
@@ -300,8 +286,7 @@ class SyntaxImage(MissedImage):
         return f"ACR's scanner does not look at # syntax, so {self.image} is not recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class OnBuild(MissedImage):
+class OnBuild(MissedImage, frozen=True):
     """What an ONBUILD of an earlier stage reads is not looked at."""
 
     code: ClassVar[str] = "onbuild"
@@ -311,8 +296,7 @@ class OnBuild(MissedImage):
         return f"ACR's scanner does not look at ONBUILD, so {self.image} is not recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandBuild(MissedImage):
+class CommandBuild(MissedImage, frozen=True):
     """An image that a build in a cmd step reads."""
 
     code: ClassVar[str] = "command-build"
@@ -322,8 +306,7 @@ class CommandBuild(MissedImage):
         return f"ACR scans build steps only, so {self.image}, which a command builds on, is missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Copied(MissedImage):
+class Copied(MissedImage, frozen=True):
     """An image that the task copies."""
 
     code: ClassVar[str] = "copied"
@@ -333,8 +316,7 @@ class Copied(MissedImage):
         return f"ACR scans build steps only, so {self.image}, which is copied, is not recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolImage(MissedImage):
+class ToolImage(MissedImage, frozen=True):
     """An image that a command runs; no image is made of it."""
 
     code: ClassVar[str] = "tool"
@@ -345,8 +327,7 @@ class ToolImage(MissedImage):
         return f"{self.image} is a tool that a command runs: no image is made of it"
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsBuildkit(LineGap):
+class NeedsBuildkit(LineGap, frozen=True):
     """Something that is for BuildKit, on a step that gets the classic builder.
 
     Attributes:
@@ -366,8 +347,7 @@ class NeedsBuildkit(LineGap):
         return f"{self.what} {verb} BuildKit, and {without_buildkit(only)}"
 
 
-@dataclass(frozen=True, slots=True)
-class NotSeen(MissedImage):
+class NotSeen(MissedImage, frozen=True):
     """A FROM that the scanner does not reach."""
 
     code: ClassVar[str] = "not-seen"
@@ -377,8 +357,7 @@ class NotSeen(MissedImage):
         return f"ACR's scanner does not come to this line, so {self.image} is not recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class MisreadImage(LineGap):
+class MisreadImage(LineGap, frozen=True):
     """A FROM whose image the scanner reads wrong.
 
     Attributes:
@@ -399,8 +378,7 @@ class MisreadImage(LineGap):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class ContinuedFrom(MisreadImage):
+class ContinuedFrom(MisreadImage, frozen=True):
     """A FROM that goes on in the next line."""
 
     code: ClassVar[str] = "continued-from"
@@ -410,8 +388,7 @@ class ContinuedFrom(MisreadImage):
         return "ACR's scanner reads line by line, and this FROM goes on in the next one"
 
 
-@dataclass(frozen=True, slots=True)
-class ExpansionForm(MisreadImage):
+class ExpansionForm(MisreadImage, frozen=True):
     """A variable in another form than $NAME and ${NAME}.
 
     Attributes:
@@ -426,8 +403,7 @@ class ExpansionForm(MisreadImage):
         return f"ACR's scanner takes ${{{self.form}}} for a variable of that name, which is empty"
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentGap(MisreadImage):
+class ArgumentGap(MisreadImage, frozen=True):
     """A variable whose value the scanner does not know, or has wrong.
 
     Attributes:
@@ -437,8 +413,7 @@ class ArgumentGap(MisreadImage):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentOfArgument(ArgumentGap):
+class ArgumentOfArgument(ArgumentGap, frozen=True):
     """An ARG whose default names another variable."""
 
     code: ClassVar[str] = "argument-of-argument"
@@ -448,8 +423,7 @@ class ArgumentOfArgument(ArgumentGap):
         return f"ACR's scanner does not expand the default of ARG {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class LaterArgument(ArgumentGap):
+class LaterArgument(ArgumentGap, frozen=True):
     """An ARG that is not the first of its line."""
 
     code: ClassVar[str] = "later-argument"
@@ -459,8 +433,7 @@ class LaterArgument(ArgumentGap):
         return f"ACR's scanner reads only the first name of an ARG line, not {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class FirstDefaultWins(ArgumentGap):
+class FirstDefaultWins(ArgumentGap, frozen=True):
     """An ARG that stands twice: the last default counts, and the scanner keeps the first."""
 
     code: ClassVar[str] = "first-default-wins"
@@ -470,8 +443,7 @@ class FirstDefaultWins(ArgumentGap):
         return f"ARG {self.name} stands twice, and ACR's scanner keeps the first default"
 
 
-@dataclass(frozen=True, slots=True)
-class StageArgument(ArgumentGap):
+class StageArgument(ArgumentGap, frozen=True):
     """An ARG inside a stage, which FROM does not know, but the scanner does."""
 
     code: ClassVar[str] = "stage-argument"
@@ -484,8 +456,7 @@ class StageArgument(ArgumentGap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UndeclaredArgument(ArgumentGap):
+class UndeclaredArgument(ArgumentGap, frozen=True):
     """A build argument without an ARG, which FROM does not know, but the scanner does."""
 
     code: ClassVar[str] = "undeclared-argument"
@@ -498,8 +469,7 @@ class UndeclaredArgument(ArgumentGap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformArgument(ArgumentGap):
+class PlatformArgument(ArgumentGap, frozen=True):
     """A variable that the builder sets by itself."""
 
     code: ClassVar[str] = "platform-argument"
@@ -509,8 +479,7 @@ class PlatformArgument(ArgumentGap):
         return f"ACR's scanner does not know {self.name}, which the builder sets itself"
 
 
-@dataclass(frozen=True, slots=True)
-class OtherReading(MisreadImage):
+class OtherReading(MisreadImage, frozen=True):
     """A FROM that the scanner reads otherwise, for a reason that has no type of its own."""
 
     code: ClassVar[str] = "other-reading"
@@ -522,8 +491,7 @@ class OtherReading(MisreadImage):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class InventedImage(LineGap):
+class InventedImage(LineGap, frozen=True):
     """An image that the build does not read, and the scanner finds.
 
     Attributes:
@@ -533,8 +501,7 @@ class InventedImage(LineGap):
     recorded: str
 
 
-@dataclass(frozen=True, slots=True)
-class CaseOfStage(InventedImage):
+class CaseOfStage(InventedImage, frozen=True):
     """A stage in another case is an image to the scanner.
 
     Attributes:
@@ -552,8 +519,7 @@ class CaseOfStage(InventedImage):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class HeredocLine(InventedImage):
+class HeredocLine(InventedImage, frozen=True):
     """A line of a heredoc that begins with FROM."""
 
     code: ClassVar[str] = "heredoc-line"
@@ -566,8 +532,7 @@ class HeredocLine(InventedImage):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LineInside(InventedImage):
+class LineInside(InventedImage, frozen=True):
     """A line inside another instruction that begins with FROM."""
 
     code: ClassVar[str] = "line-inside"
@@ -580,8 +545,7 @@ class LineInside(InventedImage):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UnusedStage(InventedImage):
+class UnusedStage(InventedImage, frozen=True):
     """A stage that the target does not need, on a step that gets BuildKit."""
 
     code: ClassVar[str] = "unused-stage"
@@ -593,8 +557,7 @@ class UnusedStage(InventedImage):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UnusedStageRun(InventedImage):
+class UnusedStageRun(InventedImage, frozen=True):
     """A stage that the target does not need, and that the classic builder runs all the same."""
 
     code: ClassVar[str] = "unused-stage-run"
@@ -611,8 +574,7 @@ class UnusedStageRun(InventedImage):
 # What ACR's trigger does with the record.
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerOff(Gap):
+class TriggerOff(Gap, frozen=True):
     """The task has no base image trigger, or it is disabled."""
 
     code: ClassVar[str] = "trigger-off"
@@ -623,8 +585,7 @@ class TriggerOff(Gap):
         return "its own base image trigger is off, so ACR itself rebuilds it for no image"
 
 
-@dataclass(frozen=True, slots=True)
-class BuildTimeNotFollowed(Gap):
+class BuildTimeNotFollowed(Gap, frozen=True):
     """An image of build time, and a trigger that asks for those of runtime.
 
     Attributes:
@@ -639,8 +600,7 @@ class BuildTimeNotFollowed(Gap):
         return f"its trigger asks for Runtime, so ACR never rebuilds it for {self.image}"
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignRegistry(Gap):
+class ForeignRegistry(Gap, frozen=True):
     """An image of a registry that ACR does not follow.
 
     Attributes:
@@ -658,8 +618,7 @@ class ForeignRegistry(Gap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NoCredentials(Gap):
+class NoCredentials(Gap, frozen=True):
     """The task reads an image of another registry, for which it has no credentials.
 
     Attributes:
@@ -677,8 +636,7 @@ class NoCredentials(Gap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class GoneTag(Gap):
+class GoneTag(Gap, frozen=True):
     """A tag that the task follows and that is not in its registry.
 
     Attributes:
@@ -696,8 +654,7 @@ class GoneTag(Gap):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class MakesNothing(Gap):
+class MakesNothing(Gap, frozen=True):
     """The task makes no image, so nothing is missed by not rebuilding it.
 
     Attributes:
@@ -716,8 +673,7 @@ class MakesNothing(Gap):
 # What could not be found out.
 
 
-@dataclass(frozen=True, slots=True)
-class NotCompared(Gap):
+class NotCompared(Gap, frozen=True):
     """The build file could not be read, so the record was compared with nothing.
 
     Attributes:
@@ -733,8 +689,7 @@ class NotCompared(Gap):
         return f"not compared with the build file: {self.problem}"
 
 
-@dataclass(frozen=True, slots=True)
-class NotKnown(Gap):
+class NotKnown(Gap, frozen=True):
     """An image that the file alone does not tell.
 
     Attributes:
@@ -754,7 +709,7 @@ class NotKnown(Gap):
 
 def to_record(gap: Gap) -> dict[str, Any]:
     """The gap as JSON values: code, sentence, and every field of its type but the task."""
-    values = {f.name: getattr(gap, f.name) for f in fields(gap) if f.name != "task"}
+    values = {name: value for name, value in asdict(gap).items() if name != "task"}
     return {"code": gap.code, "counts": gap.counts, "sentence": gap.sentence(), **values}
 
 
@@ -778,8 +733,7 @@ def find_gaps(task: Task, files: BuildFiles, host: str, last_run: str | None) ->
     return tuple(kept)
 
 
-@dataclass(frozen=True, slots=True)
-class BuildFiles:
+class BuildFiles(Struct, frozen=True):
     """What is known of the build files of a task.
 
     Attributes:

@@ -7,8 +7,9 @@ images. Whoever walks the graph must survive that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
@@ -16,8 +17,7 @@ from rebuilder.core.tasks import Dependency, Kind
 from rebuilder.errors import InvalidReference
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltTask:
+class BuiltTask(Struct, frozen=True):
     """A task with what it reads and builds.
 
     Attributes:
@@ -42,8 +42,7 @@ class BuiltTask:
         return tuple(dict.fromkeys(_output(output, self.host) for output in self.outputs))
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(Struct, frozen=True):
     """A task reads an image."""
 
     image: str
@@ -52,16 +51,14 @@ class Reads:
     known_from: str
 
 
-@dataclass(frozen=True, slots=True)
-class Builds:
+class Builds(Struct, frozen=True):
     """A task builds an image."""
 
     task: TaskId
     image: str
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """Images and tasks.
 
     Attributes:
@@ -174,8 +171,7 @@ def _label(task: TaskId) -> str:
     return f"{task.registry.name}/{task.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(Struct, frozen=True):
     """A place in the tree: an image or a task, and what is said of it."""
 
     key: str | TaskId

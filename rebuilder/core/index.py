@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import replace
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from rebuilder.core.decisions import Policy
 from rebuilder.core.effects import output_seen
@@ -17,8 +18,7 @@ from rebuilder.core.registries import RegistryId, TaskId
 from rebuilder.core.tasks import Dependency, Kind, Makes, Output, Task
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedTask:
+class IndexedTask(Struct, frozen=True):
     """A task as the index knows it.
 
     Attributes:
@@ -30,8 +30,7 @@ class IndexedTask:
     read_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(Struct, frozen=True):
     """How far the reading of every task of a registry has come.
 
     Attributes:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from copy import replace
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
+
+from msgspec import Struct
 
 from rebuilder.core.events import Push, storable
 from rebuilder.core.foreign_json import read_object
@@ -42,8 +43,7 @@ _VERSION = 1
 _COLLECTED = frozenset({"tries", "since", "wait", "waiter", "turn"})
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRebuilds:
+class PlanRebuilds(Struct, frozen=True):
     """A push to plan for."""
 
     push: Push
@@ -62,8 +62,7 @@ class PlanRebuilds:
         return _decode(body, lambda values: cls(_read_push(values)))
 
 
-@dataclass(frozen=True, slots=True)
-class StartBuild:
+class StartBuild(Struct, frozen=True):
     """A task to rebuild because of a push.
 
     Attributes:
@@ -83,7 +82,7 @@ class StartBuild:
     anew: bool = False
     wait: int = 0
     after: int | None = None
-    waiter: str = field(default="", compare=False)
+    waiter: str = ""
 
     def encode(self) -> str:
         """Write the message as text."""
@@ -114,8 +113,7 @@ class StartBuild:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TrackBuild:
+class TrackBuild(Struct, frozen=True):
     """A rebuild whose run is to be followed.
 
     Attributes:
@@ -130,7 +128,7 @@ class TrackBuild:
     task: TaskId
     sequence: int
     record: int
-    follower: str = field(default="", compare=False)
+    follower: str = ""
 
     def encode(self) -> str:
         """Write the message as text."""
@@ -156,8 +154,7 @@ class TrackBuild:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
+class Refresh(Struct, frozen=True):
     """A task, or every task of a registry, whose view in the index is to be made anew.
 
     Attributes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from rebuilder.core.evidence import (
     Candidate,
@@ -26,8 +27,7 @@ _LAG = timedelta(minutes=10)
 """A run that began so soon after the push may have pulled from a replica that had not got it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewBase:
+class NewBase(Struct, frozen=True):
     """A base that a rebuild was made for.
 
     Attributes:
@@ -63,8 +63,7 @@ class NewBase:
         return not self.kinds or Kind.RUNTIME in self.kinds
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What an image was found to stand on.
 
     Attributes:

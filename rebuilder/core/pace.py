@@ -7,9 +7,10 @@ Resource Manager throttles requests".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
+
+from msgspec import Struct
 
 from rebuilder.core.times import ahead
 
@@ -26,8 +27,7 @@ def expired(turn: datetime, now: datetime) -> bool:
     return now - turn > _KEPT
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """What a token bucket allows.
 
     Attributes:
@@ -53,8 +53,7 @@ LONGEST_TURN = timedelta(hours=1)
 """How far ahead turns are given at most; whoever would have to wait longer asks again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How far turns are given out.
 
     Attributes:

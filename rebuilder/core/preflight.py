@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rebuilder.core.access import Permission
 from rebuilder.core.registries import RegistryId
@@ -23,8 +23,7 @@ FUNCTIONS = frozenset(
 """Every function of the app."""
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrySetup:
+class RegistrySetup(Struct, frozen=True):
     """How a registry is set up.
 
     Attributes:
@@ -44,8 +43,7 @@ class RegistrySetup:
     tasks_pass: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(Struct, frozen=True):
     """An Event Grid system topic.
 
     Attributes:
@@ -74,8 +72,7 @@ class Topic:
         return part(self.id, "subscriptions")
 
 
-@dataclass(frozen=True, slots=True)
-class EventSubscription:
+class EventSubscription(Struct, frozen=True):
     """A subscription to the events of a registry.
 
     Attributes:
@@ -123,8 +120,7 @@ class EventSubscription:
         return self.function.rpartition("/functions/")[0] or ""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """A function app.
 
     Attributes:
@@ -141,8 +137,7 @@ class Site:
     integrated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RoleDefinition:
+class RoleDefinition(Struct, frozen=True):
     """A role that may be assigned somewhere.
 
     Attributes:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from rebuilder.core.causes import Cause
 from rebuilder.core.decisions import Base, StillStale
@@ -97,8 +98,7 @@ class Likely(StrEnum):
         return self in (Likely.REPLICA, Likely.CACHE, Likely.PLATFORM)
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuild:
+class Rebuild(Struct, frozen=True):
     """One attempt to rebuild one task.
 
     Attributes:
@@ -166,7 +166,7 @@ class Rebuild:
     repair: int = 0
     stale_by: Likely | None = None
     follower: str = ""
-    unknown: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    unknown: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from rebuilder.errors import InvalidResourceId
 
@@ -61,8 +62,7 @@ def host_matches(host: str, pattern: str) -> bool:
     return pattern in ("*", host)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class RegistryId:
+class RegistryId(Struct, frozen=True, order=True):
     """The ARM resource id of a registry. Lower case, because ARM compares without case."""
 
     subscription: str
@@ -119,8 +119,7 @@ class RegistryId:
         )
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ForeignRegistry:
+class ForeignRegistry(Struct, frozen=True, order=True):
     """A registry that is none of Azure's, known by its host as references name it."""
 
     host: str
@@ -144,8 +143,7 @@ type PushedRegistry = RegistryId | ForeignRegistry
 """Where a push may come from."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TaskId:
+class TaskId(Struct, frozen=True, order=True):
     """The ARM resource id of an ACR task; lower case, like its registry's."""
 
     registry: RegistryId
@@ -169,8 +167,7 @@ class TaskId:
         return f"{self.registry}/tasks/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(Struct, frozen=True):
     """A registry as ARM tells of it.
 
     Attributes:

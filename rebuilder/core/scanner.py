@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import DOCKER_HUB
@@ -25,8 +26,7 @@ _LONGEST_LINE = 64 * 1024 - 1
 """Bytes; at a longer line Go's bufio.Scanner ends, as if the file did."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenFrom:
+class SeenFrom(Struct, frozen=True):
     """A line that begins with FROM, as the scanner sees it.
 
     Attributes:
@@ -43,8 +43,7 @@ class SeenFrom:
     reference: ImageReference | None
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """What the scanner makes of a Dockerfile.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from rebuilder.core.books import Finding, Made, Verdict
 from rebuilder.core.decisions import (
@@ -21,8 +22,7 @@ from rebuilder.core.registries import TaskId
 from rebuilder.core.times import CLOCKS_DIFFER, ahead
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A task that follows a tag.
 
     Attributes:

@@ -8,8 +8,9 @@ Event Grid source". Their data also tells who made the change; nothing of that i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from rebuilder.core.events import Ignored, Malformed, storable
 from rebuilder.core.registries import RegistryId, TaskId
@@ -20,8 +21,7 @@ _CHANGES = frozenset({"resourcewritesuccess", "resourcedeletesuccess"})
 _TASKS = "/providers/microsoft.containerregistry/registries/"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskChanged:
+class TaskChanged(Struct, frozen=True):
     """A task was created, changed or deleted.
 
     Attributes:
@@ -33,8 +33,7 @@ class TaskChanged:
     event: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoChange(Ignored):
+class NoChange(Ignored, frozen=True):
     """The event is not about a resource that was written or deleted."""
 
     code: ClassVar[str] = "no-change"
@@ -45,8 +44,7 @@ class NoChange(Ignored):
         return f"{self.event_type!r} is no change of a resource"
 
 
-@dataclass(frozen=True, slots=True)
-class NotATask(Ignored):
+class NotATask(Ignored, frozen=True):
     """Another kind of resource was changed."""
 
     code: ClassVar[str] = "not-a-task"
@@ -56,8 +54,7 @@ class NotATask(Ignored):
         return "the resource is not an ACR task"
 
 
-@dataclass(frozen=True, slots=True)
-class NotATaskRegistry(Ignored):
+class NotATaskRegistry(Ignored, frozen=True):
     """The task's registry is not configured as a task registry."""
 
     code: ClassVar[str] = "not-a-task-registry"

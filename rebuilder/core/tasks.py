@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from rebuilder.core.references import ImageReference
 from rebuilder.core.registries import TaskId
@@ -37,8 +38,7 @@ class Makes(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """What runs of a task make; `effects` tells how that is known.
 
     Attributes:
@@ -72,8 +72,7 @@ class TriggerType(StrEnum):
     RUNTIME = "Runtime"
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(Struct, frozen=True):
     """An image that a task's image is built on.
 
     Attributes:
@@ -89,8 +88,7 @@ class Dependency:
     known_from: str = "ACR's record"
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True):
     """A build argument or a value that a task gives to its build.
 
     Attributes:
@@ -102,8 +100,7 @@ class Argument:
     value: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class DockerStep:
+class DockerStep(Struct, frozen=True):
     """A step that builds one Dockerfile.
 
     Attributes:
@@ -123,8 +120,7 @@ class DockerStep:
     pushes: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class FileStep:
+class FileStep(Struct, frozen=True):
     """A step that carries out a task file of its context.
 
     Attributes:
@@ -140,8 +136,7 @@ class FileStep:
     values: tuple[Argument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedStep:
+class EncodedStep(Struct, frozen=True):
     """A step that carries a task file itself.
 
     Attributes:
@@ -183,8 +178,7 @@ def _decoded(text: str, what: str) -> bytes:
 type TaskStep = DockerStep | FileStep | EncodedStep
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """An ACR task.
 
     Attributes:
@@ -238,8 +232,7 @@ class RunStatus(StrEnum):
         return self not in (RunStatus.QUEUED, RunStatus.STARTED, RunStatus.RUNNING)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """A run of a registry.
 
     Attributes:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import IO, Any
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from rebuilder._net.addresses import authority
 from rebuilder._net.http import Deadline
@@ -47,8 +48,7 @@ type RegistryToken = Callable[[str], str | None]
 """Gives an identity's token for a registry's host, to be exchanged there; None for no identity."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """An artifact's manifest.
 
     Attributes:

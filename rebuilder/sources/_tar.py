@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from rebuilder.errors import SourceUnavailable
 
@@ -51,8 +52,7 @@ class Source(Protocol):
         """Read so many bytes, or fewer at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A member of an archive.
 
     Attributes:
@@ -99,8 +99,7 @@ def members(source: Source, headers: int) -> Iterator[Member]:
         raise _broken("it breaks off")
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(Struct, frozen=True):
     kind: bytes
     name: bytes
     link: bytes
@@ -108,8 +107,7 @@ class _Header:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _About:
+class _About(Struct, frozen=True):
     """What headers say of the member that follows them."""
 
     count: int = 0

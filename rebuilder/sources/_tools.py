@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rebuilder._net.http import Http
 from rebuilder.settings import SourceCredential
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How much may be read, and for how long.
 
     Attributes:
@@ -29,8 +29,7 @@ class Limits:
     seconds: float = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A file and the state that it was read from."""
 
     content: bytes
@@ -62,8 +61,7 @@ def bearer(secret: str) -> str:
     return f"Bearer {secret}"
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """What every kind of source is given."""
 
     http: Http

@@ -8,9 +8,10 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from msgspec import Struct
 
 from rebuilder.core.messages import LONGEST_DELAY, check_size
 from rebuilder.errors import TransientError
@@ -48,8 +49,7 @@ class MessageGone(Exception):
     """The message was deleted, or somebody else has received it since."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedMessage:
+class ReceivedMessage(Struct, frozen=True):
     """A message for whoever holds its pop receipt.
 
     Attributes:

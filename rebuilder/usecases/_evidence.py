@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from copy import replace
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from rebuilder.core.build_files import ImageUse
 from rebuilder.core.contexts import parse_context
@@ -55,8 +56,7 @@ _RUNS = 15
 _OWN_FILE = "the task's own YAML"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What was found out about a task.
 
     Attributes:
@@ -158,8 +158,7 @@ def _unread(task: Task, error: RebuilderError) -> Look:
     return Look(task, join(task.id, evidence), None, problem, "", None, None)
 
 
-@dataclass(slots=True)
-class _Files:
+class _Files(Struct):
     """The build files of a task."""
 
     context: Context
@@ -294,8 +293,7 @@ class _Files:
         return f"not reachable now: {error}"
 
 
-@dataclass(slots=True)
-class _Image:
+class _Image(Struct):
     """The image that the last successful run of a task pushed."""
 
     context: Context

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import replace
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from rebuilder.core.evidence import TaskView
 from rebuilder.core.index import unread, with_view
@@ -43,8 +44,7 @@ def unindexed(task: Task) -> Task:
     return replace(task, unread=_NOT_READ) if task.has_step else task
 
 
-@dataclass(slots=True)
-class _Listed:
+class _Listed(Struct):
     """The tasks of a registry, as ARM lists them now.
 
     Attributes:

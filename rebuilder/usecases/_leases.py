@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict, RebuilderError
@@ -22,8 +23,7 @@ LEASE = timedelta(minutes=8)
 """How long a bookmark is taken for: longer than a function may take."""
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(Struct):
     """A bookmark that is ours for a while.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from rebuilder.core.decisions import TaskDecision, TaskDisabled, TaskUnreadable
 from rebuilder.core.events import Push
@@ -24,8 +25,7 @@ log = logging.getLogger(__name__)
 _SOME = 20  # of a task's rebuilds: as many as are kept
 
 
-@dataclass(frozen=True, slots=True)
-class Follower:
+class Follower(Struct, frozen=True):
     """A task whose image moves with a tag.
 
     Attributes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from rebuilder.core.decisions import Base
 from rebuilder.core.events import Push
@@ -25,8 +26,7 @@ from rebuilder.usecases.context import Context
 _PUSHES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Times:
+class _Times(Struct, frozen=True):
     """What is known of a tag and the digest that it names.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from rebuilder.core.decisions import Base, Policy, RebuildFor, follows, wants
 from rebuilder.core.events import Push
@@ -54,8 +55,7 @@ def wait_until(context: Context, push: Push) -> datetime:
     return pushed + context.settings.native_wait + (_POLL if polled else timedelta())
 
 
-@dataclass(frozen=True, slots=True)
-class Runs:
+class Runs(Struct, frozen=True):
     """The newest runs of a task that others than we start, too.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+
+from msgspec import Struct
 
 from rebuilder.core.books import Finding, Made
 from rebuilder.core.decisions import Base
@@ -25,8 +26,7 @@ from rebuilder.usecases.poll_bases import polled_digest
 _AUDIT = "audit"
 
 
-@dataclass(frozen=True, slots=True)
-class Stood:
+class Stood(Struct, frozen=True):
     """What the comparison found.
 
     Attributes:

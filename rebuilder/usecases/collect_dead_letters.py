@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from rebuilder.core.dead_events import read_dead_events
 from rebuilder.core.dead_letters import DeadLetter, Origin
@@ -57,8 +58,7 @@ def collect_dead_letters(context: Context) -> int:
     return kept.count
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(Struct):
     """What was kept so far.
 
     Attributes:

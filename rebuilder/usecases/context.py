@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rebuilder.core.registries import ForeignRegistry, PushedRegistry, RegistryId, canonical_host
 from rebuilder.errors import PermanentError
@@ -27,8 +28,7 @@ from rebuilder.settings import Settings
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The settings and the adapters behind the ports."""
 
     settings: Settings

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from rebuilder.core import doctor
 from rebuilder.core.access import (
@@ -69,8 +70,7 @@ _READ_ROLES = "Microsoft.Authorization/roleAssignments/read and roleDefinitions/
 type Result = Finding | Unchecked
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What came of an examination.
 
     Attributes:
@@ -87,8 +87,7 @@ class Report:
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(Struct, frozen=True):
     """Something to look at.
 
     Attributes:

@@ -7,8 +7,9 @@ alone is worked out here, from the index.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
 
 from rebuilder.core.books import Waiting
 from rebuilder.core.decisions import (
@@ -53,8 +54,7 @@ _IGNORED = 20
 _ASKED = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(Struct, frozen=True):
     """A decision, with the rebuild that it led to.
 
     Attributes:
@@ -68,8 +68,7 @@ class Explained:
     derived: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class IndexAge:
+class IndexAge(Struct, frozen=True):
     """How old the index of a registry is.
 
     Attributes:
@@ -83,8 +82,7 @@ class IndexAge:
     old: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """What is known about an image.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from rebuilder.core.gaps import BuildFiles, Gap, NotCompared, find_gaps
 from rebuilder.core.registries import RegistryId, TaskId
@@ -14,8 +15,7 @@ from rebuilder.usecases._evidence import Look, look_at_all
 from rebuilder.usecases.context import Context
 
 
-@dataclass(frozen=True, slots=True)
-class TaskGaps:
+class TaskGaps(Struct, frozen=True):
     """What ACR misses or has wrong of one task."""
 
     task: TaskId

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from copy import replace
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rebuilder.core.rebuilds import Rebuild
 from rebuilder.core.registries import RegistryId, TaskId
@@ -12,8 +13,7 @@ from rebuilder.usecases._history import rebuilds_since
 from rebuilder.usecases.context import Context
 
 
-@dataclass(frozen=True, slots=True)
-class ListedRun:
+class ListedRun(Struct, frozen=True):
     """A run, and the rebuild it belongs to if it is one of ours."""
 
     run: Run

@@ -10,8 +10,9 @@ import json
 import logging
 from collections.abc import Iterable
 from copy import replace
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
 
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events import Push
@@ -45,8 +46,7 @@ _OF_AZURE = ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(slots=True)
-class PollReport:
+class PollReport(Struct):
     """What a poll did.
 
     Attributes:
@@ -68,8 +68,7 @@ class PollReport:
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """What is known of an image, and when it was looked at."""
 
     reference: ImageReference

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
+
+from msgspec import Struct
 
 from rebuilder.core.times import age
 from rebuilder.ports import Retired
@@ -41,8 +42,7 @@ _STORES: dict[str, _Step] = {
 }
 
 
-@dataclass(slots=True)
-class Retirement:
+class Retirement(Struct):
     """What came of a call.
 
     Attributes:
@@ -54,8 +54,7 @@ class Retirement:
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Round:
+class _Round(Struct, frozen=True):
     """When the last round began, and where it goes on: in which store, and where there.
 
     A round that is over is in no store.

@@ -12,9 +12,10 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from copy import replace
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
+
+from msgspec import Struct
 
 from rebuilder.core.decisions import (
     AlreadyBuiltOn,
@@ -104,8 +105,7 @@ _RUNS = 20
 _WRONG_CLOCK = "claimed by an instance whose clock was ahead"
 
 
-@dataclass(frozen=True, slots=True)
-class PutBack:
+class PutBack(Struct, frozen=True):
     """That a message is to be delivered again later.
 
     Attributes:

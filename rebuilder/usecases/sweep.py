@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from copy import replace
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+
+from msgspec import Struct, field
 
 from rebuilder.core.events import Push
 from rebuilder.core.messages import (
@@ -46,8 +47,7 @@ _SWEEPING = timedelta(hours=1)
 _SWEEP = "sweep"
 
 
-@dataclass(slots=True)
-class SweepReport:
+class SweepReport(Struct):
     """What a sweep did.
 
     Attributes:

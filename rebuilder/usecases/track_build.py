@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from copy import replace
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
+
+from msgspec import Struct
 
 from rebuilder.core.causes import RateLimited
 from rebuilder.core.events import Push
@@ -37,8 +38,7 @@ _RATE_WAIT = timedelta(hours=1)
 and by address: another agent may have another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(Struct, frozen=True):
     """A message that is to be sent."""
 
     queue: str
@@ -46,8 +46,7 @@ class _Sent:
     delay: timedelta = timedelta()
 
 
-@dataclass(frozen=True, slots=True)
-class _Next:
+class _Next(Struct, frozen=True):
     """What a look at a run leads to.
 
     Attributes:

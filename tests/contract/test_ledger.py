@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from copy import replace
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -118,7 +117,7 @@ def example(reason: type[Decision], task: TaskId) -> Decision:
         "names": ("five", "six"),
         "created": NOW,
     }
-    values = {f.name: samples.get(f.name, f"some {f.name} ünd more") for f in fields(reason)}
+    values = {f: samples.get(f, f"some {f} ünd more") for f in reason.__struct_fields__}
     return reason(**values)
 
 

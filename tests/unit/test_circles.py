@@ -90,7 +90,7 @@ def test_an_event_that_is_quicker_than_the_record_waits(circle: World) -> None:
     message = StartBuild(push(B, NEW), ONE)
     assert start_build(circle.context, message, "me") is None
     ((body, _),) = circle.queue.take(BUILDS)
-    assert StartBuild.decode(body) == replace(message, wait=1)
+    assert StartBuild.decode(body) == replace(message, wait=1, waiter="me")
     finish(circle, TWO, B, NEW)
 
     assert isinstance(start_build(circle.context, message, "me"), Circle)

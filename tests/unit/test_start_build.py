@@ -59,7 +59,7 @@ def test_a_build_is_claimed_scheduled_and_followed(world: World) -> None:
     assert rebuild.push == PUSH.key
     assert world.tasks.scheduled == [(task().id, rebuild.token)]
     ((body, delay),) = world.queue.take(RUNS)
-    assert TrackBuild.decode(body) == TrackBuild(task().id, 1, rebuild.version)
+    assert TrackBuild.decode(body) == TrackBuild(task().id, 1, rebuild.version, rebuild.follower)
     assert delay == world.settings.track_interval
 
 
@@ -283,7 +283,7 @@ def test_older_digests_end_first(world: World) -> None:
     newer = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
     assert start_build(world.context, newer, "you") is None
     ((body, delay),) = world.queue.take(BUILDS)
-    assert StartBuild.decode(body) == replace(newer, wait=1)
+    assert StartBuild.decode(body) == replace(newer, wait=1, waiter="you")
     assert delay == world.settings.track_interval
     finish(world)
     start_build(world.context, newer, "you")

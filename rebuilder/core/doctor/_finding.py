@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+
+from msgspec import Struct
 
 SITE = "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Web/sites/FUNCTION_APP"
 """Stands for the function app's resource id where that is not known."""
@@ -19,8 +20,7 @@ class Severity(StrEnum):
     NOTE = "note"  # to know
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A mistake in a set-up. Each kind is a subclass."""
 
     code: ClassVar[str]
@@ -39,8 +39,7 @@ class Finding:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unchecked:
+class Unchecked(Struct, frozen=True):
     """Something that could not be looked at.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rebuilder.core.doctor._finding import Finding, az, short
@@ -14,8 +13,7 @@ from rebuilder.core.preflight import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SiteNotThere(Finding):
+class SiteNotThere(Finding, frozen=True):
     """The function app does not exist.
 
     Attributes:
@@ -38,8 +36,7 @@ class SiteNotThere(Finding):
         return ("azd up",)
 
 
-@dataclass(frozen=True, slots=True)
-class SiteStopped(Finding):
+class SiteStopped(Finding, frozen=True):
     """The function app does not run.
 
     Attributes:
@@ -62,8 +59,7 @@ class SiteStopped(Finding):
         return (az("functionapp", "start", "--ids", self.site.id),)
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionsMissing(Finding):
+class FunctionsMissing(Finding, frozen=True):
     """Functions are not in the app.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rebuilder.core.doctor._finding import SITE, Finding, Severity, assign, az, short
@@ -57,8 +56,7 @@ def _dead_letter_place(account: str, container: str) -> dict[str, object]:
 _RETRIES = {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440}
 
 
-@dataclass(frozen=True, slots=True)
-class EventFinding(Finding):
+class EventFinding(Finding, frozen=True):
     """Something about a base registry's events.
 
     Attributes:
@@ -80,8 +78,7 @@ class EventFinding(Finding):
         return f"event subscription {self.subscription.name} of {self.registry.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class NotSubscribed(Finding):
+class NotSubscribed(Finding, frozen=True):
     """No subscription brings a base registry's pushes to image_pushed.
 
     Attributes:
@@ -143,8 +140,7 @@ class NotSubscribed(Finding):
         return (*first, _rest("put", place, {"properties": properties}))
 
 
-@dataclass(frozen=True, slots=True)
-class PushesFiltered(EventFinding):
+class PushesFiltered(EventFinding, frozen=True):
     """A subscription lets no ImagePushed through."""
 
     code: ClassVar[str] = "pushes-filtered"
@@ -163,8 +159,7 @@ class PushesFiltered(EventFinding):
         return self._patch(filter=_filter())
 
 
-@dataclass(frozen=True, slots=True)
-class PushesNarrowed(EventFinding):
+class PushesNarrowed(EventFinding, frozen=True):
     """A subscription's filters let only some pushes through."""
 
     code: ClassVar[str] = "pushes-narrowed"
@@ -189,8 +184,7 @@ class PushesNarrowed(EventFinding):
         return self._patch(filter=_filter())
 
 
-@dataclass(frozen=True, slots=True)
-class FewAttempts(EventFinding):
+class FewAttempts(EventFinding, frozen=True):
     """A subscription gives an event up too soon."""
 
     code: ClassVar[str] = "few-attempts"
@@ -210,8 +204,7 @@ class FewAttempts(EventFinding):
         return self._patch(retryPolicy=_RETRIES)
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionNotReady(EventFinding):
+class SubscriptionNotReady(EventFinding, frozen=True):
     """A subscription's provisioning did not succeed."""
 
     code: ClassVar[str] = "subscription-not-ready"
@@ -229,8 +222,7 @@ class SubscriptionNotReady(EventFinding):
         return self._patch(filter=_filter())
 
 
-@dataclass(frozen=True, slots=True)
-class NoDeadLetters(EventFinding):
+class NoDeadLetters(EventFinding, frozen=True):
     """A subscription loses what it cannot deliver.
 
     Attributes:
@@ -255,8 +247,7 @@ class NoDeadLetters(EventFinding):
         return self._patch(deadLetterWithResourceIdentity=_dead_letter_place(account, container))
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterContainerMissing(EventFinding):
+class DeadLetterContainerMissing(EventFinding, frozen=True):
     """The container of a subscription's dead letters is not there."""
 
     code: ClassVar[str] = "dead-letter-container-missing"
@@ -281,8 +272,7 @@ class DeadLetterContainerMissing(EventFinding):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLettersNotWritable(EventFinding):
+class DeadLettersNotWritable(EventFinding, frozen=True):
     """A topic's identity may not write dead letters."""
 
     code: ClassVar[str] = "dead-letters-not-writable"
@@ -306,8 +296,7 @@ class DeadLettersNotWritable(EventFinding):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLettersUnread(EventFinding):
+class DeadLettersUnread(EventFinding, frozen=True):
     """A subscription's dead letters go where the app does not look.
 
     Attributes:

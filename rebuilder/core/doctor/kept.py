@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
@@ -11,8 +10,7 @@ from rebuilder.core.doctor.tasks import TaskFinding
 from rebuilder.core.registries import RegistryId
 
 
-@dataclass(frozen=True, slots=True)
-class IndexNeverFilled(Finding):
+class IndexNeverFilled(Finding, frozen=True):
     """The tasks of a registry were never all read.
 
     Attributes:
@@ -32,8 +30,7 @@ class IndexNeverFilled(Finding):
         return "the first plan has to read them all; after that it should not be so any more"
 
 
-@dataclass(frozen=True, slots=True)
-class IndexOld(Finding):
+class IndexOld(Finding, frozen=True):
     """The index of a registry is older than its limit.
 
     Attributes:
@@ -64,8 +61,7 @@ class IndexOld(Finding):
         return (az("functionapp", "restart", "--ids", self.site or SITE),)
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildOverdue(TaskFinding):
+class RebuildOverdue(TaskFinding, frozen=True):
     """Nothing has happened to a rebuild for long.
 
     Attributes:
@@ -89,8 +85,7 @@ class RebuildOverdue(TaskFinding):
         return (f"rebuilder retry {self.task.registry.name}/{self.task.name}",)
 
 
-@dataclass(frozen=True, slots=True)
-class TimeAhead(Finding):
+class TimeAhead(Finding, frozen=True):
     """A time in the store lies further ahead than it can.
 
     Attributes:
@@ -115,8 +110,7 @@ class TimeAhead(Finding):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLettersWait(Finding):
+class DeadLettersWait(Finding, frozen=True):
     """Dead letters wait for somebody.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rebuilder.core.doctor._finding import Finding, Severity, az, short
@@ -14,8 +13,7 @@ from rebuilder.core.preflight import (
 from rebuilder.core.registries import RegistryId
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryNotThere(Finding):
+class RegistryNotThere(Finding, frozen=True):
     """A configured registry does not exist.
 
     Attributes:
@@ -41,8 +39,7 @@ class RegistryNotThere(Finding):
         return (az("acr", "list", "--subscription", subscription, "--query", "[].id"),)
 
 
-@dataclass(frozen=True, slots=True)
-class TasksShutOut(Finding):
+class TasksShutOut(Finding, frozen=True):
     """A registry's firewall keeps out the tasks that pull from it or push to it.
 
     Attributes:
@@ -75,8 +72,7 @@ class TasksShutOut(Finding):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AppShutOut(Finding):
+class AppShutOut(Finding, frozen=True):
     """A base registry's firewall keeps out the function app.
 
     Attributes:
@@ -111,8 +107,7 @@ class AppShutOut(Finding):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TasksNotAllowed(Finding):
+class TasksNotAllowed(Finding, frozen=True):
     """Azure refuses to run tasks in a registry's subscription.
 
     Attributes:
@@ -142,8 +137,7 @@ class TasksNotAllowed(Finding):
         return (f"rebuilder retry {self.registry.name}/{self.task}",)
 
 
-@dataclass(frozen=True, slots=True)
-class BasesOpenToRuns(Finding):
+class BasesOpenToRuns(Finding, frozen=True):
     """A base registry whose tasks are rebuilt, too: a run in it may push to its base images.
 
     Attributes:

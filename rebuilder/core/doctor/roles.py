@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rebuilder.core.doctor._finding import Finding, Severity, assign, short
 from rebuilder.core.registries import RegistryId
 
 
-@dataclass(frozen=True, slots=True)
-class NoToken(Finding):
+class NoToken(Finding, frozen=True):
     """The identity gets no token for a service.
 
     Attributes:
@@ -35,8 +33,7 @@ class NoToken(Finding):
         return ("az login",)
 
 
-@dataclass(frozen=True, slots=True)
-class RoleMissing(Finding):
+class RoleMissing(Finding, frozen=True):
     """An identity lacks actions on a registry.
 
     Attributes:
@@ -70,8 +67,7 @@ class RoleMissing(Finding):
         return (given,) if self.role else (define, given)
 
 
-@dataclass(frozen=True, slots=True)
-class AdviceRoleMissing(RoleMissing):
+class AdviceRoleMissing(RoleMissing, frozen=True):
     """An identity may not read who has which role on a base registry."""
 
     code: ClassVar[str] = "advice-role-missing"
@@ -82,8 +78,7 @@ class AdviceRoleMissing(RoleMissing):
         return "when a build may not pull its base, nothing can tell which role is missing"
 
 
-@dataclass(frozen=True, slots=True)
-class LogRoleMissing(RoleMissing):
+class LogRoleMissing(RoleMissing, frozen=True):
     """An identity may not read the logs of runs."""
 
     code: ClassVar[str] = "log-role-missing"
@@ -97,8 +92,7 @@ class LogRoleMissing(RoleMissing):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PullMissing(Finding):
+class PullMissing(Finding, frozen=True):
     """An identity may not read the images of a base registry.
 
     Attributes:
@@ -134,8 +128,7 @@ class PullMissing(Finding):
         return (assign(self.principal, self.role, str(self.registry)),)
 
 
-@dataclass(frozen=True, slots=True)
-class StorageRoleMissing(Finding):
+class StorageRoleMissing(Finding, frozen=True):
     """An identity may not use a service of the storage account.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rebuilder.core.access import REPOSITORY_WRITER
@@ -20,8 +19,7 @@ def _task_az(task: TaskId, *words: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFinding(Finding):
+class TaskFinding(Finding, frozen=True):
     """Something about a task.
 
     Attributes:
@@ -34,8 +32,7 @@ class TaskFinding(Finding):
         return f"task {self.task.registry.name}/{self.task.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskWithoutCredentials(TaskFinding):
+class TaskWithoutCredentials(TaskFinding, frozen=True):
     """A task has no credentials for the base registry that it pulls from.
 
     Attributes:
@@ -65,8 +62,7 @@ class TaskWithoutCredentials(TaskFinding):
         return (add,) if self.identity else (assign, add)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskMayNotPull(TaskFinding):
+class TaskMayNotPull(TaskFinding, frozen=True):
     """None of a task's identities may pull from the base registry.
 
     Attributes:
@@ -94,8 +90,7 @@ class TaskMayNotPull(TaskFinding):
         return (assign(self.principals[0], self.role, str(self.registry)),)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskMayNotPush(TaskFinding):
+class TaskMayNotPush(TaskFinding, frozen=True):
     """None of a task's identities may push to its own registry, which goes by repositories.
 
     Attributes:
@@ -128,8 +123,7 @@ class TaskMayNotPush(TaskFinding):
         return (assign(self.principals[0], REPOSITORY_WRITER, scope),)
 
 
-@dataclass(frozen=True, slots=True)
-class NativeTriggerOn(TaskFinding):
+class NativeTriggerOn(TaskFinding, frozen=True):
     """ACR's own base image trigger rebuilds a task, too."""
 
     code: ClassVar[str] = "native-trigger-on"

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import closing
 from copy import replace
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def decision(reason: type[Decision]) -> Decision:
         "refreshed": NOW,
         "names": ("five", "six"),
     }
-    values = {f.name: samples.get(f.name, f"some {f.name} ünd more") for f in fields(reason)}
+    values = {f: samples.get(f, f"some {f} ünd more") for f in reason.__struct_fields__}
     return reason(**values)
 
 
