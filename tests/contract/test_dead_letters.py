@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from azure.core.pipeline import PipelineResponse
 from azure.data.tables import TableServiceClient
 
 from rebuilder.azure.dead_letters import TableDeadLetters
 from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.ports import DeadLetters
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
+from tests.azurite import Azurite
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891234, UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -98,3 +100,29 @@ def test_one_that_is_removed_is_gone(letters: DeadLetters, letter: DeadLetter) -
     assert kept(letters, other) == [other]
     letters.record(letter)
     assert kept(letters, letter) == [letter]
+
+
+def test_what_another_has_recorded_meanwhile_stays(azurite: Azurite, letter: DeadLetter) -> None:
+    """Who read a letter before it died again does not write over its new reason."""
+    theirs = replace(letter, reason="theirs", at=LATER + timedelta(seconds=2))
+    met = False
+    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
+        others = TableDeadLetters(service)
+        others.record(letter)
+        others.mark_replayed(letter.id, LATER)
+
+        def meet(response: PipelineResponse[object, object]) -> None:
+            nonlocal met
+            request = response.http_request
+            if request.method == "GET" and letter.id in request.url and not met:  # type: ignore[attr-defined] # of any kind
+                met = True
+                others.record(theirs)
+
+        with TableServiceClient.from_connection_string(
+            azurite.connection_string, raw_response_hook=meet
+        ) as mine:
+            ours = replace(letter, reason="ours", at=LATER + timedelta(seconds=1))
+            TableDeadLetters(mine).record(ours)
+
+        assert met
+        assert kept(others, letter) == [theirs]

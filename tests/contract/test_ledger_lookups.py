@@ -412,3 +412,27 @@ def test_many_events_take_few_requests(azurite: Azurite, push: Push) -> None:
         ledger.record_events(pushes, at(0))
         assert len(requests) <= 3 + 10 + 3  # what is unplanned, pushes by 33, days
         assert len([r for r in ledger.unplanned() if r.push.registry == push.registry]) == 301
+
+
+def test_a_change_of_what_goes_on_writes_no_note(
+    azurite: Azurite, push: Push, task: TaskId
+) -> None:
+    """What is unsettled is noted when it begins and when it ends, and not in between."""
+    requests: list[str] = []
+
+    def count(response: PipelineResponse[object, object]) -> None:
+        requests.append(response.http_request.url)  # type: ignore[attr-defined] # of any kind
+
+    with TableServiceClient.from_connection_string(
+        azurite.connection_string, raw_response_hook=count
+    ) as service:
+        ledger = TableLedger(service)
+        claim = Rebuild(task, 1, "k", (), push.key, State.CLAIMED, NOW, "me", at(60))
+        ledger.claim(claim)
+        assert any(f"/{UNSETTLED}" in url for url in requests)
+        requests.clear()
+        running = ledger.save(replace(claim, state=State.RUNNING, run_id="ca1"))
+        assert len(requests) == 2  # the record as it was, and as it is
+        assert not any(f"/{UNSETTLED}" in url for url in requests)
+        ledger.save(replace(running, state=State.SUCCEEDED, finished_at=at(60)))
+        assert any(f"/{UNSETTLED}" in url for url in requests)

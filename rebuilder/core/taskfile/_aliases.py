@@ -83,6 +83,8 @@ def version(content: str) -> str:
 
 def separate(whole: Mapped) -> tuple[Mapped, Mapped]:
     """Return the alias section and the rest of a file, which has no comment lines any more."""
+    if not whole.text.startswith("alias") and "\nalias" not in whole.text:
+        return Mapped("", (1,)), whole
     section: list[str] = []
     rest: list[str] = []
     lines: tuple[list[int], list[int]] = ([], [])

@@ -21,6 +21,7 @@ from rebuilder.errors import InvalidBuildFile
 
 _LIMIT = 256 * 1024
 _LINE = 64 * 1024
+_BYTES = 4  # of a character, at most
 """The agent takes a file with aliases apart by bufio.Scanner, which stops at a longer line."""
 
 _VERSIONS = frozenset({"1.0-preview-1", "v1.0.0", "v1.1.0"})
@@ -173,6 +174,8 @@ def _without_comments(text: str) -> Mapped:
 
 
 def _check_lines(whole: Mapped) -> None:
+    if len(whole.text) * _BYTES < _LINE:
+        return  # no line of it can be as long
     for index, line in enumerate(whole.text.split("\n")):
         if len(line.encode(errors="surrogatepass")) >= _LINE:
             reason = "the agent reads nothing from a line of 64 KiB on"
