@@ -18,16 +18,22 @@ from pathlib import Path
 
 from azure.data.tables import TableServiceClient
 
-from rebuilder._records import decision_to_text, rebuild_to_text
-from rebuilder.azure import _deliveries
-from rebuilder.azure._tables import REPLACE, Entity, batches, key
-from rebuilder.azure._version import version_of
-from rebuilder.azure.ledger import DECISIONS, OUTPUTS, REBUILDS, decision_entity, rebuild_entity
-from rebuilder.core.decisions import BaseMoved
-from rebuilder.core.events import Push
-from rebuilder.core.rebuilds import Check, Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.azure.storage import _deliveries
+from rebuilder.azure.storage._tables import REPLACE, Entity, batches, key
+from rebuilder.azure.storage._version import version_of
+from rebuilder.azure.storage.ledger import (
+    DECISIONS,
+    OUTPUTS,
+    REBUILDS,
+    decision_entity,
+    rebuild_entity,
+)
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.decisions.reasons import BaseMoved
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
+from rebuilder.core.rebuilds.records import decision_to_text, rebuild_to_text
 from rebuilder.isolation import together
 from rebuilder.ports import PushRecord
 from rebuilder.sqlite._database import Database

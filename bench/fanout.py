@@ -38,11 +38,12 @@ from typing import Any
 
 from bench._cloud import BenchCloud
 from localcloud.clock import Clock
+from rebuilder.azure.acr.tasks import ArmTasks
 from rebuilder.azure.identity import credential
 from rebuilder.azure.manners import Manners
-from rebuilder.azure.tasks import ArmTasks
 from rebuilder.composition import compose, release
-from rebuilder.core.messages import (
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,
@@ -52,16 +53,15 @@ from rebuilder.core.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.rebuilds import State
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.sqlite.queues import SqliteQueues
-from rebuilder.usecases.accept_event import accept_event
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.delivery import deliver
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.refresh_index import refresh_index, sweep_all
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.events.accept_event import accept_event
+from rebuilder.usecases.index.refresh_index import refresh_index, sweep_all
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.recovery.delivery import deliver
 
 _TAG = "9"
 _HIDE = timedelta(minutes=10)

@@ -30,14 +30,15 @@ from urllib3 import HTTPHeaderDict
 from urllib3 import HTTPResponse as Response
 
 from bench import dockerfiles, hostile_files
-from rebuilder.core import images, messages
-from rebuilder.core.dead_events import read_dead_events
+from rebuilder.core.acr import images
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dockerfile._text import FILE_LIMIT
-from rebuilder.core.events import Push, read_event
+from rebuilder.core.events.dead_events import read_dead_events
+from rebuilder.core.events.pushes import Push, read_event
+from rebuilder.core.events.task_events import read_task_event
 from rebuilder.core.foreign_json import read_json, read_object
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.task_events import read_task_event
+from rebuilder.core.rebuilds import messages
 from rebuilder.foreign.registries import OciRegistries
 from rebuilder.ports import Seen
 from rebuilder.settings import SourceCredential

@@ -45,19 +45,19 @@ from azure.storage.queue import QueueServiceClient
 
 from bench import _past
 from bench._past import APPS, BASE, NOW, Past
-from rebuilder._records import VERSION
-from rebuilder.azure._version import STORE
-from rebuilder.azure.bookmarks import TableBookmarks
-from rebuilder.azure.dead_letters import TableDeadLetters
-from rebuilder.azure.index import TableIndex
-from rebuilder.azure.ledger import TableLedger
-from rebuilder.azure.queues import StorageQueues
-from rebuilder.core.decisions import TaskDecision
-from rebuilder.core.events import Push
-from rebuilder.core.messages import PlanRebuilds, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import RunStatus, Task
+from rebuilder.azure.storage._version import STORE
+from rebuilder.azure.storage.bookmarks import TableBookmarks
+from rebuilder.azure.storage.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.index import TableIndex
+from rebuilder.azure.storage.ledger import TableLedger
+from rebuilder.azure.storage.queues import StorageQueues
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import RunStatus, Task
+from rebuilder.core.decisions.reasons import TaskDecision
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import PlanRebuilds, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.records import VERSION
 from rebuilder.ports import Bookmarks, Clock, DeadLetters, DependencyIndex, Ledger, WorkQueue
 from rebuilder.settings import Settings
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
@@ -65,14 +65,14 @@ from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import SqliteQueues
-from rebuilder.usecases.audit import audit
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.explain import explain
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.sweep import sweep
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.reports.audit import audit
+from rebuilder.usecases.reports.explain import explain
 from tests.azurite import Azurite
 from tests.unit import fakes
 

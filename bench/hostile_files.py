@@ -132,7 +132,7 @@ def read_deps(content: bytes) -> object:
         AssertionError: The exit status is none of its own, or what it prints may move a cursor.
         InvalidBuildFile: It is refused.
     """
-    from rebuilder.cli import main  # noqa: PLC0415 - takes a second, and few kinds need it
+    from rebuilder.cli.main import main  # noqa: PLC0415 - takes a second, and few kinds need it
 
     with tempfile.TemporaryDirectory() as folder:
         name = ("Dockerfile", "acb.yaml", "file")[len(content) % 3]

@@ -32,18 +32,26 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from rebuilder._nowhere import NoDeadEvents
-from rebuilder.azure.index import TableIndex
-from rebuilder.azure.ledger import TableLedger
-from rebuilder.azure.queues import StorageQueues
-from rebuilder.core.access import PullAccess
-from rebuilder.core.decisions import BaseMoved
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, ImageContent, Said, Source, TaskView, join, recorded
-from rebuilder.core.index import IndexedTask
-from rebuilder.core.messages import BUILDS, PlanRebuilds
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import Registry, RegistryId, TaskId
-from rebuilder.core.tasks import Dependency, Kind, Run, Task
+from rebuilder.azure.storage.index import TableIndex
+from rebuilder.azure.storage.ledger import TableLedger
+from rebuilder.azure.storage.queues import StorageQueues
+from rebuilder.core.acr.access import PullAccess
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
+from rebuilder.core.acr.tasks import Dependency, Kind, Run, Task
+from rebuilder.core.decisions.reasons import BaseMoved
+from rebuilder.core.dependencies.evidence import (
+    Evidence,
+    ImageContent,
+    Said,
+    Source,
+    TaskView,
+    join,
+    recorded,
+)
+from rebuilder.core.dependencies.index import IndexedTask
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, PlanRebuilds
 from rebuilder.errors import NotFound, TransientError
 from rebuilder.foreign.registries import OciRegistries
 from rebuilder.ports import DependencyIndex, Ledger, SourceFile, TaskPage, WorkQueue
@@ -54,7 +62,7 @@ from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import SqliteQueues
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.azurite import Azurite
 
 BASE = RegistryId("11111111-1111-4111-8111-111111111111", "base-images", "mybaseregistry")

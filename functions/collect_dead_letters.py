@@ -8,7 +8,7 @@ import azure.functions as func
 
 from rebuilder.composition import compose
 from rebuilder.settings import DEAD_LETTER_SCHEDULE, schedule
-from rebuilder.usecases import collect_dead_letters as usecase
+from rebuilder.usecases.recovery import collect_dead_letters as usecase
 
 blueprint = func.Blueprint()
 

@@ -8,7 +8,7 @@ import azure.functions as func
 
 from functions._events import Together, raw
 from rebuilder.composition import compose
-from rebuilder.usecases.accept_event import accept_events
+from rebuilder.usecases.events.accept_event import accept_events
 
 blueprint = func.Blueprint()
 

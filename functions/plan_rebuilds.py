@@ -6,11 +6,11 @@ import azure.functions as func
 
 from functions._messages import text
 from rebuilder.composition import compose
-from rebuilder.core.messages import PUSHES, PlanRebuilds
+from rebuilder.core.rebuilds.messages import PUSHES, PlanRebuilds
 from rebuilder.settings import STORAGE
-from rebuilder.usecases import plan_rebuilds as usecase
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.delivery import deliver
+from rebuilder.usecases.plan import plan_rebuilds as usecase
+from rebuilder.usecases.recovery.delivery import deliver
 
 blueprint = func.Blueprint()
 

@@ -9,7 +9,7 @@ import azure.functions as func
 
 from rebuilder.composition import compose
 from rebuilder.settings import POLL_SCHEDULE, schedule
-from rebuilder.usecases import poll_bases as usecase
+from rebuilder.usecases.catch_up import poll_bases as usecase
 
 blueprint = func.Blueprint()
 

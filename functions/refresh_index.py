@@ -8,7 +8,7 @@ import azure.functions as func
 
 from rebuilder.composition import compose
 from rebuilder.settings import REFRESH_SCHEDULE, schedule
-from rebuilder.usecases.refresh_index import sweep_all
+from rebuilder.usecases.index.refresh_index import sweep_all
 
 blueprint = func.Blueprint()
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import azure.functions as func
 
 from rebuilder.composition import compose
-from rebuilder.usecases import retire_history as usecase
+from rebuilder.usecases.history import retire_history as usecase
 
 blueprint = func.Blueprint()
 

@@ -9,7 +9,7 @@ import azure.functions as func
 
 from rebuilder.composition import compose
 from rebuilder.settings import SWEEP_SCHEDULE, schedule
-from rebuilder.usecases import sweep as usecase
+from rebuilder.usecases.catch_up import sweep as usecase
 
 blueprint = func.Blueprint()
 

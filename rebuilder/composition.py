@@ -64,8 +64,8 @@ def refuse_newer_store(env: Mapping[str, str] = os.environ) -> None:
 
             with Database(Path(settings.storage.removeprefix(SQLITE))).reading():
                 return
-        from rebuilder.azure._tables import table_service  # noqa: PLC0415
-        from rebuilder.azure._version import StoreVersion  # noqa: PLC0415
+        from rebuilder.azure.storage._tables import table_service  # noqa: PLC0415
+        from rebuilder.azure.storage._version import StoreVersion  # noqa: PLC0415
 
         with table_service(settings, quickly=True) as service:
             StoreVersion(service).check()
@@ -92,11 +92,11 @@ _making = threading.Lock()
 @lru_cache
 def _compose(settings: Settings) -> Context:
     # Imported late: Azure's packages take over a second, and the embedded store needs half of them.
-    from rebuilder.azure.access import ArmAccess  # noqa: PLC0415
+    from rebuilder.azure.acr.access import ArmAccess  # noqa: PLC0415
+    from rebuilder.azure.acr.images import AcrImages  # noqa: PLC0415
+    from rebuilder.azure.acr.tasks import ArmTasks  # noqa: PLC0415
     from rebuilder.azure.identity import credential, registry_tokens  # noqa: PLC0415
-    from rebuilder.azure.images import AcrImages  # noqa: PLC0415
     from rebuilder.azure.manners import Manners  # noqa: PLC0415
-    from rebuilder.azure.tasks import ArmTasks  # noqa: PLC0415
     from rebuilder.foreign.registries import OciRegistries  # noqa: PLC0415
     from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
@@ -148,12 +148,12 @@ def _store(settings: Settings) -> _Store:
             SqliteBookmarks(path),
             SqliteDeadLetters(path),
         )
-    from rebuilder.azure._tables import table_service  # noqa: PLC0415
-    from rebuilder.azure.bookmarks import TableBookmarks  # noqa: PLC0415
-    from rebuilder.azure.dead_letters import TableDeadLetters  # noqa: PLC0415
-    from rebuilder.azure.index import TableIndex  # noqa: PLC0415
-    from rebuilder.azure.ledger import TableLedger  # noqa: PLC0415
-    from rebuilder.azure.queues import StorageQueues  # noqa: PLC0415
+    from rebuilder.azure.storage._tables import table_service  # noqa: PLC0415
+    from rebuilder.azure.storage.bookmarks import TableBookmarks  # noqa: PLC0415
+    from rebuilder.azure.storage.dead_letters import TableDeadLetters  # noqa: PLC0415
+    from rebuilder.azure.storage.index import TableIndex  # noqa: PLC0415
+    from rebuilder.azure.storage.ledger import TableLedger  # noqa: PLC0415
+    from rebuilder.azure.storage.queues import StorageQueues  # noqa: PLC0415
 
     service = table_service(settings)
     return _Store(
@@ -168,7 +168,7 @@ def _store(settings: Settings) -> _Store:
 def _dead_events(settings: Settings) -> DeadEventStore:
     if not settings.dead_letters:
         return NoDeadEvents()
-    from rebuilder.azure.dead_events import BlobDeadEvents  # noqa: PLC0415
+    from rebuilder.azure.storage.dead_events import BlobDeadEvents  # noqa: PLC0415
 
     return BlobDeadEvents.from_settings(settings)
 

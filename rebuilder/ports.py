@@ -8,18 +8,24 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from rebuilder.core.access import Permission, PullAccess
+from rebuilder.core.acr.access import Permission, PullAccess
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import PushedRegistry, Registry, RegistryId, TaskId
+from rebuilder.core.acr.tasks import Run, Task
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.dead_letters import DeadLetter
-from rebuilder.core.decisions import Decision
-from rebuilder.core.events import Ignored, Push
-from rebuilder.core.evidence import ImageContent, TaskView
-from rebuilder.core.index import IndexedTask, Sweep
-from rebuilder.core.preflight import EventSubscription, RegistrySetup, RoleDefinition, Site, Topic
-from rebuilder.core.rebuilds import Rebuild
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import PushedRegistry, Registry, RegistryId, TaskId
-from rebuilder.core.tasks import Run, Task
+from rebuilder.core.decisions.reasons import Decision
+from rebuilder.core.dependencies.evidence import ImageContent, TaskView
+from rebuilder.core.dependencies.index import IndexedTask, Sweep
+from rebuilder.core.doctor.setup import (
+    EventSubscription,
+    RegistrySetup,
+    RoleDefinition,
+    Site,
+    Topic,
+)
+from rebuilder.core.events.dead_letters import DeadLetter
+from rebuilder.core.events.pushes import Ignored, Push
+from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import RebuilderError
 
 type Clock = Callable[[], datetime]

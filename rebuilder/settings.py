@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
-from rebuilder.core.decisions import Policy, RebuildFor, Tool
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import RegistryId, canonical_host, host_matches
+from rebuilder.core.decisions.reasons import Policy, RebuildFor, Tool
 from rebuilder.core.foreign_json import read_object
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId, canonical_host, host_matches
 from rebuilder.errors import InvalidJson, InvalidReference, InvalidResourceId, InvalidSettings
 
 STORAGE = "AzureWebJobsStorage"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rebuilder._net.addresses import HTTPS
-from rebuilder.core.registries import host_matches
+from rebuilder.core.acr.registries import host_matches
 from rebuilder.errors import SourceUnavailable, TransientError
 from rebuilder.settings import PRIVATE_SOURCE_HOSTS, SOURCE_HOSTS
 

@@ -14,7 +14,7 @@ from typing import Any
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
 
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.waits import RETRY_AFTER
 from rebuilder.errors import Throttled, TransientError
 

@@ -21,14 +21,20 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.storage.queue import QueueServiceClient
 
 from rebuilder.azure._errors import answered, translated
-from rebuilder.azure._storage import connected, connection_string, endpoint
 from rebuilder.azure.identity import credential, registry_audience
 from rebuilder.azure.manners import TIMEOUTS, Patience
-from rebuilder.core.access import Permission
+from rebuilder.azure.storage._storage import connected, connection_string, endpoint
+from rebuilder.core.acr.access import Permission
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.doctor.setup import (
+    EventSubscription,
+    RegistrySetup,
+    RoleDefinition,
+    Site,
+    Topic,
+)
 from rebuilder.core.foreign_json import read_object
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
-from rebuilder.core.preflight import EventSubscription, RegistrySetup, RoleDefinition, Site, Topic
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.errors import Denied, InvalidJson, NotFound, RebuilderError, Refused
 from rebuilder.settings import SQLITE, Settings
 

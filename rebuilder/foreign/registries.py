@@ -21,8 +21,8 @@ from rebuilder._net.addresses import authority
 from rebuilder._net.guard import Guard, Resolver
 from rebuilder._net.http import Answer, Deadline, Http
 from rebuilder._net.sign_in import TOKEN_LIMIT, read_challenge, read_token
-from rebuilder.core.references import ImageReference, digest_problem
-from rebuilder.core.registries import DOCKER_HUB, canonical_host, host_matches
+from rebuilder.core.acr.references import ImageReference, digest_problem
+from rebuilder.core.acr.registries import DOCKER_HUB, canonical_host, host_matches
 from rebuilder.core.waits import asked_wait, used_up
 from rebuilder.errors import (
     Denied,

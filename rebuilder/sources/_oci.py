@@ -19,9 +19,9 @@ from msgspec import Struct
 from rebuilder._net.addresses import authority
 from rebuilder._net.http import Deadline
 from rebuilder._net.sign_in import TOKEN_LIMIT, read_challenge, read_token
-from rebuilder.core.contexts import OciContext, file_path, public_address
+from rebuilder.core.acr.references import digest_problem
+from rebuilder.core.dependencies.contexts import OciContext, file_path, public_address
 from rebuilder.core.foreign_json import read_object
-from rebuilder.core.references import digest_problem
 from rebuilder.errors import Denied, InvalidJson, SourceUnavailable
 from rebuilder.sources._answers import problem
 from rebuilder.sources._archives import read_member

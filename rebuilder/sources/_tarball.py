@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import IO
 
 from rebuilder._net.http import Answer, Deadline
-from rebuilder.core.contexts import TarballContext, public_address
+from rebuilder.core.dependencies.contexts import TarballContext, public_address
 from rebuilder.sources._answers import problem
 from rebuilder.sources._archives import read_member
 from rebuilder.sources._tools import Found, Tools

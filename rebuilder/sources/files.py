@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from rebuilder._net.guard import Guard, Resolver
 from rebuilder._net.http import Deadline, Http
-from rebuilder.core.contexts import (
+from rebuilder.core.dependencies.contexts import (
     AzureReposContext,
     Context,
     GitContext,
@@ -24,15 +24,15 @@ from rebuilder.core.contexts import (
 from rebuilder.errors import SourceUnavailable
 from rebuilder.ports import SourceFile
 from rebuilder.settings import Settings, SourceCredential
-from rebuilder.sources._azure_repos import AzureRepos
 from rebuilder.sources._cache import Recent
-from rebuilder.sources._github import GITHUB, GitHub
 from rebuilder.sources._oci import Artifacts, RegistryToken
 from rebuilder.sources._tarball import Tarballs
 from rebuilder.sources._tools import Credentials, Found, Limits, Tools
+from rebuilder.sources.git._azure_repos import AzureRepos
+from rebuilder.sources.git._github import GITHUB, GitHub
 
 if TYPE_CHECKING:
-    from rebuilder.sources._git import GitHosts
+    from rebuilder.sources.git._git import GitHosts
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class HostedSources:
     def _git(self) -> GitHosts:
         if self._git_hosts is None:
             # Imported late: few tasks need it, and it is a whole git.
-            from rebuilder.sources._git import GitHosts  # noqa: PLC0415
+            from rebuilder.sources.git._git import GitHosts  # noqa: PLC0415
 
             self._git_hosts = GitHosts(self._tools)
         return self._git_hosts

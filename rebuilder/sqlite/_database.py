@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from rebuilder._records import VERSION
+from rebuilder.core.rebuilds.records import VERSION
 from rebuilder.errors import NewerStore, StoreUnavailable
 from rebuilder.sqlite._schema import make_tables, version_of
 

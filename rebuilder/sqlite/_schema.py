@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, datetime
 
-from rebuilder._records import VERSION
-from rebuilder.core.events import repository_of
+from rebuilder.core.events.pushes import repository_of
+from rebuilder.core.rebuilds.records import VERSION
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS pushes (

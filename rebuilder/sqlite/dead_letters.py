@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.ports import Retired
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text

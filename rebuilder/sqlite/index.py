@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from rebuilder._records import readable, view_from_text, view_to_text
-from rebuilder.core.evidence import TaskView
-from rebuilder.core.index import IndexedTask, Sweep, repositories
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.dependencies.evidence import TaskView
+from rebuilder.core.dependencies.index import IndexedTask, Sweep, repositories
+from rebuilder.core.rebuilds.records import readable, view_from_text, view_to_text
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
 

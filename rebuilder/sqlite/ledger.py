@@ -10,18 +10,18 @@ from copy import replace
 from datetime import datetime
 from pathlib import Path
 
-from rebuilder._records import (
+from rebuilder.core.acr.registries import PushedRegistry, TaskId
+from rebuilder.core.decisions.reasons import Decision, TaskDecision
+from rebuilder.core.events.pushes import Ignored, Push, repository_of
+from rebuilder.core.rebuilds.history import KEPT, may_go
+from rebuilder.core.rebuilds.rebuild import Rebuild
+from rebuilder.core.rebuilds.records import (
     decision_from_text,
     decision_to_text,
     readable,
     rebuild_from_text,
     rebuild_to_text,
 )
-from rebuilder.core.decisions import Decision, TaskDecision
-from rebuilder.core.events import Ignored, Push, repository_of
-from rebuilder.core.history import KEPT, may_go
-from rebuilder.core.rebuilds import Rebuild
-from rebuilder.core.registries import PushedRegistry, TaskId
 from rebuilder.errors import Conflict
 from rebuilder.ports import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
 from rebuilder.sqlite._database import Database

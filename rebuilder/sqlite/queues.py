@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from rebuilder.core.messages import LONGEST_DELAY, check_size
+from rebuilder.core.rebuilds.messages import LONGEST_DELAY, check_size
 from rebuilder.errors import TransientError
 from rebuilder.ports import PoisonMessage
 from rebuilder.sqlite._database import Database

@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from rebuilder.core.registries import ForeignRegistry, PushedRegistry, RegistryId, canonical_host
+from rebuilder.core.acr.registries import (
+    ForeignRegistry,
+    PushedRegistry,
+    RegistryId,
+    canonical_host,
+)
 from rebuilder.errors import PermanentError
 from rebuilder.ports import (
     Access,

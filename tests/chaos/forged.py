@@ -10,8 +10,9 @@ from copy import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from rebuilder.core.events import Push
-from rebuilder.core.messages import (
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,
@@ -21,7 +22,6 @@ from rebuilder.core.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.registries import RegistryId, TaskId
 from tests.chaos.cloud import BASES
 from tests.chaos.world import QUEUES, World
 

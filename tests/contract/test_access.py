@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from localcloud.cloud import LocalCloud
-from rebuilder.azure.access import ArmAccess
+from rebuilder.azure.acr.access import ArmAccess
 from rebuilder.azure.identity import credential
-from rebuilder.core.access import PullAccess
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.acr.access import PullAccess
+from rebuilder.core.acr.registries import RegistryId
 from rebuilder.errors import Denied
 from tests import images
 

@@ -10,8 +10,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from rebuilder._nowhere import NoDeadEvents
-from rebuilder.azure import dead_events
-from rebuilder.azure.dead_events import BlobDeadEvents
+from rebuilder.azure.storage import dead_events
+from rebuilder.azure.storage.dead_events import BlobDeadEvents
 from rebuilder.composition import compose, release
 from rebuilder.errors import TransientError
 from rebuilder.ports import DeadEvents

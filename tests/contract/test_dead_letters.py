@@ -11,8 +11,8 @@ import pytest
 from azure.core.pipeline import PipelineResponse
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.dead_letters import TableDeadLetters
-from rebuilder.core.dead_letters import DeadLetter, Origin
+from rebuilder.azure.storage.dead_letters import TableDeadLetters
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.ports import DeadLetters
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from tests.azurite import Azurite

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import RegistryId
 from rebuilder.errors import Denied, RebuilderError, Refused, Throttled, TransientError
 from rebuilder.foreign.registries import OciRegistries
 from rebuilder.ports import Seen

@@ -9,8 +9,8 @@ from azure.containerregistry._exchange_client import ACRExchangeClient
 
 from localcloud.cloud import LocalCloud
 from localcloud.tokens import Tokens
+from rebuilder.azure.acr.images import AcrImages
 from rebuilder.azure.identity import credential
-from rebuilder.azure.images import AcrImages
 from rebuilder.errors import Denied
 from tests import images
 
@@ -63,7 +63,7 @@ def test_a_token_is_not_shown_for_long(
     base = images.base_registry(cloud)
     images.push(cloud, base, "images/node", "9", "one")
     with monkeypatch.context() as patch:
-        patch.setattr("rebuilder.azure.images._TOKEN_SECONDS", -1.0)
+        patch.setattr("rebuilder.azure.acr.images._TOKEN_SECONDS", -1.0)
         acr.digest(base.login_server, "images/node", "9")
 
     for _ in range(3):
@@ -92,7 +92,7 @@ def test_few_tokens_are_kept(
     cloud: LocalCloud, acr: AcrImages, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A registry of very many repositories does not fill the memory."""
-    monkeypatch.setattr("rebuilder.azure.images._TOKENS", 1)
+    monkeypatch.setattr("rebuilder.azure.acr.images._TOKENS", 1)
     base = images.base_registry(cloud)
     for repository in ("images/node", "images/go"):
         images.push(cloud, base, repository, "9", "one")

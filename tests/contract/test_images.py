@@ -15,10 +15,10 @@ from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from localcloud.state import Json, Registry
 from localcloud.tokens import Tokens
-from rebuilder.azure import images as acr_images
+from rebuilder.azure.acr import images as acr_images
+from rebuilder.azure.acr.images import AcrImages
 from rebuilder.azure.identity import credential
-from rebuilder.azure.images import AcrImages
-from rebuilder.core.evidence import ImageContent
+from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, Refused
 from tests import images
 
@@ -247,7 +247,7 @@ def test_a_configuration_that_is_too_large_is_not_read(
     size: int | None,
 ) -> None:
     """Who pushes a giant configuration cannot fill the memory; the layers still count."""
-    monkeypatch.setattr("rebuilder.azure.images.CONFIG_LIMIT", 10)
+    monkeypatch.setattr("rebuilder.azure.acr.images.CONFIG_LIMIT", 10)
     pusher.image("9", [pusher.layer("one")], size=size)
     found = acr.content(base.login_server, "images/node", "9", "linux/amd64")
 
@@ -259,7 +259,7 @@ def test_contents_are_kept_within_bounds(
     base: Registry, pusher: Pusher, acr: AcrImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is remembered of digests is forgotten before it fills the memory."""
-    monkeypatch.setattr("rebuilder.azure.images._CONTENTS", 1)
+    monkeypatch.setattr("rebuilder.azure.acr.images._CONTENTS", 1)
     digests = [pusher.image(name, [pusher.layer(name)]) for name in ("1", "2")]
     for digest in digests:
         acr.content(base.login_server, "images/node", digest, "linux/amd64")

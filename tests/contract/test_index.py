@@ -14,13 +14,13 @@ import pytest
 from azure.core.exceptions import ServiceRequestError
 from azure.data.tables import TableServiceClient, TableTransactionError
 
-from rebuilder._records import view_to_text
-from rebuilder.azure.index import DEPENDENTS, TableIndex
-from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join
-from rebuilder.core.index import IndexedTask, Sweep
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import Kind
+from rebuilder.azure.storage.index import DEPENDENTS, TableIndex
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskView, join
+from rebuilder.core.dependencies.index import IndexedTask, Sweep
+from rebuilder.core.rebuilds.records import view_to_text
 from rebuilder.errors import Refused, TransientError
 from rebuilder.ports import DependencyIndex
 from rebuilder.sqlite.index import SqliteIndex

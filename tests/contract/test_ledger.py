@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.ledger import TableLedger
-from rebuilder.core.causes import RateLimited
-from rebuilder.core.decisions import REASONS, Decision, OtherImages, TaskDisabled
-from rebuilder.core.events import Malformed, NoTag, Push
-from rebuilder.core.rebuilds import Check, Hold, Likely, Rebuild, State
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.azure.storage.ledger import TableLedger
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.decisions.reasons import REASONS, Decision, OtherImages, TaskDisabled
+from rebuilder.core.events.pushes import Malformed, NoTag, Push
+from rebuilder.core.failures.causes import RateLimited
+from rebuilder.core.rebuilds.rebuild import Check, Hold, Likely, Rebuild, State
 from rebuilder.errors import Conflict, TransientError
 from rebuilder.ports import Ledger
 from rebuilder.sqlite.ledger import SqliteLedger

@@ -14,12 +14,12 @@ import pytest
 from azure.core.pipeline import PipelineResponse
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure import _deliveries
-from rebuilder.azure.ledger import UNSETTLED, TableLedger
-from rebuilder.core.decisions import BaseMoved, IndexOld, TaskDisabled
-from rebuilder.core.events import Ignored, NoTag, OtherEvent, Push
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.azure.storage import _deliveries
+from rebuilder.azure.storage.ledger import UNSETTLED, TableLedger
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.decisions.reasons import BaseMoved, IndexOld, TaskDisabled
+from rebuilder.core.events.pushes import Ignored, NoTag, OtherEvent, Push
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import TransientError
 from rebuilder.ports import Ledger
 from rebuilder.sqlite.ledger import SqliteLedger

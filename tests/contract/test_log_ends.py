@@ -10,7 +10,7 @@ import pytest
 
 from rebuilder._net.guard import Guard
 from rebuilder._net.http import Http
-from rebuilder.azure.log_ends import BYTES, HOSTS, LogEnds
+from rebuilder.azure.acr.log_ends import BYTES, HOSTS, LogEnds
 from rebuilder.errors import NotFound, RebuilderError, SourceUnavailable, TransientError
 from tests import hosts
 from tests.hosts import App, Environ, Hosts, Start

@@ -12,9 +12,9 @@ from localcloud.state import Registry
 from rebuilder.azure.identity import credential
 from rebuilder.azure.preflight import ArmPreflight
 from rebuilder.composition import preflight
-from rebuilder.core.access import READ_REGISTRY, allows
-from rebuilder.core.preflight import FUNCTIONS
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.acr.access import READ_REGISTRY, allows
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.doctor.setup import FUNCTIONS
 from rebuilder.errors import NotFound, Refused, TransientError
 from rebuilder.settings import Settings
 from tests import images

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from azure.storage.queue import QueueServiceClient
 
-from rebuilder.azure.queues import StorageQueues
-from rebuilder.core.messages import MOST_BYTES
+from rebuilder.azure.storage.queues import StorageQueues
+from rebuilder.core.rebuilds.messages import MOST_BYTES
 from rebuilder.errors import Refused, TransientError
 from rebuilder.ports import WorkQueue
 from rebuilder.sqlite.queues import MessageGone, SqliteQueues

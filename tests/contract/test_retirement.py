@@ -15,18 +15,18 @@ from typing import Protocol
 import pytest
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure import _retirement
-from rebuilder.azure._version import StoreVersion
-from rebuilder.azure.bookmarks import TableBookmarks
-from rebuilder.azure.dead_letters import TableDeadLetters
-from rebuilder.azure.ledger import OUTPUTS, TableLedger
+from rebuilder.azure.storage import _retirement
+from rebuilder.azure.storage._version import StoreVersion
+from rebuilder.azure.storage.bookmarks import TableBookmarks
+from rebuilder.azure.storage.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.ledger import OUTPUTS, TableLedger
+from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.decisions import AlreadyBuiltOn, TaskDisabled
-from rebuilder.core.events import NoTag, Push
-from rebuilder.core.history import KEPT
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.decisions.reasons import AlreadyBuiltOn, TaskDisabled
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.events.pushes import NoTag, Push
+from rebuilder.core.rebuilds.history import KEPT
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.ports import Bookmarks, DeadLetters, Ledger, Retired
 from rebuilder.sqlite import _database
 from rebuilder.sqlite import ledger as sqlite_ledger
@@ -251,13 +251,13 @@ def test_what_was_changed_meanwhile_stays(own: Azurite, monkeypatch: pytest.Monk
         def meanwhile(*arguments: object) -> object:
             found = look(*arguments)  # type: ignore[arg-type] # passed on
             with monkeypatch.context() as within:
-                within.setattr("rebuilder.azure.ledger.page", look)
+                within.setattr("rebuilder.azure.storage.ledger.page", look)
                 if ledger.push(gone.key):
                     ledger.record_push(again, YOUNG)
                     round_(ledger)
             return found
 
-        monkeypatch.setattr("rebuilder.azure.ledger.page", meanwhile)
+        monkeypatch.setattr("rebuilder.azure.storage.ledger.page", meanwhile)
         round_(ledger)
 
         assert ledger.push(PUSH.key) is None

@@ -25,10 +25,10 @@ from rebuilder._net.guard import Guard
 from rebuilder._net.http import Deadline, Http
 from rebuilder.errors import SourceUnavailable, TransientError
 from rebuilder.sources._cache import Recent
-from rebuilder.sources._git import _clocked
-from rebuilder.sources._packs import check_pack
 from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources
+from rebuilder.sources.git._git import _clocked
+from rebuilder.sources.git._packs import check_pack
 from tests import hosts, packs
 from tests.hosts import Hosts
 from tests.patience import SECONDS

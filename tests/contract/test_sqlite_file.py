@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder._records import VERSION
+from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.rebuilds.records import VERSION
 from rebuilder.errors import NewerStore, StoreUnavailable
 from rebuilder.sqlite import _database
 from rebuilder.sqlite._database import Database

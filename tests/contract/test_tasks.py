@@ -16,11 +16,11 @@ from localcloud.arm import Fault
 from localcloud.blobs import Blobs
 from localcloud.cloud import LocalCloud
 from localcloud.state import Registry
+from rebuilder.azure.acr.tasks import ArmTasks, _step
 from rebuilder.azure.identity import credential
 from rebuilder.azure.manners import Manners
-from rebuilder.azure.tasks import ArmTasks, _step
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import (
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import (
     IMAGE_UPDATE,
     MANUAL,
     Argument,
@@ -298,7 +298,7 @@ def test_a_run_is_not_asked_for_too_late(
 ) -> None:
     """Where a token or a place took so long that the lease may be over, nothing is sent."""
     images.task(apps, "builder", [])
-    monkeypatch.setattr("rebuilder.azure.tasks._HURRY_SECONDS", -1.0)
+    monkeypatch.setattr("rebuilder.azure.acr.tasks._HURRY_SECONDS", -1.0)
     with pytest.raises(TransientError, match=r"builder: not sent") as raised:
         tasks.schedule(ids(apps, "builder"), "dG9rZW4=")
 

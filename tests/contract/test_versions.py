@@ -18,7 +18,20 @@ from pathlib import Path
 import pytest
 from azure.data.tables import TableServiceClient
 
-from rebuilder._records import (
+from rebuilder.azure.storage import _version
+from rebuilder.azure.storage._version import STORE, StoreVersion
+from rebuilder.azure.storage.bookmarks import TableBookmarks
+from rebuilder.azure.storage.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.index import TableIndex
+from rebuilder.azure.storage.ledger import REBUILDS, TableLedger
+from rebuilder.composition import refuse_newer_store
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.decisions.reasons import REASONS, TaskDisabled
+from rebuilder.core.dependencies.index import Sweep
+from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds
+from rebuilder.core.rebuilds.rebuild import Check, Failure, Native, Rebuild, State
+from rebuilder.core.rebuilds.records import (
     VERSION,
     NewerDecision,
     decision_from_text,
@@ -28,19 +41,6 @@ from rebuilder._records import (
     rebuild_to_text,
     view_from_text,
 )
-from rebuilder.azure import _version
-from rebuilder.azure._version import STORE, StoreVersion
-from rebuilder.azure.bookmarks import TableBookmarks
-from rebuilder.azure.dead_letters import TableDeadLetters
-from rebuilder.azure.index import TableIndex
-from rebuilder.azure.ledger import REBUILDS, TableLedger
-from rebuilder.composition import refuse_newer_store
-from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions import REASONS, TaskDisabled
-from rebuilder.core.index import Sweep
-from rebuilder.core.messages import BUILDS, PUSHES, PlanRebuilds
-from rebuilder.core.rebuilds import Check, Failure, Native, Rebuild, State
-from rebuilder.core.registries import TaskId
 from rebuilder.errors import NewerStore, UnreadableRecord
 from rebuilder.ports import Bookmarks, DeadLetters, DependencyIndex, Ledger
 from rebuilder.sqlite.bookmarks import SqliteBookmarks

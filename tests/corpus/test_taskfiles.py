@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rebuilder.core.effects import Effects
+from rebuilder.core.dependencies.effects import Effects
 from rebuilder.core.taskfile import RunContext, read_task_file
 from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 

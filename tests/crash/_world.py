@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rebuilder.core.access import PullAccess
-from rebuilder.core.evidence import ImageContent
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import Registry, RegistryId, TaskId
-from rebuilder.core.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task
+from rebuilder.core.acr.access import PullAccess
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
+from rebuilder.core.acr.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task
+from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, SourceUnavailable
 from rebuilder.ports import DeadEvents, Seen, SourceFile, TaskPage
 

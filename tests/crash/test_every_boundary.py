@@ -22,8 +22,8 @@ import azure.functions as func
 import pytest
 
 from rebuilder import isolation
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
-from rebuilder.core.rebuilds import State
+from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS
+from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.settings import Settings
 from rebuilder.sqlite import _database
 from rebuilder.sqlite.bookmarks import SqliteBookmarks

@@ -18,11 +18,11 @@ from localcloud.eventgrid import Schema, Subscription
 from localcloud.functionshost import FunctionsHost, Invocation
 from localcloud.state import Registry
 from rebuilder.composition import compose, release
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.explain import Explanation, explain
+from rebuilder.usecases.reports.explain import Explanation, explain
 from tests import images
 from tests.azurite import Azurite
 from tests.patience import SECONDS, until

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder.core.causes import RateLimited
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.registries import TaskId
-from rebuilder.usecases.list_runs import list_runs
-from rebuilder.usecases.replay import retry
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.failures.causes import RateLimited
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.usecases.recovery.replay import retry
+from rebuilder.usecases.reports.list_runs import list_runs
 from tests import images
 from tests.e2e.conftest import World
 from tests.patience import until

@@ -16,7 +16,7 @@ from localcloud.arm.websites import settings_of
 from localcloud.cloud import LocalCloud
 from localcloud.sample import NAMES, cli_environment, path
 from localcloud.state import Json, Registry, Resource
-from rebuilder import cli
+from rebuilder.cli import main as cli
 from rebuilder.composition import release
 from tests.infra.test_least_privilege import HOST, Deployed
 

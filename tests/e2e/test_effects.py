@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from localcloud.state import Json, azure_time
-from rebuilder.core.decisions import MakesNoImage
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import Run, RunStatus
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import Run, RunStatus
+from rebuilder.core.decisions.reasons import MakesNoImage
 from tests import images, patience
 from tests.e2e.conftest import World
 from tests.patience import SECONDS

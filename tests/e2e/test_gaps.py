@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from localcloud.cloud import LocalCloud
-from rebuilder import cli
+from rebuilder.cli import main as cli
 from rebuilder.composition import compose, release
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.acr.registries import RegistryId, TaskId
 from tests import images
 from tests.patience import SECONDS
 

@@ -9,12 +9,12 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 
 from localcloud.eventgrid import Schema, SystemTopic
 from localcloud.tokens import Credential
-from rebuilder.core.decisions import BaseMoved
-from rebuilder.core.evidence import Evidence, Said, Source, join, recorded
-from rebuilder.core.rebuilds import State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import Kind
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.decisions.reasons import BaseMoved
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join, recorded
+from rebuilder.core.rebuilds.rebuild import State
 from tests import images, patience
 from tests.e2e.conftest import World
 from tests.patience import SECONDS

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder.core.decisions import BaseMoved
-from rebuilder.core.rebuilds import State
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.decisions.reasons import BaseMoved
+from rebuilder.core.rebuilds.rebuild import State
 from tests import images
 from tests.e2e.conftest import World
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from localcloud.functionshost import FunctionsHost
-from rebuilder.core.decisions import (
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import IMAGE_UPDATE, MANUAL
+from rebuilder.core.decisions.reasons import (
     AlreadyBuiltOn,
     BaseMoved,
     NotAllKnown,
@@ -17,10 +19,8 @@ from rebuilder.core.decisions import (
     TaskDecision,
     TaskDisabled,
 )
-from rebuilder.core.rebuilds import State
-from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import IMAGE_UPDATE, MANUAL
-from rebuilder.usecases.list_runs import list_runs
+from rebuilder.core.rebuilds.rebuild import State
+from rebuilder.usecases.reports.list_runs import list_runs
 from tests import images, patience
 from tests.e2e.conftest import World
 from tests.patience import SECONDS

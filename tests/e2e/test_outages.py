@@ -15,7 +15,7 @@ import pytest
 from localcloud.arm.app import Fault
 from localcloud.cloud import LocalCloud
 from rebuilder.composition import release
-from rebuilder.core.rebuilds import State
+from rebuilder.core.rebuilds.rebuild import State
 from tests.azurite import Azurite
 from tests.e2e.conftest import World
 from tests.patience import until

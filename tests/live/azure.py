@@ -14,10 +14,10 @@ from typing import Any, Self
 import requests
 from azure.core.credentials import TokenCredential
 
+from rebuilder.azure.acr.images import AcrImages
+from rebuilder.azure.acr.tasks import ArmTasks
 from rebuilder.azure.identity import credential, registry_tokens
-from rebuilder.azure.images import AcrImages
-from rebuilder.azure.tasks import ArmTasks
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.acr.registries import RegistryId, TaskId
 
 type Json = dict[str, Any]
 

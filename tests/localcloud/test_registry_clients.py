@@ -24,8 +24,8 @@ from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from localcloud.state import Json, Registry
 from localcloud.tokens import Credential
-from rebuilder.core.events import NoTag, Push, read_event
-from rebuilder.core.registries import RegistryId
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.events.pushes import NoTag, Push, read_event
 from tests import images
 from tests.patience import SECONDS
 from tests.webhook import Webhook

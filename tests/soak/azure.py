@@ -15,9 +15,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import RunStatus
 
 BASE = RegistryId("s1", "g", "mybase")
 APPS = RegistryId("s1", "g", "myapps")

@@ -10,12 +10,15 @@ from copy import replace
 from datetime import datetime
 from unittest.mock import patch
 
-from rebuilder.core import messages, pace
-from rebuilder.core.rebuilds import Rebuild
-from rebuilder.core.tasks import Run
+from rebuilder.core.acr.tasks import Run
+from rebuilder.core.rebuilds import messages, pace
+from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import TransientError
-from rebuilder.usecases import _clocks, _deciding, _missed, start_build
-from rebuilder.usecases._moves import Moves
+from rebuilder.usecases import clocks
+from rebuilder.usecases.build import start_build
+from rebuilder.usecases.catch_up import missed
+from rebuilder.usecases.plan import deciding
+from rebuilder.usecases.plan.moves import Moves
 
 
 def _tag_goes_back() -> None:
@@ -28,8 +31,8 @@ def _tag_goes_back() -> None:
 
     patch.object(Moves, "during", during).start()
     patch.object(Moves, "away", lambda _moves, _rebuild: None).start()
-    patch.object(_deciding, "_came_before", lambda _moves, _run: True).start()
-    patch.object(_missed, "_left_on_another", lambda *_: set()).start()
+    patch.object(deciding, "_came_before", lambda _moves, _run: True).start()
+    patch.object(missed, "_left_on_another", lambda *_: set()).start()
 
 
 def _letters_keep_their_place() -> None:
@@ -75,7 +78,7 @@ def _stale_for_good() -> None:
 
 def _times_are_believed() -> None:
     """What an instance whose clock is days ahead has written is waited for."""
-    patch.object(_clocks, "ahead", lambda *_: False).start()
+    patch.object(clocks, "ahead", lambda *_: False).start()
     patch.object(pace, "ahead", lambda *_: False).start()
 
 

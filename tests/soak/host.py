@@ -19,10 +19,10 @@ import azure.functions as func
 
 from functions._events import raw
 from rebuilder import isolation
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, RUNS, StartBuild
-from rebuilder.core.rebuilds import State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import TaskId
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS, StartBuild
+from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
 from rebuilder.settings import Settings
 from rebuilder.sqlite._database import Database
@@ -32,7 +32,7 @@ from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import MessageGone, ReceivedMessage, SqliteQueues
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.replay import chosen_letters, replay_each
+from rebuilder.usecases.recovery.replay import chosen_letters, replay_each
 from tests.soak.azure import APPS, BASE, HOSTS, OTHERS, Azure, SimTask, seconds
 from tests.soak.ports import (
     Faulty,

@@ -10,9 +10,9 @@ from copy import replace
 from datetime import timedelta
 from pathlib import Path
 
-from rebuilder.core.rebuilds import State
-from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.rebuilds.rebuild import State
 from tests.soak.azure import APPS, SimRun, SimTask, seconds
 from tests.soak.host import Host
 

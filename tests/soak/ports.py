@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rebuilder.core.access import PullAccess
-from rebuilder.core.evidence import ImageContent
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import Registry, RegistryId, TaskId
-from rebuilder.core.tasks import (
+from rebuilder.core.acr.access import PullAccess
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
+from rebuilder.core.acr.tasks import (
     IMAGE_UPDATE,
     MANUAL,
     Dependency,
@@ -22,6 +21,7 @@ from rebuilder.core.tasks import (
     Task,
     TriggerType,
 )
+from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, Refused, SourceUnavailable
 from rebuilder.ports import DeadEvents, Seen, SourceFile, TaskPage
 from tests.soak.azure import HOSTS, Azure, SimRun, SimTask

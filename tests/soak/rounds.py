@@ -11,11 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
-from rebuilder.core.books import Verdict
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import RunStatus
-from rebuilder.usecases.audit import audit
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.audit.books import Verdict
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.usecases.reports.audit import audit
 from tests.soak.azure import APPS, OTHERS, START, SimTask, seconds
 from tests.soak.host import Host
 

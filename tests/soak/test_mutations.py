@@ -13,8 +13,9 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from rebuilder.core.events import Push
-from rebuilder.core.messages import (
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,
@@ -24,7 +25,6 @@ from rebuilder.core.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.registries import RegistryId
 from tests.unit.fakes import NEW, World, task
 
 _EVENTS = ("pushed.json", "connected-registry.json")

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rebuilder.core.access import PullAccess
-from rebuilder.core.evidence import ImageContent
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import Registry, RegistryId, TaskId
-from rebuilder.core.tasks import (
+from rebuilder.core.acr.access import PullAccess
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
+from rebuilder.core.acr.tasks import (
     MANUAL,
     Dependency,
     DockerStep,
@@ -21,6 +20,7 @@ from rebuilder.core.tasks import (
     Task,
     TriggerType,
 )
+from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
 from rebuilder.ports import DeadEvents, PoisonMessage, Seen, SourceFile, TaskPage
 from rebuilder.settings import Settings

@@ -4,18 +4,18 @@ from copy import replace
 
 import pytest
 
-from rebuilder.core.decisions import MayNotPull, NotAllKnown, NothingRecorded
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import TaskView
-from rebuilder.core.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Rebuild
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import DockerStep, RunStatus, Task
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import DockerStep, RunStatus, Task
+from rebuilder.core.decisions.reasons import MayNotPull, NotAllKnown, NothingRecorded
+from rebuilder.core.dependencies.evidence import TaskView
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import Denied
-from rebuilder.usecases.explain import explain
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.reports.explain import explain
 from tests.unit.fakes import BASE, NEW, NODE, World, task
 from tests.unit.fakes import run as a_run
 

@@ -5,15 +5,20 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn, RebuildFailed, TaskDisabled, TaskUnreadable
-from rebuilder.core.events import Push
-from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Failure, Rebuild, State
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.decisions.reasons import (
+    AlreadyBuiltOn,
+    RebuildFailed,
+    TaskDisabled,
+    TaskUnreadable,
+)
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, RUNS, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import Denied, OutcomeUnknown, TransientError
 from rebuilder.ports import Seen
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from rebuilder.core.books import Audit, Finding, Verdict
-from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.decisions import (
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import ForeignRegistry
+from rebuilder.core.acr.tasks import IMAGE_UPDATE, Kind
+from rebuilder.core.audit.books import Audit, Finding, Verdict
+from rebuilder.core.decisions.reasons import (
     AlreadyBuiltOn,
     BaseMoved,
     BuiltWhileMoving,
@@ -19,9 +21,10 @@ from rebuilder.core.decisions import (
     RegistryUnreadable,
     TaskDisabled,
 )
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, Said, Source, join
-from rebuilder.core.messages import (
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,
@@ -30,13 +33,10 @@ from rebuilder.core.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.rebuilds import Check, Native, Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import IMAGE_UPDATE, Kind
+from rebuilder.core.rebuilds.rebuild import Check, Native, Rebuild, State
 from rebuilder.errors import TransientError
-from rebuilder.usecases import audit as usecase
-from rebuilder.usecases.audit import audit
+from rebuilder.usecases.reports import audit as usecase
+from rebuilder.usecases.reports.audit import audit
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -7,15 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.decisions import NotConfigured
-from rebuilder.core.events import Push
-from rebuilder.core.messages import BUILDS, PlanRebuilds, StartBuild
-from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.acr.registries import ForeignRegistry
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.decisions.reasons import NotConfigured
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, PlanRebuilds, StartBuild
 from rebuilder.errors import Denied, RebuilderError, Refused, SourceUnavailable, TransientError
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import APPS, BASE, NEW, OLD, OTHERS, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -4,18 +4,18 @@ from copy import replace
 
 import pytest
 
-from rebuilder.core.decisions import Circle
-from rebuilder.core.events import Push
-from rebuilder.core.messages import BUILDS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.decisions.reasons import Circle
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import OutcomeUnknown, TransientError
 from rebuilder.settings import Settings
-from rebuilder.usecases._circles import dependents
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build._circles import dependents
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.index.refresh_index import sweep_registry
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, dependency, task
 
 ONE = TaskId(APPS, "one")

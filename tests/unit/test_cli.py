@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from rebuilder import cli
+from rebuilder import composition
+from rebuilder.cli import main as cli
 from rebuilder.composition import compose, release
-from rebuilder.core.events import NoTag, Push
-from rebuilder.core.messages import PlanRebuilds, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Check, Likely, Native, Rebuild, State
-from rebuilder.core.tasks import RunStatus
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.events.pushes import NoTag, Push
+from rebuilder.core.rebuilds.messages import PlanRebuilds, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import Check, Likely, Native, Rebuild, State
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import (
     APPS,
     BASE,
@@ -54,7 +55,7 @@ def _known(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     )
     world.tasks.found_runs["ca1"] = ended
     track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
-    monkeypatch.setattr(cli, "compose", lambda _: world.context)
+    monkeypatch.setattr(composition, "compose", lambda _: world.context)
     return world
 
 
@@ -257,7 +258,7 @@ def test_explain_tells_that_the_index_was_never_filled(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before the first sweep tasks may be missing, so that is said."""
-    monkeypatch.setattr(cli, "compose", lambda _: world.context)
+    monkeypatch.setattr(composition, "compose", lambda _: world.context)
     world.ledger.record_push(PUSH, world.time.now)
     assert cli.main(["explain", NODE]) == 0
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder import cli
-from rebuilder.core.evidence import ImageContent
-from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import DockerStep, RunStatus
+from rebuilder import composition
+from rebuilder.cli import main as cli
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import DockerStep, RunStatus
+from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, TransientError
 from tests.unit.fakes import APPS, NEW, NODE, OLD, OTHERS, World, dependency, run, task
 
@@ -23,7 +24,7 @@ OUTPUT = f"myapps.azurecr.io/app:ca1@{NEW}"
 def _world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Two registries; a task whose Dockerfile reads more than ACR has recorded."""
     world = World(tmp_path)
-    monkeypatch.setattr(cli, "compose", lambda _: world.context)
+    monkeypatch.setattr(composition, "compose", lambda _: world.context)
     world.sources.files = {
         (CONTEXT, "Dockerfile"): (
             f"FROM {NODE}\nCOPY --from=mybase.azurecr.io/tool:1 / /\n".encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder import cli
+from rebuilder.cli import main as cli
 
 TEXT = """# syntax=docker/dockerfile:1
 ARG T=3
@@ -127,7 +127,7 @@ def test_deps_tells_when_there_is_no_file(
 def test_deps_imports_nothing_of_azure(file: str) -> None:
     """The command works on any file, at once: it loads no Azure package, and no HTTP client."""
     script = (
-        "import sys; from rebuilder import cli; cli.main(['deps', sys.argv[1]]);"
+        "import sys; from rebuilder.cli.main import main; main(['deps', sys.argv[1]]);"
         "print([m for m in sys.modules if m.split('.')[0] in ('azure', 'requests')])"
     )
     done = subprocess.run(

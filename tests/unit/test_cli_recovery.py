@@ -6,15 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder import cli
-from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.decisions import BaseMoved, TaskDisabled
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, Said, Source, join
-from rebuilder.core.messages import BUILDS, PUSHES, StartBuild
-from rebuilder.core.rebuilds import Native, Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind
+from rebuilder import composition
+from rebuilder.cli import main as cli
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.decisions.reasons import BaseMoved, TaskDisabled
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, StartBuild
+from rebuilder.core.rebuilds.rebuild import Native, Rebuild, State
 from rebuilder.errors import Denied, Refused, TransientError
 from tests.unit.fakes import BASE, NEW, NODE, OLD, World, task
 
@@ -29,7 +30,7 @@ def _known(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     world.tasks.add(task())
     for registry in world.settings.task_registries:
         world.index.mark_refreshed(registry, world.time.now)
-    monkeypatch.setattr(cli, "compose", lambda _: world.context)
+    monkeypatch.setattr(composition, "compose", lambda _: world.context)
     return world
 
 
@@ -339,7 +340,7 @@ def test_what_could_not_be_looked_at_is_printed(
     known: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An audit without ARM's runs says so; a push without plan concerns every task."""
-    monkeypatch.setattr("rebuilder.usecases.audit.ASKED", 0)
+    monkeypatch.setattr("rebuilder.usecases.reports.audit.ASKED", 0)
     told(known, MOVED)
     known.context.dead_letters.record(
         DeadLetter(

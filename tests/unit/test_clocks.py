@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import MANUAL, RunStatus
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions import Base, BaseMoved
-from rebuilder.core.events import Push
-from rebuilder.core.index import IndexedTask, Sweep
-from rebuilder.core.messages import (
+from rebuilder.core.decisions.reasons import Base, BaseMoved
+from rebuilder.core.dependencies.index import IndexedTask, Sweep
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     RUNS,
@@ -23,21 +25,19 @@ from rebuilder.core.messages import (
     put_back,
     tried_since,
 )
-from rebuilder.core.pace import LONGEST_TURN, Pace, Rate
-from rebuilder.core.rebuilds import LONGEST_WAIT, Failure, Rebuild, State, rebuild_key
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import MANUAL, RunStatus
+from rebuilder.core.rebuilds.pace import LONGEST_TURN, Pace, Rate
+from rebuilder.core.rebuilds.rebuild import LONGEST_WAIT, Failure, Rebuild, State, rebuild_key
 from rebuilder.core.times import age, ahead
 from rebuilder.errors import TransientError
 from rebuilder.ports import Seen
-from rebuilder.usecases import _pace
-from rebuilder.usecases.delivery import deliver
-from rebuilder.usecases.poll_bases import foreign_bookmark, poll_bases
-from rebuilder.usecases.refresh_index import refresh_index, sweep_registry
-from rebuilder.usecases.retire_history import retire_history
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.sweep import sweep
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build import _pace
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.catch_up.poll_bases import foreign_bookmark, poll_bases
+from rebuilder.usecases.catch_up.sweep import sweep
+from rebuilder.usecases.history.retire_history import retire_history
+from rebuilder.usecases.index.refresh_index import refresh_index, sweep_registry
+from rebuilder.usecases.recovery.delivery import deliver
 from tests.unit.fakes import APPS, BASE, NEW, NODE, World, dependency, run, task
 
 DAY = timedelta(days=1)

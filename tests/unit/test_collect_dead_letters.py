@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from functions import collect_dead_letters as function
-from rebuilder.core.dead_events import read_dead_events
-from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.events import Push
-from rebuilder.core.messages import (
+from rebuilder.core.events.dead_events import read_dead_events
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,
@@ -22,9 +22,13 @@ from rebuilder.core.messages import (
 )
 from rebuilder.errors import Denied, RebuilderError, Refused, TransientError
 from rebuilder.ports import PoisonMessage
-from rebuilder.usecases.collect_dead_letters import NO_REASON, NOT_ENCODED, collect_dead_letters
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.delivery import deliver
+from rebuilder.usecases.recovery.collect_dead_letters import (
+    NO_REASON,
+    NOT_ENCODED,
+    collect_dead_letters,
+)
+from rebuilder.usecases.recovery.delivery import deliver
 from tests.unit.fakes import BASE, NEW, World, task
 
 AT = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.contexts import (
+from rebuilder.core.dependencies.contexts import (
     AzureReposContext,
     Context,
     GitContext,

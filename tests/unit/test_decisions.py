@@ -5,7 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rebuilder.core.decisions import (
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import (
+    Dependency,
+    Kind,
+    Makes,
+    Output,
+    RunStatus,
+    Task,
+    TriggerType,
+)
+from rebuilder.core.decisions.reasons import (
     REASONS,
     AlreadyBuiltOn,
     Base,
@@ -33,17 +43,7 @@ from rebuilder.core.decisions import (
     from_record,
     to_record,
 )
-from rebuilder.core.rebuilds import Rebuild, State, rebuild_key
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import (
-    Dependency,
-    Kind,
-    Makes,
-    Output,
-    RunStatus,
-    Task,
-    TriggerType,
-)
+from rebuilder.core.rebuilds.rebuild import Rebuild, State, rebuild_key
 from tests.unit.fakes import APPS, NEW, NODE, OLD, dependency, task
 from tests.unit.fakes import BASE as BASE_ID
 

@@ -12,8 +12,8 @@ import azure.functions as func
 import pytest
 
 from functions._messages import text
-from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.messages import BUILDS, StartBuild, afresh, put_back, tried_since
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, afresh, put_back, tried_since
 from rebuilder.errors import (
     Conflict,
     Denied,
@@ -27,7 +27,7 @@ from rebuilder.errors import (
 )
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.delivery import deliver
+from rebuilder.usecases.recovery.delivery import deliver
 from tests.unit.fakes import FakeQueue, World
 
 BODY = '{"schema":1,"task":"t"}'

@@ -8,21 +8,29 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder import cli, cli_doctor
+from rebuilder import composition
+from rebuilder.cli import doctor as cli_doctor
+from rebuilder.cli import main as cli
 from rebuilder.core import doctor
-from rebuilder.core.access import BASE_ADVICE, PULL, READ_REGISTRY, TASK_ACTIONS, Permission
+from rebuilder.core.acr.access import BASE_ADVICE, PULL, READ_REGISTRY, TASK_ACTIONS, Permission
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.acr.tasks import Task
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.dead_letters import DeadLetter, Origin
 from rebuilder.core.doctor import Finding
-from rebuilder.core.messages import BUILDS
-from rebuilder.core.preflight import EventSubscription, RegistrySetup, RoleDefinition, Site, Topic
-from rebuilder.core.rebuilds import Failure, Rebuild, State
-from rebuilder.core.registries import RegistryId
-from rebuilder.core.tasks import Task
+from rebuilder.core.doctor.setup import (
+    EventSubscription,
+    RegistrySetup,
+    RoleDefinition,
+    Site,
+    Topic,
+)
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.rebuilds.messages import BUILDS
+from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import Denied, NotFound, RebuilderError
 from rebuilder.settings import Settings
-from rebuilder.usecases.doctor import OVERDUE, Report, examine
-from rebuilder.usecases.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.reports.doctor import OVERDUE, Report, examine
 from tests.unit.fakes import APPS, BASE, OTHERS, World, task
 
 SITE = "/subscriptions/s1/resourceGroups/g/providers/Microsoft.Web/sites/app"
@@ -492,7 +500,7 @@ def test_the_command(
     def preflight(_: Settings) -> FakePreflight:
         return asked
 
-    monkeypatch.setattr(cli, "compose", lambda _: good.context)
+    monkeypatch.setattr(composition, "compose", lambda _: good.context)
     monkeypatch.setattr(cli_doctor, "preflight", preflight)
     assert cli.main(["doctor"]) == 0
     assert capsys.readouterr().out == "Nothing wrong was found.\n"

@@ -6,8 +6,9 @@ from copy import replace
 
 import pytest
 
-from rebuilder.core.build_files import UnknownImage
-from rebuilder.core.decisions import (
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind, Makes, Output, Task
+from rebuilder.core.decisions.reasons import (
     Base,
     BaseMoved,
     MakesNoImage,
@@ -22,11 +23,10 @@ from rebuilder.core.decisions import (
     ValueNotGiven,
     decide,
 )
-from rebuilder.core.effects import Effects, output_of, output_seen
-from rebuilder.core.evidence import Evidence, Source, TaskView, with_earlier
-from rebuilder.core.index import from_record, moving, to_record, with_view
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind, Makes, Output, Task
+from rebuilder.core.dependencies.build_files import UnknownImage
+from rebuilder.core.dependencies.effects import Effects, output_of, output_seen
+from rebuilder.core.dependencies.evidence import Evidence, Source, TaskView, with_earlier
+from rebuilder.core.dependencies.index import from_record, moving, to_record, with_view
 from tests.unit.fakes import NEW, NODE, dependency, task
 
 BASE = Base(ImageReference.parse(NODE), NEW, "registry")

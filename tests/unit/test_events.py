@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.events import (
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.events.pushes import (
     Chart,
     Deletion,
     Ignored,
@@ -22,7 +23,6 @@ from rebuilder.core.events import (
     Referrer,
     read_event,
 )
-from rebuilder.core.registries import RegistryId
 
 EVENTS = Path(__file__).parent.parent / "events"
 DIGEST = "sha256:57a94fc99816c6aa225678b738ac40d85422e75dbb96115f1bb9b6ed77176166"

@@ -6,7 +6,9 @@ from copy import replace
 
 import pytest
 
-from rebuilder.core.evidence import (
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Dependency, Kind
+from rebuilder.core.dependencies.evidence import (
     Candidate,
     Evidence,
     ImageContent,
@@ -18,8 +20,6 @@ from rebuilder.core.evidence import (
     recorded,
     shared_layers,
 )
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Dependency, Kind
 from rebuilder.errors import InvalidReference
 from tests.unit.fakes import NEW, NODE, OLD, dependency, task
 

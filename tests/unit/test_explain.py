@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn, BaseMoved, TagGone
-from rebuilder.core.events import Push
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import ForeignRegistry
+from rebuilder.core.decisions.reasons import AlreadyBuiltOn, BaseMoved, TagGone
+from rebuilder.core.events.pushes import Push
 from rebuilder.errors import Denied
-from rebuilder.usecases._deciding import registry_remark
-from rebuilder.usecases.explain import Explanation, explain
-from rebuilder.usecases.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.plan.deciding import registry_remark
+from rebuilder.usecases.reports.explain import Explanation, explain
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, dependency, task
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

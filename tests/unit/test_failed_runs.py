@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rebuilder.core.causes import (
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.failures.causes import (
     CAUSES,
     BaseMissing,
     BuildFailed,
@@ -22,9 +23,8 @@ from rebuilder.core.causes import (
     from_record,
     to_record,
 )
-from rebuilder.core.failed_runs import classify
-from rebuilder.core.run_logs import end
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.failures.failed_runs import classify
+from rebuilder.core.failures.run_logs import end
 from tests.unit.fakes import NEW, NODE, task
 
 LOGS = sorted((Path(__file__).parent / "run_logs").glob("*.log"))

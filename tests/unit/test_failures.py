@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder._records import rebuild_from_text, rebuild_to_text
-from rebuilder.core.causes import NotKnown, RateLimited, SourceDenied, SourceUnfetched
-from rebuilder.core.decisions import RebuildFailed
-from rebuilder.core.events import Push
-from rebuilder.core.messages import BUILDS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Failure, Rebuild, State
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.decisions.reasons import RebuildFailed
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.failures.causes import NotKnown, RateLimited, SourceDenied, SourceUnfetched
+from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
+from rebuilder.core.rebuilds.records import rebuild_from_text, rebuild_to_text
 from rebuilder.errors import (
     Denied,
     RebuilderError,
@@ -22,8 +22,8 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
 from tests.unit.fakes import BASE, NEW, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
@@ -214,7 +214,7 @@ def test_a_log_that_is_not_understood_keeps_nobody_from_going_on(
     def broken(*_: object) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr("rebuilder.usecases._causes.classify", broken)
+    monkeypatch.setattr("rebuilder.usecases.build._causes.classify", broken)
     failed = fail(world, UNFETCHED)
 
     assert failed.state is State.FAILED

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join
-from rebuilder.core.index import LARGEST, fitting, to_record
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind
-from rebuilder.usecases import refresh_index
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskView, join
+from rebuilder.core.dependencies.index import LARGEST, fitting, to_record
+from rebuilder.usecases.index import refresh_index
 from tests.unit.fakes import APPS, NODE, World, dependency, task
 
 TASK = task().id

@@ -116,7 +116,7 @@ def test_what_the_command_may_not_print_is_found(
         answer()
         return 0
 
-    monkeypatch.setattr("rebuilder.cli.main", main)
+    monkeypatch.setattr("rebuilder.cli.main.main", main)
     with pytest.raises(AssertionError, match=problem):
         read_deps(b"FROM a")
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from localcloud.builds.scanner import ScanError
 from localcloud.builds.scanner import scan as localcloud_scan
-from rebuilder.core.build_files import BuildKitOnly, ImageUse, UnknownImage
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Dependency, Kind, Task, TriggerType
+from rebuilder.core.dependencies.build_files import BuildKitOnly, ImageUse, UnknownImage
+from rebuilder.core.dependencies.effects import Builder, Built, Effects, StepDone
 from rebuilder.core.dockerfile import read_dockerfile
-from rebuilder.core.effects import Builder, Built, Effects, StepDone
-from rebuilder.core.gaps import BuildFiles, Gap, counted, find_gaps, to_record
-from rebuilder.core.references import ImageReference
-from rebuilder.core.scanner import expand, recorded_reference, scan
-from rebuilder.core.tasks import Dependency, Kind, Task, TriggerType
+from rebuilder.core.gaps.gap import BuildFiles, Gap, counted, find_gaps, to_record
+from rebuilder.core.gaps.scanner import expand, recorded_reference, scan
 from rebuilder.errors import InvalidBuildFile
 from tests.unit.fakes import OLD, dependency, task
 

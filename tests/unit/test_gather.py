@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder.core.effects import output_of
-from rebuilder.core.evidence import Evidence, ImageContent, Source
-from rebuilder.core.tasks import (
+from rebuilder.core.acr.tasks import (
     Argument,
     DockerStep,
     EncodedStep,
@@ -20,8 +18,10 @@ from rebuilder.core.tasks import (
     Task,
     TaskStep,
 )
+from rebuilder.core.dependencies.effects import output_of
+from rebuilder.core.dependencies.evidence import Evidence, ImageContent, Source
 from rebuilder.errors import Denied, NotFound, TransientError
-from rebuilder.usecases._evidence import Look, gather, look
+from rebuilder.usecases.index.gather import Look, gather, look
 from tests.unit.fakes import NEW, NODE, OLD, World, run, task
 
 CONTEXT = "https://github.com/contoso/app.git"

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 
-from rebuilder.core.graph import BuiltTask, Graph, as_dot, as_mermaid, as_record, as_text, graph_of
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import Dependency, Kind
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import Dependency, Kind
+from rebuilder.core.dependencies.graph import (
+    BuiltTask,
+    Graph,
+    as_dot,
+    as_mermaid,
+    as_record,
+    as_text,
+    graph_of,
+)
 from tests.unit.fakes import APPS, BASE, OTHERS, dependency
 
 NODE = "mybase.azurecr.io/images/node:9"

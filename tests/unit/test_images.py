@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.images import (
+from rebuilder.core.acr.images import (
     annotations_of,
     config_of,
     diff_ids,

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from rebuilder import cli, isolation
-from rebuilder.core.decisions import Policy
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import TaskView
-from rebuilder.core.index import moving
-from rebuilder.core.messages import (
+from rebuilder import composition, isolation
+from rebuilder.cli import main as cli
+from rebuilder.core.acr.tasks import Dependency, RunStatus
+from rebuilder.core.decisions.reasons import Policy
+from rebuilder.core.dependencies.evidence import TaskView
+from rebuilder.core.dependencies.index import moving
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,
@@ -26,18 +28,17 @@ from rebuilder.core.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.rebuilds import State
-from rebuilder.core.tasks import Dependency, RunStatus
+from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.errors import Denied, TransientError, Unforeseen
 from rebuilder.isolation import attempt, attempts, together
 from rebuilder.ports import PoisonMessage
-from rebuilder.usecases import _missed
-from rebuilder.usecases.collect_dead_letters import collect_dead_letters
-from rebuilder.usecases.delivery import deliver
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.refresh_index import refresh_index, sweep_registry
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.catch_up import missed
+from rebuilder.usecases.index.refresh_index import refresh_index, sweep_registry
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
+from rebuilder.usecases.recovery.delivery import deliver
 from tests.unit.fakes import APPS, BASE, NEW, NODE, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event")
@@ -170,11 +171,11 @@ def test_one_of_a_thousand_tasks_at_every_stage(
     world.tasks.add(*(task(name) for name in (*good, *bad.values())))
     host = Host(world)
     for module, name, stage in (
-        ("refresh_index", "gather", "read"),
-        ("_deciding", "decide", "decide"),
-        ("start_build", "decide_for", "start"),
-        ("track_build", "_look", "track"),
-        ("_output", "_checked", "check"),
+        ("index.refresh_index", "gather", "read"),
+        ("plan.deciding", "decide", "decide"),
+        ("build.start_build", "decide_for", "start"),
+        ("build.track_build", "_look", "track"),
+        ("build.output", "_checked", "check"),
     ):
         path = f"rebuilder.usecases.{module}"
         real = getattr(import_module(path), name)
@@ -204,7 +205,7 @@ def test_one_of_a_thousand_tasks_at_every_stage(
     }
     assert [name for name in good if states.get(name) is not State.SUCCEEDED] == []
     assert states[bad["check"]] is State.SUCCEEDED
-    monkeypatch.setattr(cli, "compose", lambda *_: world.context)
+    monkeypatch.setattr(composition, "compose", lambda *_: world.context)
     assert cli.main(["explain", NODE]) == 0
     told = capsys.readouterr().out
     for name in bad.values():
@@ -228,7 +229,7 @@ def test_one_task_of_a_command_that_goes_over_many(
         sweep_registry(world.context, registry)
     world.ledger.record_push(PUSH, world.time.now)
     world.time.pass_(60)
-    owner = import_module(f"rebuilder.usecases.{module}")
+    owner = import_module(f"rebuilder.usecases.reports.{module}")
     real = getattr(owner, name)
 
     def failing(given: Any, *more: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it takes
@@ -238,7 +239,7 @@ def test_one_task_of_a_command_that_goes_over_many(
         return real(given, *more, **named)
 
     monkeypatch.setattr(owner, name, failing)
-    monkeypatch.setattr(cli, "compose", lambda *_: world.context)
+    monkeypatch.setattr(composition, "compose", lambda *_: world.context)
     code = cli.main({"gaps": ["gaps"], "graph": ["graph"], "audit": ["audit"]}[module])
     out = capsys.readouterr().out
 
@@ -260,7 +261,7 @@ def test_one_odd_view_keeps_no_tag_from_being_compared(
             raise LookupError
         return real(view, policy)
 
-    monkeypatch.setattr(_missed, "moving", failing)
+    monkeypatch.setattr(missed, "moving", failing)
 
-    (tasks,) = _missed.followers(world.context).values()
+    (tasks,) = missed.followers(world.context).values()
     assert [follower.task.name for follower in tasks] == ["good"]

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.dead_events import read_dead_events
-from rebuilder.core.dead_letters import LONGEST_REASON, DeadLetter
-from rebuilder.core.events import LONGEST, Ignored, Push, read_event, storable
-from rebuilder.core.messages import (
+from rebuilder.core.events.dead_events import read_dead_events
+from rebuilder.core.events.dead_letters import LONGEST_REASON, DeadLetter
+from rebuilder.core.events.pushes import LONGEST, Ignored, Push, read_event, storable
+from rebuilder.core.events.task_events import TaskChanged, read_task_event
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     MOST_BYTES,
     PUSHES,
@@ -20,14 +21,13 @@ from rebuilder.core.messages import (
     StartBuild,
     check_size,
 )
-from rebuilder.core.task_events import TaskChanged, read_task_event
 from rebuilder.errors import Denied, Refused, TransientError
 from rebuilder.ports import PoisonMessage
-from rebuilder.usecases.accept_event import accept_event
-from rebuilder.usecases.collect_dead_letters import collect_dead_letters
-from rebuilder.usecases.delivery import deliver
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.sweep import sweep
+from rebuilder.usecases.catch_up.sweep import sweep
+from rebuilder.usecases.events.accept_event import accept_event
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
+from rebuilder.usecases.recovery.delivery import deliver
 from tests.unit.fakes import APPS, BASE, NEW, World, dependency, task
 
 LONG = "é" * 10_000

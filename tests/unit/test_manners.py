@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.azure._looks import FRESH_SECONDS, Looks
 from rebuilder.azure.manners import Kind, Manners
-from rebuilder.core.registries import RegistryId
-from rebuilder.core.tasks import Run
+from rebuilder.azure.storage._looks import FRESH_SECONDS, Looks
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.acr.tasks import Run
 from rebuilder.errors import Throttled, TransientError
 from tests.patience import SECONDS
 from tests.unit.fakes import run

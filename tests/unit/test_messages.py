@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rebuilder.core.events import Push
-from rebuilder.core.messages import (
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,

@@ -5,12 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn, Base
-from rebuilder.core.events import Push
-from rebuilder.core.messages import BUILDS, REFRESH, Refresh, StartBuild
-from rebuilder.core.rebuilds import Native, Rebuild, State
-from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import (
+from rebuilder.core.acr.registries import ForeignRegistry
+from rebuilder.core.acr.tasks import (
     IMAGE_UPDATE,
     DockerStep,
     Kind,
@@ -18,11 +14,15 @@ from rebuilder.core.tasks import (
     Task,
     TriggerType,
 )
+from rebuilder.core.decisions.reasons import AlreadyBuiltOn, Base
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, REFRESH, Refresh, StartBuild
+from rebuilder.core.rebuilds.rebuild import Native, Rebuild, State
 from rebuilder.errors import TransientError
 from rebuilder.ports import Seen
-from rebuilder.usecases._native import could_see, newest_runs, wait_until
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.build._native import could_see, newest_runs, wait_until
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.index.refresh_index import sweep_registry
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -4,15 +4,15 @@ from copy import replace
 
 import pytest
 
-from rebuilder.core.decisions import BaseMoved, Decision
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, ImageContent, Said, Source, join
-from rebuilder.core.outputs import NewBase, Verdict, judge, together, used_by_log
-from rebuilder.core.rebuilds import Check, Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind, Task
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind, Task
+from rebuilder.core.decisions.reasons import BaseMoved, Decision
+from rebuilder.core.dependencies.evidence import Evidence, ImageContent, Said, Source, join
+from rebuilder.core.dependencies.outputs import NewBase, Verdict, judge, together, used_by_log
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.errors import Denied, RebuilderError, TransientError
-from rebuilder.usecases._output import check_output
+from rebuilder.usecases.build.output import check_output
 from rebuilder.usecases.context import Context
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, FakeImages, World, dependency, task
 

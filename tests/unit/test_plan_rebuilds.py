@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind, Makes, Output, Task
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions import (
+from rebuilder.core.decisions.reasons import (
     AlreadyBuiltOn,
     BaseMoved,
     IndexOld,
@@ -18,21 +20,27 @@ from rebuilder.core.decisions import (
     TagGone,
     TaskDecision,
 )
-from rebuilder.core.events import Ignored, Push
-from rebuilder.core.evidence import Evidence, Said, Source, join, recorded
-from rebuilder.core.messages import BUILDS, PUSHES, REFRESH, PlanRebuilds, Refresh, StartBuild
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind, Makes, Output, Task
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join, recorded
+from rebuilder.core.events.pushes import Ignored, Push
+from rebuilder.core.rebuilds.messages import (
+    BUILDS,
+    PUSHES,
+    REFRESH,
+    PlanRebuilds,
+    Refresh,
+    StartBuild,
+)
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Denied, NotFound, TransientError
 from rebuilder.ports import TaskPage
-from rebuilder.usecases import _known, refresh_index
-from rebuilder.usecases._leases import SLICE
-from rebuilder.usecases.accept_event import accept_event
-from rebuilder.usecases.explain import explain
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.events.accept_event import accept_event
+from rebuilder.usecases.index import refresh_index
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.leases import SLICE
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.reports import _known
+from rebuilder.usecases.reports.explain import explain
 from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, OTHERS, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

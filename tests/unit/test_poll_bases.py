@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import ForeignRegistry
+from rebuilder.core.acr.tasks import RunStatus, Task
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions import AlreadyBuiltOn, Base, BuiltWhileMoving
-from rebuilder.core.events import Push
-from rebuilder.core.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import RunStatus, Task
+from rebuilder.core.decisions.reasons import AlreadyBuiltOn, Base, BuiltWhileMoving
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import (
     Conflict,
     Denied,
@@ -22,13 +22,18 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.ports import Seen
-from rebuilder.usecases import poll_bases as module
-from rebuilder.usecases._deciding import decide_all
-from rebuilder.usecases._leases import LEASE, SLICE, take_lease
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.poll_bases import BOOKMARK, PollReport, foreign_bookmark, poll_bases
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.catch_up import poll_bases as module
+from rebuilder.usecases.catch_up.poll_bases import (
+    BOOKMARK,
+    PollReport,
+    foreign_bookmark,
+    poll_bases,
+)
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.leases import LEASE, SLICE, take_lease
+from rebuilder.usecases.plan.deciding import decide_all
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import APPS, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
 
 ALPINE = "docker.io/library/alpine:3"

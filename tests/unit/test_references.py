@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.references import ImageReference
+from rebuilder.core.acr.references import ImageReference
 from rebuilder.errors import InvalidReference
 
 SHA256 = "sha256:" + "f" * 64

@@ -5,19 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.evidence import Evidence, Said, Source, TaskView, join, recorded
-from rebuilder.core.index import Sweep, from_record, repositories, to_record, with_view
-from rebuilder.core.messages import REFRESH, Refresh
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import Kind, Task
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import Kind, Task
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskView, join, recorded
+from rebuilder.core.dependencies.index import Sweep, from_record, repositories, to_record, with_view
+from rebuilder.core.rebuilds.messages import REFRESH, Refresh
 from rebuilder.errors import Denied, Refused, Throttled, TransientError
 from rebuilder.isolation import AT_ONCE, attempts
 from rebuilder.ports import TaskPage
-from rebuilder.usecases import refresh_index as usecase
-from rebuilder.usecases._leases import SLICE
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.refresh_index import refresh_index, sweep_all, sweep_registry
+from rebuilder.usecases.index import refresh_index as usecase
+from rebuilder.usecases.index.refresh_index import refresh_index, sweep_all, sweep_registry
+from rebuilder.usecases.leases import SLICE
 from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, OTHERS, World, dependency, task
 
 REPOSITORY = "mybase.azurecr.io/images/node"

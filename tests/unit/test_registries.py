@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.registries import RegistryId, TaskId
+from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.errors import InvalidResourceId
 
 REGISTRY = (

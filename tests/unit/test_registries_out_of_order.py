@@ -12,27 +12,27 @@ import pytest
 
 from rebuilder import composition
 from rebuilder.azure._clients import Clients
-from rebuilder.core.decisions import NotConfigured
-from rebuilder.core.events import Push
-from rebuilder.core.messages import (
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import Task
+from rebuilder.core.decisions.reasons import NotConfigured
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     PlanRebuilds,
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import Task
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Denied, NotFound, RebuilderError, TransientError
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.catch_up.poll_bases import poll_bases
+from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.poll_bases import poll_bases
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.replay import retry
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.sweep import sweep
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.recovery.replay import retry
 from tests.unit.fakes import APPS, BASE, NEW, NODE, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder._records import rebuild_from_text, rebuild_to_text
-from rebuilder.core.decisions import AlreadyBuiltOn, StillStale, TaskDisabled
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, Said, Source, join, recorded
-from rebuilder.core.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import REPAIR_WAITS, Check, Likely, Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind, RunStatus
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind, RunStatus
+from rebuilder.core.decisions.reasons import AlreadyBuiltOn, StillStale, TaskDisabled
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join, recorded
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import REPAIR_WAITS, Check, Likely, Rebuild, State
+from rebuilder.core.rebuilds.records import rebuild_from_text, rebuild_to_text
 from rebuilder.errors import Denied, TransientError
-from rebuilder.usecases.audit import audit
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.replay import retry
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.sweep import sweep
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.catch_up.sweep import sweep
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.recovery.replay import retry
+from rebuilder.usecases.reports.audit import audit
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
 from tests.unit.test_output import APP, NEW_BASE, OLD_BASE, content
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, Said, Source, join
-from rebuilder.core.messages import (
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,
@@ -21,14 +23,12 @@ from rebuilder.core.messages import (
     put_back,
     tried_since,
 )
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import NotFound, Refused, TransientError, Unforeseen
 from rebuilder.ports import PoisonMessage
-from rebuilder.usecases.collect_dead_letters import collect_dead_letters
-from rebuilder.usecases.replay import chosen_letters, discard, replay, replay_each, retry
-from rebuilder.usecases.start_build import start_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
+from rebuilder.usecases.recovery.replay import chosen_letters, discard, replay, replay_each, retry
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

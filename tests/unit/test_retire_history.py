@@ -11,12 +11,12 @@ import pytest
 
 from functions import retire_history as function
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.events import Push
-from rebuilder.core.history import KEPT, may_go
-from rebuilder.core.rebuilds import Rebuild, State
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.history import KEPT, may_go
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import TransientError
 from rebuilder.ports import Retired
-from rebuilder.usecases.retire_history import BOOKMARK, Retirement, retire_history
+from rebuilder.usecases.history.retire_history import BOOKMARK, Retirement, retire_history
 from tests.unit.fakes import BASE, NEW, World, task
 
 DAY = timedelta(days=1)

@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from rebuilder.core.run_logs import KEPT_BYTES, end, lines, masked, shown
+from rebuilder.core.failures.run_logs import KEPT_BYTES, end, lines, masked, shown
 from rebuilder.core.shown import escaped
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"

@@ -49,7 +49,7 @@ def test_the_lock_fits_the_project() -> None:
 
     assert checked.returncode == 0, checked.stderr
     assert project["requires-python"] == ">=3.13"
-    assert project["scripts"] == {"rebuilder": "rebuilder.cli:main"}
+    assert project["scripts"] == {"rebuilder": "rebuilder.cli.main:main"}
 
 
 def test_what_is_deployed_is_complete() -> None:

@@ -8,8 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.books import Finding, Verdict
-from rebuilder.core.decisions import (
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.audit.books import Finding, Verdict
+from rebuilder.core.decisions.reasons import (
     AlreadyBuiltOn,
     BaseMoved,
     Circle,
@@ -19,16 +22,13 @@ from rebuilder.core.decisions import (
     TaskDecision,
     TaskDisabled,
 )
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import Evidence, Said, Source, join
-from rebuilder.core.rebuilds import Check, Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import Kind
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.errors import NotFound, TransientError
-from rebuilder.usecases._standing import Stood, stands
-from rebuilder.usecases.audit import audit
-from rebuilder.usecases.poll_bases import foreign_bookmark
+from rebuilder.usecases.catch_up.poll_bases import foreign_bookmark
+from rebuilder.usecases.reports._standing import Stood, stands
+from rebuilder.usecases.reports.audit import audit
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import MANUAL, RunStatus
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions import (
+from rebuilder.core.decisions.reasons import (
     AlreadyBuiltOn,
     NotConfigured,
     OwnOutput,
@@ -16,15 +18,13 @@ from rebuilder.core.decisions import (
     TaskDisabled,
     TaskGone,
 )
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import join, recorded
-from rebuilder.core.messages import BUILDS, RUNS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Failure, Hold, Rebuild, State
-from rebuilder.core.registries import TaskId
-from rebuilder.core.tasks import MANUAL, RunStatus
+from rebuilder.core.dependencies.evidence import join, recorded
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import BUILDS, RUNS, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import Failure, Hold, Rebuild, State
 from rebuilder.errors import Denied, OutcomeUnknown, Refused, Throttled, TransientError
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OTHERS, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -6,10 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving, TaskDisabled
-from rebuilder.core.events import Push
-from rebuilder.core.index import Sweep
-from rebuilder.core.messages import (
+from rebuilder.core.acr.registries import ForeignRegistry
+from rebuilder.core.acr.tasks import RunStatus, Task
+from rebuilder.core.decisions.reasons import (
+    AlreadyBuiltOn,
+    BaseMoved,
+    BuiltWhileMoving,
+    TaskDisabled,
+)
+from rebuilder.core.dependencies.index import Sweep
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
     REFRESH,
@@ -18,15 +25,13 @@ from rebuilder.core.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import RunStatus, Task
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Conflict, Denied, TransientError
-from rebuilder.usecases import sweep as usecase
-from rebuilder.usecases._leases import give_back, take_lease
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.refresh_index import sweep_registry
-from rebuilder.usecases.sweep import BOOKMARK, SweepReport, sweep
+from rebuilder.usecases.catch_up import sweep as usecase
+from rebuilder.usecases.catch_up.sweep import BOOKMARK, SweepReport, sweep
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.leases import give_back, take_lease
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

@@ -8,23 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder.core.decisions import AlreadyBuiltOn, Base, BaseMoved, BuiltWhileMoving
-from rebuilder.core.events import Push
-from rebuilder.core.evidence import join, recorded
-from rebuilder.core.messages import BUILDS, PUSHES, RUNS, PlanRebuilds, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry
-from rebuilder.core.tasks import RunStatus
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import ForeignRegistry
+from rebuilder.core.acr.tasks import RunStatus
+from rebuilder.core.decisions.reasons import AlreadyBuiltOn, Base, BaseMoved, BuiltWhileMoving
+from rebuilder.core.dependencies.evidence import join, recorded
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
+    BUILDS,
+    PUSHES,
+    RUNS,
+    PlanRebuilds,
+    StartBuild,
+    TrackBuild,
+)
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Denied, TransientError
 from rebuilder.ports import Seen
-from rebuilder.usecases._deciding import decide_for
-from rebuilder.usecases._moves import Moves, came
-from rebuilder.usecases.audit import audit
-from rebuilder.usecases.plan_rebuilds import plan_rebuilds
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.sweep import sweep
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.catch_up.sweep import sweep
+from rebuilder.usecases.plan.deciding import decide_for
+from rebuilder.usecases.plan.moves import Moves, came
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
+from rebuilder.usecases.reports.audit import audit
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
 from tests.unit.test_output import APP, NEW_BASE, OLD_BASE, content
 

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.events import Ignored, Malformed
-from rebuilder.core.messages import REFRESH, Refresh
-from rebuilder.core.registries import TaskId
-from rebuilder.core.task_events import (
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.events.pushes import Ignored, Malformed
+from rebuilder.core.events.task_events import (
     NoChange,
     NotATask,
     NotATaskRegistry,
     TaskChanged,
     read_task_event,
 )
-from rebuilder.usecases.accept_task_event import accept_task_event, accept_task_events
+from rebuilder.core.rebuilds.messages import REFRESH, Refresh
+from rebuilder.usecases.events.accept_task_event import accept_task_event, accept_task_events
 from tests.unit.fakes import APPS, World
 
 # As learn.microsoft.com shows it in "Azure subscription as an Event Grid source", for a task.

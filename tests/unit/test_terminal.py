@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from rebuilder import _log_lines, _terminal, cli
-from rebuilder._terminal import orderly, say, say_json
-from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.events import NoTag
-from rebuilder.core.messages import BUILDS
+from rebuilder import _log_lines, composition
+from rebuilder.cli import _terminal
+from rebuilder.cli import main as cli
+from rebuilder.cli._terminal import orderly, say, say_json
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.events.pushes import NoTag
+from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.errors import NotFound
 from rebuilder.isolation import attempt
 from tests.patience import SECONDS
@@ -76,7 +78,7 @@ def _outside(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     )
     ignored = NoTag("e", str(BASE), "images/node", NEW)
     world.ledger.record_ignored(ignored, world.time.now)
-    monkeypatch.setattr(cli, "compose", lambda _: world.context)
+    monkeypatch.setattr(composition, "compose", lambda _: world.context)
     return world
 
 
@@ -184,7 +186,7 @@ class Keyboard:
 # What was started in the background ignores it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.stdin = Keyboard()
-from rebuilder.cli import main
+from rebuilder.cli.main import main
 sys.exit(main(["deps", "-"]))
 """
 

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.core.events import Push
-from rebuilder.core.messages import REFRESH, RUNS, Refresh, StartBuild, TrackBuild
-from rebuilder.core.rebuilds import Rebuild, State
-from rebuilder.core.tasks import DockerStep, RunStatus
+from rebuilder.core.acr.tasks import DockerStep, RunStatus
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import REFRESH, RUNS, Refresh, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Conflict, Throttled, TransientError
-from rebuilder.usecases.start_build import start_build
-from rebuilder.usecases.track_build import track_build
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
 from tests.unit.fakes import BASE, NEW, NODE, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")

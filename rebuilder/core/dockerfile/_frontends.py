@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from rebuilder.core.references import ImageReference
+from rebuilder.core.acr.references import ImageReference
 
 # The frontends that read Dockerfiles, wherever they are mirrored to.
 _NAMES = frozenset({"dockerfile", "dockerfile-upstream"})

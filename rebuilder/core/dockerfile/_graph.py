@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
+from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.dockerfile._checks import Scope
 from rebuilder.core.dockerfile._environment import COPIES_LIMIT, Environment
 from rebuilder.core.dockerfile._frontends import Frontend
@@ -19,7 +20,6 @@ from rebuilder.core.dockerfile._instructions import Bad, Command, Stage, read_tr
 from rebuilder.core.dockerfile._text import integer, parse_reference, quoted
 from rebuilder.core.dockerfile._tree import read_tree
 from rebuilder.core.dockerfile._words import UNKNOWN, Lexer, Variable, WordError
-from rebuilder.core.references import ImageReference
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
 
 SCRATCH = "scratch"

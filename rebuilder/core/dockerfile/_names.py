@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from rebuilder.core.build_files import BuildKitOnly, UnknownImage
+from rebuilder.core.dependencies.build_files import BuildKitOnly, UnknownImage
 from rebuilder.core.dockerfile._environment import EMPTY_DEFAULT, GIVEN_EMPTY, NOT_GIVEN
 from rebuilder.core.dockerfile._graph import (
     NAMELESS,

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from rebuilder.core.build_files import BuildImages, BuildKitOnly, ImageUse, UnknownImage
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.dependencies.build_files import (
+    BuildImages,
+    BuildKitOnly,
+    ImageUse,
+    UnknownImage,
+)
 from rebuilder.core.dockerfile._directives import (
     Directives,
     Syntax,
@@ -31,7 +37,6 @@ from rebuilder.core.dockerfile._text import (
 )
 from rebuilder.core.dockerfile._tree import read_tree
 from rebuilder.core.dockerfile._words import Lexer, Variable
-from rebuilder.core.tasks import Kind
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
 
 _MARK = b"\xef\xbb\xbf"

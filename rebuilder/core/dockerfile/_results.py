@@ -6,11 +6,16 @@ import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import replace
 
-from rebuilder.core.build_files import BuildImages, BuildKitOnly, ImageUse, UnknownImage
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.dependencies.build_files import (
+    BuildImages,
+    BuildKitOnly,
+    ImageUse,
+    UnknownImage,
+)
 from rebuilder.core.dockerfile._graph import NAMELESS, State
 from rebuilder.core.dockerfile._names import Names
-from rebuilder.core.references import ImageReference
-from rebuilder.core.tasks import Kind
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile
 
 

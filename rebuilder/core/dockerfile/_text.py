@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rebuilder.core.references import ImageReference
+from rebuilder.core.acr.references import ImageReference
 
 # Go's unicode.IsSpace. Python's own strip() would also take U+001C to U+001F.
 SPACE = (

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import SITE, Finding, Severity, assign, az, short
-from rebuilder.core.preflight import (
+from rebuilder.core.doctor.setup import (
     IMAGE_PUSHED,
     PUSH_FUNCTION,
     EventSubscription,
     Topic,
 )
-from rebuilder.core.registries import RegistryId
 
 _ACCOUNT = (
     "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import SITE, Finding, Severity, az
 from rebuilder.core.doctor.tasks import TaskFinding
-from rebuilder.core.registries import RegistryId
 
 
 class IndexNeverFilled(Finding, frozen=True):

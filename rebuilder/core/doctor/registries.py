@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import Finding, Severity, az, short
-from rebuilder.core.preflight import (
+from rebuilder.core.doctor.setup import (
     RegistrySetup,
     part,
 )
-from rebuilder.core.registries import RegistryId
 
 
 class RegistryNotThere(Finding, frozen=True):

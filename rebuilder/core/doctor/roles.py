@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import Finding, Severity, assign, short
-from rebuilder.core.registries import RegistryId
 
 
 class NoToken(Finding, frozen=True):

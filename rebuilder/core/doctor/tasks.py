@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from rebuilder.core.access import REPOSITORY_WRITER
+from rebuilder.core.acr.access import REPOSITORY_WRITER
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import Task
 from rebuilder.core.doctor._finding import Finding, Severity, assign, az
-from rebuilder.core.registries import RegistryId, TaskId
-from rebuilder.core.tasks import Task
 
 
 def _task_az(task: TaskId, *words: str) -> str:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from rebuilder.core.effects import Effects
+from rebuilder.core.acr.tasks import DockerStep
+from rebuilder.core.dependencies.effects import Effects
 from rebuilder.core.taskfile._account import ReadFile, effects_of
 from rebuilder.core.taskfile._document import fill_in, read_document
 from rebuilder.core.taskfile._single import single_build
 from rebuilder.core.taskfile._steps import RunContext
-from rebuilder.core.tasks import DockerStep
 
 __all__ = ["ReadFile", "RunContext", "fill_in", "read_docker_step", "read_task_file"]
 

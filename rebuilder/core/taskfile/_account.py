@@ -13,16 +13,16 @@ from functools import lru_cache
 
 from msgspec import Struct, field
 
-from rebuilder.core.build_files import BuildImages, ImageUse, UnknownImage
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.dependencies.build_files import BuildImages, ImageUse, UnknownImage
+from rebuilder.core.dependencies.effects import Builder, Built, Effects, StepDone
 from rebuilder.core.dockerfile import outline, read_dockerfile
-from rebuilder.core.effects import Builder, Built, Effects, StepDone
-from rebuilder.core.references import ImageReference
 from rebuilder.core.taskfile import _docker, _programs
 from rebuilder.core.taskfile._builds import IMAGE
 from rebuilder.core.taskfile._steps import Build, RunContext, StandIn, Step, TaskFile
 from rebuilder.core.taskfile._text import Hidden, Unknowns
 from rebuilder.core.taskfile._world import Place, Rewritten, folder_of
-from rebuilder.core.tasks import Kind
 from rebuilder.errors import InvalidBuildFile, InvalidReference, SourceUnavailable
 
 _BUILDS = 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rebuilder.core.effects import Builder
+from rebuilder.core.dependencies.effects import Builder
 from rebuilder.core.taskfile._builds import find_dockerfile, unknown_arguments
 from rebuilder.core.taskfile._flags import grammar, read
 from rebuilder.core.taskfile._steps import Build

@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from rebuilder.core.effects import Builder
+from rebuilder.core.dependencies.effects import Builder
 from rebuilder.core.taskfile import _compose
 from rebuilder.core.taskfile._builds import Described, described_build, pushes
 from rebuilder.core.taskfile._flags import grammar, read

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, field
 
-from rebuilder.core.contexts import file_path
+from rebuilder.core.dependencies.contexts import file_path
 from rebuilder.core.taskfile._steps import Build
 from rebuilder.core.taskfile._world import Place, World
 from rebuilder.errors import SourceUnavailable

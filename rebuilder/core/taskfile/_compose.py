@@ -14,7 +14,7 @@ from copy import replace
 import yaml
 from msgspec import Struct
 
-from rebuilder.core.effects import Builder
+from rebuilder.core.dependencies.effects import Builder
 from rebuilder.core.taskfile import _yaml
 from rebuilder.core.taskfile._builds import Described, described_build
 from rebuilder.core.taskfile._flags import Asked, grammar, read

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from rebuilder.core.effects import Builder
+from rebuilder.core.dependencies.effects import Builder
 from rebuilder.core.taskfile import _bake, _compose
 from rebuilder.core.taskfile._builds import (
     find_dockerfile,

@@ -12,7 +12,7 @@ from typing import Literal
 
 import yaml
 
-from rebuilder.core.build_files import UnknownImage
+from rebuilder.core.dependencies.build_files import UnknownImage
 from rebuilder.core.taskfile import _aliases, _template, _yaml
 from rebuilder.core.taskfile._steps import RunContext, Step, TaskFile
 from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns, names

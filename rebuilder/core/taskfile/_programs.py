@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import replace
 
-from rebuilder.core.effects import Builder
-from rebuilder.core.references import ImageReference
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.dependencies.effects import Builder
 from rebuilder.core.taskfile import _az, _compose, _docker, _shell
 from rebuilder.core.taskfile._builds import unknown_arguments
 from rebuilder.core.taskfile._flags import Asked, grammar, read

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from rebuilder.core.build_files import UnknownImage
+from rebuilder.core.dependencies.build_files import UnknownImage
 
 
 class RunContext(Struct, frozen=True):

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from rebuilder.core.contexts import file_path
-from rebuilder.core.effects import Builder
+from rebuilder.core.dependencies.contexts import file_path
+from rebuilder.core.dependencies.effects import Builder
 from rebuilder.core.taskfile._steps import Build
 from rebuilder.core.taskfile._text import Unknowns
 from rebuilder.errors import SourceUnavailable

@@ -21,21 +21,21 @@ from typing import Any
 
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.bookmarks import TableBookmarks
-from rebuilder.azure.dead_letters import TableDeadLetters
-from rebuilder.azure.index import TableIndex
-from rebuilder.azure.ledger import TableLedger
+from rebuilder.azure.storage.bookmarks import TableBookmarks
+from rebuilder.azure.storage.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.index import TableIndex
+from rebuilder.azure.storage.ledger import TableLedger
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import ForeignRegistry, RegistryId, TaskId
+from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.dead_letters import DeadLetter, Origin
-from rebuilder.core.decisions import REASONS, Decision
-from rebuilder.core.events import NoTag, Push
-from rebuilder.core.evidence import Evidence, Said, Source, join
-from rebuilder.core.index import Sweep
-from rebuilder.core.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
-from rebuilder.core.rebuilds import Check, Failure, Native, Rebuild, State
-from rebuilder.core.references import ImageReference
-from rebuilder.core.registries import ForeignRegistry, RegistryId, TaskId
-from rebuilder.core.tasks import Kind
+from rebuilder.core.decisions.reasons import REASONS, Decision
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
+from rebuilder.core.dependencies.index import Sweep
+from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.events.pushes import NoTag, Push
+from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
+from rebuilder.core.rebuilds.rebuild import Check, Failure, Native, Rebuild, State
 from rebuilder.ports import Bookmarks, DeadLetters, DependencyIndex, Ledger, WorkQueue
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters

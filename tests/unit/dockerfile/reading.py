@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.build_files import BuildImages
+from rebuilder.core.dependencies.build_files import BuildImages
 from rebuilder.core.dockerfile import read_dockerfile
 from rebuilder.errors import InvalidBuildFile
 

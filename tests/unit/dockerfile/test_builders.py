@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.build_files import BuildImages, BuildKitOnly
+from rebuilder.core.dependencies.build_files import BuildImages, BuildKitOnly
 from tests.unit.dockerfile.reading import HUB, images, read
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.tasks import Kind
+from rebuilder.core.acr.tasks import Kind
 from tests.unit.dockerfile.reading import HUB, images, read, refusal
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.dockerfiles import LARGE, SAMPLES, files, mutations
-from rebuilder.core.build_files import BuildImages
+from rebuilder.core.dependencies.build_files import BuildImages
 from rebuilder.core.dockerfile import _tree, read_dockerfile
 from rebuilder.core.dockerfile._text import FILE_LIMIT
 from rebuilder.errors import InvalidBuildFile

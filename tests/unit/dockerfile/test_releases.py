@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.dockerfile._frontends import NEWEST, frontend_of
-from rebuilder.core.references import ImageReference
 from tests.unit.dockerfile.reading import final, images, read, refusal
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.build_files import BuildImages
+from rebuilder.core.dependencies.build_files import BuildImages
 from rebuilder.core.dockerfile._text import FILE_LIMIT, PLATFORM_LIMIT
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile
 from tests.unit.dockerfile.reading import HUB, read, refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rebuilder.core.effects import Effects
+from rebuilder.core.dependencies.effects import Effects
 from rebuilder.core.taskfile import RunContext, read_task_file
 from rebuilder.errors import SourceUnavailable
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rebuilder.core.effects import Effects
+from rebuilder.core.dependencies.effects import Effects
 from tests.unit.taskfile.reading import NODE, images, steps, told
 
 OTHER = "mybase.azurecr.io/other:1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.effects import Builder, output_of
+from rebuilder.core.dependencies.effects import Builder, output_of
 from tests.unit.taskfile.reading import NODE, Files, cmd, images, read, steps, told
 
 OTHER = "mybase.azurecr.io/other:1"

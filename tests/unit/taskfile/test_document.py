@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.effects import output_of
+from rebuilder.core.acr.tasks import Makes
+from rebuilder.core.dependencies.effects import output_of
 from rebuilder.core.taskfile import RunContext, _yaml
-from rebuilder.core.tasks import Makes
 from rebuilder.errors import InvalidBuildFile
 from tests.unit.taskfile.reading import NODE, RUN, Files, images, read, told
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.effects import Builder, output_of
-from rebuilder.core.tasks import Makes
+from rebuilder.core.acr.tasks import Makes
+from rebuilder.core.dependencies.effects import Builder, output_of
 from tests.unit.taskfile.reading import NODE, images, read, steps, told
 
 FILES = {"Dockerfile": f"FROM {NODE}", "app/D": f"FROM {NODE}"}

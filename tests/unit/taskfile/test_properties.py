@@ -7,9 +7,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.decisions import Base, decide
-from rebuilder.core.effects import Effects, output_of
-from rebuilder.core.tasks import Dependency, Makes, Task
+from rebuilder.core.acr.tasks import Dependency, Makes, Task
+from rebuilder.core.decisions.reasons import Base, decide
+from rebuilder.core.dependencies.effects import Effects, output_of
 from rebuilder.errors import InvalidBuildFile
 from tests.unit.fakes import NEW, OLD, task
 from tests.unit.taskfile.reading import NODE, read

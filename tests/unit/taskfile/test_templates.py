@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.effects import Effects
+from rebuilder.core.dependencies.effects import Effects
 from rebuilder.core.taskfile import RunContext, fill_in
 from rebuilder.errors import InvalidBuildFile
 from tests.unit.taskfile.reading import RUN, read, told

@@ -1,0 +1,1 @@
+"""Tasks, runs and images as ARM and the registries tell them."""

@@ -1,0 +1,416 @@
+"""ACR tasks and runs through ARM."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core.credentials import TokenCredential
+from azure.mgmt.containerregistry import ContainerRegistryManagementClient
+from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, models
+
+from rebuilder.azure._clients import Clients
+from rebuilder.azure._errors import answered
+from rebuilder.azure.acr.log_ends import LogEnds
+from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
+from rebuilder.azure.manners import Kind as Counted
+from rebuilder.azure.storage._looks import Looks
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import Registry, RegistryId, TaskId, canonical_host
+from rebuilder.core.acr.tasks import (
+    IMAGE_UPDATE,
+    MANUAL,
+    Argument,
+    Dependency,
+    DockerStep,
+    EncodedStep,
+    FileStep,
+    Kind,
+    Run,
+    RunStatus,
+    Task,
+    TaskStep,
+    TriggerType,
+)
+from rebuilder.errors import InvalidReference, NotFound, Refused, TransientError
+from rebuilder.ports import TaskPage
+
+log = logging.getLogger(__name__)
+
+_NEWEST = 100
+_HURRY_SECONDS = 10.0
+
+
+class ArmTasks:
+    """A Tasks; see rebuilder.ports.
+
+    Args:
+        credential: The identity.
+        arm_endpoint: ARM's address, without a slash at the end.
+        manners: Bounds the requests under way.
+        clock: Seconds that only grow, by which answers about runs get old.
+    """
+
+    def __init__(
+        self,
+        credential: TokenCredential,
+        arm_endpoint: str,
+        manners: Manners | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._manners = manners or Manners()
+        self._clock = clock
+        self._looks: dict[RegistryId, Looks] = {}
+        self._log_ends = LogEnds()
+        self._options: dict[str, Any] = {
+            "base_url": arm_endpoint,
+            "credential_scopes": [f"{arm_endpoint}/.default"],
+            "retry_policy": Patience(),
+            **TIMEOUTS,
+        }
+        self._registries = Clients(
+            lambda subscription: ContainerRegistryManagementClient(
+                credential, subscription, **self._options
+            )
+        )
+        self._tasks = Clients(
+            lambda subscription: ContainerRegistryTasksMgmtClient(
+                credential, subscription, **self._options
+            )
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._registries.close()
+        self._tasks.close()
+        self._log_ends.close()
+
+    def registry(self, registry: RegistryId) -> Registry:
+        """Read a registry; see Tasks."""
+        operations = self._registries[registry.subscription].registries
+        with self._manners.request(registry), answered(f"read {registry}"):
+            found = operations.get(registry.resource_group, registry.name)
+            properties = found.properties
+            return Registry(registry, str(properties.login_server if properties else ""))
+
+    def tasks(self, registry: RegistryId) -> Iterator[Task]:
+        """Read every task of a registry; see Tasks."""
+        after: str | None = ""
+        while after is not None:
+            page = self.page(registry, after)
+            yield from page.tasks
+            yield from map(self.task, page.brief)
+            after = page.after
+
+    def page(self, registry: RegistryId, after: str = "") -> TaskPage:
+        """Read some of the tasks of a registry; see Tasks."""
+        if after and _host(after) != _host(self._options["base_url"]):
+            # The place was stored, and the identity's token is sent to where it is.
+            raise Refused("InvalidPlace", f"{registry}: {_host(after)[1]} is not ARM")
+        found: list[models.Task] = []
+        operations = self._client(registry).tasks
+        with self._manners.request(registry), answered(f"list the tasks of {registry}"):
+            pages = operations.list(registry.resource_group, registry.name).by_page(after or None)
+            found += next(pages, ())
+            names = [_name(entry.name) for entry in found]
+        tasks, brief = [], []
+        for name, entry in zip(names, found, strict=True):
+            task_id = TaskId(registry, name)
+            try:
+                with answered(f"read {task_id}"):
+                    step = entry.properties.step if entry.properties else None
+                    # Whether the list carries them is not documented.
+                    whole = step is None or step.base_image_dependencies is not None
+                    listed = _task(task_id, entry) if whole else None
+            except TransientError as error:
+                # Read by itself, it fails by itself.
+                log.warning("%s", error)
+                listed = None
+            if listed is None:
+                brief.append(task_id)
+            else:
+                tasks.append(listed)
+        following = str(getattr(pages, "continuation_token", None) or "")
+        return TaskPage(tuple(tasks), tuple(brief), following or None)
+
+    def task(self, task: TaskId) -> Task:
+        """Read one task; see Tasks."""
+        group, registry = task.registry.resource_group, task.registry.name
+        with self._manners.request(task.registry), answered(f"read {task}"):
+            return _task(task, self._client(task.registry).tasks.get(group, registry, task.name))
+
+    def schedule(self, task: TaskId, token: str) -> str:
+        """Start a run of a task; see Tasks."""
+        request = models.TaskRunRequest(
+            task_id=_arm_id(task),
+            override_task_step_properties=models.OverrideTaskStepProperties(
+                update_trigger_token=token
+            ),
+        )
+        began = time.monotonic()
+
+        def in_time(_: object) -> None:
+            # Called when the request is about to be sent. What comes before, a place and a token,
+            # may take longer than the caller's lease.
+            late = time.monotonic() - began
+            if late > _HURRY_SECONDS:
+                raise TransientError(f"schedule {task}: not sent, for it took {late:.0f} s so far")
+
+        with (
+            self._manners.request(task.registry, Counted.WRITE, _HURRY_SECONDS),
+            answered(f"schedule {task}", once=True),
+        ):
+            # azure-core sends a POST again after 500, 503, 504 and any Retry-After; each time
+            # would be another run.
+            run = self._client(task.registry).registries.schedule_run(
+                task.registry.resource_group,
+                task.registry.name,
+                request,
+                retry_total=0,
+                permit_redirects=False,
+                raw_request_hook=in_time,
+            )
+            return str(run.properties.run_id if run.properties else run.name)
+
+    def run(self, registry: RegistryId, run_id: str) -> Run:
+        """Read one run; see Tasks."""
+        looks = self._looks.get(registry)
+        if looks is None:
+            looks = Looks(lambda: self._run_pages(registry), self._clock)
+            looks = self._looks.setdefault(registry, looks)
+        if found := looks.find(run_id):
+            return found
+        with self._manners.request(registry), answered(f"read run {run_id} of {registry}"):
+            runs = self._client(registry).runs
+            return _run(runs.get(registry.resource_group, registry.name, run_id))
+
+    def _run_pages(self, registry: RegistryId) -> Iterator[list[Run]]:
+        pages = self._client(registry).runs.list(registry.resource_group, registry.name).by_page()
+        while True:
+            with self._manners.request(registry), answered(f"list the runs of {registry}"):
+                page = next(pages, None)
+                found = None if page is None else [_run(run) for run in page]
+            if found is None:
+                return
+            yield found
+
+    def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
+        """Read the newest runs; see Tasks."""
+        if task is None:
+            return self._runs(registry, None, top)
+        # Task ids have no case here; whether the filter minds it is not documented.
+        found = self._runs(registry, f"TaskName eq '{task}'", top)
+        found = found or self._runs(registry, None, _NEWEST)
+        return [run for run in found if (run.task or "").lower() == task.lower()][:top]
+
+    def _runs(self, registry: RegistryId, wanted: str | None, top: int) -> list[Run]:
+        found: list[Run] = []
+        with self._manners.request(registry), answered(f"list the runs of {registry}"):
+            pages = self._client(registry).runs.list(
+                registry.resource_group, registry.name, filter=wanted, top=top
+            )
+            for run in pages:
+                found.append(_run(run))
+                if len(found) == top:
+                    break
+        return found
+
+    def log_end(self, registry: RegistryId, run_id: str) -> str:
+        """Read the end of a run's log; see Tasks."""
+        what = f"read the log of run {run_id} of {registry}"
+        with self._manners.request(registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
+            runs = self._client(registry).runs
+            found = runs.get_log_sas_url(registry.resource_group, registry.name, run_id)
+        if not found.log_link:
+            raise NotFound(f"{what}: there is none")
+        return self._log_ends.read(found.log_link, what)
+
+    def _client(self, registry: RegistryId) -> ContainerRegistryTasksMgmtClient:
+        return self._tasks[registry.subscription]
+
+
+def _host(url: str) -> tuple[str, str]:
+    """Return the scheme and the host of an address, with its port."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", "an address that is none"
+    return parts.scheme, parts.netloc
+
+
+def _name(value: str | None) -> str:
+    """Return a task's name; a list with one that has none is no list of tasks."""
+    if not value:
+        raise ValueError(value)
+    return value.lower()
+
+
+def _text(value: str | None) -> str:
+    """Return a text of a task as it can be kept: half a character becomes a question mark."""
+    return (value or "").encode(errors="replace").decode()
+
+
+def _arm_id(task: TaskId) -> str:
+    """Return the id as ARM writes it: whether a body's ids have no case is not documented."""
+    registry = task.registry
+    return (
+        f"/subscriptions/{registry.subscription}/resourceGroups/{registry.resource_group}"
+        f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}/tasks/{task.name}"
+    )
+
+
+def _task(task_id: TaskId, found: models.Task) -> Task:
+    properties = found.properties
+    step = properties.step if properties else None
+    trigger = properties.trigger if properties else None
+    base = trigger.base_image_trigger if trigger else None
+    kind = str(base.base_image_trigger_type).rpartition(".")[2].lower() if base else None
+    credentials = properties.credentials if properties else None
+    status = str(properties.status if properties else "").rpartition(".")[2].lower()
+    system = bool(properties and properties.is_system_task)
+    on = _word(base.status).lower() != "disabled" if base else False
+    return Task(
+        task_id,
+        status != "disabled",
+        step is not None and not system,
+        {"runtime": TriggerType.RUNTIME, "all": TriggerType.ALL}.get(kind or ""),
+        _dependencies(task_id, (step.base_image_dependencies if step else None) or []),
+        _principals(found.identity),
+        frozenset(map(canonical_host, (credentials and credentials.custom_registries) or ())),
+        None if system else _step(step),
+        _platform(properties.platform if properties else None),
+        on,
+        _others(trigger),
+        properties.creation_date if properties else None,
+    )
+
+
+def _others(trigger: models.TriggerProperties | None) -> bool:
+    """Tell whether commits or a timer start a task."""
+    if trigger is None:
+        return False
+    given = [*(trigger.source_triggers or ()), *(trigger.timer_triggers or ())]
+    return any(_word(entry.status).lower() != "disabled" for entry in given)
+
+
+def _step(found: models.TaskStepProperties | None) -> TaskStep | None:
+    context = _text(found.context_path if found else None)
+    match found:
+        case models.DockerBuildStep():
+            return DockerStep(
+                context,
+                _text(found.docker_file_path) or "Dockerfile",
+                _text(found.target),
+                _arguments(found.arguments),
+                tuple(map(_text, found.image_names or ())),
+                # ACR pushes unless it is told not to.
+                found.is_push_enabled is not False,
+            )
+        case models.FileTaskStep():
+            return FileStep(
+                context,
+                _text(found.task_file_path),
+                _text(found.values_file_path),
+                _arguments(found.values_property),
+            )
+        case models.EncodedTaskStep():
+            return EncodedStep(
+                context,
+                _text(found.encoded_task_content),
+                _text(found.encoded_values_content),
+                _arguments(found.values_property),
+            )
+    return None
+
+
+def _arguments(
+    found: Sequence[models.Argument] | Sequence[models.SetValue] | None,
+) -> tuple[Argument, ...]:
+    # A secret's value is null on GET; an empty value of one that is no secret is null too.
+    return tuple(
+        Argument(_text(entry.name), None if entry.is_secret else _text(entry.value))
+        for entry in found or ()
+    )
+
+
+def _platform(found: models.PlatformProperties | None) -> str:
+    """Return the platform in BuildKit's words; ACR's own default is linux/amd64."""
+    system = _word(found.os).lower() if found else "linux"
+    architecture = _word(found.architecture or "amd64").lower() if found else "amd64"
+    variant = f"/{_word(found.variant).lower()}" if found and found.variant else ""
+    return f"{system}/{'386' if architecture == 'x86' else architecture}{variant}"
+
+
+def _principals(identity: models.IdentityProperties | None) -> tuple[str, ...]:
+    if identity is None:
+        return ()
+    assigned = (identity.user_assigned_identities or {}).values()
+    ids = [identity.principal_id, *(entry.principal_id for entry in assigned)]
+    return tuple(str(principal) for principal in ids if principal)
+
+
+def _dependencies(task: TaskId, found: list[models.BaseImageDependency]) -> tuple[Dependency, ...]:
+    # ACR keeps one entry per output tag, so equal ones are usual.
+    known: dict[Dependency, None] = {}
+    for entry in found:
+        tag, digest = entry.tag or "", entry.digest or ""
+        try:
+            # With a tag, the digest is what the last run used; without, the FROM is pinned to it.
+            reference = ImageReference.from_parts(
+                entry.registry or "", entry.repository or "", tag, "" if tag else digest
+            )
+        except InvalidReference as error:
+            log.warning("task %s: a dependency is left out: %s", task, error)
+            continue
+        build_time = str(entry.type).rpartition(".")[2].lower().replace("_", "") == "buildtime"
+        kind = Kind.BUILD_TIME if build_time else Kind.RUNTIME
+        known[Dependency(reference, kind, (digest or None) if tag else None)] = None
+    return tuple(known)
+
+
+def _run(found: models.Run) -> Run:
+    properties = found.properties
+    if properties is None:
+        properties = models.RunProperties()
+    outputs = tuple(
+        f"{image.registry}/{image.repository}:{image.tag}@{image.digest}"
+        for image in properties.output_images or []
+    )
+    platform = properties.platform.os if properties.platform else ""
+    update = properties.image_update_trigger
+    moved = tuple(
+        f"{image.registry}/{image.repository}:{image.tag}@{image.digest}"
+        for image in (update.images if update else None) or []
+    )
+    return Run(
+        str(properties.run_id or found.name),
+        properties.task,
+        RunStatus(_word(properties.status)),
+        _word(platform).capitalize(),
+        _trigger(properties),
+        properties.create_time,
+        properties.start_time,
+        properties.finish_time,
+        outputs,
+        properties.update_trigger_token,
+        _text(properties.run_error_message) or None,
+        moved,
+    )
+
+
+def _word(value: object) -> str:
+    """Return a value of ARM's enumerations, whether the SDK knows it or not."""
+    return str(getattr(value, "value", value))
+
+
+def _trigger(properties: models.RunProperties) -> str:
+    """Return what `az acr task list-runs` shows as the trigger."""
+    source = properties.source_trigger
+    if source is not None and source.event_type:
+        return str(source.event_type)
+    if properties.timer_trigger is not None:
+        return "Timer"
+    return IMAGE_UPDATE if properties.image_update_trigger is not None else MANUAL

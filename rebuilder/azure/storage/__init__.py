@@ -1,0 +1,1 @@
+"""Queues, tables and blobs of Azure Storage."""

@@ -1,0 +1,51 @@
+"""Which registries and tasks a person means."""
+
+from __future__ import annotations
+
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import Task
+from rebuilder.errors import InvalidResourceId, NotFound
+from rebuilder.usecases.context import Context
+
+
+def chosen_registries(context: Context, wanted: str) -> list[RegistryId]:
+    """Return the task registries that a person means: all of them, or one by name or id.
+
+    Raises:
+        NotFound: None is meant.
+    """
+    registries = list(context.settings.task_registries)
+    if not wanted:
+        return registries
+    found = [r for r in registries if wanted.lower() in (r.name, str(r))]
+    if not found:
+        known = ", ".join(r.name for r in registries)
+        raise NotFound(f"{wanted} is none of the registries in REBUILDER_TASK_REGISTRIES: {known}")
+    return found
+
+
+def find_task(context: Context, wanted: str) -> Task:
+    """Return the task that a person means: NAME, REGISTRY/NAME or a resource id.
+
+    Raises:
+        NotFound: None is meant, or several are.
+    """
+    if wanted.startswith("/"):
+        return context.tasks.task(TaskId.parse(wanted))
+    registry, _, name = wanted.rpartition("/")
+    found: list[Task] = []
+    registries = chosen_registries(context, registry)
+    for candidate in registries:
+        try:
+            found.append(context.tasks.task(TaskId.parse(f"{candidate}/tasks/{name}")))
+        except InvalidResourceId:
+            raise NotFound(f"{name!r} is no name of a task") from None
+        except NotFound:
+            continue
+    if not found:
+        known = ", ".join(r.name for r in registries)
+        raise NotFound(f"there is no task {name} in {known}")
+    if len(found) > 1:
+        names = ", ".join(f"{task.id.registry.name}/{task.id.name}" for task in found)
+        raise NotFound(f"{wanted} is a task of several registries; write one of {names}")
+    return found[0]

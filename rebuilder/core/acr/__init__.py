@@ -1,0 +1,1 @@
+"""Azure Container Registry's own terms: references, registries, images, tasks, runs."""

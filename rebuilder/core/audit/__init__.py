@@ -1,0 +1,1 @@
+"""Whether everything that was pushed has had its effect."""

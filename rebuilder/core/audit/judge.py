@@ -1,0 +1,240 @@
+"""Prove that each push had one effect on each task that had to be rebuilt, or name the exception.
+
+The ledger is what was meant to happen; ARM's runs are what happened. The proof is by the digest: a
+task has its effect if a rebuild on the pushed digest, or on a newer one of the same tag, succeeded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.audit.books import Audit, Books, Finding, Made, Told, Verdict, Waiting
+from rebuilder.core.audit.standing import last_of, of_attempt, of_decision, overdue
+from rebuilder.core.decisions.reasons import (
+    AlreadyBuiltOn,
+    BaseMoved,
+    BuiltWhileMoving,
+    RegistryUnreadable,
+    StillStale,
+    TaskDecision,
+)
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.rebuild import Check, Native, Rebuild, State
+
+
+def audit(books: Books) -> Audit:
+    """Judge every push of a time span; see Audit."""
+    findings = [finding for told in books.told for finding in _of_push(books, told)]
+    findings += _untold(books)
+    rebuilds = {(f.rebuild.task, f.rebuild.sequence): f.rebuild for f in findings if f.rebuild}
+    native = Counter(rebuild.native for rebuild in rebuilds.values())
+    verdicts = Counter(finding.verdict for finding in findings)
+    return Audit(
+        tuple(findings),
+        len(books.told),
+        {verdict: verdicts[verdict] for verdict in Verdict},
+        native[Native.ADOPTED],
+        native[Native.MISSED],
+        sum(1 for rebuild in rebuilds.values() if _native_too(books, rebuild)),
+        sum(
+            1
+            for rebuild in rebuilds.values()
+            if rebuild.state is State.SUCCEEDED and rebuild.check is Check.UNKNOWN
+        ),
+        books.waiting,
+        books.remarks,
+        books.unread,
+        books.standing,
+        books.tags,
+    )
+
+
+def _of_push(books: Books, told: Told) -> Iterator[Finding]:
+    if not told.decisions:
+        yield from _unplanned(books, told)
+    by_task: dict[TaskId, list[Made]] = {}
+    for made in told.decisions:
+        if isinstance(made.decision, TaskDecision):
+            by_task.setdefault(made.decision.task, []).append(made)
+    for task, decisions in by_task.items():
+        if any(made.decision.rebuild for made in decisions):
+            yield _of_task(books, told, task, decisions)
+        elif any(isinstance(made.decision, AlreadyBuiltOn) for made in decisions):
+            sentence = decisions[-1].decision.sentence()
+            yield Finding(told.push, told.at, task, Verdict.ALREADY, sentence)
+    for made in told.decisions:
+        if isinstance(made.decision, RegistryUnreadable) and not any(
+            str(task.registry) == made.decision.registry and later.last_at > made.last_at
+            for task, decisions in by_task.items()
+            for later in decisions
+        ):
+            sentence = made.decision.sentence()
+            yield Finding(told.push, told.at, None, Verdict.UNREADABLE, sentence)
+
+
+def _unplanned(books: Books, told: Told) -> Iterator[Finding]:
+    """Judge a push after which nothing was decided; usually because nobody is built on it."""
+    if letter := _letter(books, told.push, None):
+        yield Finding(told.push, told.at, None, Verdict.DEAD_LETTER, _waits(letter))
+        return
+    if not told.followers:
+        return
+    names = ", ".join(f"{task.registry.name}/{task.name}" for task in told.followers)
+    if newer := _newer_push(books, told, None):
+        yield Finding(told.push, told.at, None, Verdict.SUPERSEDED, _by_push(newer))
+    elif books.now - told.at <= books.patience:
+        sentence = f"not planned yet; the index names {names}"
+        yield Finding(told.push, told.at, None, Verdict.IN_PROGRESS, sentence)
+    else:
+        sentence = f"never planned, although the index names {names}"
+        yield Finding(told.push, told.at, None, Verdict.LOST, sentence)
+
+
+def _of_task(books: Books, told: Told, task: TaskId, decisions: Sequence[Made]) -> Finding:
+    rebuilds = books.rebuilds.get(task, ())
+    wanted = {
+        f"{decision.dependency}@{digest}"
+        for made in decisions
+        if isinstance(decision := made.decision, BaseMoved | BuiltWhileMoving | StillStale)
+        for digest in (decision.new if isinstance(decision, BaseMoved) else decision.digest,)
+    }
+    on = [rebuild for rebuild in rebuilds if wanted & set(rebuild.bases)]
+
+    def found(verdict: Verdict, sentence: str, rebuild: Rebuild | None = None) -> Finding:
+        return Finding(told.push, told.at, task, verdict, sentence, rebuild)
+
+    if twice := _twice(books, task, rebuilds, on):
+        return found(Verdict.DOUBLED, twice, on[0])
+    done = next((rebuild for rebuild in on if rebuild.state is State.SUCCEEDED), None)
+    if done is not None:
+        if done.check is Check.STALE:
+            return found(Verdict.STALE, done.check_reason or "rebuilt, but still stale", done)
+        verdict = Verdict.ADOPTED if done.native is Native.ADOPTED else Verdict.REBUILT
+        return found(verdict, f"run {done.run_id} on {', '.join(done.bases)}", done)
+    if newer := _newer_rebuild(rebuilds, told, wanted):
+        sentence = f"run {newer.run_id} is on {', '.join(newer.bases)}"
+        if newer.check is Check.STALE:
+            return found(Verdict.STALE, newer.check_reason or sentence, newer)
+        return found(Verdict.SUPERSEDED, sentence, newer)
+    if later := _newer_push(books, told, task):
+        return found(Verdict.SUPERSEDED, _by_push(later))
+    if on and (finding := of_attempt(on[0], books.now, books.patience)):
+        return found(*finding, on[0])
+    return found(*_without_rebuild(books, told, task, decisions), on[0] if on else None)
+
+
+def _without_rebuild(
+    books: Books, told: Told, task: TaskId, decisions: Sequence[Made]
+) -> tuple[Verdict, str]:
+    """Judge a task that no attempt on the digests was made for."""
+    last = last_of(decisions) or decisions[-1]
+    if isinstance(last.decision, TaskDecision) and (found := of_decision(last.decision)):
+        return found
+    if letter := _letter(books, told.push, task):
+        return Verdict.DEAD_LETTER, _waits(letter)
+    before = next((r for r in books.rebuilds.get(task, ()) if r.unsettled), None)
+    if before is not None and not overdue(before, books.now, books.patience):
+        return Verdict.IN_PROGRESS, f"it waits for the end of rebuild {before.id} ({before.state})"
+    if books.now - last.last_at <= books.patience:
+        return Verdict.IN_PROGRESS, "planned, not begun yet"
+    if task not in told.followers:
+        # Its build file was changed, or it was built otherwise, before its message came.
+        return Verdict.LEFT, "it is not in need of the image any more, by the index"
+    return Verdict.LOST, f"planned, and nothing happened since {last.last_at.isoformat()}"
+
+
+def _twice(
+    books: Books, task: TaskId, rebuilds: Sequence[Rebuild], on: Sequence[Rebuild]
+) -> str | None:
+    """Tell what was built twice on the digests; None if nothing was."""
+    succeeded = [rebuild for rebuild in rebuilds if rebuild.state is State.SUCCEEDED]
+    for newer, older in pairwise(succeeded):
+        # One on other digests in between means that the tag was moved back. A later attempt, or
+        # a repair, is one that was asked for.
+        same = newer.key == older.key and set(newer.bases) <= set(older.bases)
+        same = same and newer.repair <= older.repair
+        if newer in on and same and newer.attempt <= older.attempt:
+            return f"runs {older.run_id} and {newer.run_id} succeeded on the same digests"
+    runs = books.runs.get(task, ())
+    for rebuild in on:
+        carrying = sorted(run.run_id for run in runs if run.token == rebuild.token)
+        if len(carrying) > 1:
+            return f"runs {' and '.join(carrying)} carry the token of one rebuild, {rebuild.id}"
+    return None
+
+
+def _native_too(books: Books, rebuild: Rebuild) -> bool:
+    """Tell whether ACR's own trigger built on the same base, beside a rebuild of ours."""
+    return (
+        rebuild.state is State.SUCCEEDED
+        and rebuild.native is not Native.ADOPTED
+        and any(
+            run.run_id != rebuild.run_id and set(run.moved) & set(rebuild.bases)
+            for run in books.runs.get(rebuild.task, ())
+        )
+    )
+
+
+def _newer_rebuild(
+    rebuilds: Sequence[Rebuild], told: Told, wanted: Iterable[str]
+) -> Rebuild | None:
+    """Return a rebuild that succeeded on another digest of the same tag, claimed after the push."""
+    tags = {base.partition("@")[0] for base in wanted}
+    return next(
+        (
+            rebuild
+            for rebuild in rebuilds
+            if rebuild.state is State.SUCCEEDED
+            and rebuild.claimed_at >= told.at
+            and tags & {base.partition("@")[0] for base in rebuild.bases}
+        ),
+        None,
+    )
+
+
+def _newer_push(books: Books, told: Told, task: TaskId | None) -> Told | None:
+    """Return a later push of the same tag, after which the task was decided for."""
+    for other in (*books.told, *books.later):
+        if other.tag == told.tag and other.push.digest != told.push.digest and other.at > told.at:
+            tasks = {
+                d.decision.task for d in other.decisions if isinstance(d.decision, TaskDecision)
+            }
+            if task is None or task in tasks:
+                return other
+    return None
+
+
+def _by_push(newer: Told) -> str:
+    return f"the tag moved on to {newer.push.digest}, told {newer.at.isoformat()}"
+
+
+def _letter(books: Books, push: Push, task: TaskId | None) -> Waiting | None:
+    return next(
+        (
+            waiting
+            for waiting in books.waiting
+            if waiting.push is not None
+            and waiting.push.key == push.key
+            and waiting.task in (task, None)
+        ),
+        None,
+    )
+
+
+def _waits(waiting: Waiting) -> str:
+    letter = waiting.letter
+    return f"{letter.id} of {letter.source}: {letter.reason}; `rebuilder replay {letter.id}`"
+
+
+def _untold(books: Books) -> Iterator[Finding]:
+    """Return the pushes that are known from nothing but a dead letter."""
+    known = {told.push.key for told in (*books.told, *books.later)}
+    for waiting in books.waiting:
+        push, at = waiting.push, waiting.letter.at
+        if push is None or push.key in known:
+            continue
+        known.add(push.key)
+        yield Finding(push, at, waiting.task, Verdict.DEAD_LETTER, _waits(waiting))

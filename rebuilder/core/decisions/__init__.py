@@ -1,0 +1,1 @@
+"""Why a task is rebuilt, or is not."""

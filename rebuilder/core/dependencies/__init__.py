@@ -1,0 +1,1 @@
+"""What tasks stand on, and how that is known."""

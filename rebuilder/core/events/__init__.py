@@ -1,0 +1,1 @@
+"""What registries and Event Grid tell."""

@@ -1,0 +1,1 @@
+"""Why runs fail, as far as their logs tell."""

@@ -1,0 +1,1 @@
+"""What Azure's own trigger does not see."""

@@ -1,0 +1,1 @@
+"""Rebuilds, their messages, their pace, and how they are written down."""

@@ -1,0 +1,1 @@
+"""Build files out of Git repositories, by host and by protocol."""

@@ -1,0 +1,1 @@
+"""A rebuild from its claim to its outcome."""

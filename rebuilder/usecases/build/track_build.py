@@ -1,0 +1,245 @@
+"""Track: follow a run to its end and record what came of it."""
+
+from __future__ import annotations
+
+import logging
+from copy import replace
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from msgspec import Struct
+
+from rebuilder.core.acr.tasks import Run, RunStatus, Task
+from rebuilder.core.dependencies.outputs import Verdict
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.failures.causes import RateLimited
+from rebuilder.core.failures.run_logs import shown
+from rebuilder.core.rebuilds.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.rebuild import (
+    LONGEST_WAIT,
+    REPAIR_WAITS,
+    Check,
+    Failure,
+    Rebuild,
+    State,
+    next_wait,
+)
+from rebuilder.errors import Conflict, NotFound, RebuilderError
+from rebuilder.isolation import attempt
+from rebuilder.usecases.build._causes import with_cause
+from rebuilder.usecases.build.output import check_output
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.index.refresh_index import refresh_known
+
+log = logging.getLogger(__name__)
+
+_RATE_WAIT = timedelta(hours=1)
+"""How long a registry is left alone that does not say how long. Docker Hub counts over six hours,
+and by address: another agent may have another one."""
+
+
+class _Sent(Struct, frozen=True):
+    """A message that is to be sent."""
+
+    queue: str
+    body: str
+    delay: timedelta = timedelta()
+
+
+class _Next(Struct, frozen=True):
+    """What a look at a run leads to.
+
+    Attributes:
+        rebuild: The record as it is to be stored.
+        messages: What is to be sent first: a record without its message would never be gone on
+            with, a message without its record is dropped.
+    """
+
+    rebuild: Rebuild
+    messages: tuple[_Sent, ...] = ()
+
+
+def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
+    """Look at a run once; come back later unless it is over.
+
+    Returns:
+        The rebuild when it is over; None if its run goes on, or if another message has overtaken
+        this one.
+
+    Raises:
+        TransientError: Nothing was learnt.
+    """
+    try:
+        found = _look(context, message)
+        if found is None:
+            return None
+        for sent in found.messages:
+            context.queue.send(sent.queue, sent.body, sent.delay)
+        saved = context.ledger.save(found.rebuild)
+    except Conflict as error:
+        # Two messages for one record, at once: the other was quicker, and goes on.
+        log.info("task %s: %s", message.task, error)
+        return None
+    if not saved.state.over:
+        log.info("task %s: run %s is %s", saved.task, saved.run_id, saved.state)
+        return None
+    log.log(
+        logging.INFO if saved.state is State.SUCCEEDED else logging.ERROR,
+        "task %s: run %s, rebuild %s is %s: %s%s",
+        saved.task,
+        saved.run_id,
+        saved.id,
+        saved.state,
+        saved.outcome,
+        f"; {saved.cause.sentence()}" if saved.cause else "",
+    )
+    return saved
+
+
+def _look(context: Context, message: TrackBuild) -> _Next | None:
+    """Return what is to become of the record that a message is for; None if nothing is."""
+    if message.task.registry not in context.settings.task_registries:
+        # The record stays as it is: if the registry is named again, a sweep goes on with it.
+        log.warning("task %s: its registry is no task registry any more", message.task)
+        return None
+    rebuild = context.ledger.rebuild(message.task, message.sequence)
+    if (
+        rebuild is None
+        or rebuild.run_id is None
+        or rebuild.state.over
+        or rebuild.version != message.record
+        or message.follower not in ("", rebuild.follower)
+    ):
+        log.info("task %s: another message follows rebuild %s", message.task, message.sequence)
+        return None
+    try:
+        run = context.tasks.run(rebuild.task.registry, rebuild.run_id)
+    except NotFound as error:
+        return _failed(context, rebuild, Failure.INFRASTRUCTURE, str(error))
+    if not run.status.terminal:
+        return _goes_on(context, message, rebuild, run)
+    at = context.now()
+    task = _task(context, rebuild)
+    outcome = f"{run.status}: {shown(run.error)}" if run.error else run.status.value
+    rebuild = replace(
+        rebuild,
+        output_images=run.output_images,
+        dependencies=_dependencies(task) if task else (),
+        advice=None,
+    )
+    if run.status is RunStatus.SUCCEEDED:
+        verdict = check_output(context, rebuild, task, run)
+        refreshed = _refreshed(context, task, at)  # what was known before tells what is old
+        return _succeeded(context, rebuild, verdict, outcome, refreshed=refreshed)
+    failure = _FAILURES[run.status]
+    if failure is Failure.CANCELED:
+        return _failed(context, rebuild, failure, outcome)
+    told = with_cause(context, rebuild, run, task)
+    if told is None:
+        return _goes_on(context, message, rebuild, run)
+    return _failed(context, told, failure, outcome)
+
+
+_FAILURES = {
+    RunStatus.FAILED: Failure.BUILD,
+    RunStatus.CANCELED: Failure.CANCELED,
+    RunStatus.ERROR: Failure.INFRASTRUCTURE,
+    RunStatus.TIMEOUT: Failure.INFRASTRUCTURE,
+}
+
+
+def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) -> _Next:
+    settings, now = context.settings, context.now()
+    follower = uuid4().hex
+    again = replace(message, record=rebuild.version + 1, follower=follower)
+    queued = run.status is RunStatus.QUEUED
+    waited = now - (run.created or rebuild.claimed_at)
+    advice = None
+    if queued and waited > settings.queued_limit:
+        advice = (
+            f"no agent has taken run {run.run_id} since {run.created or rebuild.claimed_at:%F %T}:"
+            " look at the agent pool, or at Azure's status; another run is not started beside it"
+        )
+        log.warning("task %s: %s", rebuild.task, advice)
+    state = State.SCHEDULED if queued else State.RUNNING
+    due = now + settings.track_interval
+    return _Next(
+        replace(rebuild, state=state, due=due, advice=advice, follower=follower),
+        (_Sent(RUNS, again.encode(), settings.track_interval),),
+    )
+
+
+def _succeeded(
+    context: Context, rebuild: Rebuild, verdict: Verdict, outcome: str, *, refreshed: bool
+) -> _Next:
+    """Have it done again later if its image stands on an old base, and that may help."""
+    done = replace(
+        rebuild,
+        state=State.SUCCEEDED,
+        outcome=outcome,
+        due=None,
+        check=verdict.check,
+        check_reason=verdict.reason,
+        stale_by=verdict.likely if verdict.check is Check.STALE else None,
+    )
+    if not done.repairable:
+        return _over(context, done, refreshed=refreshed)
+    wait = REPAIR_WAITS[done.repair]
+    done = replace(done, due=context.now() + wait)
+    return _over(context, done, _again(done, wait), refreshed=refreshed)
+
+
+def _failed(context: Context, rebuild: Rebuild, failure: Failure, outcome: str) -> _Next:
+    """Have it tried again later, or give it up: then the circuit is open for these digests."""
+    settings, cause = context.settings, rebuild.cause
+    first = {
+        Failure.INFRASTRUCTURE: settings.retry_wait,
+        Failure.BUILD: settings.retry_build_wait,
+    }.get(failure)
+    rebuild = replace(rebuild, failure=failure, outcome=outcome)
+    hopeless = cause is not None and not cause.heals
+    if first is None or hopeless or rebuild.attempt >= settings.build_attempts:
+        return _over(context, replace(rebuild, state=State.GIVEN_UP, due=None))
+    wait = next_wait(first, rebuild.attempt)
+    if isinstance(cause, RateLimited):
+        asked = next_wait(_RATE_WAIT, rebuild.attempt) if cause.wait is None else cause.wait
+        wait = min(max(wait, asked), LONGEST_WAIT)
+    failed = replace(rebuild, state=State.FAILED, due=context.now() + wait)
+    return _over(context, failed, _again(failed, wait))
+
+
+def _again(rebuild: Rebuild, wait: timedelta) -> _Sent:
+    message = StartBuild(Push.from_key(rebuild.push), rebuild.task)
+    return _Sent(BUILDS, message.encode(), wait)
+
+
+def _over(context: Context, rebuild: Rebuild, *messages: _Sent, refreshed: bool = False) -> _Next:
+    done = replace(rebuild, finished_at=context.now())
+    if not refreshed:
+        refresh = Refresh.of(done.task, context.now())
+        messages = (*messages, _Sent(REFRESH, refresh.encode()))
+    return _Next(done, messages)
+
+
+def _refreshed(context: Context, task: Task | None, at: datetime) -> bool:
+    """Store what the run changed about what is known of the task: it has just been read."""
+    if task is None:
+        return False
+    refreshed = attempt(lambda known: refresh_known(context, known, at), task)
+    if isinstance(refreshed, RebuilderError):
+        log.warning("task %s: to be read again: %s", task.id, refreshed)
+        return False
+    return True
+
+
+def _task(context: Context, rebuild: Rebuild) -> Task | None:
+    try:
+        return context.tasks.task(rebuild.task)
+    except NotFound:
+        return None
+
+
+def _dependencies(task: Task) -> tuple[str, ...]:
+    return tuple(
+        sorted({str(d.reference.at(d.reference.digest or d.built_on)) for d in task.dependencies})
+    )

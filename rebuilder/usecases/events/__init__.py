@@ -1,0 +1,1 @@
+"""Events come in and are written down before they are acknowledged."""

@@ -1,0 +1,1 @@
+"""What each task stands on and makes, read and kept."""

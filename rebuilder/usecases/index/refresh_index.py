@@ -1,0 +1,296 @@
+"""Refresh: read again what tasks are built on, one task or every task of a registry.
+
+A sweep reads a registry page by page and notes after each page how far it has come, so that it
+can be interrupted, and so that any number of sweeps of one registry do their work together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from copy import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.acr.tasks import Task
+from rebuilder.core.dependencies.evidence import (
+    Evidence,
+    Source,
+    TaskView,
+    join,
+    recorded,
+    with_earlier,
+)
+from rebuilder.core.dependencies.index import IndexedTask, Sweep, fitting
+from rebuilder.core.rebuilds.messages import REFRESH, Refresh
+from rebuilder.core.times import age, ahead
+from rebuilder.errors import (
+    Conflict,
+    NotFound,
+    PermanentError,
+    RebuilderError,
+    Refused,
+    Throttled,
+    TransientError,
+)
+from rebuilder.isolation import attempt, attempts
+from rebuilder.ports import TaskPage
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.index.gather import gather
+from rebuilder.usecases.leases import SLICE
+
+log = logging.getLogger(__name__)
+
+_ABANDONED = timedelta(hours=6)
+"""A sweep that began so long ago is begun anew: where it was to go on may be forgotten."""
+
+
+_LATER = timedelta(minutes=5)
+
+_ASKED = timedelta(minutes=10)
+"""For so long a sweep that was asked for is not asked for again."""
+
+_LONGEST = timedelta(hours=1)
+"""Between two looks at a task that has not run yet; then the sweeps are often enough."""
+
+
+def refresh_index(context: Context, message: Refresh) -> None:
+    """Read a task, or every task of a registry, again.
+
+    What may not be read stays in the index as it is: its age tells, and so do the plans.
+
+    Raises:
+        TransientError: Something could not be read now.
+    """
+    try:
+        if message.registry not in context.settings.task_registries:
+            log.info("registry %s: is no task registry any more", message.registry)
+        elif message.task is not None:
+            _look_again(context, message, refresh_task(context, message.task))
+        elif _swept(context, message):
+            log.info("registry %s: was swept meanwhile", message.registry)
+        elif not sweep_registry(context, message.registry):
+            context.queue.send(REFRESH, message.encode())
+    except PermanentError as error:
+        log.error("%s: cannot be read: %s", message.task or message.registry, error)  # noqa: TRY400 - the message says it all
+
+
+def _look_again(context: Context, message: Refresh, found: Task | None) -> None:
+    """Have a task looked at again, later and later, until ACR has recorded what it is built on.
+
+    Nobody tells when a run that somebody else started has ended.
+    """
+    if message.looks is None or found is None or found.dependencies or not found.has_step:
+        return
+    delay = context.settings.track_interval * 2**message.looks
+    if delay <= _LONGEST:
+        again = replace(message, looks=message.looks + 1)
+        context.queue.send(REFRESH, again.encode(), delay)
+
+
+def _swept(context: Context, message: Refresh) -> bool:
+    refreshed = context.index.refreshed(message.registry)
+    # One that seems to have begun later than now was of a clock that was wrong.
+    possible = refreshed is not None and not ahead(refreshed, context.now())
+    return refreshed is not None and possible and refreshed >= message.asked_at
+
+
+def sweep_all(context: Context) -> None:
+    """Ask for a sweep of every task registry."""
+    now = context.now()
+    asked = [Refresh(registry, None, now).encode() for registry in context.settings.task_registries]
+    context.queue.send_many(REFRESH, asked)
+    log.info("a sweep of %d registries was asked for", len(asked))
+
+
+def ask_for_refresh(context: Context, registry: RegistryId) -> None:
+    """Ask for a sweep of a registry, unless somebody has done so lately: a plan finds it old.
+
+    Raises:
+        TransientError: It was not asked for.
+    """
+    now = context.now()
+    mark = context.bookmarks.read(f"refresh/{registry}")
+    asked = datetime.fromisoformat(mark.place) if mark.place else None
+    if asked is not None and age(asked, now) < _ASKED:
+        return
+    try:
+        context.bookmarks.save(replace(mark, place=now.isoformat()))
+    except Conflict:
+        return  # another plan asks
+    context.queue.send(REFRESH, Refresh(registry, None, now).encode())
+
+
+def refresh_task(context: Context, task: TaskId) -> Task | None:
+    """Read a task again and store what is known of it; forget it if it is gone.
+
+    Returns:
+        The task as ARM tells of it; None if it is gone.
+
+    Raises:
+        TransientError: It could not be read now.
+        Denied: It may not be read.
+    """
+    at = context.now()
+    try:
+        found = context.tasks.task(task)
+    except NotFound:
+        context.index.remove(task, at)
+        log.info("task %s is gone from the index", task)
+        return None
+    refresh_known(context, found, at)
+    return found
+
+
+def refresh_known(context: Context, task: Task, at: datetime) -> None:
+    """Store what is known of a task that was just read.
+
+    Args:
+        context: The ports.
+        task: The task as ARM tells of it.
+        at: When reading it began.
+
+    Raises:
+        TransientError: Another source could not be read now; what it said before is kept.
+    """
+    view = attempt(partial(_gathered, context), task)
+    if isinstance(view, TransientError):
+        context.index.replace(_known_before(context, task), at)
+        raise view
+    if isinstance(view, RebuilderError):
+        log.error("task %s: cannot be read: %s", task.id, view)
+        view = _unreadable(context, task, view)
+    context.index.replace(view, at)
+    log.info("task %s: %d dependencies known", task.id, len(view.dependencies))
+
+
+def sweep_registry(context: Context, registry: RegistryId) -> bool:
+    """Read every task of a registry again, or go on with a sweep that is not complete.
+
+    Returns:
+        Whether all is read; if not, it is to be called again.
+
+    Raises:
+        TransientError, PermanentError: The registry could not be read; what was read is stored.
+    """
+    began = context.now()
+    sweep = context.index.sweep(registry)
+    if sweep is None or age(sweep.started, began) > _ABANDONED:
+        sweep = Sweep(registry, began)
+    begun_anew = False
+    while True:
+        at = max(context.now(), sweep.started)
+        try:
+            page = context.tasks.page(registry, sweep.after)
+        except Refused:
+            if not sweep.after or begun_anew:
+                raise
+            # ARM does not know the place any more.
+            sweep, begun_anew = Sweep(registry, began), True
+            continue
+        _store(context, page, at)
+        if page.after is None:
+            break
+        sweep = Sweep(registry, sweep.started, page.after)
+        context.index.save_sweep(sweep)
+        if context.now() - began > SLICE:
+            log.info("registry %s: its sweep goes on in another message", registry)
+            return False
+    # What the list did not name is looked for before it is forgotten.
+    unseen = list(context.index.unseen(registry, sweep.started))
+    failed = _failed(unseen, attempts(partial(refresh_task, context), unseen))
+    for task, error in failed.items():
+        _ask_later(context, task, error)
+    context.index.mark_refreshed(registry, sweep.started)
+    log.info("registry %s: its index is from %s", registry, sweep.started)
+    return True
+
+
+def _store(context: Context, page: TaskPage, at: datetime) -> None:
+    """Store what is known of the tasks of a page, which was read from `at` on."""
+
+    def read(found: Task | TaskId) -> IndexedTask | None:
+        try:
+            task = context.tasks.task(found) if isinstance(found, TaskId) else found
+        except NotFound:
+            return None  # deleted since the page was read
+        return IndexedTask(_view(context, task), at)
+
+    listed: list[Task | TaskId] = [*page.tasks, *page.brief]
+    read_now = attempts(read, listed)
+    views = [found for found in read_now if isinstance(found, IndexedTask)]
+    for found, error in _failed(listed, read_now).items():
+        _ask_later(context, found if isinstance(found, TaskId) else found.id, error)
+        view = attempt(lambda one: _unreadable(context, one, error), found)  # noqa: B023 - called at once
+        views += [] if isinstance(view, RebuilderError) else [IndexedTask(view, at)]
+    context.index.replace_many(views)
+
+
+def _view(context: Context, task: Task) -> TaskView:
+    """Return what is known of a task; a source that is out of order must not stop a sweep."""
+    try:
+        return _gathered(context, task)
+    except TransientError as error:
+        log.warning("task %s: going by what was known before: %s", task.id, error)
+        _ask_later(context, task.id, error)
+        return _known_before(context, task)
+
+
+def _failed[Item](items: Sequence[Item], results: Sequence[object]) -> dict[Item, RebuilderError]:
+    """Return the tasks that could not be read.
+
+    Raises:
+        TransientError: It is not the tasks: ARM asks to wait, or none of several could be read.
+    """
+    failed = {
+        item: result
+        for item, result in zip(items, results, strict=True)
+        if isinstance(result, RebuilderError)
+    }
+    transient = [error for error in failed.values() if isinstance(error, TransientError)]
+    for error in transient:
+        if isinstance(error, Throttled) or len(transient) == len(items) > 1:
+            raise error
+    return failed
+
+
+def _ask_later(context: Context, task: TaskId, error: RebuilderError) -> None:
+    """Have a task read again by itself, if that may help."""
+    if isinstance(error, TransientError):
+        log.warning("task %s: cannot be read now: %s", task, error)
+        context.queue.send(REFRESH, Refresh.of(task, context.now()).encode(), _LATER)
+    else:
+        log.error("task %s: cannot be read: %s", task, error)
+
+
+def _unreadable(context: Context, found: Task | TaskId, error: RebuilderError) -> TaskView:
+    """Return a task's view as one that may read more than is known, and why."""
+    task = found if isinstance(found, TaskId) else found.id
+    known = attempt(context.index.view, task)
+    before = known.view.evidence if isinstance(known, IndexedTask) else ()
+    kept = [evidence for evidence in before if evidence.source is not Source.BUILD_FILE]
+    if isinstance(found, Task):
+        kept = [recorded(found), *(e for e in kept if e.source is not Source.ACR_RECORD)]
+    files = next((e for e in before if e.source is Source.BUILD_FILE), None)
+    files = files or Evidence(Source.BUILD_FILE, ())
+    output = known.view.output if isinstance(known, IndexedTask) else None
+    return join(task, [*kept, replace(files, problem=f"the task cannot be read: {error}")], output)
+
+
+def _gathered(context: Context, task: Task) -> TaskView:
+    """Return what is known of a task, and what a source said that cannot be asked any more."""
+    view = fitting(gather(context, task))
+    if all(evidence.problem is None for evidence in view.evidence):
+        return view
+    known = context.index.view(task.id)
+    return view if known is None else fitting(with_earlier(view, known.view))
+
+
+def _known_before(context: Context, task: Task) -> TaskView:
+    """Return ACR's record of a task, and what the index knows from other sources."""
+    known = context.index.view(task.id)
+    before = known.view.evidence if known is not None else ()
+    others = (evidence for evidence in before if evidence.source is not Source.ACR_RECORD)
+    output = known.view.output if known is not None else None
+    return fitting(join(task.id, [recorded(task), *others], output))

@@ -1,0 +1,1 @@
+"""What a push means for each task that may stand on the image."""

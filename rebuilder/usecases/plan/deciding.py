@@ -1,0 +1,445 @@
+"""Decide for a task with what its registry and the ledger know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from copy import replace
+from datetime import datetime
+
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import ForeignRegistry, PushedRegistry
+from rebuilder.core.acr.tasks import Run, RunStatus, Task
+from rebuilder.core.decisions.reasons import (
+    AlreadyBuiltOn,
+    Base,
+    BaseMoved,
+    BuiltWhileMoving,
+    NeverRan,
+    NotAllKnown,
+    NothingRecorded,
+    TaskDecision,
+    decide,
+    follows,
+    wants,
+)
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.rebuild import Rebuild, State, still_stale
+from rebuilder.errors import Denied, PermanentError, RebuilderError
+from rebuilder.isolation import attempt, attempts
+from rebuilder.settings import BASE_REGISTRIES, POLL_HOSTS
+from rebuilder.usecases.build.output import stands_on_new
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.plan.access import missing_pull
+from rebuilder.usecases.plan.moves import Moves
+
+log = logging.getLogger(__name__)
+
+# Looking for the last successful run; a task with more failures than this in a row has bigger
+# problems than a base that moved during a build.
+_RUNS = 15
+
+_LEDGER = "ledger of rebuilds"
+
+
+def pushed_reference(context: Context, push: Push) -> ImageReference:
+    """Return the tag that was pushed, under its registry's login server."""
+    return ImageReference.from_parts(context.host(push.registry), push.repository, push.tag, "")
+
+
+def not_named(context: Context, registry: PushedRegistry) -> str:
+    """Return the setting that does not name the registry of a push; "" if it is named.
+
+    Messages outlive the settings, and whoever may write into a queue may forge one.
+    """
+    settings = context.settings
+    if isinstance(registry, ForeignRegistry):
+        return "" if settings.polls(registry.host) else POLL_HOSTS
+    return "" if registry in settings.base_registries else BASE_REGISTRIES
+
+
+def pushed_base(context: Context, reference: ImageReference, push: Push) -> Base | None:
+    """Return what the tag of a push names now; None if it is gone.
+
+    If a foreign registry does not let us look, what the poll saw last counts: the newest push of
+    the tag, which need not be this one, for messages overtake each other.
+
+    Raises:
+        TransientError: The registry cannot be asked now. A build could not pull from it either.
+        Denied: A base registry may not be read. An event may be old, so that its digest alone is
+            no reason to build.
+    """
+    if isinstance(push.registry, ForeignRegistry):
+        return _foreign_pushed(context, reference, push)
+    try:
+        digest = context.images.digest(reference.domain, reference.path, reference.tag or "")
+    except Denied as error:
+        raise Denied(
+            f"{error}; give the function app's identity AcrPull on {push.registry}, or Container"
+            " Registry Repository Reader if it goes by repository permissions"
+        ) from error
+    return None if digest is None else Base(reference, digest, "registry")
+
+
+def _foreign_pushed(context: Context, reference: ImageReference, push: Push) -> Base | None:
+    try:
+        digest = context.foreign.look(reference, None).digest
+    except PermanentError as error:
+        log.warning("%s: going by what was seen last: %s", reference, error)
+        newest = context.ledger.pushes(push.registry, push.repository, push.tag, limit=1)
+        if not newest:
+            raise  # no poll has told of it, whatever the message says
+        return Base(reference, newest[0].push.digest, "poll")
+    return None if digest is None else Base(reference, digest, "poll")
+
+
+def registry_remark(context: Context, push: Push) -> str:
+    """Return what its registry knows otherwise of a push; "" if it knows it as it was told.
+
+    An event may be forged, and a tag be moved or deleted since.
+    """
+    if isinstance(push.registry, ForeignRegistry):
+        return ""
+    try:
+        reference = pushed_reference(context, push)
+        names = context.images.digest(reference.domain, reference.path, push.tag)
+        if names == push.digest:
+            return ""
+        known = context.images.created(reference.domain, reference.path, push.digest)
+    except RebuilderError as error:
+        return f"whether the registry knows of it could not be asked: {error}"
+    if known is None:
+        return (
+            "the registry has no manifest of this digest: it was deleted since, or never was there"
+            " and the event was wrong"
+        )
+    if names is None:
+        return "the tag is gone from the registry: tasks that follow it follow nothing"
+    return f"the tag names {names} now"
+
+
+def other_bases(context: Context, task: Task, pushed: Base, head: Rebuild | None) -> list[Base]:
+    """Return what the task's other tags name now: a run will use them too.
+
+    Args:
+        context: Where to look.
+        task: The task, with every dependency that is known of it.
+        pushed: The tag that was pushed.
+        head: The task's newest rebuild, which tells of a foreign tag that cannot be looked at now.
+    """
+    policy = context.settings.policy
+    recorded = {
+        dependency.reference: dependency.built_on or ""
+        for dependency in task.dependencies
+        if dependency.reference.digest is None
+        and dependency.reference != pushed.reference
+        and wants(task, dependency, policy)
+    }
+    found = [
+        _other_base(context, reference, built_on)
+        if context.base_registry(reference.domain)
+        else _foreign_base(context, reference, () if head is None else head.bases)
+        for reference, built_on in recorded.items()
+    ]
+    return [base for base in found if base is not None and base.digest]
+
+
+def _other_base(context: Context, reference: ImageReference, built_on: str) -> Base | None:
+    """Return what a tag of a base registry names that was not pushed; None if the tag is gone.
+
+    Args:
+        context: Where to look.
+        reference: The tag.
+        built_on: The digest to go by if the registry does not let us look.
+    """
+    try:
+        digest = context.images.digest(reference.domain, reference.path, reference.tag or "")
+    except Denied as error:
+        log.warning("%s: going by the digest of the last build: %s", reference, error)
+        return Base(reference, built_on, "registry")
+    return None if digest is None else Base(reference, digest, "registry")
+
+
+def _foreign_base(
+    context: Context, reference: ImageReference, before: Iterable[str]
+) -> Base | None:
+    """Return what a tag of a foreign registry names now; None if that cannot be told.
+
+    A build uses what the tag names when it runs, which may be newer than what any poll has seen.
+    If it cannot be looked at, what the rebuild before was asked for is taken, or an attempt would
+    not be known for one on the same digests.
+    """
+    try:
+        digest = context.foreign.look(reference, None).digest
+    except RebuilderError as error:
+        log.info("%s: not looked at: %s", reference, error)
+        known = (base.rpartition("@") for base in before)
+        digest = next((digest for name, _, digest in known if name == str(reference)), None)
+    return None if digest is None else Base(reference, digest, "poll")
+
+
+def decide_for(
+    context: Context, task: Task, base: Base, moves: Moves | None = None
+) -> TaskDecision:
+    """Decide for one task, as `decide_all` does.
+
+    Raises:
+        TransientError, PermanentError: What the decision needs could not be read.
+    """
+    (decision,) = decide_all(context, [task], base, moves)
+    if isinstance(decision, RebuilderError):
+        raise decision
+    return decision
+
+
+def decide_all(
+    context: Context, tasks: Sequence[Task], base: Base, moves: Moves | None = None
+) -> list[TaskDecision | RebuilderError]:
+    """Decide, and do not take the record's word for it if it already names the new digest.
+
+    A BuildKit run records what the tag names when it ends. Only a rebuild of ours that succeeded
+    on the digest, or a run that began when the digest was there, proves that it was used.
+
+    Args:
+        context: Where to look.
+        tasks: The tasks, with every dependency that is known of them.
+        base: The tag and the digest it names now.
+        moves: When it came to name it, if somebody else asks for that, too.
+
+    Returns:
+        For each task its decision, or what kept it from being made.
+    """
+    policy = context.settings.policy
+    made = [attempt(lambda task: decide(task, base, policy=policy), task) for task in tasks]
+    doubtful = {
+        number: decision
+        for number, decision in enumerate(made)
+        if isinstance(decision, AlreadyBuiltOn | NothingRecorded | NotAllKnown)
+        or (isinstance(decision, BaseMoved) and decision.old is None)
+    }
+    if not doubtful:
+        return made
+    heads = context.ledger.heads([tasks[number].id for number in doubtful])
+    # When the digest came is asked for once, by the first task that needs to know.
+    since = moves or Moves(context, base)
+
+    def again(number: int) -> TaskDecision:
+        task, decision = tasks[number], doubtful[number]
+        head = heads.get(task.id)
+        if isinstance(decision, AlreadyBuiltOn):
+            return _proven(context, task, decision, head, since)
+        if isinstance(decision, BaseMoved):
+            if proof := _succeeded_on(context, task, decision, head, since):
+                return proof
+            return _first(context, task, decision, since)
+        if not task.dependencies and base.reference.domain in task.signs_in_to:
+            # It is meant to be built on something there, and never was.
+            lacking = missing_pull(context, task, base.reference.domain)
+            if lacking is not None:
+                return lacking
+        return _with_run(context, decision)
+
+    for number, decision in zip(doubtful, attempts(again, doubtful), strict=True):
+        made[number] = decision
+    return made
+
+
+def _succeeded_on(
+    context: Context, task: Task, decision: BaseMoved, head: Rebuild | None, moves: Moves
+) -> TaskDecision | None:
+    """Return that the task's newest rebuild that succeeded was on the digest, if it was."""
+    newest = _newest_success(context, task, head)
+    if newest is None or _proof(moves.base) not in newest.bases or newest.repairable:
+        return None
+    return _read_another(context, task, decision.dependency, newest, moves) or AlreadyBuiltOn(
+        task.id, decision.dependency, moves.base.digest, _LEDGER
+    )
+
+
+def _newest_success(context: Context, task: Task, head: Rebuild | None) -> Rebuild | None:
+    if head is None or head.state is State.SUCCEEDED:
+        return head
+    return context.ledger.newest_success(task.id)
+
+
+def was_away(context: Context, task: Task, rebuild: Rebuild, moves: Moves) -> datetime | None:
+    """Return when a tag named another digest while a rebuild on the one it names was under way.
+
+    Returns:
+        None, too, if the image is found to stand on what the tag names, or nobody may look.
+
+    Raises:
+        TransientError: It cannot be told now.
+    """
+    try:
+        away = moves.away(rebuild)
+    except Denied:
+        return None
+    return None if away is None or _stands_on(context, task, rebuild, moves.base) else away
+
+
+def _stands_on(context: Context, task: Task, rebuild: Rebuild, base: Base) -> bool:
+    """Tell whether what a rebuild pushed is found to stand on what a tag names now."""
+    if rebuild.state is not State.SUCCEEDED:
+        return False
+    return stands_on_new(context, replace(rebuild, bases=(_proof(base),)), task)
+
+
+def _read_another(
+    context: Context, task: Task, name: str, rebuild: Rebuild, moves: Moves
+) -> BuiltWhileMoving | None:
+    """Return that the tag was away and came back while a rebuild on its digest was under way."""
+    away = was_away(context, task, rebuild, moves)
+    if away is None:
+        return None
+    source = f"rebuild {rebuild.id}, while which the tag named another"
+    return BuiltWhileMoving(task.id, name, moves.base.digest, rebuild.claimed_at, away, source)
+
+
+def _proof(base: Base) -> str:
+    return str(base.reference.at(base.digest))
+
+
+def _under_way(task: Task, base: Base, head: Rebuild) -> BaseMoved | None:
+    """Return that a run under way will leave the task on another digest, if there is such a run.
+
+    The tag went back meanwhile: what is recorded is right only until that run ends.
+    """
+    if head.state not in (State.CLAIMED, State.SCHEDULED, State.RUNNING):
+        return None
+    other = _other_digest(head, base)
+    source = f"rebuild {head.id}, which is under way"
+    return None if other is None else _moved_from(task, base, other, source)
+
+
+def _proven(
+    context: Context,
+    task: Task,
+    decision: AlreadyBuiltOn,
+    head: Rebuild | None,
+    moves: Moves,
+) -> TaskDecision:
+    """Find a proof that the image is built on what its record names, or decide to rebuild it."""
+    base = moves.base
+    if head is not None and (moving := _under_way(task, base, head)) is not None:
+        return moving
+    if head is not None and (stale := still_stale(head, base)) is not None:
+        return stale
+    if head is not None and head.state is State.SUCCEEDED and _proof(base) in head.bases:
+        another = _read_another(context, task, decision.dependency, head, moves)
+        return another or replace(decision, known_from=_LEDGER)
+    made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
+    newest = _newest_success(context, task, head)
+    if newest is not None and made is not None and made.run_id != newest.run_id:
+        newest = None  # somebody else has run it since
+    try:
+        doubted = _doubted(context, task, newest, made, moves)
+    except Denied:
+        return decision
+    if doubted.rebuild and newest is not None and _stands_on(context, task, newest, base):
+        return replace(decision, known_from=f"image of rebuild {newest.id}")
+    return doubted
+
+
+def _doubted(
+    context: Context, task: Task, newest: Rebuild | None, made: Run | None, moves: Moves
+) -> TaskDecision:
+    """Decide by when the run that made the image began; what it has left as record may be later.
+
+    Args:
+        context: Where to look.
+        task: The task.
+        newest: The rebuild that made the image, if one did.
+        made: The run that did, if it is known.
+        moves: When the tag came to name what it names.
+
+    Raises:
+        Denied: The registry does not let us look.
+    """
+    other = None if newest is None else _other_digest(newest, moves.base)
+    if newest is not None and other is not None and not _came_before(moves, made):
+        source = f"rebuild {newest.id}, the last that succeeded"
+        return _moved_from(task, moves.base, other, source)
+    base = replace(moves.base, since=moves.during(made))
+    return decide(task, base, None if made is None else made.started, context.settings.policy)
+
+
+def _came_before(moves: Moves, made: Run | None) -> bool:
+    """Tell whether a tag is known to have come back before a run began."""
+    try:
+        return made is not None and moves.proves(made)
+    except Denied as error:
+        log.info("%s: going by the rebuild: %s", moves.base.reference, error)
+        return False
+
+
+def _other_digest(rebuild: Rebuild, base: Base) -> str | None:
+    """Return on which other digest of a tag a rebuild is, if it is on one."""
+    for built_on in rebuild.bases:
+        name, _, digest = built_on.rpartition("@")
+        if name == str(base.reference) and digest != base.digest:
+            return digest
+    return None
+
+
+def _moved_from(task: Task, base: Base, old: str, source: str) -> BaseMoved:
+    kind = next(d.kind for d in task.dependencies if follows(d, base.reference))
+    name = str(base.reference)
+    return BaseMoved(task.id, name, kind.value, old, base.digest, base.known_from, source)
+
+
+def _first(context: Context, task: Task, decision: BaseMoved, moves: Moves) -> TaskDecision:
+    """Decide for a task of which nothing is recorded that it was built on.
+
+    Its last successful run proves what it used, if it began when the digest was there. If it never
+    ran, and the base was there before it, then nothing has moved: its first run is for somebody
+    else to start.
+    """
+    if task.created is None:
+        return decision
+    runs = context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
+    try:
+        came = moves.since()
+    except Denied:
+        came = None
+    name, made = decision.dependency, _made_by(runs)
+    if made is not None and made.started is not None:
+        if came is not None and made.started >= came:
+            return AlreadyBuiltOn(task.id, name, decision.new, "time of its last run")
+        return decision
+    if came is not None and came > task.created:
+        return decision
+    run = runs[0].run_id if runs else None
+    return NeverRan(task.id, name, decision.new, task.created, came, run)
+
+
+def _with_run(context: Context, decision: TaskDecision) -> TaskDecision:
+    """Tell of a task of which nothing is recorded how its runs ended."""
+    if not isinstance(decision, NothingRecorded) or decision.files_read:
+        return decision
+    task = decision.task
+    try:
+        runs = context.tasks.runs(task.registry, task=task.name, top=_RUNS)
+    except Denied:
+        return decision
+    succeeded = [run for run in runs if run.status is RunStatus.SUCCEEDED]
+    told = next(iter(succeeded or runs), None)
+    return replace(
+        decision,
+        asked=True,
+        run=told.run_id if told else None,
+        status=told.status.value if told else None,
+    )
+
+
+def _made_by(runs: Iterable[Run]) -> Run | None:
+    """Return the run that made the image that is there now.
+
+    Runs may overtake each other: the one that ended last made the image, and the record.
+    """
+    succeeded = [
+        (run.finished or run.started, run.started, run)
+        for run in runs
+        if run.status is RunStatus.SUCCEEDED and run.started is not None
+    ]
+    return max(succeeded, key=lambda found: found[:2])[2] if succeeded else None

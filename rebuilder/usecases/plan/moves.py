@@ -1,0 +1,179 @@
+"""When a tag came to name what it names: more than once, if it went away and came back.
+
+A manifest has the time at which it came to its registry, whichever tag named it then. A tag may be
+moved to one that is old: back to the one before, or on to one that had another tag so far.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from rebuilder.core.acr.registries import ForeignRegistry, PushedRegistry
+from rebuilder.core.acr.tasks import Run
+from rebuilder.core.decisions.reasons import Base
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.rebuild import Rebuild
+from rebuilder.core.times import CLOCKS_DIFFER
+from rebuilder.errors import Denied, NotFound
+from rebuilder.ports import PushRecord
+from rebuilder.usecases.context import Context
+
+# The newest pushes of a tag, among which one of another digest is looked for.
+_PUSHES = 20
+
+
+class _Times(Struct, frozen=True):
+    """What is known of a tag and the digest that it names.
+
+    Attributes:
+        came: When the digest came to its registry, or was first seen by the poll.
+        written: When the tag was last written, or last seen by the poll to have come back.
+        after: When it surely was not yet: the poll sees it some time later.
+        others: The newest pushes of other digests to the tag.
+    """
+
+    came: datetime | None = None
+    written: datetime | None = None
+    after: datetime | None = None
+    others: Sequence[PushRecord] = ()
+
+    def away(self, since: datetime, until: datetime) -> datetime | None:
+        """Return when the tag was told to name another digest in a time, if it was."""
+        told = (
+            time
+            for other in self.others
+            for time in (other.push.pushed_at or other.first_at, other.last_at)
+            if since < time <= until
+        )
+        return max(told, default=None)
+
+
+class Moves:
+    """When a base's tag came to name its digest; asked for once, when it is first needed.
+
+    Every method raises TransientError if that cannot be told now, and Denied if the registry does
+    not let us look.
+    """
+
+    def __init__(self, context: Context, base: Base) -> None:
+        self._context = context
+        self.base = base
+        self._lock = threading.Lock()
+        self._found: _Times | None = None
+
+    def since(self) -> datetime | None:
+        """Return since when the tag names the digest, as far as its registry or the poll tells.
+
+        The time of the tag counts only if it is known to have named another one since the digest
+        came: pushing the same again, and locking a tag, may count as writing it, too.
+        """
+        times = self._times()
+        if times.came is None or times.written is None or times.written <= times.came:
+            return times.came
+        return times.written if times.away(times.came, times.written) else times.came
+
+    def during(self, run: Run | None) -> datetime | None:
+        """Return when the tag came to name the digest, if a run may have read it before that.
+
+        ACR's record is what the tag named when the run ended. If the tag was written later than
+        that and names the same, it was away and came back, or was written anew: no matter.
+        """
+        times = self._times()
+        if run is None or run.started is None:
+            return None
+        if times.came is not None and run.started < times.came:
+            return times.came
+        if times.written is None or run.started >= times.written:
+            return None
+        over = (
+            run.finished is not None
+            and times.after is not None
+            and run.finished + CLOCKS_DIFFER < times.after
+        )
+        return None if over else times.written
+
+    def away(self, rebuild: Rebuild) -> datetime | None:
+        """Return when the tag named another digest while a rebuild's run was under way, if it did.
+
+        The run may have read that one, whatever the tag named before and names now.
+        """
+        tag, polled = f"{self.base.reference}@", self.base.known_from == "poll"
+        if f"{tag}{self.base.digest}" not in rebuild.bases:
+            return None
+        times = self._times()
+        if not polled and (times.written is None or times.written <= rebuild.claimed_at):
+            return None  # an event of another digest came late
+        until = rebuild.finished_at or self._context.now()
+        recorded = {name for name in rebuild.dependencies if name.startswith(tag)}
+        other = bool(recorded) and f"{tag}{self.base.digest}" not in recorded and not polled
+        if not (other or times.away(rebuild.claimed_at, until)):
+            return None
+        # It was over some time before anybody looked, and began some time after it was claimed.
+        run = self._run(rebuild)
+        if run is None or (times.written and run.started and times.written <= run.started):
+            return None
+        told = times.away(rebuild.claimed_at, run.finished or until)
+        return times.written if told is None and other else told
+
+    def _run(self, rebuild: Rebuild) -> Run | None:
+        try:
+            return self._context.tasks.run(rebuild.task.registry, rebuild.run_id or "")
+        except NotFound:
+            return None
+
+    def proves(self, run: Run) -> bool:
+        """Tell whether the tag is known to have named the digest already when a run began."""
+        times = self._times()
+        known = [time for time in (times.came, times.written) if time is not None]
+        whole = times.written is not None or self.base.known_from == "poll"
+        return bool(known) and whole and run.started is not None and run.started >= max(known)
+
+    def _times(self) -> _Times:
+        with self._lock:
+            if self._found is None:
+                self._found = self._polled() if self.base.known_from == "poll" else self._told()
+            return self._found
+
+    def _told(self) -> _Times:
+        context, base, reference = self._context, self.base, self.base.reference
+        host, path, tag = reference.domain, reference.path, reference.tag or ""
+        came = context.images.created(host, path, base.digest)
+        written = context.images.tagged(host, path, tag, base.digest)
+        registry = context.base_registry(host)
+        others = () if registry is None else self._others(registry)
+        return _Times(came, written, written, others)
+
+    def _polled(self) -> _Times:
+        """Return when a foreign tag was found to have moved: its registry does not tell.
+
+        It moved some time before that, so a run that began in between is not believed either.
+        """
+        reference = self.base.reference
+        registry, tag = ForeignRegistry(reference.domain), reference.tag or ""
+        push = Push(registry, reference.path, tag, self.base.digest, None, "")
+        known = self._context.ledger.push(push.key)
+        if known is None:
+            return _Times()
+        others = self._others(registry)
+        left = max((other.last_at for other in others), default=None)
+        back = left is not None and known.first_at < left < known.last_at
+        return _Times(known.push.pushed_at, known.last_at if back else None, left, others)
+
+    def _others(self, registry: PushedRegistry) -> list[PushRecord]:
+        reference = self.base.reference
+        found = self._context.ledger.pushes(
+            registry, reference.path, reference.tag or "", limit=_PUSHES
+        )
+        return [record for record in found if record.push.digest != self.base.digest]
+
+
+def came(context: Context, base: Base) -> datetime | None:
+    """Return since when a tag names a digest, as far as its registry or the poll tells."""
+    try:
+        return Moves(context, base).since()
+    except Denied:
+        return None

@@ -1,0 +1,1 @@
+"""Messages that fail, and the way back for them."""
