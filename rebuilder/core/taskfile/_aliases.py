@@ -155,41 +155,49 @@ def _replaced(rest: Mapped, directive: str, aliases: Aliases, unknowns: Unknowns
     def resolve(name: str) -> str | None:
         return aliases.find(name, unknowns)
 
-    texts: list[str] = []
+    pieces: list[str] = []
     lines: list[int] = []
-    size = 0
-    for text, line in zip(rest.text.split("\n"), rest.lines, strict=True):
-        if directive in text:
-            text = "".join(_line(text, directive, resolve))  # noqa: PLW2901 - the line, filled in
-            lines += [line] * text.count("\n")
-        texts.append(text)
-        lines.append(line)
-        size += len(text)
+    size = at = 0
+    for piece, own in _pieces(rest.text, directive, resolve):
+        pieces.append(piece)
+        size += len(piece)
+        breaks = piece.count("\n")
+        if own:
+            lines += rest.lines[at : at + breaks]
+            at += breaks
+        else:
+            lines += [rest.lines[at]] * breaks
         if size > LIMIT:
-            raise InvalidBuildFile(line, f"the file becomes longer than {LIMIT} characters")
-    return _mapped(texts, lines)
+            problem = f"the file becomes longer than {LIMIT} characters"
+            raise InvalidBuildFile(rest.lines[at], problem)
+    return Mapped("".join(pieces), (*lines, *rest.lines[at:]))
 
 
-def _line(text: str, directive: str, resolve: Callable[[str], str | None]) -> Iterator[str]:
-    """Replace the aliases of one line; its end ends every alias."""
+def _pieces(
+    text: str, directive: str, resolve: Callable[[str], str | None]
+) -> Iterator[tuple[str, bool]]:
+    """Replace the aliases of a text; tell of each piece whether it stands there already.
+
+    The end of a line ends every alias: a name has no line break in it.
+    """
     position = 0
     while (start := text.find(directive, position)) >= 0:
-        yield text[position:start]
+        yield text[position:start], True
         at = start + 1
         while True:
             if text.startswith(directive, at):
-                yield directive
+                yield directive, True
                 position = at + 1
                 break
             name = _NAME.match(text, at)[0]  # type: ignore[index] # it matches nothing, too
             end = at + len(name)
             found = resolve(name)
-            yield directive + name if found is None else found
+            yield (directive + name, True) if found is None else (found, False)
             # After an alias that is known another may follow at once; after any other it may not.
             if found is not None and text.startswith(directive, end):
                 at = end + 1
                 continue
-            yield text[end : end + 1]
+            yield text[end : end + 1], True
             position = end + 1
             break
-    yield text[position:]
+    yield text[position:], True

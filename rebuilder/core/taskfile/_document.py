@@ -31,14 +31,24 @@ _WHITE = re.compile(r"\s")
 _VOLUME = re.compile(r"[a-zA-Z0-9_-]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
-_TEXTS = names("id cmd build workingDirectory entryPoint user network isolation cpus cache")
 _OPTIONS = ("user", "isolation", "cpus")
-_LISTS = names("push env expose ports when retryOnErrors")
-_NUMBERS = names(
-    "timeout cmdDownloadRetries cmdDownloadRetryDelay startDelay retryDelay retries repeat"
-)
-_NUMBER_LISTS = frozenset({"exitedWith", "exitedWithout"})
-_SWITCHES = names("keep detach privileged ignoreErrors disableWorkingDirectoryOverride pull")
+_FORMS = {
+    **dict.fromkeys(
+        names("id cmd build workingDirectory entryPoint user network isolation cpus cache"), "text"
+    ),
+    **dict.fromkeys(names("push env expose ports when retryOnErrors"), "list"),
+    **dict.fromkeys(
+        names(
+            "timeout cmdDownloadRetries cmdDownloadRetryDelay startDelay retryDelay retries repeat"
+        ),
+        "number",
+    ),
+    **dict.fromkeys(("exitedWith", "exitedWithout"), "numbers"),
+    **dict.fromkeys(
+        names("keep detach privileged ignoreErrors disableWorkingDirectoryOverride pull"), "switch"
+    ),
+}
+"""What each field of a step is; others the agent takes no notice of."""
 
 
 def read_document(
@@ -231,17 +241,18 @@ class _Reader:
         lists: dict[str, tuple[str, ...]] = {}
         others: dict[str, int] = {}
         for name, node in given.items():
-            if name in _TEXTS:
-                texts[name] = _yaml.string(node, self._line, name)
-            elif name in _LISTS:
-                lists[name] = tuple(_yaml.strings(node, self._line, name))
-            elif name in _NUMBERS:
-                others[name] = _yaml.integer(node, self._line, name)
-            elif name in _SWITCHES:
-                others[name] = _yaml.boolean(node, self._line, name)
-            elif name in _NUMBER_LISTS:
-                for item in _yaml.items(node, self._line, name):
-                    _yaml.integer(item, self._line, name)
+            match _FORMS.get(name):
+                case "text":
+                    texts[name] = _yaml.string(node, self._line, name)
+                case "list":
+                    lists[name] = tuple(_yaml.strings(node, self._line, name))
+                case "number":
+                    others[name] = _yaml.integer(node, self._line, name)
+                case "switch":
+                    others[name] = _yaml.boolean(node, self._line, name)
+                case "numbers":
+                    for item in _yaml.items(node, self._line, name):
+                        _yaml.integer(item, self._line, name)
         kind = self._kind(texts, lists, line)
         for name in ("retries", "repeat"):
             if others.get(name, 0) < 0:
@@ -257,11 +268,9 @@ class _Reader:
         expanded = text
         if kind == "cmd":
             expanded = _aliases.expand(text, self._aliases, self._unknowns)
-        options = [
-            *(f"-p {port}" for port in lists.get("ports", ())),
-            *(f"--expose {port}" for port in lists.get("expose", ())),
-            *(f"--{name} {texts[name]}" for name in _OPTIONS if texts.get(name)),
-        ]
+        options = [f"-p {port}" for port in lists.get("ports", ())]
+        options += [f"--expose {port}" for port in lists.get("expose", ())]
+        options += [f"--{name} {texts[name]}" for name in _OPTIONS if texts.get(name)]
         return Step(
             line,
             texts.get("id") or f"acb_step_{number}",

@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import replace
+from functools import lru_cache
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.dependencies.effects import Builder
@@ -111,6 +112,7 @@ def _with_entry_point(repository: str, words: list[str]) -> list[str]:
     return [program, *words]
 
 
+@lru_cache(maxsize=1024)  # the agent's own images are those of most steps
 def _name(image: str) -> str:
     try:
         return str(ImageReference.parse(image))

@@ -25,6 +25,7 @@ _STEPS = 20_000
 
 _OPEN, _CLOSE = "{{", "}}"
 _SPACE = " \t\r\n"
+_SPACES = frozenset(_SPACE)
 _DIGITS = 19
 _TOKEN = re.compile(
     r"""[ \t\r\n]*(?:
@@ -147,7 +148,8 @@ class _Tree:
             raise InvalidBuildFile(source.line(10**9), f"an {{{{{self._open[-1][0]}}}}} has no end")
 
     def _add(self, piece: _Piece) -> None:
-        word = _first_word(piece.text)
+        # Most begin with a point, and so with none of the words.
+        word = "" if piece.text[0] == "." else _first_word(piece.text)
         rest = piece.text[len(word) :].strip()
         if word in ("if", "with", "range"):
             self._enter(word, _Branch(word, _action(rest, piece.line)), piece.line)
@@ -356,7 +358,7 @@ def _pieces(source: Mapped) -> Iterator[_Literal | _Piece]:
         start = text.find(_OPEN, position)
         literal = text[position:] if start < 0 else text[position:start]
         trim_left, trim = trim, start >= 0 and text[start + 2 : start + 3] == "-"
-        trim = trim and text[start + 3 : start + 4] in tuple(_SPACE)
+        trim = trim and text[start + 3 : start + 4] in _SPACES
         if found := _literal(source, literal, line, left=trim_left, right=trim):
             yield found
         if start < 0:
@@ -365,7 +367,7 @@ def _pieces(source: Mapped) -> Iterator[_Literal | _Piece]:
         inside = start + (3 if trim else 2)
         end = _end(text, inside, source.line(line))
         content = text[inside:end]
-        trim = content[-1:] == "-" and content[-2:-1] in tuple(_SPACE)
+        trim = content[-1:] == "-" and content[-2:-1] in _SPACES
         action = (content[:-1] if trim else content).strip()
         if not action.startswith("/*"):
             if not action:

@@ -68,6 +68,8 @@ class Place(Struct, frozen=True):
 
 def folder_of(directory: str) -> str:
     """Return the folder that the agent starts a step in, as builder/context.go has it."""
+    if not directory:
+        return WORKSPACE
     directory = directory.replace("\\", "/")
     return posixpath.normpath(posixpath.join(WORKSPACE, directory))
 
