@@ -21,6 +21,7 @@ from functions._events import raw
 from rebuilder import isolation
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.events.dead_letters import DeadLetter
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS, StartBuild
 from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
@@ -139,7 +140,7 @@ class Host:
         self.surprises: list[str] = []
         self.prompt = False  # whether events come at once
         self.calls = self.invocations = self.events_lost = self.crashes = 0
-        self._replayed: set[tuple[TaskId, str]] = set()
+        self._replayed: dict[tuple[TaskId, str], datetime] = {}
         self._ends: dict[Invocation, Callable[[], None]] = {}
         self._instances: dict[int, Context] = {}
         self._placed = ExitStack()
@@ -412,25 +413,40 @@ class Host:
         what = (message.task, message.push.key)
         if what not in self._replayed:
             return
-        self._replayed.discard(what)
+        # A copy of it may have led to something before this one is dropped.
+        began = min(began, self._replayed.pop(what))
         rows = self._db.execute("SELECT body FROM messages WHERE queue = ?", (BUILDS,))
         others = [StartBuild.decode(body) for (body,) in rows.fetchall()]
         if any((other.task, other.push.key) == what for other in others):
-            self._replayed.add(what)  # that one is it now
+            self._replayed[what] = began  # that one is it now
             return
-        ledger = self.context(plain=True).ledger
+        context = self.context(plain=True)
+        ledger = context.ledger
+        if any(self._is_of(letter, what) for letter in context.dead_letters.waiting()):
+            return  # it was given up again, and is kept
         # The clock that wrote it may have been wrong.
         since = began - timedelta(days=10) if self.weather.skews else began
         decided = ledger.decisions(message.push, message.task)
         head = ledger.head(message.task)
-        # A rebuild that was held, or taken over, goes on for the push that it was claimed for.
-        going = head is not None and head.state in (State.SCHEDULED, State.RUNNING)
+        # A rebuild that was held, or taken over, goes on for the push that it was claimed for; one
+        # that failed has its next attempt, on what the tag names by then.
+        going = head is not None and (
+            head.state in (State.SCHEDULED, State.RUNNING)
+            or (head.state is State.FAILED and head.due is not None)
+        )
         runs = self.azure.tasks[message.task].runs
         if going or any(run.by == "product" and run.created >= began for run in runs):
             return
         if not any(record.last_at >= since for record in decided):
             self.note(f"VANISHED {message.task.name} {message.push.key[-140:]}")
             self.surprises.append(f"a replayed letter vanished: {message.task.name}")
+
+    @staticmethod
+    def _is_of(letter: DeadLetter, what: tuple[TaskId, str]) -> bool:
+        if letter.source != BUILDS:
+            return False
+        message = StartBuild.decode(letter.body)
+        return (message.task, message.push.key) == what
 
     def poison(self) -> None:
         """Have the host give up a message, as it does with one whose function died five times.
@@ -457,7 +473,7 @@ class Host:
             self.note(f"replayed {letter.id}: {outcome}")
             if letter.source == BUILDS:
                 message = StartBuild.decode(letter.body)
-                self._replayed.add((message.task, message.push.key))
+                self._replayed[message.task, message.push.key] = self.azure.now
 
     def _storage_down(self) -> bool:
         until = self.weather.down.get("storage")

@@ -244,8 +244,9 @@ class Round:
             if task.exists and not task.enabled and self.rng.random() < 0.5:
                 task.enabled = True
         # A task that was left alone is decided about anew after an hour, a foreign image is looked
-        # at every half hour, and what is built then may be the base of others.
-        for hour in range(16):
+        # at every half hour, and what is built then may be the base of others. A clock that was
+        # wrong may have put an attempt off for a day, which is as long as one can wait.
+        for hour in range(16 + 24):
             self.host.advance(timedelta(hours=1))
             self.host.replay()
             if hour >= _QUIET_HOURS and not self._unrest():

@@ -300,16 +300,40 @@ def test_two_rebuilds_on_the_same_digests_are_doubled(world: World) -> None:
     assert finding.sentence == "runs ca1 and ca2 succeeded on the same digests"
 
 
-@pytest.mark.parametrize("how", ["attempts", "moved back"])
+@pytest.mark.parametrize("how", ["attempts", "moved back", "moved back early", "moved meanwhile"])
 def test_what_looks_doubled_and_is_not(world: World, how: str) -> None:
-    """Somebody asked for another attempt; or the tag was moved away and back."""
+    """Somebody asked for another attempt; or the tag was moved away and back.
+
+    It may have gone back before a rebuild on the other image had succeeded, or been another one
+    while the first run went on.
+    """
     told(world, MOVED)
-    built(world, State.SUCCEEDED)
+    finished = world.time.now + timedelta(minutes=5)
+    built(world, State.SUCCEEDED, finished_at=finished)
+    world.time.pass_(60)
+    if how == "moved meanwhile":
+        told(world, push=LATER)
+    world.time.pass_(600)
     if how == "moved back":
         built(world, State.SUCCEEDED, NEWER)
+    if how == "moved back early":
+        built(world, State.FAILED, NEWER)
     built(world, State.SUCCEEDED, attempt=2 if how == "attempts" else 1)
 
-    assert only(world).verdict is Verdict.REBUILT
+    (finding,) = (found for found in audited(world).findings if found.push == PUSH)
+    assert finding.verdict is Verdict.REBUILT
+
+
+def test_a_tag_that_moved_after_the_first_run_makes_the_second_one_a_double(world: World) -> None:
+    """What the first run has read is known, and the tag was back before anything was begun."""
+    told(world, MOVED)
+    built(world, State.SUCCEEDED, finished_at=world.time.now + timedelta(minutes=5))
+    world.time.pass_(600)
+    told(world, push=LATER)
+    built(world, State.SUCCEEDED)
+
+    (finding,) = (found for found in audited(world).findings if found.push == PUSH)
+    assert finding.verdict is Verdict.DOUBLED
 
 
 def test_two_runs_with_one_token_are_doubled(world: World) -> None:

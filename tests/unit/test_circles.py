@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import replace
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +10,7 @@ from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.decisions.reasons import Circle
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Rebuild, State
 from rebuilder.errors import OutcomeUnknown, TransientError
 from rebuilder.settings import Settings
 from rebuilder.usecases.build._circles import dependents
@@ -119,6 +120,22 @@ def test_a_claim_whose_outcome_is_unknown_may_have_pushed(circle: World) -> None
     finish(circle, TWO, B, NEW)
     assert isinstance(start_build(circle.context, message, "me"), Circle)
     assert len(circle.tasks.scheduled) == 2
+
+
+def test_no_claim_is_waited_for_longer_than_a_lease_can_be(circle: World) -> None:
+    """Whose clock was wrong, this one or that of who holds it, is not asked."""
+    start_build(circle.context, StartBuild(push(NODE, NEW), ONE), "me")
+    circle.images.digests[A] = NEW
+    finish(circle, ONE, A, NEW)
+    circle.tasks.failures["schedule"] = [OutcomeUnknown("cut")]
+    start_build(circle.context, StartBuild(push(A, NEW), TWO), "me")
+    circle.images.digests[B] = NEW
+    circle.tasks.add(task("one", dependency(built_on=NEW), dependency(B)))
+    circle.queue.sent.clear()
+    circle.time.now -= timedelta(days=3)
+    assert start_build(circle.context, StartBuild(push(B, NEW), ONE), "me") is None
+    ((_, delay),) = circle.queue.take(BUILDS)
+    assert delay == LONGEST_LEASE
 
 
 def test_what_was_never_sent_pushed_nothing(circle: World) -> None:

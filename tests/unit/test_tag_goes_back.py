@@ -23,7 +23,7 @@ from rebuilder.core.rebuilds.messages import (
     TrackBuild,
 )
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
-from rebuilder.errors import Denied, TransientError
+from rebuilder.errors import Denied, OutcomeUnknown, TransientError
 from rebuilder.ports import Seen
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
@@ -154,6 +154,62 @@ def test_a_tag_that_was_back_before_the_run_began_was_read(world: World) -> None
 
     assert isinstance(start(world, ON_OLD), AlreadyBuiltOn)
     assert len(world.tasks.scheduled) == 1
+
+
+def test_a_claim_of_a_clock_that_was_behind_does_not_count(world: World) -> None:
+    """That the tag named another image days ago is not what the run, of now, may have read."""
+    world.time.pass_(3600)
+    moved(world, ON_NEWER)
+    world.time.pass_(3600)
+    moved(world, ON_NEW)
+    world.time.pass_(3600)
+    world.time.now -= timedelta(days=3)
+    start(world)
+    world.time.now += timedelta(days=3)
+    begin(world)
+    moved(world, ON_NEW)  # the same again, which counts as written, too
+    end(world)
+
+    assert isinstance(start(world), AlreadyBuiltOn)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_a_claim_of_a_clock_that_was_ahead_does_not_count(world: World) -> None:
+    """That it says to have begun after it was over hides no tag that was away meanwhile."""
+    world.time.now += timedelta(days=3)
+    start(world)
+    world.time.now -= timedelta(days=3)
+    begin(world)
+    moved(world, ON_NEWER)
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+    world.time.pass_(60)
+    end(world)
+    start(world)
+
+    assert len(world.tasks.scheduled) == 2
+
+
+def test_a_claim_that_started_nothing_changed_no_image(world: World) -> None:
+    """Whoever held it died before its run, and the tag went back: the image is as it was."""
+    began = world.time.now - timedelta(days=8)
+    before = run(
+        "ca0",
+        status=RunStatus.SUCCEEDED,
+        created=began,
+        started=began,
+        finished=began + timedelta(minutes=5),
+    )
+    world.tasks.found_runs["ca0"] = before
+    world.tasks.failures["schedule"] = [OutcomeUnknown("cut")]
+    start(world)
+    assert head(world).state is State.CLAIMED
+    moved(world, ON_OLD)
+    world.time.pass_(91)
+
+    assert isinstance(start(world, ON_OLD), AlreadyBuiltOn)
+    assert head(world).state is State.SKIPPED
+    assert world.tasks.found_runs == {"ca0": before}
 
 
 def test_a_registry_that_does_not_let_us_look_proves_nothing(world: World) -> None:

@@ -106,7 +106,7 @@ def _of_task(books: Books, told: Told, task: TaskId, decisions: Sequence[Made]) 
     def found(verdict: Verdict, sentence: str, rebuild: Rebuild | None = None) -> Finding:
         return Finding(told.push, told.at, task, verdict, sentence, rebuild)
 
-    if twice := _twice(books, task, rebuilds, on):
+    if twice := _twice(books, told, task, on):
         return found(Verdict.DOUBLED, twice, on[0])
     done = next((rebuild for rebuild in on if rebuild.state is State.SUCCEEDED), None)
     if done is not None:
@@ -146,17 +146,15 @@ def _without_rebuild(
     return Verdict.LOST, f"planned, and nothing happened since {last.last_at.isoformat()}"
 
 
-def _twice(
-    books: Books, task: TaskId, rebuilds: Sequence[Rebuild], on: Sequence[Rebuild]
-) -> str | None:
+def _twice(books: Books, told: Told, task: TaskId, on: Sequence[Rebuild]) -> str | None:
     """Tell what was built twice on the digests; None if nothing was."""
+    rebuilds = books.rebuilds.get(task, ())
     succeeded = [rebuild for rebuild in rebuilds if rebuild.state is State.SUCCEEDED]
     for newer, older in pairwise(succeeded):
-        # One on other digests in between means that the tag was moved back. A later attempt, or
-        # a repair, is one that was asked for.
         same = newer.key == older.key and set(newer.bases) <= set(older.bases)
-        same = same and newer.repair <= older.repair
-        if newer in on and same and newer.attempt <= older.attempt:
+        # A later attempt, or a repair, is one that was asked for.
+        same = same and newer.repair <= older.repair and newer.attempt <= older.attempt
+        if newer in on and same and not _was_moved(books, told, older, newer):
             return f"runs {older.run_id} and {newer.run_id} succeeded on the same digests"
     runs = books.runs.get(task, ())
     for rebuild in on:
@@ -164,6 +162,24 @@ def _twice(
         if len(carrying) > 1:
             return f"runs {' and '.join(carrying)} carry the token of one rebuild, {rebuild.id}"
     return None
+
+
+def _was_moved(books: Books, told: Told, older: Rebuild, newer: Rebuild) -> bool:
+    """Tell whether the tag named another image between two rebuilds on the same, as far as counts.
+
+    That is while the first one's run was under way, of which then nobody knows what it has read; or
+    long enough for a rebuild on the other image to be begun, whatever came of it.
+    """
+    rebuilds = books.rebuilds.get(older.task, ())
+    if any(r.key != older.key and older.sequence < r.sequence < newer.sequence for r in rebuilds):
+        return True
+    ended = older.finished_at or newer.claimed_at
+    return any(
+        other.tag == told.tag
+        and other.push.digest != told.push.digest
+        and older.claimed_at <= other.at <= ended
+        for other in (*books.told, *books.later)
+    )
 
 
 def _native_too(books: Books, rebuild: Rebuild) -> bool:

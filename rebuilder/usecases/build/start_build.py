@@ -84,6 +84,7 @@ from rebuilder.usecases.plan.deciding import (
     decide_for,
     not_named,
     other_bases,
+    other_digest,
     pushed_base,
     pushed_reference,
     was_away,
@@ -103,6 +104,8 @@ _LONGEST = timedelta(minutes=5)
 _RUNS = 20
 
 _WRONG_CLOCK = "claimed by an instance whose clock was ahead"
+
+_MOVED_ON = "the base moved on before a run was scheduled"
 
 
 class PutBack(Struct, frozen=True):
@@ -206,6 +209,9 @@ class _Start:
         base = pushed_base(context, reference, message.push)
         if base is None:
             return self._decided(head, TagGone(task.id, str(reference)))
+        if head is not None and head.state is State.CLAIMED and other_digest(head, base):
+            # It is ours by now and no run was started for it, so that none will change the image.
+            head = self._skipped(head, _MOVED_ON)
         self._task, self._moves = task, Moves(context, base)
         decision = decide_for(context, task, base, self._moves)
         if isinstance(decision, AlreadyBuiltOn):
@@ -337,7 +343,7 @@ class _Start:
             own = OwnOutput(task.id, str(base.reference), base.digest, head.run_id)
             return self._decided(head, own)
         if head.unsettled:
-            self._skipped(head, "the base moved on before a run was scheduled")
+            self._skipped(head, _MOVED_ON)
         return self._attempt(wanted, None, recorded, base)
 
     def _same_digests(
@@ -523,7 +529,8 @@ class _Start:
             return self._until_end(other.id, other.claimed_at)
         if other.state is State.CLAIMED:
             # A run may have been started for it; whoever takes it over finds out.
-            left = other.lease_until - self._context.now()
+            # No lease is longer, whatever the clock of who holds it, or this one, may say.
+            left = min(other.lease_until - self._context.now(), LONGEST_LEASE)
             return PutBack(max(left, self._context.settings.track_interval), f"claim of {other.id}")
         return None
 

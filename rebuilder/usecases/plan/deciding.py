@@ -307,7 +307,7 @@ def _under_way(task: Task, base: Base, head: Rebuild) -> BaseMoved | None:
     """
     if head.state not in (State.CLAIMED, State.SCHEDULED, State.RUNNING):
         return None
-    other = _other_digest(head, base)
+    other = other_digest(head, base)
     source = f"rebuild {head.id}, which is under way"
     return None if other is None else _moved_from(task, base, other, source)
 
@@ -356,7 +356,7 @@ def _doubted(
     Raises:
         Denied: The registry does not let us look.
     """
-    other = None if newest is None else _other_digest(newest, moves.base)
+    other = None if newest is None else other_digest(newest, moves.base)
     if newest is not None and other is not None and not _came_before(moves, made):
         source = f"rebuild {newest.id}, the last that succeeded"
         return _moved_from(task, moves.base, other, source)
@@ -373,7 +373,7 @@ def _came_before(moves: Moves, made: Run | None) -> bool:
         return False
 
 
-def _other_digest(rebuild: Rebuild, base: Base) -> str | None:
+def other_digest(rebuild: Rebuild, base: Base) -> str | None:
     """Return on which other digest of a tag a rebuild is, if it is on one."""
     for built_on in rebuild.bases:
         name, _, digest = built_on.rpartition("@")

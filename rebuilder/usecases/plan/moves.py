@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
@@ -24,6 +24,7 @@ from rebuilder.usecases.context import Context
 
 # The newest pushes of a tag, among which one of another digest is looked for.
 _PUSHES = 20
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class _Times(Struct, frozen=True):
@@ -105,18 +106,21 @@ class Moves:
         if f"{tag}{self.base.digest}" not in rebuild.bases:
             return None
         times = self._times()
-        if not polled and (times.written is None or times.written <= rebuild.claimed_at):
-            return None  # an event of another digest came late
         until = rebuild.finished_at or self._context.now()
+        # Whose clock said that it was claimed after it was over was wrong: then its run tells.
+        claimed = rebuild.claimed_at if rebuild.claimed_at <= until else _LONG_AGO
+        if not polled and (times.written is None or times.written <= claimed):
+            return None  # an event of another digest came late
         recorded = {name for name in rebuild.dependencies if name.startswith(tag)}
         other = bool(recorded) and f"{tag}{self.base.digest}" not in recorded and not polled
-        if not (other or times.away(rebuild.claimed_at, until)):
+        if not (other or times.away(claimed, until)):
             return None
         # It was over some time before anybody looked, and began some time after it was claimed.
         run = self._run(rebuild)
         if run is None or (times.written and run.started and times.written <= run.started):
             return None
-        told = times.away(rebuild.claimed_at, run.finished or until)
+        began = run.started or run.created or claimed
+        told = times.away(began, run.finished or until)
         return times.written if told is None and other else told
 
     def _run(self, rebuild: Rebuild) -> Run | None:
