@@ -122,6 +122,25 @@ def test_a_lease_of_tomorrow_is_put_right_and_waited_for(
     assert len(world.tasks.scheduled) == 1
 
 
+def test_a_lease_of_days_ago_is_put_right_and_waited_for(world: World) -> None:
+    """A host whose clock is behind may hold it, or have put it right: it may be at work now."""
+    world.tasks.add(task())
+    claimed(
+        world,
+        State.CLAIMED,
+        claimed_at=world.time.now - 3 * DAY,
+        lease_until=world.time.now - 3 * DAY,
+    )
+    assert start_build(world.context, MESSAGE, "me") is None
+    ((body, _),) = world.queue.take(BUILDS)
+    assert world.tasks.scheduled == []
+    world.time.now += world.settings.lease
+    rebuild = start_build(world.context, StartBuild.decode(body), "me")
+
+    assert isinstance(rebuild, Rebuild)
+    assert (rebuild.state, rebuild.sequence) == (State.SCHEDULED, 1)
+
+
 def test_the_run_of_a_claim_of_tomorrow_is_found(world: World) -> None:
     """Also where ARM shows no token, and although its claim seems to be later than the run."""
     world.tasks.add(task())

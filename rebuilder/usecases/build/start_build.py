@@ -175,9 +175,7 @@ class _Start:
             message = self.message = replace(message, turn=None)
         head = self._ledger.head(message.task)
         if head is not None and head.state is State.CLAIMED:
-            if impossible(
-                f"the lease of {head.id}", head.lease_until, context.now(), LONGEST_LEASE
-            ):
+            if self._is_of_a_wrong_clock(head):
                 head = self._put_right(head)
             if context.now() < head.lease_until:
                 # Soon the claim is a run; if it is not by the second look, its holder has died.
@@ -264,14 +262,25 @@ class _Start:
         held = replace(held, outcome=None)
         return held if run is None else _scheduled(self._context, held, run)
 
+    def _is_of_a_wrong_clock(self, head: Rebuild) -> bool:
+        """Tell whether a claim's lease says nothing of whether its holder is at work.
+
+        It ends later than one can, or ended so long ago that somebody had gone on with it by now.
+        """
+        now = self._context.now()
+        if impossible(f"the lease of {head.id}", head.lease_until, now, LONGEST_LEASE):
+            return True
+        return now - head.lease_until > LONGEST_LEASE
+
     def _put_right(self, head: Rebuild) -> Rebuild:
-        """Give a claim the times of a clock that is right.
+        """Give a claim the times of a clock that is right, or at least our own.
 
         Its holder may be at work, so it gets as long as any other.
         """
         now = self._context.now()
-        until = now + self._context.settings.lease
-        right = replace(head, claimed_at=now, lease_until=until, outcome=_WRONG_CLOCK)
+        right = replace(head, lease_until=now + self._context.settings.lease)
+        if head.claimed_at > now:
+            right = replace(right, claimed_at=now, outcome=_WRONG_CLOCK)
         return self._ledger.save(right)
 
     def _leased(self, rebuild: Rebuild) -> Rebuild:
