@@ -275,6 +275,26 @@ def test_what_is_not_in_need_of_the_image_any_more_is_left(world: World) -> None
     assert only(world).sentence == "it is not in need of the image any more, by the index"
 
 
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [(State.SUCCEEDED, Verdict.SUPERSEDED), (State.GIVEN_UP, Verdict.GIVEN_UP)],
+)
+def test_a_tag_that_went_back_to_what_a_run_was_on_is_judged_by_that(
+    world: World, state: State, verdict: Verdict
+) -> None:
+    """When the push's turn came, the tag named what a run under way was on: nothing was to do."""
+    under_way = built(world, state)
+    told(world, replace(MOVED, new=NEWER), push=LATER)
+    world.time.pass_(60)
+    decision = RebuildUnderWay(TASK, under_way.id, under_way.run_id)
+    world.ledger.record_decisions(LATER, [decision], world.time.now)
+    follower(world)
+    world.time.pass_(3700)
+
+    (finding,) = (found for found in audited(world).findings if found.push == LATER)
+    assert finding.verdict is verdict
+
+
 def test_a_run_on_older_digests_is_waited_for(world: World) -> None:
     """The message comes back when that is over, unless nobody follows it."""
     follower(world)

@@ -212,6 +212,25 @@ def test_a_claim_that_started_nothing_changed_no_image(world: World) -> None:
     assert world.tasks.found_runs == {"ca0": before}
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_run_that_was_over_before_the_tag_was_away(world: World, *, told: bool) -> None:
+    """It was asked for on the image before, began on this one, and nothing came until its end."""
+    start(world)
+    moved(world, ON_NEWER)
+    world.time.pass_(60)
+    begin(world)
+    if told:  # an event of the image before, which may have been pushed while the run went on
+        world.ledger.record_push(ON_NEW, world.time.now)
+        world.time.pass_(1)
+    end(world)
+    world.time.pass_(3600)
+    moved(world, ON_OLD, told=False)
+    moved(world, ON_NEWER)
+
+    assert isinstance(start(world, ON_NEWER), Rebuild if told else AlreadyBuiltOn)
+    assert len(world.tasks.scheduled) == (2 if told else 1)
+
+
 def test_a_registry_that_does_not_let_us_look_proves_nothing(world: World) -> None:
     """Without the tag's time the rebuild counts: it was on the new image."""
     back_during_a_run(world)

@@ -17,6 +17,7 @@ from rebuilder.core.decisions.reasons import (
     AlreadyBuiltOn,
     BaseMoved,
     BuiltWhileMoving,
+    RebuildUnderWay,
     RegistryUnreadable,
     StillStale,
     TaskDecision,
@@ -133,6 +134,10 @@ def _without_rebuild(
     last = last_of(decisions) or decisions[-1]
     if isinstance(last.decision, TaskDecision) and (found := of_decision(last.decision)):
         return found
+    if isinstance(last.decision, RebuildUnderWay) and (
+        found := _of_other(books, task, last.decision.rebuild_id)
+    ):
+        return found
     if letter := _letter(books, told.push, task):
         return Verdict.DEAD_LETTER, _waits(letter)
     before = next((r for r in books.rebuilds.get(task, ()) if r.unsettled), None)
@@ -144,6 +149,19 @@ def _without_rebuild(
         # Its build file was changed, or it was built otherwise, before its message came.
         return Verdict.LEFT, "it is not in need of the image any more, by the index"
     return Verdict.LOST, f"planned, and nothing happened since {last.last_at.isoformat()}"
+
+
+def _of_other(books: Books, task: TaskId, rebuild: str) -> tuple[Verdict, str] | None:
+    """Judge a push whose tag named something else when it was decided for, by the rebuild on that.
+
+    The tag went back to what a rebuild under way was on.
+    """
+    other = next((r for r in books.rebuilds.get(task, ()) if r.id == rebuild), None)
+    if other is None:
+        return None
+    if other.state is State.SUCCEEDED:
+        return Verdict.SUPERSEDED, f"run {other.run_id} is on {', '.join(other.bases)}"
+    return of_attempt(other, books.now, books.patience)
 
 
 def _twice(books: Books, told: Told, task: TaskId, on: Sequence[Rebuild]) -> str | None:

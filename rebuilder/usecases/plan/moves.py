@@ -130,11 +130,21 @@ class Moves:
             return None
 
     def proves(self, run: Run) -> bool:
-        """Tell whether the tag is known to have named the digest already when a run began."""
-        times = self._times()
-        known = [time for time in (times.came, times.written) if time is not None]
-        whole = times.written is not None or self.base.known_from == "poll"
-        return bool(known) and whole and run.started is not None and run.started >= max(known)
+        """Tell whether the tag is known to have named the digest from when a run began.
+
+        A run that was over before the tag was written last is proven by nothing having been pushed
+        to it from when the digest came until then. What the poll has not seen proves nothing.
+        """
+        times, polled = self._times(), self.base.known_from == "poll"
+        came, written = times.came, times.written
+        if run.started is None or (written is None and (came is None or not polled)):
+            return False
+        if run.started >= max(time for time in (came, written) if time is not None):
+            return True
+        if polled or came is None or written is None or run.finished is None:
+            return False
+        over = came <= run.started and run.finished + CLOCKS_DIFFER < written
+        return over and times.away(came, run.finished) is None
 
     def _times(self) -> _Times:
         with self._lock:
