@@ -120,6 +120,10 @@ class Arm:
         """Read a run."""
         raise NotFound(f"{registry} {run_id}: a plan reads no run")
 
+    def secrets(self, task: TaskId) -> frozenset[str]:
+        """Read the names of secret arguments."""
+        raise NotFound(f"{task}: a plan asks for no secret")
+
     def log_end(self, registry: RegistryId, run_id: str) -> str:
         """Read the end of a run's log."""
         raise NotFound(f"{registry} {run_id}: a plan reads no log")

@@ -450,6 +450,9 @@ class Tasks(Protocol):
     def task(self, task: TaskId) -> Task:
         """Read one task."""
 
+    def secrets(self, task: TaskId) -> frozenset[str]:
+        """Read the names of a task's secret build arguments, which other answers may leave out."""
+
     def schedule(self, task: TaskId, token: str) -> str:
         """Start a run of a task; sent once, never repeated by itself.
 

@@ -77,6 +77,8 @@ class Behaviour:
         put_keeps_dependencies: Whether a PUT of a task keeps what was recorded.
         shows_update_token: Whether runs show their updateTriggerToken.
         filters_mind_case: Whether a $filter compares text with its case.
+        shows_secret_arguments: Whether tasks show that they give a secret argument; if not, only
+            listDetails tells.
         page_size: How many tasks or runs a page holds at most.
         tasks_not_allowed: The resource ids, in any case, of the registries whose runs Azure refuses
             with TasksOperationsNotAllowed, as it does on free credits; `*` for all.
@@ -86,6 +88,7 @@ class Behaviour:
     put_keeps_dependencies: bool = False
     shows_update_token: bool = True
     filters_mind_case: bool = False
+    shows_secret_arguments: bool = True
     page_size: Annotated[int, AtLeast(1)] = 100
     tasks_not_allowed: list[str] = field(default_factory=list)
 

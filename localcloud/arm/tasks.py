@@ -39,12 +39,14 @@ def find(arm: Arm, params: dict[str, str]) -> tuple[Registry, Task]:
     return registry, task
 
 
-def _wire(registry: Registry, task: Task, *, secret: bool = False) -> Json:
+def _wire(arm: Arm, registry: Registry, task: Task, *, secret: bool = False) -> Json:
     properties = copy.deepcopy(task.properties)
     if not secret:
         step = properties.get("step") or {}
         if "contextAccessToken" in step:
             step["contextAccessToken"] = None
+        if step.get("arguments") and not arm.behaviour.shows_secret_arguments:
+            step["arguments"] = [a for a in step["arguments"] if not a.get("isSecret")]
         for argument in step.get("arguments") or []:
             if argument.get("isSecret"):
                 argument["value"] = None
@@ -154,7 +156,7 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
         registry.tasks[params["t"].lower()] = task
         _tell(arm, registry, task)
         # Not 201 for a new one: azure-cli shows a task that it created only if it is 200.
-        return JSONResponse(_wire(registry, task))
+        return JSONResponse(_wire(arm, registry, task))
 
 
 def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
@@ -185,7 +187,7 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
         task.properties = merged
         task.tags = body.get("tags") or task.tags
         _tell(arm, registry, task)
-        return JSONResponse(_wire(registry, task))
+        return JSONResponse(_wire(arm, registry, task))
 
 
 def _merge(held: Any, given: Any) -> Any:  # noqa: ANN401 - JSON
@@ -215,12 +217,12 @@ def _patched_identity(arm: Arm, registry: Registry, task: Task, wanted: Json) ->
 
 def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     with arm.state.lock:
-        return JSONResponse(_wire(*find(arm, params)))
+        return JSONResponse(_wire(arm, *find(arm, params)))
 
 
 def _details(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     with arm.state.lock:
-        return JSONResponse(_wire(*find(arm, params), secret=True))
+        return JSONResponse(_wire(arm, *find(arm, params), secret=True))
 
 
 def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -244,7 +246,7 @@ def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respon
     first = paging.after(request) or ""
     with arm.state.lock:
         names = sorted(name for name in registry.tasks if name > first)
-        found = [_wire(registry, registry.tasks[name]) for name in names[:size]]
+        found = [_wire(arm, registry, registry.tasks[name]) for name in names[:size]]
     if not arm.behaviour.list_has_dependencies:
         for wire in found:
             (wire["properties"].get("step") or {}).pop("baseImageDependencies", None)

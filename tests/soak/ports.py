@@ -118,6 +118,11 @@ class SimTasks:
         ]
         return found[::-1][:top]
 
+    def secrets(self, task: TaskId) -> frozenset[str]:
+        """Read the names of secret arguments: no task has any."""
+        del task
+        return frozenset()
+
     def log_end(self, registry: RegistryId, run_id: str) -> str:
         """Read the end of a run's log."""
         del registry

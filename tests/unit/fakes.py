@@ -135,6 +135,8 @@ class FakeTasks:
     listed: int = 0
     out_of_order: dict[RegistryId, RebuilderError] = field(default_factory=dict)
     asked: list[RegistryId] = field(default_factory=list)
+    secret_names: frozenset[str] = frozenset()
+    asked_for_secrets: list[TaskId] = field(default_factory=list)
 
     def add(self, *tasks: Task) -> None:
         """Add or replace tasks."""
@@ -197,6 +199,12 @@ class FakeTasks:
         if run_id not in self.found_runs:
             raise NotFound(run_id)
         return self.found_runs[run_id]
+
+    def secrets(self, task: TaskId) -> frozenset[str]:
+        """Read the names of secret arguments."""
+        self.asked_for_secrets.append(task)
+        self._fail("secrets")
+        return self.secret_names
 
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs."""

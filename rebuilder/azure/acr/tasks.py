@@ -142,6 +142,19 @@ class ArmTasks:
         with self._manners.request(task.registry), answered(f"read {task}"):
             return _task(task, self._client(task.registry).tasks.get(group, registry, task.name))
 
+    def secrets(self, task: TaskId) -> frozenset[str]:
+        """Read the names of a task's secret arguments; see Tasks.
+
+        The answer has their values and the tokens of its triggers, too: none of it is kept.
+        """
+        group, registry = task.registry.resource_group, task.registry.name
+        what = f"read the details of {task}"
+        with self._manners.request(task.registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
+            found = self._client(task.registry).tasks.get_details(group, registry, task.name)
+        step = found.properties.step if found.properties else None
+        given = step.arguments if isinstance(step, models.DockerBuildStep) else None
+        return frozenset(_text(entry.name) for entry in given or () if entry.is_secret)
+
     def schedule(self, task: TaskId, token: str) -> str:
         """Start a run of a task; see Tasks."""
         request = models.TaskRunRequest(
@@ -329,7 +342,8 @@ def _step(found: models.TaskStepProperties | None) -> TaskStep | None:
 def _arguments(
     found: Sequence[models.Argument] | Sequence[models.SetValue] | None,
 ) -> tuple[Argument, ...]:
-    # A secret's value is null on GET; an empty value of one that is no secret is null too.
+    # A secret's value is null on GET, or the entry is left out (see core.dependencies.hidden); an
+    # empty value of one that is no secret is null too.
     return tuple(
         Argument(_text(entry.name), None if entry.is_secret else _text(entry.value))
         for entry in found or ()

@@ -94,10 +94,12 @@ class Argument(Struct, frozen=True):
     Attributes:
         name: Its name.
         value: Its value; None if it is secret, for then ARM does not show it.
+        given: Whether the task is known to give it; else it may, as a secret that is not shown.
     """
 
     name: str
     value: str | None
+    given: bool = True
 
 
 class DockerStep(Struct, frozen=True):

@@ -41,6 +41,12 @@ def single_build(step: DockerStep, run: RunContext) -> tuple[TaskFile, Unknowns,
         unknown.pop(argument.name, None)
         if argument.value is None:
             reason = f"ARM does not tell the value of the secret argument {argument.name}"
+            if not argument.given:
+                reason = (
+                    f"whether the task gives {argument.name} as a secret argument is not shown;"
+                    " `Microsoft.ContainerRegistry/registries/tasks/listDetails/action` would tell,"
+                    " as would a run of it"
+                )
             value = unknowns.word(f"${argument.name}", reason, may_be_empty=True)
         else:
             value = filled(argument.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import replace
 from functools import partial
 
@@ -37,6 +37,7 @@ from rebuilder.core.dependencies.evidence import (
     join,
     recorded,
 )
+from rebuilder.core.dependencies.hidden import depending, may_be_hidden, with_hidden
 from rebuilder.core.taskfile import RunContext, read_docker_step, read_task_file
 from rebuilder.errors import (
     Denied,
@@ -232,7 +233,13 @@ class _Files(Struct):
         run, platform, folder = self._run(), self.task.platform, self._folder()
         match self.task.step:
             case DockerStep() as step:
-                return read_docker_step(step, self._file, run=run, platform=platform, folder=folder)
+
+                def effects_of(given: DockerStep) -> Effects:
+                    return read_docker_step(
+                        given, self._file, run=run, platform=platform, folder=folder
+                    )
+
+                return self._sure(step, effects_of)
             case EncodedStep() as step:
                 self.name = _OWN_FILE
                 content, values_content = step.content(), step.values_content()
@@ -258,6 +265,27 @@ class _Files(Struct):
             platform=platform,
             folder=folder,
         )
+
+    def _sure(self, step: DockerStep, read: Callable[[DockerStep], Effects]) -> Effects:
+        """Read what a step builds, with what ARM may not show of it in mind.
+
+        ACR's record of the last run confirms it; ARM is asked only where that does not.
+        """
+        effects = read(step)
+        names = may_be_hidden(step, effects)
+        if not names:
+            return effects
+        doubtful = read(with_hidden(step, names, surely=False))
+        images = depending(effects, doubtful)
+        if images <= {dependency.reference for dependency in self.task.dependencies}:
+            return effects
+        try:
+            secret = self.context.tasks.secrets(self.task.id)
+        except Denied as error:
+            log.info("task %s: its secret arguments are not known: %s", self.task.id, error)
+            return doubtful
+        given = [name for name in names if name in secret]
+        return read(with_hidden(step, given, surely=True)) if given else effects
 
     def _run(self) -> RunContext:
         system, architecture = self.task.platform.split("/")[:2]
