@@ -72,6 +72,12 @@ def ids(apps: Registry, name: str) -> TaskId:
     return TaskId(RegistryId.parse(apps.id), name)
 
 
+def let_look(cloud: LocalCloud, apps: Registry) -> None:
+    """Let the function app read the details of tasks, which its own role does not."""
+    role = "Container Registry Tasks Contributor"
+    cloud.roles.assign(role, cloud.function_app.object_id, apps.id)
+
+
 def test_a_registry_tells_its_login_server(cloud: LocalCloud, tasks: ArmTasks) -> None:
     """The login server is what ARM says, never made from the name."""
     dnl = images.task_registry(cloud, "contoso", login_server="contoso-a1b2.azurecr.io")
@@ -154,6 +160,43 @@ def test_a_docker_step_is_read_whole(apps: Registry, tasks: ArmTasks) -> None:
         ("builder:{{.Run.ID}}",),
     )
     assert task.platform == "linux/386"
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_names_of_secret_arguments_are_told(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, *, shown: bool
+) -> None:
+    """By listDetails, whether or not the task itself shows them; no value is."""
+    cloud.arm.behaviour.shows_secret_arguments = shown
+    made = images.task(apps, "builder", None)
+    made.properties["step"] = {
+        "type": "Docker",
+        "dockerFilePath": "Dockerfile",
+        "contextPath": "https://github.com/contoso/app.git",
+        "arguments": [
+            {"name": "TAG", "value": "9", "isSecret": False},
+            {"name": "TOKEN", "value": "hidden", "isSecret": True},
+        ],
+    }
+    step = tasks.task(ids(apps, "builder")).step
+    assert isinstance(step, DockerStep)
+    assert step.arguments == (
+        Argument("TAG", "9"),
+        *([Argument("TOKEN", None)] if shown else []),
+    )
+    with pytest.raises(Denied, match="tasks/listDetails/action"):
+        tasks.secrets(ids(apps, "builder"))
+    let_look(cloud, apps)
+    assert tasks.secrets(ids(apps, "builder")) == {"TOKEN"}
+
+
+def test_a_task_without_a_docker_step_gives_no_build_argument(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """What a task file's values are is not asked for."""
+    let_look(cloud, apps)
+    images.task(apps, "system", None).properties.pop("step", None)
+    assert tasks.secrets(ids(apps, "system")) == frozenset()
 
 
 def test_steps_with_task_files_are_read_whole(apps: Registry, tasks: ArmTasks) -> None:
