@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
@@ -21,6 +21,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.storage.queue import QueueServiceClient
 
 from rebuilder.azure._errors import answered, translated
+from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.identity import credential, registry_audience
 from rebuilder.azure.manners import TIMEOUTS, Patience
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
@@ -256,9 +257,8 @@ class ArmPreflight:
         page = self._get(path, version, query)
         yield from page.get("value") or ()
         while following := str(page.get("nextLink") or ""):
-            place, arm = urlsplit(following), urlsplit(self._settings.arm_endpoint)
-            if (place.scheme, place.netloc) != (arm.scheme, arm.netloc):
-                raise Refused("InvalidPlace", f"{path}: {place.hostname} is not ARM")
+            if not is_of(following, self._settings.arm_endpoint):
+                raise Refused("InvalidPlace", f"{path}: {host_of(following)} is not ARM")
             page = self._ask(following, path)
             yield from page.get("value") or ()
 

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
@@ -14,6 +13,7 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, 
 
 from rebuilder.azure._clients import Clients
 from rebuilder.azure._errors import answered
+from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.acr.log_ends import LogEnds
 from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
 from rebuilder.azure.manners import Kind as Counted
@@ -107,9 +107,9 @@ class ArmTasks:
 
     def page(self, registry: RegistryId, after: str = "") -> TaskPage:
         """Read some of the tasks of a registry; see Tasks."""
-        if after and _host(after) != _host(self._options["base_url"]):
+        if after and not is_of(after, str(self._options["base_url"])):
             # The place was stored, and the identity's token is sent to where it is.
-            raise Refused("InvalidPlace", f"{registry}: {_host(after)[1]} is not ARM")
+            raise Refused("InvalidPlace", f"{registry}: {host_of(after)} is not ARM")
         found: list[models.Task] = []
         operations = self._client(registry).tasks
         with self._manners.request(registry), answered(f"list the tasks of {registry}"):
@@ -243,15 +243,6 @@ class ArmTasks:
 
     def _client(self, registry: RegistryId) -> ContainerRegistryTasksMgmtClient:
         return self._tasks[registry.subscription]
-
-
-def _host(url: str) -> tuple[str, str]:
-    """Return the scheme and the host of an address, with its port."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "", "an address that is none"
-    return parts.scheme, parts.netloc
 
 
 def _name(value: str | None) -> str:
