@@ -340,6 +340,10 @@ module app 'modules/function-app.bicep' = {
       AzureWebJobsStorage__tableServiceUri: 'https://${storageName}.table.${environment().suffixes.storage}'
       // Event Grid sends 1 MB at most; the host by itself would take 100 MB from whoever has the key.
       FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '1572864'
+      // As many as the host hands over at once (host.json: batchSize + newBatchThreshold, which each
+      // queue has to itself). Python's own is the number of cores and 4: what is over it waits, and
+      // uses up its time.
+      PYTHON_THREADPOOL_THREAD_COUNT: '24'
       REBUILDER_ARM_ENDPOINT: environment().resourceManager
       REBUILDER_BASE_REGISTRIES: join(baseIds, ',')
       REBUILDER_DEAD_LETTERS: 'https://${storageName}.blob.${environment().suffixes.storage}/${deadLetterContainerName}'

@@ -96,6 +96,8 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    // Else references to Key Vault are resolved by a system-assigned identity, which there is none of.
+    keyVaultReferenceIdentity: identityResourceId
     // Event Grid has to reach the app: it is closed by access restrictions, not by this.
     publicNetworkAccess: 'Enabled'
     virtualNetworkSubnetId: empty(subnetResourceId) ? null : subnetResourceId

@@ -116,6 +116,8 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
     tags: tags
     properties: {
       registrationEnabled: false
+      // A registry whose private endpoint is elsewhere has no record in this zone: ask the internet's.
+      resolutionPolicy: 'NxDomainRedirect'
       virtualNetwork: {
         id: vnet.id
       }

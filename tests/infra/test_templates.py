@@ -32,6 +32,7 @@ PLATFORM = {
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__credential",
     "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
 }
 STORAGE_PARTS = {"accountName", "queueServiceUri", "tableServiceUri", "clientId"}
 
@@ -108,7 +109,7 @@ def test_functions_queues_and_tables_are_the_apps() -> None:
     }
     used = {
         name
-        for file in (ROOT / "rebuilder" / "azure").glob("*.py")
+        for file in (ROOT / "rebuilder" / "azure").rglob("*.py")
         for name in re.findall(
             r'^[A-Z_]+ = "(rebuilder[a-z]+)"$', file.read_text("utf-8"), re.MULTILINE
         )
@@ -249,6 +250,29 @@ REFUSED_ON_FLEX = (
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_what_is_handed_over_at_once_has_a_thread(form: str) -> None:
+    """A message that waits for one uses up the time of its function."""
+    queues = json.loads((ROOT / "host.json").read_text("utf-8"))["extensions"]["queues"]
+    most = queues["batchSize"] + queues["newBatchThreshold"]
+    assert int(_settings(form)["PYTHON_THREADPOOL_THREAD_COUNT"]) == most
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_references_to_key_vault_are_resolved_by_the_apps_identity(form: str) -> None:
+    """By default it would be a system-assigned one, which there is none of."""
+    (site,) = predicted(form, "Microsoft.Web/sites")
+    (identity,) = site["identity"]["userAssignedIdentities"]
+    assert site["properties"]["keyVaultReferenceIdentity"] == identity
+
+
+def test_registries_with_endpoints_elsewhere_are_found() -> None:
+    """The private zone of registries does not hide those that it has no record of."""
+    links = predicted("locked-down", "Microsoft.Network/privateDnsZones/virtualNetworkLinks")
+    assert links
+    assert {link["properties"]["resolutionPolicy"] for link in links} == {"NxDomainRedirect"}
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_nothing_that_flex_consumption_refuses_is_set(form: str) -> None:
     """ARM refuses the whole app for one property; in some regions first."""
     (site,) = predicted(form, "Microsoft.Web/sites")
@@ -294,7 +318,7 @@ def test_alerts_look_for_what_is_logged() -> None:
     texts = (INFRA / "modules" / "alerts.bicep").read_text("utf-8") + "".join(
         item["content"].get("query", "") for item in read("workbook.json")["items"]
     )
-    said = "".join(f.read_text("utf-8") for f in (ROOT / "rebuilder" / "usecases").glob("*.py"))
+    said = "".join(f.read_text("utf-8") for f in (ROOT / "rebuilder" / "usecases").rglob("*.py"))
     looked_for = set(re.findall(r'Message has "([^"]+)"', texts))
 
     assert len(looked_for) >= 4
