@@ -38,6 +38,37 @@ var rules = [
     severity: 2
   }
   {
+    name: 'given-up-rebuilds'
+    description: 'A rebuild failed as often as it may, or for what cannot heal by itself: rebuilder explain tells why.'
+    query: 'AppTraces | where SeverityLevel >= 3 | where Message has "is given up"'
+    severity: 2
+  }
+  {
+    name: 'still-stale'
+    description: 'A run succeeded, and its image stands on another base: rebuilder explain names the likely cause.'
+    query: 'AppTraces | where SeverityLevel >= 3 | where Message has "pushed what stands on"'
+    severity: 2
+  }
+  {
+    name: 'runs-without-agent'
+    description: 'A run waits, and no agent takes it: look at the agent pool, or at Azure\'s status.'
+    query: 'AppTraces | where Message has "no agent has taken run"'
+    severity: 2
+  }
+  {
+    name: 'unreadable-tasks'
+    description: 'A task or a registry cannot be read: what of it is stale is not known.'
+    query: 'AppTraces | where SeverityLevel >= 3 | where Message has "cannot be read"'
+    severity: 2
+  }
+  {
+    name: 'silence'
+    description: 'No sweep has ended for an hour: the app does not run, or its logs do not come, as when the daily cap is reached.'
+    // Nothing is said before there was anything to be heard.
+    query: 'AppRequests | summarize First = min(TimeGenerated), Last = maxif(TimeGenerated, OperationName == "sweep" and Success) | where First < ago(1h) and (isnull(Last) or Last < ago(1h))'
+    severity: 1
+  }
+  {
     name: 'poison-messages'
     description: 'A message failed five times and was put aside: docs/operations.md.'
     // The host's own sentence; the name of a poison queue stands in addresses, too.
@@ -92,7 +123,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
         severity: rule.severity
         // The tables are there only when telemetry has come.
         skipQueryValidation: true
-        windowSize: rule.name == 'oldest-staleness' ? 'P1D' : 'PT1H'
+        windowSize: contains(['oldest-staleness', 'silence'], rule.name) ? 'P1D' : 'PT1H'
       },
       actions
     )

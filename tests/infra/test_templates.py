@@ -12,6 +12,7 @@ import pytest
 
 import function_app
 from rebuilder import settings
+from rebuilder.core.rebuilds.rebuild import State
 from tests.infra.templates import FORMS, INFRA, ROOT, predicted, read, resources
 
 # learn.microsoft.com, "Azure built-in roles".
@@ -319,10 +320,21 @@ def test_alerts_look_for_what_is_logged() -> None:
         item["content"].get("query", "") for item in read("workbook.json")["items"]
     )
     said = "".join(f.read_text("utf-8") for f in (ROOT / "rebuilder" / "usecases").rglob("*.py"))
+    said += f"is {State.GIVEN_UP}"  # track_build says of a rebuild that it "is" its state
     looked_for = set(re.findall(r'Message has "([^"]+)"', texts))
 
     assert len(looked_for) >= 4
     assert {text for text in looked_for if text not in said} == set()
+
+
+def test_operators_are_told_which_alerts_there_are() -> None:
+    """Each is named in docs/operations.md."""
+    texts = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
+    names = re.findall(r"^    name: '([a-z-]+)'$", texts, re.MULTILINE)
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+
+    assert len(names) >= 10
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 def test_the_sample_task_is_as_the_product_likes_them() -> None:
