@@ -10,7 +10,7 @@ from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.decisions.reasons import Circle
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Rebuild, State
+from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Check, Likely, Rebuild, State
 from rebuilder.errors import OutcomeUnknown, TransientError
 from rebuilder.settings import Settings
 from rebuilder.usecases.build._circles import dependents
@@ -120,6 +120,31 @@ def test_a_claim_whose_outcome_is_unknown_may_have_pushed(circle: World) -> None
     finish(circle, TWO, B, NEW)
     assert isinstance(start_build(circle.context, message, "me"), Circle)
     assert len(circle.tasks.scheduled) == 2
+
+
+def test_a_circle_takes_no_repair_away(circle: World) -> None:
+    """An image that was left on an old base is made again, although its task is in a circle."""
+    start_build(circle.context, StartBuild(push(NODE, NEW), ONE), "me")
+    circle.images.digests[A] = NEW
+    finish(circle, ONE, A, NEW)
+    due = circle.time.now + timedelta(minutes=10)
+    left = replace(newest(circle, ONE), check=Check.STALE, stale_by=Likely.CACHE, due=due)
+    circle.ledger.save(left)
+    start_build(circle.context, StartBuild(push(A, NEW), TWO), "me")
+    circle.images.digests[B] = NEW
+    finish(circle, TWO, B, NEW)
+    circle.tasks.add(task("one", dependency(built_on=NEW), dependency(B)))
+    circle.queue.sent.clear()
+    message = StartBuild(push(B, NEW), ONE)
+    assert start_build(circle.context, message, "me") is None
+    ((_, delay),) = circle.queue.take(BUILDS)
+    assert delay == timedelta(minutes=10)
+    assert newest(circle, ONE).due == due
+
+    circle.time.pass_(600)
+    again = start_build(circle.context, message, "me")
+    assert isinstance(again, Rebuild)
+    assert (again.sequence, again.repair) == (2, 1)
 
 
 def test_no_claim_is_waited_for_longer_than_a_lease_can_be(circle: World) -> None:

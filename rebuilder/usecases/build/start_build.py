@@ -351,9 +351,17 @@ class _Start:
         if _pushed(head, base):
             own = OwnOutput(task.id, str(base.reference), base.digest, head.run_id)
             return self._decided(head, own)
-        if head.unsettled:
+        repair_waits = head.state is State.SUCCEEDED and head.due is not None
+        if head.unsettled and not repair_waits:
             self._skipped(head, _MOVED_ON)
-        return self._attempt(wanted, None, recorded, base)
+        found = self._attempt(wanted, None, recorded, base)
+        if repair_waits and isinstance(found, Circle):
+            # What moved is no reason to build; that the last run left an old base in is still one,
+            # and nobody else would find it: what ACR has recorded is the new one.
+            return self._repair(head, wanted, recorded, base)
+        if repair_waits and isinstance(found, Rebuild):
+            self._skipped(head, _MOVED_ON)
+        return found
 
     def _same_digests(
         self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
