@@ -114,6 +114,20 @@ def test_a_tasks_secrets_stay_inside(
     assert shown["identity"]["principalId"]
 
 
+def test_a_task_may_leave_its_secret_arguments_out(
+    apps: Registry, cloud: LocalCloud, tasks: ContainerRegistryTasksMgmtClient
+) -> None:
+    """GET and the list do not name them, then; listDetails does."""
+    cloud.arm.behaviour.shows_secret_arguments = False
+    group, name = apps.resource_group, apps.name
+    tasks.tasks.create(group, name, "builder", definition())
+    shown = [tasks.tasks.get(group, name, "builder"), *tasks.tasks.list(group, name)]
+    details = tasks.tasks.get_details(group, name, "builder").as_dict()
+
+    assert [task.as_dict()["properties"]["step"].get("arguments") for task in shown] == [[], []]
+    assert [a["name"] for a in details["properties"]["step"]["arguments"]] == ["PASSWORD"]
+
+
 def test_updating_keeps_what_putting_loses(
     apps: Registry, cloud: LocalCloud, tasks: ContainerRegistryTasksMgmtClient
 ) -> None:
