@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -23,6 +23,7 @@ _TOOLS = Path(__file__).resolve().parent.parent.parent / ".tools"
 _MAIN = _TOOLS / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _START_SECONDS = 120
 _SERVICES = ("blob", "queue", "table")
+_LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at \S+:(\d+)")
 # It learns its accounts when it starts, and never again.
 _ACCOUNTS = tuple(f"localcloud{number:02}" for number in range(24))
 
@@ -34,7 +35,7 @@ class Process:
         folder: Where it runs and writes; there already.
         options: More of its options.
         environment: More of its environment.
-        ports: Where it listens, by service; free ports if not said.
+        ports: Where it listens, by service; ports that the kernel chooses if not said.
         kept: Whether what it holds is on disk in the folder, for the next process; else in memory.
 
     Attributes:
@@ -57,29 +58,36 @@ class Process:
         program = shutil.which("node", path=node)
         if program is None or not _MAIN.exists():
             raise RuntimeError("Azurite is not installed; run `make .tools/azurite/done`")
-        self.ports = dict(ports) if ports else _free_ports()
         command = [program, str(_MAIN), "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
         command += ["--location", str(folder)] if kept else ["--inMemoryPersistence"]
         command += options
-        for name, port in self.ports.items():
-            command += [f"--{name}Port", str(port)]
-        self._process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=folder,
-            env={**os.environ, **(environment or {})},
-        )
-        self._await()
+        # At port 0 the kernel chooses, so that nobody can take the port before Azurite does.
+        for service in _SERVICES:
+            command += [f"--{service}Port", str(ports[service] if ports else 0)]
+        self._words = folder / "azurite.out"
+        with self._words.open("wb") as words:
+            self._process = subprocess.Popen(
+                command,
+                stdout=words,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+            )
+        self.ports = self._await()
 
-    def _await(self) -> None:
+    def _await(self) -> dict[str, int]:
         deadline = time.monotonic() + _START_SECONDS
-        for port in self.ports.values():
-            while not _answers(port):
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
-                    raise RuntimeError("Azurite did not start")
-                time.sleep(0.05)
+        while True:
+            ended = self._process.poll() is not None
+            words = self._words.read_text(errors="replace")
+            ports = {name.lower(): int(port) for name, port in _LISTENING.findall(words)}
+            if len(ports) == len(_SERVICES):
+                return ports
+            if ended or time.monotonic() > deadline:
+                self.stop()
+                how = "ended by itself" if ended else f"did not listen within {_START_SECONDS} s"
+                raise RuntimeError(f"Azurite {how}; it said: {words.strip()[-2000:] or 'nothing'}")
+            time.sleep(0.05)
 
     def pause(self) -> None:
         """Let it answer nothing until `go_on`."""
@@ -182,21 +190,3 @@ class Azurite:
         """End the process."""
         self._http.close()
         self._process.stop()
-
-
-def _free_ports() -> dict[str, int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _SERVICES]
-    ports = {
-        name: int(held.getsockname()[1]) for name, held in zip(_SERVICES, sockets, strict=True)
-    }
-    for held in sockets:
-        held.close()
-    return ports
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
