@@ -16,7 +16,7 @@ def _folder(parent: Path, name: str) -> Path:
 
 
 def test_an_azurite_whose_port_is_taken_says_so(tmp_path: Path) -> None:
-    """It listens where it is told, and ends in its own words: nobody else's server on that port is taken for it."""
+    """It listens where it is told, or ends; nobody else's server there is taken for it."""
     first = Process(_folder(tmp_path, "first"))
     try:
         with pytest.raises(RuntimeError, match=r"(?s)ended by itself; it said: .*EADDRINUSE"):
