@@ -2,6 +2,10 @@
 PYTHON := .venv/bin/python
 UV := .tools/uv/bin/uv
 
+# The Azure CLI, hosts and commands are started hundreds of times: a shell that forbids bytecode has
+# each of them compile thousands of modules first (of the tests' time that is the half).
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help env tools demo cloud tutorial deploy-local check test live soak chaos infra requirements clean
 
 help:
