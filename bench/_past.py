@@ -35,7 +35,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.core.rebuilds.records import decision_to_text, rebuild_to_text
 from rebuilder.isolation import together
-from rebuilder.ports import PushRecord
+from rebuilder.ports.ledger import PushRecord
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebuilder.ports import DeadEvents
+from rebuilder.ports.ledger import DeadEvents
 
 
 class NoDeadEvents:

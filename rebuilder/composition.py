@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from rebuilder._nowhere import NoDeadEvents
 from rebuilder.errors import NewerStore, RebuilderError
-from rebuilder.ports import (
+from rebuilder.ports.ledger import (
     Bookmarks,
     DeadEventStore,
     DeadLetters,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
-from rebuilder.ports import Retired
+from rebuilder.ports.ledger import Retired
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
-from rebuilder.ports import Retired
+from rebuilder.ports.ledger import Retired
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
 

@@ -23,7 +23,7 @@ from rebuilder.core.rebuilds.records import (
     rebuild_to_text,
 )
 from rebuilder.errors import Conflict
-from rebuilder.ports import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
+from rebuilder.ports.ledger import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
 

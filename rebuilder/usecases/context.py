@@ -14,7 +14,7 @@ from rebuilder.core.acr.registries import (
     canonical_host,
 )
 from rebuilder.errors import PermanentError
-from rebuilder.ports import (
+from rebuilder.ports.ledger import (
     Access,
     Bookmarks,
     BuildSources,

@@ -15,7 +15,7 @@ from bench import history
 from bench._past import NOW, Past
 from bench.history import OPERATIONS, Tally, compare, grows, in_sqlite, in_tables, main
 from rebuilder.azure.storage.ledger import TableLedger
-from rebuilder.ports import PushRecord
+from rebuilder.ports.ledger import PushRecord
 from rebuilder.sqlite.ledger import SqliteLedger
 from tests.azurite import Azurite
 

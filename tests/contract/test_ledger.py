@@ -19,7 +19,7 @@ from rebuilder.core.events.pushes import Malformed, NoTag, Push
 from rebuilder.core.failures.causes import RateLimited
 from rebuilder.core.rebuilds.rebuild import Check, Hold, Likely, Rebuild, State
 from rebuilder.errors import Conflict, TransientError
-from rebuilder.ports import Ledger
+from rebuilder.ports.ledger import Ledger
 from rebuilder.sqlite.ledger import SqliteLedger
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891234, UTC)

@@ -21,7 +21,7 @@ from rebuilder.core.decisions.reasons import BaseMoved, IndexOld, TaskDisabled
 from rebuilder.core.events.pushes import Ignored, NoTag, OtherEvent, Push
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import TransientError
-from rebuilder.ports import Ledger
+from rebuilder.ports.ledger import Ledger
 from rebuilder.sqlite.ledger import SqliteLedger
 from tests.azurite import Azurite
 

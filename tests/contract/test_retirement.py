@@ -27,7 +27,7 @@ from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import NoTag, Push
 from rebuilder.core.rebuilds.history import KEPT
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
-from rebuilder.ports import Bookmarks, DeadLetters, Ledger, Retired
+from rebuilder.ports.ledger import Bookmarks, DeadLetters, Ledger, Retired
 from rebuilder.sqlite import _database
 from rebuilder.sqlite import ledger as sqlite_ledger
 from rebuilder.sqlite.bookmarks import SqliteBookmarks

@@ -42,7 +42,7 @@ from rebuilder.core.rebuilds.records import (
     view_from_text,
 )
 from rebuilder.errors import NewerStore, UnreadableRecord
-from rebuilder.ports import Bookmarks, DeadLetters, DependencyIndex, Ledger
+from rebuilder.ports.ledger import Bookmarks, DeadLetters, DependencyIndex, Ledger
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex

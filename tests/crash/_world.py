@@ -14,7 +14,7 @@ from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, SourceUnavailable
-from rebuilder.ports import DeadEvents, Seen, SourceFile, TaskPage
+from rebuilder.ports.ledger import DeadEvents, Seen, SourceFile, TaskPage
 
 BASE = RegistryId("s1", "g", "mybase")
 APPS = RegistryId("s1", "g", "myapps")

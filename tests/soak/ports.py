@@ -23,7 +23,7 @@ from rebuilder.core.acr.tasks import (
 )
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, Refused, SourceUnavailable
-from rebuilder.ports import DeadEvents, Seen, SourceFile, TaskPage
+from rebuilder.ports.ledger import DeadEvents, Seen, SourceFile, TaskPage
 from tests.soak.azure import HOSTS, Azure, SimRun, SimTask
 
 if TYPE_CHECKING:

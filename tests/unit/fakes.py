@@ -22,7 +22,7 @@ from rebuilder.core.acr.tasks import (
 )
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
-from rebuilder.ports import DeadEvents, PoisonMessage, Seen, SourceFile, TaskPage
+from rebuilder.ports.ledger import DeadEvents, PoisonMessage, Seen, SourceFile, TaskPage
 from rebuilder.settings import Settings
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters

@@ -15,7 +15,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.history import KEPT, may_go
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import TransientError
-from rebuilder.ports import Retired
+from rebuilder.ports.ledger import Retired
 from rebuilder.usecases.history.retire_history import BOOKMARK, Retirement, retire_history
 from tests.unit.fakes import BASE, NEW, World, task
 

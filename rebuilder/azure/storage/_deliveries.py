@@ -35,7 +35,7 @@ from rebuilder.azure.storage._tables import (
 from rebuilder.core.acr.registries import PushedRegistry
 from rebuilder.core.events.pushes import Ignored, Push, repository_of
 from rebuilder.isolation import together
-from rebuilder.ports import FirstDelivery, IgnoredRecord, PushRecord
+from rebuilder.ports.ledger import FirstDelivery, IgnoredRecord, PushRecord
 
 PUSHES = "rebuilderpushes"
 DAYS = "rebuilderpushdays"

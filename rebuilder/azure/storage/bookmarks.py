@@ -27,7 +27,7 @@ from rebuilder.azure.storage._tables import (
 )
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
-from rebuilder.ports import Retired
+from rebuilder.ports.ledger import Retired
 
 BOOKMARKS = "rebuilderbookmarks"
 

@@ -27,7 +27,7 @@ from rebuilder.azure.storage._tables import (
     time_text,
 )
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
-from rebuilder.ports import Retired
+from rebuilder.ports.ledger import Retired
 
 FAILURES = "rebuilderfailures"
 DEAD_LETTERS = "rebuilderdeadletters"

@@ -45,7 +45,7 @@ from rebuilder.core.rebuilds.records import (
 )
 from rebuilder.errors import Conflict
 from rebuilder.isolation import together
-from rebuilder.ports import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
+from rebuilder.ports.ledger import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
 
 DECISIONS = "rebuilderdecisions"
 REBUILDS = "rebuilderrebuilds"

@@ -31,7 +31,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.times import age, ahead
 from rebuilder.errors import Conflict, PermanentError, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
-from rebuilder.ports import PushRecord
+from rebuilder.ports.ledger import PushRecord
 from rebuilder.usecases.catch_up.missed import Follower, Followers, followers, missed, tell
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context

@@ -8,7 +8,7 @@ from datetime import datetime
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.times import CLOCKS_DIFFER
-from rebuilder.ports import Ledger
+from rebuilder.ports.ledger import Ledger
 
 _SOME = 10
 _EARLIER = 20

@@ -15,7 +15,7 @@ from typing import Self
 from msgspec import Struct
 
 from rebuilder.core.times import age
-from rebuilder.ports import Retired
+from rebuilder.ports.ledger import Retired
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.leases import SLICE, leased
 

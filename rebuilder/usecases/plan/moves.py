@@ -19,7 +19,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import Denied, NotFound
-from rebuilder.ports import PushRecord
+from rebuilder.ports.ledger import PushRecord
 from rebuilder.usecases.context import Context
 
 # The newest pushes of a tag, among which one of another digest is looked for.

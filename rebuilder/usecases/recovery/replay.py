@@ -15,7 +15,7 @@ from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, afresh
 from rebuilder.core.rebuilds.rebuild import Check, State
 from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempt
-from rebuilder.ports import PushRecord
+from rebuilder.ports.ledger import PushRecord
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.events.accept_event import accept_event
 from rebuilder.usecases.events.accept_task_event import accept_task_event

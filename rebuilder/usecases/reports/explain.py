@@ -31,7 +31,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import NotFound, RebuilderError, Unforeseen
 from rebuilder.isolation import attempt, attempts
-from rebuilder.ports import DecisionRecord, IgnoredRecord, PushRecord
+from rebuilder.ports.ledger import DecisionRecord, IgnoredRecord, PushRecord
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.history.lookups import rebuilds_since
 from rebuilder.usecases.plan.deciding import (

@@ -36,7 +36,7 @@ from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import NoTag, Push
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
 from rebuilder.core.rebuilds.rebuild import Check, Failure, Native, Rebuild, State
-from rebuilder.ports import Bookmarks, DeadLetters, DependencyIndex, Ledger, WorkQueue
+from rebuilder.ports.ledger import Bookmarks, DeadLetters, DependencyIndex, Ledger, WorkQueue
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
