@@ -40,7 +40,7 @@ from rebuilder.core.events.task_events import read_task_event
 from rebuilder.core.foreign_json import read_json, read_object
 from rebuilder.core.rebuilds import messages
 from rebuilder.foreign.registries import OciRegistries
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.settings import SourceCredential
 from rebuilder.sources._archives import read_member
 from rebuilder.sources._tools import Limits

@@ -58,7 +58,12 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.rebuilds.records import VERSION
-from rebuilder.ports.ledger import Bookmarks, Clock, DeadLetters, DependencyIndex, Ledger, WorkQueue
+from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.ports.clock import Clock
+from rebuilder.ports.dead_letters import DeadLetters
+from rebuilder.ports.index import DependencyIndex
+from rebuilder.ports.ledger import Ledger
+from rebuilder.ports.queue import WorkQueue
 from rebuilder.settings import Settings
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters

@@ -54,7 +54,11 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, PlanRebuilds
 from rebuilder.errors import NotFound, TransientError
 from rebuilder.foreign.registries import OciRegistries
-from rebuilder.ports.ledger import DependencyIndex, Ledger, SourceFile, TaskPage, WorkQueue
+from rebuilder.ports.acr import TaskPage
+from rebuilder.ports.index import DependencyIndex
+from rebuilder.ports.ledger import Ledger
+from rebuilder.ports.queue import WorkQueue
+from rebuilder.ports.sources import SourceFile
 from rebuilder.settings import Settings
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebuilder.ports.ledger import DeadEvents
+from rebuilder.ports.dead_letters import DeadEvents
 
 
 class NoDeadEvents:

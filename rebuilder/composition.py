@@ -14,15 +14,12 @@ from msgspec import Struct
 
 from rebuilder._nowhere import NoDeadEvents
 from rebuilder.errors import NewerStore, RebuilderError
-from rebuilder.ports.ledger import (
-    Bookmarks,
-    DeadEventStore,
-    DeadLetters,
-    DependencyIndex,
-    Ledger,
-    Preflight,
-    WorkQueue,
-)
+from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.ports.dead_letters import DeadEventStore, DeadLetters
+from rebuilder.ports.index import DependencyIndex
+from rebuilder.ports.ledger import Ledger
+from rebuilder.ports.preflight import Preflight
+from rebuilder.ports.queue import WorkQueue
 from rebuilder.settings import SQLITE, Settings
 from rebuilder.usecases.context import Context
 

@@ -32,7 +32,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.settings import POLL_HOSTS, SOURCE_CREDENTIALS, Settings, SourceCredential
 
 # Without the index types a registry answers with the manifest of one platform.

@@ -22,7 +22,7 @@ from rebuilder.core.dependencies.contexts import (
     public_address,
 )
 from rebuilder.errors import SourceUnavailable
-from rebuilder.ports.ledger import SourceFile
+from rebuilder.ports.sources import SourceFile
 from rebuilder.settings import Settings, SourceCredential
 from rebuilder.sources._cache import Recent
 from rebuilder.sources._oci import Artifacts, RegistryToken

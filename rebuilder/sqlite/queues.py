@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from rebuilder.core.rebuilds.messages import LONGEST_DELAY, check_size
 from rebuilder.errors import TransientError
-from rebuilder.ports.ledger import PoisonMessage
+from rebuilder.ports.queue import PoisonMessage
 from rebuilder.sqlite._database import Database
 
 log = logging.getLogger(__name__)

@@ -14,20 +14,15 @@ from rebuilder.core.acr.registries import (
     canonical_host,
 )
 from rebuilder.errors import PermanentError
-from rebuilder.ports.ledger import (
-    Access,
-    Bookmarks,
-    BuildSources,
-    Clock,
-    DeadEventStore,
-    DeadLetters,
-    DependencyIndex,
-    ForeignRegistries,
-    Images,
-    Ledger,
-    Tasks,
-    WorkQueue,
-)
+from rebuilder.ports.acr import Access, Images, Tasks
+from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.ports.clock import Clock
+from rebuilder.ports.dead_letters import DeadEventStore, DeadLetters
+from rebuilder.ports.foreign import ForeignRegistries
+from rebuilder.ports.index import DependencyIndex
+from rebuilder.ports.ledger import Ledger
+from rebuilder.ports.queue import WorkQueue
+from rebuilder.ports.sources import BuildSources
 from rebuilder.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from azure.data.tables import TableServiceClient
 from rebuilder.azure.storage.bookmarks import TableBookmarks
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
-from rebuilder.ports.ledger import Bookmarks
+from rebuilder.ports.bookmarks import Bookmarks
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891234, UTC)

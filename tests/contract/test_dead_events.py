@@ -14,7 +14,7 @@ from rebuilder.azure.storage import dead_events
 from rebuilder.azure.storage.dead_events import BlobDeadEvents
 from rebuilder.composition import compose, release
 from rebuilder.errors import TransientError
-from rebuilder.ports.ledger import DeadEvents
+from rebuilder.ports.dead_letters import DeadEvents
 from rebuilder.settings import Settings
 from tests.azurite import Azurite
 

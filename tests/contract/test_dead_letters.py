@@ -13,7 +13,7 @@ from azure.data.tables import TableServiceClient
 
 from rebuilder.azure.storage.dead_letters import TableDeadLetters
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
-from rebuilder.ports.ledger import DeadLetters
+from rebuilder.ports.dead_letters import DeadLetters
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from tests.azurite import Azurite
 

@@ -13,7 +13,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.errors import Denied, RebuilderError, Refused, Throttled, TransientError
 from rebuilder.foreign.registries import OciRegistries
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.settings import Settings, SourceCredential
 from tests import hosts
 from tests.hosts import Environ, Hosts, Start

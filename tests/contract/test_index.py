@@ -22,7 +22,7 @@ from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskVie
 from rebuilder.core.dependencies.index import IndexedTask, Sweep
 from rebuilder.core.rebuilds.records import view_to_text
 from rebuilder.errors import Refused, TransientError
-from rebuilder.ports.ledger import DependencyIndex
+from rebuilder.ports.index import DependencyIndex
 from rebuilder.sqlite.index import SqliteIndex
 from tests.azurite import Azurite
 

@@ -20,7 +20,7 @@ from azure.storage.queue import QueueServiceClient
 from rebuilder.azure.storage.queues import StorageQueues
 from rebuilder.core.rebuilds.messages import MOST_BYTES
 from rebuilder.errors import Refused, TransientError
-from rebuilder.ports.ledger import WorkQueue
+from rebuilder.ports.queue import WorkQueue
 from rebuilder.sqlite.queues import MessageGone, SqliteQueues
 from tests.azurite import Azurite
 from tests.patience import SECONDS, until

@@ -27,7 +27,9 @@ from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import NoTag, Push
 from rebuilder.core.rebuilds.history import KEPT
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
-from rebuilder.ports.ledger import Bookmarks, DeadLetters, Ledger, Retired
+from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.ports.dead_letters import DeadLetters
+from rebuilder.ports.ledger import Ledger, Retired
 from rebuilder.sqlite import _database
 from rebuilder.sqlite import ledger as sqlite_ledger
 from rebuilder.sqlite.bookmarks import SqliteBookmarks

@@ -40,7 +40,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
-from rebuilder.ports.ledger import TaskPage
+from rebuilder.ports.acr import TaskPage
 from tests import images
 from tests.patience import SECONDS
 

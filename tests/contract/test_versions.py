@@ -42,7 +42,10 @@ from rebuilder.core.rebuilds.records import (
     view_from_text,
 )
 from rebuilder.errors import NewerStore, UnreadableRecord
-from rebuilder.ports.ledger import Bookmarks, DeadLetters, DependencyIndex, Ledger
+from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.ports.dead_letters import DeadLetters
+from rebuilder.ports.index import DependencyIndex
+from rebuilder.ports.ledger import Ledger
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex

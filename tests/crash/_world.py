@@ -14,7 +14,10 @@ from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, SourceUnavailable
-from rebuilder.ports.ledger import DeadEvents, Seen, SourceFile, TaskPage
+from rebuilder.ports.acr import TaskPage
+from rebuilder.ports.dead_letters import DeadEvents
+from rebuilder.ports.foreign import Seen
+from rebuilder.ports.sources import SourceFile
 
 BASE = RegistryId("s1", "g", "mybase")
 APPS = RegistryId("s1", "g", "myapps")

@@ -15,8 +15,10 @@ from rebuilder.core.rebuilds import messages, pace
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import TransientError
 from rebuilder.usecases import clocks
-from rebuilder.usecases.build import start_build
+from rebuilder.usecases.build import _circles, _schedule, start_build
+from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.catch_up import missed
+from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan import deciding
 from rebuilder.usecases.plan.moves import Moves
 
@@ -49,26 +51,26 @@ def _refused_claims_stay() -> None:
     """A claim that ARM took no request for looks like one whose holder has died."""
 
     def not_sent(
-        start: start_build._Start, rebuild: Rebuild, _error: TransientError, _due: datetime
+        context: Context, rebuild: Rebuild, _error: TransientError, _due: datetime
     ) -> None:
-        start._ledger.save(replace(rebuild, lease_until=start._context.now()))
+        context.ledger.save(replace(rebuild, lease_until=context.now()))
 
-    patch.object(start_build._Start, "_not_sent", not_sent).start()
+    patch.object(_schedule, "_not_sent", not_sent).start()
 
 
 def _claims_push_nothing() -> None:
     """What a claim may have pushed whose outcome is unknown is taken for a push from elsewhere."""
-    was = start_build._Start._pushing
+    was = _circles._pushing
 
-    def pushing(start: start_build._Start, other: Rebuild) -> start_build.PutBack | None:
-        return was(start, other) if other.state in start_build._IN_FLIGHT else None
+    def pushing(context: Context, other: Rebuild) -> PutBack | None:
+        return was(context, other) if other.state.in_flight else None
 
-    patch.object(start_build._Start, "_pushing", pushing).start()
+    patch.object(_circles, "_pushing", pushing).start()
 
 
 def _circles_go_on() -> None:
     """Only who is known by its chain to be in a circle is waited for."""
-    patch.object(start_build, "dependents", lambda _context, _task: set()).start()
+    patch.object(_circles, "dependents", lambda _context, _task: set()).start()
 
 
 def _stale_for_good() -> None:

@@ -23,7 +23,10 @@ from rebuilder.core.acr.tasks import (
 )
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, Refused, SourceUnavailable
-from rebuilder.ports.ledger import DeadEvents, Seen, SourceFile, TaskPage
+from rebuilder.ports.acr import TaskPage
+from rebuilder.ports.dead_letters import DeadEvents
+from rebuilder.ports.foreign import Seen
+from rebuilder.ports.sources import SourceFile
 from tests.soak.azure import HOSTS, Azure, SimRun, SimTask
 
 if TYPE_CHECKING:

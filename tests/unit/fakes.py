@@ -22,7 +22,11 @@ from rebuilder.core.acr.tasks import (
 )
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
-from rebuilder.ports.ledger import DeadEvents, PoisonMessage, Seen, SourceFile, TaskPage
+from rebuilder.ports.acr import TaskPage
+from rebuilder.ports.dead_letters import DeadEvents
+from rebuilder.ports.foreign import Seen
+from rebuilder.ports.queue import PoisonMessage
+from rebuilder.ports.sources import SourceFile
 from rebuilder.settings import Settings
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters

@@ -16,7 +16,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, RUNS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import Denied, OutcomeUnknown, TransientError
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, task

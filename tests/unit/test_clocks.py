@@ -29,7 +29,7 @@ from rebuilder.core.rebuilds.pace import LONGEST_TURN, Pace, Rate
 from rebuilder.core.rebuilds.rebuild import LONGEST_WAIT, Failure, Rebuild, State, rebuild_key
 from rebuilder.core.times import age, ahead
 from rebuilder.errors import TransientError
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.build import _pace
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build

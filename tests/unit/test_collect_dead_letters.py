@@ -21,7 +21,7 @@ from rebuilder.core.rebuilds.messages import (
     put_back,
 )
 from rebuilder.errors import Denied, RebuilderError, Refused, TransientError
-from rebuilder.ports.ledger import PoisonMessage
+from rebuilder.ports.queue import PoisonMessage
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.recovery.collect_dead_letters import (
     NO_REASON,

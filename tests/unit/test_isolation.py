@@ -31,7 +31,7 @@ from rebuilder.core.rebuilds.messages import (
 from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.errors import Denied, TransientError, Unforeseen
 from rebuilder.isolation import attempt, attempts, together
-from rebuilder.ports.ledger import PoisonMessage
+from rebuilder.ports.queue import PoisonMessage
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up import missed

@@ -22,7 +22,7 @@ from rebuilder.core.rebuilds.messages import (
     check_size,
 )
 from rebuilder.errors import Denied, Refused, TransientError
-from rebuilder.ports.ledger import PoisonMessage
+from rebuilder.ports.queue import PoisonMessage
 from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.events.accept_event import accept_event
 from rebuilder.usecases.index.refresh_index import sweep_registry

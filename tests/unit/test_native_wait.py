@@ -19,7 +19,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, REFRESH, Refresh, StartBuild
 from rebuilder.core.rebuilds.rebuild import Native, Rebuild, State
 from rebuilder.errors import TransientError
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.build._native import could_see, newest_runs, wait_until
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.index.refresh_index import sweep_registry

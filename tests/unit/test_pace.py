@@ -13,7 +13,8 @@ import pytest
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.rebuilds.pace import Pace, Rate
 from rebuilder.errors import Conflict
-from rebuilder.ports.ledger import Bookmarks, Retired
+from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.ports.ledger import Retired
 from rebuilder.usecases.build import _pace
 from rebuilder.usecases.context import Context
 from tests.unit.fakes import World

@@ -32,7 +32,7 @@ from rebuilder.core.rebuilds.messages import (
 )
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Denied, NotFound, TransientError
-from rebuilder.ports.ledger import TaskPage
+from rebuilder.ports.acr import TaskPage
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.events.accept_event import accept_event
 from rebuilder.usecases.index import refresh_index

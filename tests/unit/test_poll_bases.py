@@ -21,7 +21,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.catch_up import poll_bases as module
 from rebuilder.usecases.catch_up.poll_bases import (

@@ -13,7 +13,7 @@ from rebuilder.core.dependencies.index import Sweep, from_record, repositories, 
 from rebuilder.core.rebuilds.messages import REFRESH, Refresh
 from rebuilder.errors import Denied, Refused, Throttled, TransientError
 from rebuilder.isolation import AT_ONCE, attempts
-from rebuilder.ports.ledger import TaskPage
+from rebuilder.ports.acr import TaskPage
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index import refresh_index as usecase
 from rebuilder.usecases.index.refresh_index import refresh_index, sweep_all, sweep_registry

@@ -25,7 +25,7 @@ from rebuilder.core.rebuilds.messages import (
 )
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import NotFound, Refused, TransientError, Unforeseen
-from rebuilder.ports.ledger import PoisonMessage
+from rebuilder.ports.queue import PoisonMessage
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.recovery.replay import chosen_letters, discard, replay, replay_each, retry

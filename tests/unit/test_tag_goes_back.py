@@ -24,7 +24,7 @@ from rebuilder.core.rebuilds.messages import (
 )
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Denied, OutcomeUnknown, TransientError
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.sweep import sweep

@@ -36,7 +36,7 @@ from rebuilder.core.acr.tasks import (
     TriggerType,
 )
 from rebuilder.errors import InvalidReference, NotFound, Refused, TransientError
-from rebuilder.ports.ledger import TaskPage
+from rebuilder.ports.acr import TaskPage
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from rebuilder.azure._errors import translated
 from rebuilder.azure.identity import credential
 from rebuilder.azure.storage._storage import connected, connection_string
 from rebuilder.core.events.dead_events import BLOB_LIMIT
-from rebuilder.ports.ledger import DeadEvents
+from rebuilder.ports.dead_letters import DeadEvents
 from rebuilder.settings import SQLITE, Settings
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from rebuilder.azure.identity import credential
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
 from rebuilder.core.rebuilds.messages import LONGEST_DELAY, check_size
 from rebuilder.isolation import together
-from rebuilder.ports.ledger import PoisonMessage
+from rebuilder.ports.queue import PoisonMessage
 from rebuilder.settings import Settings
 
 log = logging.getLogger(__name__)

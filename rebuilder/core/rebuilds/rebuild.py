@@ -50,6 +50,11 @@ class State(StrEnum):
         """Whether nothing more will happen to this record's run."""
         return self in (State.SUCCEEDED, State.FAILED, State.GIVEN_UP, State.SKIPPED)
 
+    @property
+    def in_flight(self) -> bool:
+        """Whether a run is known that is not over."""
+        return self in (State.SCHEDULED, State.RUNNING)
+
 
 class Hold(StrEnum):
     """What a rebuild that is held waits for."""

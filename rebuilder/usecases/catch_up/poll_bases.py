@@ -28,7 +28,7 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.isolation import attempt
-from rebuilder.ports.ledger import Seen
+from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.catch_up.missed import Followers, followers, missed, tell
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context

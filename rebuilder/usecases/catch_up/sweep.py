@@ -125,7 +125,7 @@ def _settle(context: Context, report: SweepReport) -> None:
         head = heads.get(rebuild.task, rebuild)
         if rebuild.state.over and head.sequence > rebuild.sequence:
             report.closed += _close(context, rebuild)
-        elif rebuild.state in (State.SCHEDULED, State.RUNNING):
+        elif rebuild.state.in_flight:
             if _overdue(rebuild, now, late):
                 runs.append(TrackBuild(rebuild.task, rebuild.sequence, rebuild.version).encode())
         elif _abandoned(rebuild, now, late):

@@ -35,7 +35,7 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.isolation import attempt, attempts
-from rebuilder.ports.ledger import TaskPage
+from rebuilder.ports.acr import TaskPage
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.gather import gather
 from rebuilder.usecases.leases import SLICE

@@ -17,7 +17,8 @@ from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS, afresh, problem
 from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempt
-from rebuilder.ports.ledger import DeadEvents, PoisonMessage
+from rebuilder.ports.dead_letters import DeadEvents
+from rebuilder.ports.queue import PoisonMessage
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)

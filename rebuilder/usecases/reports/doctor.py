@@ -28,7 +28,7 @@ from rebuilder.core.rebuilds.rebuild import Failure
 from rebuilder.core.times import ahead
 from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.isolation import attempt, attempts
-from rebuilder.ports.ledger import Preflight
+from rebuilder.ports.preflight import Preflight
 from rebuilder.settings import BASE_REGISTRIES, SQLITE, TASK_REGISTRIES
 from rebuilder.usecases.catch_up.poll_bases import BOOKMARK as POLL
 from rebuilder.usecases.catch_up.sweep import BOOKMARK as SWEEP

@@ -36,7 +36,11 @@ from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import NoTag, Push
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
 from rebuilder.core.rebuilds.rebuild import Check, Failure, Native, Rebuild, State
-from rebuilder.ports.ledger import Bookmarks, DeadLetters, DependencyIndex, Ledger, WorkQueue
+from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.ports.dead_letters import DeadLetters
+from rebuilder.ports.index import DependencyIndex
+from rebuilder.ports.ledger import Ledger
+from rebuilder.ports.queue import WorkQueue
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex

@@ -1,0 +1,81 @@
+"""How Azure is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from rebuilder.core.acr.access import Permission
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.doctor.setup import (
+    EventSubscription,
+    RegistrySetup,
+    RoleDefinition,
+    Site,
+    Topic,
+)
+from rebuilder.errors import RebuilderError
+
+
+class Preflight(Protocol):
+    """What Azure tells of a set-up, asked by a person.
+
+    Every method raises Throttled, another TransientError, Denied or NotFound.
+    """
+
+    def tokens(self) -> list[tuple[str, RebuilderError]]:
+        """Ask for a token for each service; return those that gave none, with the reason."""
+
+    def caller(self) -> str:
+        """Return the object id of who asks."""
+
+    def principal(self, name: str) -> str:
+        """Return an identity's object id.
+
+        Args:
+            name: The object id itself, or the resource id of a user-assigned identity or of a
+                resource that has one identity.
+        """
+
+    def registry(self, registry: RegistryId) -> RegistrySetup:
+        """Read how a registry is set up."""
+
+    def permissions(self, scope: str, principal: str) -> list[Permission]:
+        """Return what an identity holds at a scope, by its assignments there and above.
+
+        Args:
+            scope: A resource id.
+            principal: The identity's object id; "" for the caller.
+        """
+
+    def permissions_below(self, scope: str, principal: str) -> list[Permission]:
+        """Return the same, with what is held at parts of the resource only."""
+
+    def roles(self, scope: str) -> list[RoleDefinition]:
+        """Return the roles that may be assigned at a scope."""
+
+    def topics(self, registry: RegistryId) -> list[Topic]:
+        """Return the system topics of a registry; Azure allows one."""
+
+    def subscriptions(
+        self, registry: RegistryId, topics: Sequence[Topic]
+    ) -> list[EventSubscription]:
+        """Return the subscriptions to a registry's events, made on it or on its topics."""
+
+    def site(self, resource_id: str) -> Site:
+        """Read a function app."""
+
+    def functions(self, site: str) -> list[str]:
+        """Return the names of a function app's functions."""
+
+    def storage_account(self, subscription: str, name: str) -> str | None:
+        """Return the resource id of a subscription's storage account; None if it has none."""
+
+    def has_container(self, account: str, container: str) -> bool:
+        """Tell whether a storage account has a container."""
+
+    def peek(self) -> None:
+        """Look into every queue, without taking anything."""
+
+    def close(self) -> None:
+        """Close the connections."""

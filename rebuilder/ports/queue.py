@@ -1,0 +1,66 @@
+"""The queues between the functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class PoisonMessage(Struct, frozen=True):
+    """A message that the Functions host gave up, hidden from others for a while.
+
+    Attributes:
+        queue: The queue that it was meant for.
+        body: The message as it was sent.
+        at: When the host gave it up.
+        handle: What `WorkQueue.forget` knows it by.
+        encoded: Whether it was written as the host reads messages; else no function ever saw it.
+    """
+
+    queue: str
+    body: str
+    at: datetime
+    handle: tuple[str, str]
+    encoded: bool = True
+
+
+class WorkQueue(Protocol):
+    """The queues between the functions; a message is delivered at least once."""
+
+    def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
+        """Put a message into a queue; nobody sees it before `delay` has passed.
+
+        It is put off for `core.messages.LONGEST_DELAY` at most, which is all that Azure allows.
+
+        Raises:
+            TransientError: The store cannot be reached.
+            Refused: It is larger than `core.messages.MOST_BYTES`.
+        """
+
+    def send_many(self, queue: str, bodies: Sequence[str]) -> None:
+        """Put many messages into a queue.
+
+        Raises:
+            TransientError: The store cannot be reached; some of them may be in the queue.
+            Refused: One is larger than `core.messages.MOST_BYTES`; none is in the queue.
+        """
+
+    def poisoned(self, queue: str) -> list[PoisonMessage]:
+        """Return some of the messages that the host gave up, from the queue's poison queue.
+
+        Raises:
+            TransientError: The store cannot be reached.
+        """
+
+    def forget(self, message: PoisonMessage) -> None:
+        """Delete a message from its poison queue; nothing happens if somebody else has it.
+
+        Raises:
+            TransientError: The store cannot be reached.
+        """
+
+    def close(self) -> None:
+        """Close the connections."""

@@ -1,0 +1,108 @@
+"""The claim of a rebuild: made, held, taken over from who is gone."""
+
+from __future__ import annotations
+
+import logging
+from copy import replace
+from datetime import datetime
+
+from rebuilder.core.acr.tasks import MANUAL
+from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Hold, Rebuild, State
+from rebuilder.core.times import CLOCKS_DIFFER
+from rebuilder.errors import Conflict
+from rebuilder.usecases.build._delivery import Delivery
+from rebuilder.usecases.build._schedule import record_run
+from rebuilder.usecases.clocks import impossible
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.history.lookups import rebuilds_since
+
+log = logging.getLogger(__name__)
+
+_RUNS = 20
+
+_WRONG_CLOCK = "claimed by an instance whose clock was ahead"
+
+
+def claim(delivery: Delivery, rebuild: Rebuild) -> Rebuild:
+    """Make a rebuild ours: a new one, one that was held, or one that is taken over."""
+    now = delivery.context.now()
+    if rebuild.state is State.HELD:
+        ours = replace(
+            rebuild,
+            state=State.CLAIMED,
+            claimed_at=now,
+            due=None,
+            hold=Hold.NATIVE,
+            outcome=None,
+        )
+        return delivery.context.ledger.save(delivery.leased(ours))
+    if rebuild.version > 1:
+        return rebuild  # taken over by this delivery
+    if not delivery.context.ledger.claim(rebuild):
+        raise Conflict(f"task {rebuild.task}: {rebuild.id} was claimed by another delivery")
+    return rebuild
+
+
+def hold(context: Context, rebuild: Rebuild, due: datetime) -> None:
+    """Hold a new rebuild until the native trigger had its time."""
+    held = replace(
+        rebuild,
+        state=State.HELD,
+        due=due,
+        outcome="waiting for ACR's own base image trigger",
+    )
+    if not context.ledger.claim(held):
+        raise Conflict(f"task {rebuild.task}: {rebuild.id} was claimed by another delivery")
+
+
+def is_of_a_wrong_clock(context: Context, head: Rebuild) -> bool:
+    """Tell whether a claim's lease says nothing of whether its holder is at work.
+
+    It ends later than one can, or ended so long ago that somebody had gone on with it by now.
+    """
+    now = context.now()
+    if impossible(f"the lease of {head.id}", head.lease_until, now, LONGEST_LEASE):
+        return True
+    return now - head.lease_until > LONGEST_LEASE
+
+
+def put_right(context: Context, head: Rebuild) -> Rebuild:
+    """Give a claim the times of a clock that is right, or at least our own.
+
+    Its holder may be at work, so it gets as long as any other.
+    """
+    now = context.now()
+    right = replace(head, lease_until=now + context.settings.lease)
+    if head.claimed_at > now:
+        right = replace(right, claimed_at=now, outcome=_WRONG_CLOCK)
+    return context.ledger.save(right)
+
+
+def take_over(delivery: Delivery, head: Rebuild) -> Rebuild:
+    """Go on with a claim whose holder is gone: with its run, if it came so far."""
+    held = delivery.context.ledger.save(delivery.leased(head))
+    run = _find_run(delivery.context, held)
+    held = replace(held, outcome=None)
+    return held if run is None else record_run(delivery.context, held, run)
+
+
+def _find_run(context: Context, rebuild: Rebuild) -> str | None:
+    """Return the run that an abandoned claim may have started.
+
+    ARM may or may not show a run's token. A run without one that nobody else can have started
+    is taken for ours: any run that began after the claim builds on the digests of the claim.
+    """
+    earliest = rebuild.claimed_at - CLOCKS_DIFFER
+    if rebuild.outcome == _WRONG_CLOCK:
+        # Nobody knows when it was claimed, only when that was noticed.
+        earliest -= LONGEST_LEASE
+    known = {r.run_id for r in rebuilds_since(context.ledger, rebuild.task, earliest)}
+    runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
+    for run in runs:
+        unmarked = run.token is None and run.trigger == MANUAL and run.run_id not in known
+        if run.token == rebuild.token or (
+            unmarked and run.created is not None and run.created >= earliest
+        ):
+            log.info("task %s: run %s belongs to %s", rebuild.task, run.run_id, rebuild.id)
+            return run.run_id
+    return None

@@ -1,0 +1,118 @@
+"""One delivery of a message to start a build, and what is decided in it."""
+
+from __future__ import annotations
+
+import logging
+from copy import replace
+
+from rebuilder.core.decisions.reasons import (
+    NoStep,
+    NotConfigured,
+    TaskDecision,
+    TaskDisabled,
+    TaskGone,
+    TaskUnreadable,
+)
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import StartBuild
+from rebuilder.core.rebuilds.pace import LONGEST_TURN
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.settings import TASK_REGISTRIES
+from rebuilder.usecases.build import _pace
+from rebuilder.usecases.build._native import Runs
+from rebuilder.usecases.build._waiting import SOON, PutBack
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.plan.deciding import not_named
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """One delivery of one message.
+
+    Attributes:
+        context: The ports.
+        message: The message, with the turn that it has been given.
+        owner: A name for this delivery, unique among all, to hold the lease with.
+        runs: The newest runs of the task, once they are read.
+    """
+
+    def __init__(self, context: Context, message: StartBuild, owner: str) -> None:
+        self.context = context
+        self.message = message
+        self.owner = owner
+        self.runs = Runs()
+
+    def asked_for(self, head: Rebuild | None) -> bool:
+        """Tell whether somebody asked for a rebuild, and none was begun since."""
+        newest = 0 if head is None else head.sequence
+        return self.message.anew and self.message.after == newest
+
+    def may_retry(self, head: Rebuild) -> bool:
+        """Tell whether a rebuild that was given up is to be tried again."""
+        # Messages of the versions before do not tell after which rebuild they were sent.
+        return self.asked_for(head) or (self.message.anew and self.message.after is None)
+
+    def not_configured(self) -> NotConfigured | None:
+        """Tell which registry the settings do not name: messages outlive them, and are forged."""
+        settings, task, pushed = (
+            self.context.settings,
+            self.message.task,
+            self.message.push,
+        )
+        if task.registry not in settings.task_registries:
+            return NotConfigured(task, str(task.registry), TASK_REGISTRIES)
+        setting = not_named(self.context, pushed.registry)
+        return NotConfigured(task, str(pushed.registry), setting) if setting else None
+
+    def leased(self, rebuild: Rebuild) -> Rebuild:
+        """Return a rebuild with a lease of this delivery; it is not stored."""
+        until = self.context.now() + self.context.settings.lease
+        return replace(rebuild, owner=self.owner, lease_until=until)
+
+    def decided(self, head: Rebuild | None, decision: TaskDecision) -> TaskDecision:
+        """Record why nothing is built, and that nothing waits for it any more."""
+        context = self.context
+        context.ledger.record_decisions(self.message.push, [decision], context.now())
+        if (
+            head is not None
+            and head.unsettled
+            and not head.state.in_flight
+            and self._concerns(head, decision)
+        ):
+            self.skipped(head, decision.sentence())
+        log.info("task %s not rebuilt (%s): %s", decision.task, decision.code, decision.sentence())
+        return decision
+
+    def _concerns(self, head: Rebuild, decision: TaskDecision) -> bool:
+        """Tell whether a decision is about the image that a rebuild waits for, or all of them."""
+        if isinstance(decision, TaskGone | TaskUnreadable | TaskDisabled | NoStep):
+            return True
+        if isinstance(decision, NotConfigured) and decision.registry == str(head.task.registry):
+            return True
+        push, waits = self.message.push, Push.from_key(head.push)
+        return (push.registry, push.repository, push.tag) == (
+            waits.registry,
+            waits.repository,
+            waits.tag,
+        )
+
+    def skipped(self, head: Rebuild, reason: str) -> Rebuild:
+        """Record that there is no more reason to go on with a rebuild."""
+        if head.state.over:
+            return self.context.ledger.save(replace(head, due=None))
+        now = self.context.now()
+        return self.context.ledger.save(
+            replace(head, state=State.SKIPPED, due=None, finished_at=now, outcome=reason)
+        )
+
+    def turn_later(self) -> PutBack | None:
+        """Take a turn at ARM; return when it is, unless that is now."""
+        now = self.context.now()
+        turn = _pace.turn(self.context, self.message.task.registry.subscription)
+        if turn > now + LONGEST_TURN:
+            return PutBack(LONGEST_TURN, "a place in the line at ARM", counted=False)
+        self.message = replace(self.message, turn=turn)
+        if turn <= now + SOON:
+            return None
+        return PutBack(turn - now, f"its turn at {turn:%T}", counted=False)
