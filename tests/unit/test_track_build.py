@@ -6,13 +6,14 @@ from datetime import timedelta
 import pytest
 
 from rebuilder.core.acr.tasks import DockerStep, RunStatus
+from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import REFRESH, RUNS, Refresh, StartBuild, TrackBuild
-from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.errors import Conflict, Throttled, TransientError
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
-from tests.unit.fakes import BASE, NEW, NODE, World, dependency, task
+from tests.unit.fakes import BASE, NEW, NODE, OLD, FakeImages, World, dependency, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 
@@ -156,3 +157,88 @@ def test_a_task_that_is_gone_has_no_dependencies(world: World, started: Rebuild)
 
     assert done is not None
     assert (done.state, done.dependencies) == (State.SUCCEEDED, ())
+
+
+def _pushes_an_image(world: World, ended: timedelta) -> FakeImages:
+    """Let the run end so long ago, with one image."""
+    pushed = (f"myapps.azurecr.io/app:1@{NEW}",)
+    end(world, RunStatus.SUCCEEDED, finished=world.time.now - ended, output_images=pushed)
+    images = world.context.images
+    assert isinstance(images, FakeImages)
+    return images
+
+
+def test_an_image_that_cannot_be_read_now_is_looked_at_again(
+    world: World, started: Rebuild
+) -> None:
+    """One throttled request would leave unknown for ever what the image stands on."""
+    images = _pushes_an_image(world, timedelta(seconds=9))
+    images.failure = Throttled("slow", timedelta(seconds=9))
+
+    assert track_build(world.context, message(started)) is None
+    waiting = world.ledger.head(task().id)
+    assert waiting is not None
+    assert (waiting.state, waiting.check) == (State.RUNNING, None)
+    assert waiting.advice == "run ca1 succeeded; what it pushed is looked at again: slow"
+    ((body, delay),) = world.queue.take(RUNS)
+    assert delay == world.settings.track_interval
+
+    images.failure = None
+    images.contents[f"myapps.azurecr.io/app:{NEW}"] = ImageContent(
+        digest=NEW, manifest=NEW, layers=("sha256:a",), base_name=NODE, base_digest=NEW
+    )
+    done = track_build(world.context, TrackBuild.decode(body))
+    assert done is not None
+    assert (done.state, done.check, done.advice) == (State.SUCCEEDED, Check.NEW, None)
+
+
+@pytest.mark.parametrize("ended", [timedelta(minutes=15), timedelta(days=-2)])
+def test_an_image_is_not_waited_for_without_end(
+    world: World, started: Rebuild, ended: timedelta
+) -> None:
+    """After a quarter of an hour, or by a clock that is wrong, it is unknown what it stands on."""
+    _pushes_an_image(world, ended).failure = Throttled("slow", timedelta(seconds=9))
+    done = track_build(world.context, message(started))
+
+    assert done is not None
+    assert (done.state, done.check) == (State.SUCCEEDED, Check.UNKNOWN)
+    assert done.check_reason == "it could not be read: slow"
+
+
+@pytest.mark.parametrize(
+    ("ended", "waits"), [(timedelta(seconds=9), True), (timedelta(minutes=15), False)]
+)
+def test_a_log_that_cannot_be_read_now_is_looked_at_again(
+    world: World, started: Rebuild, ended: timedelta, *, waits: bool
+) -> None:
+    """It may be all that tells what a run used."""
+    _pushes_an_image(world, ended)
+    world.tasks.add(task("build-app", dependency(built_on=OLD)))
+    world.tasks.failures["log"] = [TransientError("no answer")]
+    done = track_build(world.context, message(started))
+
+    assert (done is None) == waits
+    assert done is None or done.check is Check.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("ended", "waits"), [(timedelta(seconds=9), True), (timedelta(minutes=15), False)]
+)
+def test_a_time_that_cannot_be_read_now_is_looked_at_again(
+    world: World, started: Rebuild, ended: timedelta, *, waits: bool
+) -> None:
+    """It tells a replica that was behind, which is repaired, from a cache, which is not."""
+    images = _pushes_an_image(world, ended)
+    begun = world.tasks.found_runs["ca1"]
+    world.tasks.found_runs["ca1"] = replace(begun, started=world.time.now - timedelta(hours=1))
+    images.contents |= {
+        f"myapps.azurecr.io/app:{NEW}": ImageContent(
+            NEW, NEW, base_name=NODE, base_digest=OLD, layers=("sha256:a",)
+        ),
+        f"mybase.azurecr.io/images/node:{NEW}": ImageContent(NEW, NEW, layers=("sha256:b",)),
+    }
+    images.no_times = TransientError("no answer")
+    done = track_build(world.context, message(started))
+
+    assert (done is None) == waits
+    assert done is None or done.check is Check.STALE

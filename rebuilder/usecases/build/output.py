@@ -43,7 +43,12 @@ _EARLIER = 10  # rebuilds that they are looked for in
 
 
 def check_output(
-    context: Context, rebuild: Rebuild, task: Task | None = None, run: Run | None = None
+    context: Context,
+    rebuild: Rebuild,
+    task: Task | None = None,
+    run: Run | None = None,
+    *,
+    patient: bool = False,
 ) -> Verdict:
     """Look whether each image that a rebuild pushed stands on the base it was rebuilt for.
 
@@ -52,19 +57,25 @@ def check_output(
         rebuild: The rebuild, with its `output_images`.
         task: The task as ARM tells of it now, if that is at hand; else it is read.
         run: Its run; without it, its log proves nothing.
+        patient: Whether it can be looked at again later. If not, what cannot be read now is
+            unknown.
 
     Returns:
-        What was found, and the evidence or the likely cause. Nothing is raised: what cannot be
-        read now is unknown.
+        What was found, and the evidence or the likely cause.
+
+    Raises:
+        TransientError: It cannot be read now, and `patient` was said; nothing else is raised.
     """
-    verdict = attempt(lambda one: _checked(context, one, task, run), rebuild)
+    verdict = attempt(lambda one: _checked(context, one, task, run, patient=patient), rebuild)
+    if patient and isinstance(verdict, TransientError):
+        raise verdict
     if isinstance(verdict, Denied):
         role = "AcrPull on its registry (ABAC: Container Registry Repository Reader)"
         verdict = Verdict(Check.UNKNOWN, f"{verdict}; {role} would let it be read")
     elif isinstance(verdict, RebuilderError):
         verdict = Verdict(Check.UNKNOWN, f"it could not be read: {verdict}")
     if verdict.check is Check.UNKNOWN and task is not None and run is not None:
-        verdict = _by_log(context, rebuild, task, run) or verdict
+        verdict = _by_log(context, rebuild, task, run, patient=patient) or verdict
     log.log(
         logging.ERROR if verdict.check is Check.STALE else logging.INFO,
         "task %s: rebuild %s pushed what stands on %s base: %s",
@@ -89,7 +100,9 @@ def stands_on_new(context: Context, rebuild: Rebuild, task: Task) -> bool:
     return not isinstance(found, RebuilderError) and found.check is Check.NEW
 
 
-def _by_log(context: Context, rebuild: Rebuild, task: Task, run: Run) -> Verdict | None:
+def _by_log(
+    context: Context, rebuild: Rebuild, task: Task, run: Run, *, patient: bool
+) -> Verdict | None:
     """Look into the run's log, if ACR's record of the task makes doubtful what the run used.
 
     The record alone proves nothing: it may be of the run before.
@@ -106,12 +119,14 @@ def _by_log(context: Context, rebuild: Rebuild, task: Task, run: Run) -> Verdict
             return None
         used = used_by_log(lines(context.tasks.log_end(rebuild.task.registry, run.run_id)))
         others = [
-            _with_times(context, _named_now(context, base), run)
+            _with_times(context, _named_now(context, base), run, patient=patient)
             for base in doubtful
             if used.get(base.reference, base.digest) != base.digest
         ]
         return by_log(used, others)
     except RebuilderError as error:
+        if patient and isinstance(error, TransientError):
+            raise
         log.info("rebuild %s: its log does not tell what it used: %s", rebuild.id, error)
         return None
 
@@ -124,19 +139,28 @@ def _named_now(context: Context, base: NewBase) -> NewBase:
     return replace(base, now=now)
 
 
-def _with_times(context: Context, base: NewBase, run: Run | None) -> NewBase:
+def _with_times(context: Context, base: NewBase, run: Run | None, *, patient: bool) -> NewBase:
     """Return a base with how long before the run began its digest had come."""
     if base.problem or run is None or run.started is None:
         return base
     try:
         since = came(context, Base(base.reference, base.digest, "registry"))
     except RebuilderError as error:
+        if patient and isinstance(error, TransientError):
+            raise
         log.info("%s: not known since when its registry has it: %s", base.at, error)
         return base
     return base if since is None else replace(base, lead=run.started - since)
 
 
-def _checked(context: Context, rebuild: Rebuild, task: Task | None, run: Run | None) -> Verdict:
+def _checked(
+    context: Context,
+    rebuild: Rebuild,
+    task: Task | None,
+    run: Run | None,
+    *,
+    patient: bool = False,
+) -> Verdict:
     images = list(_images(rebuild.output_images))
     if not images:
         return together([])
@@ -157,7 +181,8 @@ def _checked(context: Context, rebuild: Rebuild, task: Task | None, run: Run | N
     if any(verdict.check is not Check.NEW for verdict in first):
         # More is asked only if it is needed: usually the image is as it should be.
         bases = [
-            _with_times(context, _looked_at_again(context, base, platform), run) for base in bases
+            _with_times(context, _looked_at_again(context, base, platform), run, patient=patient)
+            for base in bases
         ]
         first = [judge(name, content, bases) for name, content in found]
     return together([*first, *verdicts])

@@ -24,7 +24,7 @@ from rebuilder.core.rebuilds.rebuild import (
     State,
     next_wait,
 )
-from rebuilder.errors import Conflict, NotFound, RebuilderError
+from rebuilder.errors import Conflict, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.usecases.build._causes import with_cause
 from rebuilder.usecases.build.output import check_output
@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 _RATE_WAIT = timedelta(hours=1)
 """How long a registry is left alone that does not say how long. Docker Hub counts over six hours,
 and by address: another agent may have another one."""
+
+_CHECK_PATIENCE = timedelta(minutes=15)
+"""How long after a run's end its images are tried to be read; then it is unknown what they stand
+on. A clock that is further away than that, in either direction, tells nothing."""
 
 
 class _Sent(Struct, frozen=True):
@@ -128,7 +132,12 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
         advice=None,
     )
     if run.status is RunStatus.SUCCEEDED:
-        verdict = check_output(context, rebuild, task, run)
+        try:
+            patient = run.finished is not None and abs(at - run.finished) < _CHECK_PATIENCE
+            verdict = check_output(context, rebuild, task, run, patient=patient)
+        except TransientError as error:
+            advice = f"run {run.run_id} succeeded; what it pushed is looked at again: {error}"
+            return _goes_on(context, message, rebuild, run, advice)
         refreshed = _refreshed(context, task, at)  # what was known before tells what is old
         return _succeeded(context, rebuild, verdict, outcome, refreshed=refreshed)
     failure = _FAILURES[run.status]
@@ -148,13 +157,18 @@ _FAILURES = {
 }
 
 
-def _goes_on(context: Context, message: TrackBuild, rebuild: Rebuild, run: Run) -> _Next:
+def _goes_on(
+    context: Context,
+    message: TrackBuild,
+    rebuild: Rebuild,
+    run: Run,
+    advice: str | None = None,
+) -> _Next:
     settings, now = context.settings, context.now()
     follower = uuid4().hex
     again = replace(message, record=rebuild.version + 1, follower=follower)
     queued = run.status is RunStatus.QUEUED
     waited = now - (run.created or rebuild.claimed_at)
-    advice = None
     if queued and waited > settings.queued_limit:
         advice = (
             f"no agent has taken run {run.run_id} since {run.created or rebuild.claimed_at:%F %T}:"
