@@ -206,6 +206,23 @@ def test_a_log_that_arm_is_too_busy_for_is_waited_for(world: World, minutes: int
         assert failed.cause == NotKnown("", "its log could not be read: slow down")
 
 
+@pytest.mark.parametrize("minutes", [9, 10, -14400])
+def test_a_log_that_cannot_be_read_now_is_waited_for(world: World, minutes: int) -> None:
+    """As long as that: one answer too few is no reason to try again what cannot heal."""
+    start_build(world.context, MESSAGE, "me")
+    run = world.tasks.found_runs["ca1"]
+    world.tasks.found_runs["ca1"] = replace(run, finished=world.time.now)
+    world.time.pass_(60 * minutes)
+    world.tasks.failures["log"] = [TransientError("no answer")]
+    rebuild = fail(world, UNFETCHED)
+    if minutes == 9:
+        assert (rebuild.state, rebuild.cause) == (State.RUNNING, None)
+        assert isinstance(fail(world, UNFETCHED).cause, SourceUnfetched)
+    else:
+        assert rebuild.state is State.FAILED
+        assert rebuild.cause == NotKnown("", "its log could not be read: no answer")
+
+
 def test_a_log_that_is_not_understood_keeps_nobody_from_going_on(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

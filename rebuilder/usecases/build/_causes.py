@@ -12,7 +12,7 @@ from rebuilder.core.failures.causes import BaseDenied, BaseMissing, Cause, NotKn
 from rebuilder.core.failures.failed_runs import BREAKS_OFF, classify
 from rebuilder.core.failures.run_logs import end
 from rebuilder.core.rebuilds.rebuild import Rebuild
-from rebuilder.errors import Denied, RebuilderError, Throttled
+from rebuilder.errors import Denied, RebuilderError, Throttled, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.access import pull_advice
@@ -23,7 +23,7 @@ _WRITTEN = timedelta(minutes=1)
 """So soon after the end of a run its log has been written."""
 
 _WORTH_WAITING = timedelta(minutes=10)
-"""So long after the end of a run ARM is asked again for its log, if it asks to wait."""
+"""So long after the end of a run its log is asked for again, if it cannot be read now."""
 
 # What a role that is missing may be the reason of.
 _OF_ACCESS = (BaseDenied, BaseMissing, SignInDenied, NotKnown)
@@ -42,7 +42,8 @@ def with_cause(context: Context, rebuild: Rebuild, run: Run, task: Task | None) 
         task: The task as ARM tells of it now; None if it is gone.
 
     Returns:
-        None if the run has ended a moment ago, and its log is still to be written to its end.
+        None if the run has not ended long ago, and its log is still to be written to its end or
+        cannot be read now.
 
     Raises:
         Throttled: ARM asks to wait, and the run has not ended long ago.
@@ -53,6 +54,10 @@ def with_cause(context: Context, rebuild: Rebuild, run: Run, task: Task | None) 
     except Throttled as error:
         if _ended_within(context, run, _WORTH_WAITING):
             raise
+        unread = f"its log could not be read: {error}"
+    except TransientError as error:
+        if _ended_within(context, run, _WORTH_WAITING):
+            return None
         unread = f"its log could not be read: {error}"
     except Denied:
         unread = f"its log may not be read without {READ_LOG} on {rebuild.task.registry}"
@@ -80,7 +85,8 @@ def _classified(text: str, rebuild: Rebuild, run: Run) -> Cause:
 
 
 def _ended_within(context: Context, run: Run, time: timedelta) -> bool:
-    return run.finished is not None and context.now() - run.finished < time
+    # A clock that says otherwise by more, in either direction, is wrong and tells nothing.
+    return run.finished is not None and abs(context.now() - run.finished) < time
 
 
 def _advice(context: Context, rebuild: Rebuild, cause: Cause, task: Task | None) -> str | None:
