@@ -19,6 +19,7 @@ help:
 	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
 	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
+	@echo "make docs          write docs/cli.md from the commands"
 	@echo "make live          ask Azure what its documentation leaves open (tests/live/README.md)"
 	@echo "make requirements  export requirements.txt from uv.lock, with hashes"
 
@@ -71,6 +72,9 @@ live: env
 infra: env
 	@$(PYTHON) tools/infra.py
 
+docs: env
+	@PYTHONPATH=. $(PYTHON) tools/manual.py
+
 # Seeded: a round that fails tells how to play it again.
 soak: env
 	@$(PYTHON) -m tests.soak --seed 1 --rounds 100 --steps 250
@@ -84,7 +88,7 @@ chaos: .tools/azurite/done
 
 # With hashes: pip then takes nothing whose hash is not here, in Azure's remote build, too.
 requirements: env
-	@$(UV) export --frozen --quiet --no-dev --no-emit-project --output-file requirements.txt
+	@$(UV) export --frozen --quiet --no-dev --no-emit-project --prune click --prune rich --output-file requirements.txt
 
 clean:
 	rm -rf .venv .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

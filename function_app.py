@@ -19,7 +19,7 @@ from functions import (
     task_changed,
     track_build,
 )
-from rebuilder.composition import refuse_newer_store
+from rebuilder.start import refuse_newer_store
 
 # The host logs what Python logs under the function's name, so host.json cannot tell: Azure's own
 # packages say two lines about each request, all of which are kept and paid for.

@@ -6,9 +6,7 @@ import os
 
 import azure.functions as func
 
-from rebuilder.composition import compose
 from rebuilder.settings import DEAD_LETTER_SCHEDULE, schedule
-from rebuilder.usecases.recovery import collect_dead_letters as usecase
 
 blueprint = func.Blueprint()
 
@@ -16,5 +14,8 @@ blueprint = func.Blueprint()
 @blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, DEAD_LETTER_SCHEDULE))
 def collect_dead_letters(timer: func.TimerRequest) -> None:
     """Collect the dead letters of every queue and of Event Grid."""
+    from rebuilder.composition import compose
+    from rebuilder.usecases.recovery import collect_dead_letters as usecase
+
     del timer
     usecase.collect_dead_letters(compose())

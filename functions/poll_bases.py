@@ -7,9 +7,7 @@ from uuid import uuid4
 
 import azure.functions as func
 
-from rebuilder.composition import compose
 from rebuilder.settings import POLL_SCHEDULE, schedule
-from rebuilder.usecases.catch_up import poll_bases as usecase
 
 blueprint = func.Blueprint()
 
@@ -18,5 +16,8 @@ blueprint = func.Blueprint()
 @blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, POLL_SCHEDULE))
 def poll_bases(timer: func.TimerRequest) -> None:
     """Poll, unless another instance is at it."""
+    from rebuilder.composition import compose
+    from rebuilder.usecases.catch_up import poll_bases as usecase
+
     del timer
     usecase.poll_bases(compose(), uuid4().hex)

@@ -6,9 +6,7 @@ import os
 
 import azure.functions as func
 
-from rebuilder.composition import compose
 from rebuilder.settings import REFRESH_SCHEDULE, schedule
-from rebuilder.usecases.index.refresh_index import sweep_all
 
 blueprint = func.Blueprint()
 
@@ -17,5 +15,8 @@ blueprint = func.Blueprint()
 @blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, REFRESH_SCHEDULE))
 def refresh_index(timer: func.TimerRequest) -> None:
     """Ask for a sweep of every task registry."""
+    from rebuilder.composition import compose
+    from rebuilder.usecases.index.refresh_index import sweep_all
+
     del timer
     sweep_all(compose())

@@ -6,9 +6,6 @@ from uuid import uuid4
 
 import azure.functions as func
 
-from rebuilder.composition import compose
-from rebuilder.usecases.history import retire_history as usecase
-
 blueprint = func.Blueprint()
 
 # Each call does a slice of a round that begins once a day.
@@ -18,5 +15,8 @@ _HOURLY = "0 20 * * * *"
 @blueprint.timer_trigger(arg_name="timer", schedule=_HOURLY)
 def retire_history(timer: func.TimerRequest) -> None:
     """Retire history, unless another instance is at it."""
+    from rebuilder.composition import compose
+    from rebuilder.usecases.history import retire_history as usecase
+
     del timer
     usecase.retire_history(compose(), uuid4().hex)

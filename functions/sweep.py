@@ -7,9 +7,7 @@ from uuid import uuid4
 
 import azure.functions as func
 
-from rebuilder.composition import compose
 from rebuilder.settings import SWEEP_SCHEDULE, schedule
-from rebuilder.usecases.catch_up import sweep as usecase
 
 blueprint = func.Blueprint()
 
@@ -18,5 +16,8 @@ blueprint = func.Blueprint()
 @blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, SWEEP_SCHEDULE))
 def sweep(timer: func.TimerRequest) -> None:
     """Sweep, unless another instance is at it."""
+    from rebuilder.composition import compose
+    from rebuilder.usecases.catch_up import sweep as usecase
+
     del timer
     usecase.sweep(compose(), uuid4().hex)

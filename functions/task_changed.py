@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import azure.functions as func
 
 from functions._events import Together, raw
-from rebuilder.composition import compose
-from rebuilder.usecases.events.accept_task_event import accept_task_events
 
 blueprint = func.Blueprint()
 
 
 def _accept(raws: Sequence[object]) -> None:
+    from rebuilder.composition import compose
+    from rebuilder.usecases.events.accept_task_event import accept_task_events
+
     accept_task_events(compose(), raws)
 
 

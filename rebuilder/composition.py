@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from rebuilder._nowhere import NoDeadEvents
-from rebuilder.errors import NewerStore, RebuilderError
 from rebuilder.ports.bookmarks import Bookmarks
 from rebuilder.ports.dead_letters import DeadEventStore, DeadLetters
 from rebuilder.ports.index import DependencyIndex
@@ -22,8 +20,6 @@ from rebuilder.ports.preflight import Preflight
 from rebuilder.ports.queue import WorkQueue
 from rebuilder.settings import SQLITE, Settings
 from rebuilder.usecases.context import Context
-
-log = logging.getLogger(__name__)
 
 
 def compose(env: Mapping[str, str] = os.environ) -> Context:
@@ -44,32 +40,6 @@ def preflight(settings: Settings) -> Preflight:
     from rebuilder.azure.preflight import ArmPreflight  # noqa: PLC0415
 
     return ArmPreflight(credential(settings.client_id), settings)
-
-
-def refuse_newer_store(env: Mapping[str, str] = os.environ) -> None:
-    """See at start that what is kept is not of a newer version of this code.
-
-    Whatever else is wrong is told when it is used: an app that does not start tells nothing.
-
-    Raises:
-        NewerStore: It is: without functions, nothing is taken that only the newer code may have.
-    """
-    try:
-        settings = Settings.from_env(env)
-        if settings.storage.startswith(SQLITE):
-            from rebuilder.sqlite._database import Database  # noqa: PLC0415
-
-            with Database(Path(settings.storage.removeprefix(SQLITE))).reading():
-                return
-        from rebuilder.azure.storage._tables import table_service  # noqa: PLC0415
-        from rebuilder.azure.storage._version import StoreVersion  # noqa: PLC0415
-
-        with table_service(settings, quickly=True) as service:
-            StoreVersion(service).check()
-    except NewerStore:
-        raise
-    except RebuilderError as error:
-        log.info("the version of the store is not known yet: %s", error)
 
 
 def release() -> None:

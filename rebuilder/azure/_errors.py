@@ -90,8 +90,10 @@ def _translate(error: AzureError, action: str, *, once: bool) -> RebuilderError:
         # tell an identity endpoint that is out of order from an identity that is not there, and
         # nothing was sent either way: it is tried again, and given up when that lasts.
         text = _plain((str(error.message).splitlines() or [""])[0])
+        # That everything was tried says nothing.
+        why = "" if text.startswith("DefaultAzureCredential failed") else f": {text}"
         return TransientError(
-            f"{action}: no credential: {text}; in Azure, give the function app an identity,"
+            f"{action}: no credential{why}; in Azure, give the function app an identity,"
             " on a laptop run `az login`"
         )
     if isinstance(error, ServiceRequestError) and _never_sent(error):

@@ -2,76 +2,92 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import click
+
+from rebuilder.cli._command import Command, as_json, with_context
 from rebuilder.cli._format import time
-from rebuilder.cli._terminal import say_all, say_json
+from rebuilder.cli._progress import working
+from rebuilder.cli._terminal import Coloured, say_all, say_json
+from rebuilder.cli.exits import Exit
 from rebuilder.core.audit.books import Audit, Finding, Verdict
 from rebuilder.core.times import utc_time
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.reports.audit import PATIENCE, audit
+from rebuilder.usecases.reports.audit import PATIENCE
+from rebuilder.usecases.reports.audit import audit as look
 
 _MINUTE = timedelta(minutes=1)
 _HOURS = 24
 
 
-def add_audit(proof: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    proof.description = (
-        "The exit code is 0 if each push of the time span had its effect or has an"
-        " accepted reason, 1 if something is lost, doubled, stale, given up or waits as a dead"
-        " letter, or after an error."
-    )
-    begin = proof.add_mutually_exclusive_group()
-    begin.add_argument(
-        "--since", type=_moment, metavar="ISO", help="pushes first told from then on"
-    )
-    begin.add_argument(
-        "--hours", type=_number, default=_HOURS, help=f"or in so many hours till now ({_HOURS})"
-    )
-    proof.add_argument(
-        "--until", type=_moment, metavar="ISO", help="and before that; now if left out"
-    )
-    proof.add_argument(
-        "--patience",
-        type=_number,
-        default=PATIENCE // _MINUTE,
-        metavar="MINUTES",
-        help=f"how long something may take before it counts as lost ({PATIENCE // _MINUTE})",
-    )
-    proof.add_argument("--no-arm", action="store_true", help="do not ask ARM for the runs")
-    proof.add_argument("--all", action="store_true", help="list what had its effect, too")
-    proof.add_argument("--json", action="store_true", help="print JSON, with everything")
-    proof.set_defaults(command=_audit)
-
-
-def _moment(text: str) -> datetime:
+def _moment(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
+    if text is None:
+        return None
     try:
         return utc_time(text)
     except ValueError:
         form = "a time like 2026-01-31T12:00Z, between 1970 and 9000"
-        raise argparse.ArgumentTypeError(f"{text!r} is not {form}") from None
+        raise click.BadParameter(f"{text!r} is not {form}") from None
 
 
-def _number(text: str) -> int:
+def _number(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
     if not text.isdecimal() or len(text) > len("100000"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number up to 999999")
+        raise click.BadParameter(f"{text!r} is not a whole number up to 999999")
     return int(text)
 
 
-def _audit(context: Context, options: argparse.Namespace) -> int:
-    until = options.until or context.now()
-    since = options.since or until - timedelta(hours=options.hours)
-    patience = timedelta(minutes=options.patience)
-    found = audit(context, since, until, ask_arm=not options.no_arm, patience=patience)
-    if options.json:
-        say_json(_audit_record(found, since, until))
+@click.command(
+    cls=Command,
+    help="Prove that each push of a time span had one effect on each task, or name the exception.",
+    codes={
+        Exit.OK: "each push had its effect, or has an accepted reason",
+        Exit.FAILED: "something is lost, doubled, stale, given up or waits as a dead letter; or an"
+        " error",
+    },
+    either=("since", "hours"),
+)
+@click.option("--since", callback=_moment, metavar="ISO", help="Pushes first told from then on.")
+@click.option(
+    "--hours", callback=_number, metavar="HOURS", help=f"Or in so many hours till now ({_HOURS})."
+)
+@click.option("--until", callback=_moment, metavar="ISO", help="And before that; now if left out.")
+@click.option(
+    "--patience",
+    callback=_number,
+    default=str(PATIENCE // _MINUTE),
+    metavar="MINUTES",
+    help=f"How long something may take before it counts as lost ({PATIENCE // _MINUTE}).",
+)
+@click.option("--no-arm", is_flag=True, help="Do not ask ARM for the runs.")
+@click.option("--all", "everything", is_flag=True, help="List what had its effect, too.")
+@as_json
+@with_context
+def audit(
+    context: Context,
+    *,
+    since: datetime | None,
+    hours: int | None,
+    until: datetime | None,
+    patience: int,
+    no_arm: bool,
+    everything: bool,
+    as_json: bool,
+) -> int:
+    """Audit the pushes of a time span."""
+    end = until or context.now()
+    start = since or end - timedelta(hours=_HOURS if hours is None else hours)
+    with working("Auditing"):
+        found = look(context, start, end, ask_arm=not no_arm, patience=timedelta(minutes=patience))
+    if as_json:
+        say_json(_audit_record(found, start, end))
     else:
-        say_all(_audit_lines(found, since, until, everything=options.all))
-    return 0 if found.clean else 1
+        say_all(_audit_lines(found, start, end, everything=everything))
+    return Exit.OK if found.clean else Exit.FAILED
 
 
 def _audit_lines(
@@ -103,13 +119,13 @@ def _audit_lines(
     for task, reason in found.unread.items():
         yield f"not all known: {task.registry.name}/{task.name} may read more images: {reason}"
     if not found.clean:
-        yield "NOT clean: the lines above name what to look at."
+        yield Coloured("NOT clean: the lines above name what to look at.", "red")
     elif found.unread or found.remarks:
         missing = [f"what {len(found.unread)} task(s) read is not all known"] * bool(found.unread)
         missing += ["not everything could be looked at"] * bool(found.remarks)
         yield f"Nothing is wrong as far as is known; {', and '.join(missing)}."
     else:
-        yield "Clean."
+        yield Coloured("Clean.", "green")
 
 
 def _task(finding: Finding) -> str:

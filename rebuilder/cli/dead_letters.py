@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
+import click
+
 from rebuilder.cli._chosen import find_task
+from rebuilder.cli._command import Command, as_json, with_context
 from rebuilder.cli._format import time
 from rebuilder.cli._terminal import say, say_json
+from rebuilder.cli.exits import Exit
 from rebuilder.core.events.dead_letters import DeadLetter
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.recovery.replay import chosen_letters, discard, replay_each, retry
+from rebuilder.usecases.recovery.replay import chosen_letters, replay_each
+from rebuilder.usecases.recovery.replay import discard as forget
+from rebuilder.usecases.recovery.replay import retry as rebuild_again
 
 _SHOWN = 300  # characters of a dead letter's body
 
 
-def add_dead_letters(letters: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    letters.add_argument("--all", action="store_true", help="those that were replayed, too")
-    letters.add_argument("--json", action="store_true", help="print JSON, with the bodies whole")
-    letters.set_defaults(command=_letters)
-
-
-def add_replay(again: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    which = again.add_mutually_exclusive_group(required=True)
-    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="of `dead-letters`")
-    which.add_argument("--all", action="store_true", help="everything that waits")
-    again.set_defaults(command=_replay)
-
-
-def add_discard(gone: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    gone.add_argument("ids", nargs="+", metavar="ID", help="of `dead-letters`")
-    gone.set_defaults(command=_discard)
-
-
-def add_retry(anew: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    anew.add_argument("task", metavar="TASK", help="NAME, REGISTRY/NAME or a resource id")
-    anew.set_defaults(command=_retry)
-
-
-def _letters(context: Context, options: argparse.Namespace) -> int:
+@click.command(cls=Command, help="List messages and events that were given up, and why.")
+@click.option("--all", "everything", is_flag=True, help="Those that were replayed, too.")
+@as_json
+@with_context
+def dead_letters(context: Context, *, everything: bool, as_json: bool) -> int:
+    """List the dead letters."""
     letters = [
-        letter for letter in context.dead_letters.all() if options.all or letter.replayed_at is None
+        letter for letter in context.dead_letters.all() if everything or letter.replayed_at is None
     ]
-    if options.json:
+    if as_json:
         say_json([_letter_record(letter) for letter in letters])
-        return 0
+        return Exit.OK
     for letter in letters:
         replayed = f"  replayed {time(letter.replayed_at)}" if letter.replayed_at else ""
         say(f"{letter.id}  {time(letter.at)}  {letter.source}{replayed}")
@@ -57,7 +40,7 @@ def _letters(context: Context, options: argparse.Namespace) -> int:
         say(f"    {letter.body[:_SHOWN]}{more}")
     waiting = sum(1 for letter in letters if letter.replayed_at is None)
     say(f"{waiting} dead letter(s) waiting.")
-    return 0
+    return Exit.OK
 
 
 def _letter_record(letter: DeadLetter) -> dict[str, Any]:
@@ -72,8 +55,22 @@ def _letter_record(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _replay(context: Context, options: argparse.Namespace) -> int:
-    letters = chosen_letters(context, options.ids, everything=options.all)
+@click.command(
+    cls=Command,
+    help="Do again what was given up; nothing is built twice by it.",
+    codes={Exit.OK: "all were put back", Exit.FAILED: "some were not, or an error"},
+    either=("ids", "everything"),
+    needed=True,
+)
+@click.argument("ids", nargs=-1, metavar="[ID...]")
+@click.option("--all", "everything", is_flag=True, help="Everything that waits.")
+@with_context
+def replay(context: Context, ids: tuple[str, ...], *, everything: bool) -> int:
+    """Put dead letters back into their queues."""
+    letters = chosen_letters(context, ids, everything=everything)
+    if not letters:
+        say("No dead letter waits.")
+        return Exit.OK
     failed: list[str] = []
     done = 0
     # Printed one by one: if the process ends, it is seen how far it came.
@@ -89,18 +86,30 @@ def _replay(context: Context, options: argparse.Namespace) -> int:
     untried = f", {left} not tried: the store is out of order" if left else ""
     missed = f", {len(failed)} not{untried}" if failed else ""
     say(f"{done} dead letter(s) replayed{missed}.")
-    return 1 if failed else 0
+    return Exit.FAILED if failed else Exit.OK
 
 
-def _discard(context: Context, options: argparse.Namespace) -> int:
-    for letter in chosen_letters(context, options.ids):
-        discard(context, letter)
+@click.command(cls=Command, help="Forget a dead letter for good: nothing is to be done about it.")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@with_context
+def discard(context: Context, ids: tuple[str, ...]) -> int:
+    """Forget dead letters."""
+    for letter in chosen_letters(context, ids):
+        forget(context, letter)
         say(f"{letter.id}  discarded; nothing will come of it")
-    return 0
+    return Exit.OK
 
 
-def _retry(context: Context, options: argparse.Namespace) -> int:
-    task = find_task(context, options.task).id
-    push = retry(context, task)
-    say(f"{task.registry.name}/{task.name} is rebuilt if it still is to be, for {push.key}")
-    return 0
+@click.command(
+    cls=Command,
+    help="Rebuild a task although its rebuild was given up or done; once, however often it is"
+    " delivered. TASK is NAME, REGISTRY/NAME or a resource id.",
+)
+@click.argument("task")
+@with_context
+def retry(context: Context, task: str) -> int:
+    """Rebuild a task again."""
+    wanted = find_task(context, task).id
+    push = rebuild_again(context, wanted)
+    say(f"{wanted.registry.name}/{wanted.name} is rebuilt if it still is to be, for {push.key}")
+    return Exit.OK

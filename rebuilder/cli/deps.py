@@ -5,117 +5,166 @@ With --task it is `task.print_task`, which does.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rebuilder.cli._terminal import complain, say_all, say_json
+import click
+
+from rebuilder.cli._command import Command, Option, as_json, with_context
+from rebuilder.cli._table import table
+from rebuilder.cli._terminal import complain, orderly, say_all, say_json
+from rebuilder.cli.exits import Exit
 from rebuilder.core.dependencies.build_files import BuildImages, ImageUse, UnknownImage
 from rebuilder.core.dependencies.effects import Built, Effects, StepDone, warnings_of
 from rebuilder.core.dockerfile import read_dockerfile
+from rebuilder.errors import InvalidBuildFile, NotFound, SourceUnavailable
 
 if TYPE_CHECKING:
     from rebuilder.usecases.context import Context
-from rebuilder.errors import InvalidBuildFile, NotFound, SourceUnavailable
 
 _COLUMNS = ("REFERENCE", "KIND", "LINE", "WAY")
+_NO_IMAGE = "It reads no image."
 _STANDARD_INPUT = "-"
 _LIMIT = 256 * 1024
 """Longer files are refused by their readers; no more than this and one is read."""
 
+_FOR_DOCKERFILES, _FOR_TASK_FILES = "For Dockerfiles", "For task files"
 _TASK_FILE, _DOCKERFILE = "task-file", "dockerfile"
 _OF_TASK_FILES = re.compile(r"^(?:steps|alias|stepTimeout|version)[ \t]*:", re.MULTILINE)
 _OF_DOCKERFILES = re.compile(r"^[ \t]*(?:FROM|ARG)[ \t]+\S", re.IGNORECASE | re.MULTILINE)
 
 
-def add_deps(deps: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    deps.description = (
-        "Reads a Dockerfile or a task file as it is built, without Azure. The exit"
-        " code is 0 if there is an answer, what is not known in it included, 1 if the file is"
-        " refused or cannot be read, 2 for wrong usage."
-    )
-    what = deps.add_mutually_exclusive_group(required=True)
-    what.add_argument("file", nargs="?", metavar="FILE", help="the file; - for standard input")
-    what.add_argument(
-        "--task",
-        metavar="[REGISTRY/]NAME",
-        help="instead of a file: what every source knows of a task, which needs Azure",
-    )
-    deps.add_argument(
-        "--as",
-        dest="form",
-        choices=(_DOCKERFILE, _TASK_FILE),
-        help="what the file is; by default told by its name and content",
-    )
-    deps.add_argument(
-        "--platform", default="linux/amd64", help="what to build for, by commas (linux/amd64)"
-    )
-    deps.add_argument("--json", action="store_true", help="print JSON")
-    dockerfiles = deps.add_argument_group("for Dockerfiles")
-    dockerfiles.add_argument(
-        "--build-arg",
-        action="append",
-        default=[],
-        metavar="NAME[=VALUE]",
-        help="a build argument; without a value, that of the environment",
-    )
-    dockerfiles.add_argument(
-        "--target", default="", help="the stage to build; by default the last one"
-    )
-    files = deps.add_argument_group("for task files")
-    files.add_argument("--values", metavar="FILE", help="the values file")
-    files.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a value, which wins over the file's",
-    )
-    files.add_argument(
-        "--registry", default="", metavar="HOST", help="the login server of the task's registry"
-    )
-    files.add_argument(
-        "--context",
-        metavar="DIR",
-        help="where the Dockerfiles are; by default the folder of the file",
-    )
-    deps.set_defaults(alone=_deps, command=_task)
+class _Options(NamedTuple):
+    """What a person gives; see the command's options."""
+
+    file: str
+    form: str
+    platform: str
+    build_arg: tuple[str, ...]
+    target: str
+    values: str
+    set: tuple[str, ...]
+    registry: str
+    context: str
 
 
-def _task(context: Context, options: argparse.Namespace) -> int:
+@click.command(
+    cls=Command,
+    help="List the images that a Dockerfile or a task file reads, as it is built, without Azure;"
+    " FILE may be - for standard input. With --task, what every source knows of a task.",
+    codes={
+        Exit.OK: "there is an answer, what is not known in it included",
+        Exit.FAILED: "the file is refused or cannot be read",
+        Exit.NOT_RUN: "wrong usage",
+    },
+    either=("file", "task"),
+    needed=True,
+)
+@click.argument("file", required=False)
+@click.option("--task", default="", metavar="[REGISTRY/]NAME", help="A task, which needs Azure.")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice((_DOCKERFILE, _TASK_FILE)),
+    help="What the file is; by default told by its name and content.",
+)
+@click.option(
+    "--platform",
+    default="linux/amd64",
+    metavar="OS/ARCH",
+    help="What to build for, separated by commas (linux/amd64).",
+)
+@as_json
+@click.option(
+    "--build-arg",
+    cls=Option,
+    section=_FOR_DOCKERFILES,
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="A build argument; without a value, that of the environment.",
+)
+@click.option(
+    "--target",
+    cls=Option,
+    section=_FOR_DOCKERFILES,
+    default="",
+    metavar="STAGE",
+    help="The stage to build; by default the last one.",
+)
+@click.option(
+    "--values",
+    cls=Option,
+    section=_FOR_TASK_FILES,
+    default="",
+    metavar="FILE",
+    help="The values file.",
+)
+@click.option(
+    "--set",
+    cls=Option,
+    section=_FOR_TASK_FILES,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A value, which wins over the file's.",
+)
+@click.option(
+    "--registry",
+    cls=Option,
+    section=_FOR_TASK_FILES,
+    default="",
+    metavar="HOST",
+    help="The login server of the task's registry.",
+)
+@click.option(
+    "--context",
+    cls=Option,
+    section=_FOR_TASK_FILES,
+    default="",
+    metavar="DIR",
+    help="Where the Dockerfiles are; by default the folder of the file.",
+)
+def deps(*, file: str | None, task: str, as_json: bool, **options: Any) -> int:  # noqa: ANN401 - those of _Options
+    """Read a file, or ask for a task."""
+    if file is None:
+        return _task(task, as_json=as_json)
+    # Needs neither settings nor Azure.
+    return orderly(lambda: _deps(_Options(file=file, **options), as_json=as_json))
+
+
+@with_context
+def _task(context: Context, task: str, *, as_json: bool) -> int:
     from rebuilder.cli.task import print_task  # noqa: PLC0415 - a file needs none of it
 
-    return print_task(context, options)
+    return print_task(context, task, as_json=as_json)
 
 
-def _deps(options: argparse.Namespace) -> int:
+def _deps(options: _Options, *, as_json: bool) -> int:
     content = _content(options.file)
     form = options.form or _form(options.file, content)
     wrong = _of_the_other(options, form)
     if wrong:
         complain(f"rebuilder deps: {wrong}")
-        return 2
-    read: Callable[[argparse.Namespace, bytes], _Answer]
+        return Exit.NOT_RUN
+    read: Callable[[_Options, bytes], _Answer]
     read = _read_task_file if form == _TASK_FILE else _read_dockerfile
     try:
         answer = read(options, content)
     except InvalidBuildFile as error:
         place = f"{options.file}:{error.line}" if error.line else options.file
         complain(f"{place}: {error.problem}")
-        if options.json and form == _TASK_FILE:
+        if as_json and form == _TASK_FILE:
             missed = UnknownImage("the task file", error.line, error.problem)
             say_json(_of_task_file(Effects(unknown=(missed,))).record)
-        return 1
-    if options.json:
+        return Exit.FAILED
+    if as_json:
         say_json(answer.record)
     else:
         say_all(answer.lines)
-    return 0
+    return Exit.OK
 
 
 def _content(file: str) -> bytes:
@@ -149,7 +198,7 @@ def _form(file: str, content: bytes) -> str:
     return _TASK_FILE if first else _DOCKERFILE
 
 
-def _of_the_other(options: argparse.Namespace, form: str) -> str:
+def _of_the_other(options: _Options, form: str) -> str:
     """Return what was given that the file has no use for; "" if nothing was."""
     names = ("build_arg", "target") if form == _TASK_FILE else ("values", "set", "registry")
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
@@ -170,7 +219,7 @@ class _Answer:
         self.lines = lines
 
 
-def _read_dockerfile(options: argparse.Namespace, content: bytes) -> _Answer:
+def _read_dockerfile(options: _Options, content: bytes) -> _Answer:
     read = read_dockerfile(
         content,
         build_args=_build_args(options.build_arg, os.environ),
@@ -183,7 +232,10 @@ def _read_dockerfile(options: argparse.Namespace, content: bytes) -> _Answer:
         "unknown": [_unknown_record(missed) for missed in read.unknown],
         **_builder_record(read),
     }
-    lines = [*_table(read.images), *map(_unknown_line, read.unknown)]
+    lines = [
+        *(_table(read.images) if read.images else [_NO_IMAGE]),
+        *map(_unknown_line, read.unknown),
+    ]
     lines += [f"not needed: line {use.line}: {use.reference}" for use in read.unused]
     lines += [
         f"{'needs' if only.refused else 'is for'} BuildKit: line {only.line}: {only.what}"
@@ -234,22 +286,18 @@ def _unknown_line(missed: UnknownImage) -> str:
     return f"unknown: {place}{missed.text}: {missed.reason}"
 
 
-def _table(images: Sequence[ImageUse]) -> list[str]:
+def _table(images: Sequence[ImageUse]) -> Iterator[str]:
     rows = [
         (str(use.reference), use.kind.value, str(use.line or ""), "; ".join(use.way))
         for use in images
     ]
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (_COLUMNS, ("-" * len(column) for column in _COLUMNS), *rows)
-    ]
+    return table(_COLUMNS, rows, whole_rules=False)
 
 
 # Task files.
 
 
-def _read_task_file(options: argparse.Namespace, content: bytes) -> _Answer:
+def _read_task_file(options: _Options, content: bytes) -> _Answer:
     folder = Path(options.context or ("." if options.file == "-" else Path(options.file).parent))
     # With it comes YAML, which a Dockerfile has no need of.
     from rebuilder.core.taskfile import RunContext, read_task_file  # noqa: PLC0415
@@ -299,7 +347,8 @@ def _of_task_file(effects: Effects) -> _Answer:
     }
     unknown = [_unknown_line(missed) for missed in effects.unknown]
     # A value that is not given comes before everything that follows from it.
-    lines = [*unknown[: len(effects.missing)], *_table(effects.images)]
+    lines = unknown[: len(effects.missing)]
+    lines += _table(effects.images) if effects.images else [_NO_IMAGE]
     lines += [f"pushes {name}" for name in effects.pushes] or ["pushes no image that is known"]
     lines += unknown[len(effects.missing) :]
     lines += [line for step in effects.steps for line in _step_lines(step)]

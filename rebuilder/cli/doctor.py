@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from rebuilder.cli._terminal import say_all, say_json
+import click
+
+from rebuilder.cli._command import Command, as_json, with_context
+from rebuilder.cli._progress import working
+from rebuilder.cli._terminal import Coloured, say_all, say_json
+from rebuilder.cli.exits import Exit
 from rebuilder.composition import preflight
-from rebuilder.core.doctor import Finding
+from rebuilder.core.doctor import Finding, Severity
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.doctor import Report, examine
 
-CANNOT_RUN = 2
+_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 
-def add_doctor(doctor: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    doctor.description = (
-        "Exit code: 0 if nothing is wrong but warnings and notes, 1 if there is an"
-        " error, 2 if nothing could be asked. Nothing is changed."
-    )
-    doctor.add_argument(
-        "--function-app",
-        default="",
-        metavar="RESOURCE_ID",
-        help="the app that pushes are to reach; by default any that they are sent to",
-    )
-    doctor.add_argument(
-        "--identity",
-        default="",
-        metavar="ID",
-        help="whose roles are looked at: an object id, a client id or a resource id; by default"
-        " that of --function-app, and without it your own",
-    )
-    doctor.add_argument("--json", action="store_true", help="print JSON")
-    doctor.set_defaults(command=_doctor, failure=CANNOT_RUN)
-
-
-def _doctor(context: Context, options: argparse.Namespace) -> int:
-    with closing(preflight(context.settings)) as asked:
-        report = examine(
-            context,
-            asked,
-            identity=options.identity,
-            site=options.function_app.rstrip("/"),
-        )
-    if options.json:
+@click.command(
+    cls=Command,
+    help="Look for what is wrong with the set-up, and print the fix of each finding. Nothing is"
+    " changed.",
+    codes={
+        Exit.OK: "nothing is wrong but warnings and notes",
+        Exit.FAILED: "an error was found",
+        Exit.NOT_RUN: "nothing could be asked, or wrong usage",
+    },
+    failure=Exit.NOT_RUN,
+)
+@click.option(
+    "--function-app",
+    default="",
+    metavar="RESOURCE_ID",
+    help="The app that pushes are to reach; by default any that they are sent to.",
+)
+@click.option(
+    "--identity",
+    default="",
+    metavar="ID",
+    help="Whose roles are looked at: an object id, a client id or a resource id; by default that"
+    " of --function-app, and without it your own.",
+)
+@as_json
+@with_context
+def doctor(context: Context, *, function_app: str, identity: str, as_json: bool) -> int:
+    """Examine the set-up."""
+    with working("Examining the set-up"), closing(preflight(context.settings)) as asked:
+        report = examine(context, asked, identity=identity, site=function_app.rstrip("/"))
+    if as_json:
         say_json(_record(report))
     else:
         say_all(_lines(report))
-    return 1 if report.errors else 0
+    return Exit.FAILED if report.errors else Exit.OK
 
 
 def _record(report: Report) -> dict[str, Any]:
@@ -85,7 +88,8 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _finding(finding: Finding) -> Iterator[str]:
-    yield f"{finding.severity.value}: {finding.what()}"
+    line = f"{finding.severity.value}: {finding.what()}"
+    yield Coloured(line, _COLOURS[finding.severity])
     yield f"    {finding.why()}"
     for command in finding.commands():
         yield f"    $ {command}"

@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from typing import Any
 
+import click
+
+from rebuilder.cli._command import Command, as_json, with_context
 from rebuilder.cli._format import json_time, rebuild_record, time
+from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import say_all, say_json
+from rebuilder.cli.exits import Exit
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.audit.books import Waiting
 from rebuilder.core.decisions.reasons import TaskDecision, to_record
 from rebuilder.core.rebuilds.rebuild import REPAIR_WAITS, Check, Native, Rebuild, State
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.reports.explain import EARLIER, Explained, Explanation, IndexAge, explain
+from rebuilder.usecases.reports.explain import EARLIER, Explained, Explanation, IndexAge
+from rebuilder.usecases.reports.explain import explain as look
 
 
-def add_explain(why: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    why.add_argument("image", metavar="IMAGE[@DIGEST]", help="an image of a base registry")
-    why.add_argument("--json", action="store_true", help="print JSON")
-    why.set_defaults(command=_explain)
-
-
-def _explain(context: Context, options: argparse.Namespace) -> int:
-    explanation = explain(context, ImageReference.parse(options.image))
-    if options.json:
+@click.command(
+    cls=Command,
+    help="Tell what a pushed image led to, and why: each task that was considered, rebuilt or not,"
+    " with its evidence and what came of it.",
+    codes={Exit.OK: "a push of the image is known", Exit.FAILED: "none is, or an error"},
+)
+@click.argument("image", metavar="IMAGE[@DIGEST]")
+@as_json
+@with_context
+def explain(context: Context, image: str, *, as_json: bool) -> int:
+    """Explain a push."""
+    wanted = ImageReference.parse(image)
+    with working("Explaining"):
+        explanation = look(context, wanted)
+    if as_json:
         say_json(_explanation_record(explanation))
     else:
         say_all(_explanation_lines(explanation))
-    return 0 if explanation.push else 1
+    return Exit.OK if explanation.push else Exit.FAILED
 
 
 def _explanation_lines(explanation: Explanation) -> list[str]:
     pushed = explanation.push
     if pushed is None:
-        lines = [f"No push of {explanation.image} is known."]
+        lines = [
+            f"No push of {explanation.image} is known.",
+            "  Nobody pushed it since events come, or they do not come: see `rebuilder doctor`.",
+        ]
     else:
         push = pushed.push
         lines = [

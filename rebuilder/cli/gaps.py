@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 
+import click
+
 from rebuilder.cli._chosen import chosen_registries
+from rebuilder.cli._command import Command, as_json, one_registry, with_context
+from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import say_all, say_json
+from rebuilder.cli.exits import Exit
 from rebuilder.core.gaps.gap import counted, not_compared, to_record
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.gaps import TaskGaps, list_gaps
 
-GAPS_FOUND = 3
-"""The exit code if there are gaps; 1 is an error, 2 wrong usage."""
 
-
-def add_gaps(gaps: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    gaps.description = (
-        "Compares ACR's record of each task with what its build reads. The exit code is"
-        f" 0 without gaps, {GAPS_FOUND} with gaps, 1 after an error; remarks are no gaps."
-    )
-    gaps.add_argument(
-        "--registry", help="only this one: its name or resource id, as configured", default=""
-    )
-    gaps.add_argument("--json", action="store_true", help="print JSON")
-    gaps.set_defaults(command=_gaps)
-
-
-def _gaps(context: Context, options: argparse.Namespace) -> int:
-    found = [
-        task
-        for registry in chosen_registries(context, options.registry)
-        for task in list_gaps(context, registry)
-    ]
-    if options.json:
+@click.command(
+    cls=Command,
+    help="Tell what ACR's own record of each task misses or has wrong, beside what its build"
+    " reads, and what ACR's trigger would never rebuild.",
+    codes={
+        Exit.OK: "no gaps; remarks are none",
+        Exit.FAILED: "an error",
+        Exit.GAPS: "there are gaps",
+    },
+)
+@one_registry
+@as_json
+@with_context
+def gaps(context: Context, *, registry: str, as_json: bool) -> int:
+    """List the gaps of every task."""
+    registries = chosen_registries(context, registry)
+    with working("Comparing each task with what its build reads"):
+        found = [task for one in registries for task in list_gaps(context, one)]
+    if as_json:
         say_json(
             [
                 {"task": str(task.task), "gaps": [to_record(gap) for gap in task.gaps]}
@@ -43,7 +43,7 @@ def _gaps(context: Context, options: argparse.Namespace) -> int:
         )
     else:
         say_all(_gap_lines(found))
-    return GAPS_FOUND if any(counted(task.gaps) for task in found) else 0
+    return Exit.GAPS if any(counted(task.gaps) for task in found) else Exit.OK
 
 
 def _gap_lines(found: list[TaskGaps]) -> Iterator[str]:

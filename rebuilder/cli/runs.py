@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+import click
+
 from rebuilder.cli._chosen import chosen_registries
+from rebuilder.cli._command import Command, as_json, one_registry, with_context
 from rebuilder.cli._format import duration, json_time, rebuild_record, time
+from rebuilder.cli._progress import working
+from rebuilder.cli._table import table
 from rebuilder.cli._terminal import say, say_all, say_json
+from rebuilder.cli.exits import Exit
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.list_runs import ListedRun, list_runs
 
 _COLUMNS = ("RUN ID", "TASK", "PLATFORM", "STATUS", "TRIGGER", "STARTED", "DURATION")
 
 
-def add_runs(runs: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    runs.add_argument(
-        "--registry", help="only this one: its name or resource id, as configured", default=""
-    )
-    runs.add_argument("--top", type=_positive, default=15, help="how many per registry (15)")
-    runs.add_argument("--json", action="store_true", help="print JSON")
-    runs.set_defaults(command=_runs)
-
-
-def _positive(text: str) -> int:
+def _positive(_context: click.Context, _option: click.Parameter, text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise click.BadParameter(f"{text!r} is not a number above 0")
     return int(text)
 
 
-def _runs(context: Context, options: argparse.Namespace) -> int:
-    registries = chosen_registries(context, options.registry)
-    found = {registry: list_runs(context, registry, options.top) for registry in registries}
-    if options.json:
+@click.command(
+    cls=Command,
+    help="List the newest runs of the task registries, and why those that failed did.",
+)
+@one_registry
+@click.option(
+    "--top", callback=_positive, default="15", metavar="N", help="How many per registry (15)."
+)
+@as_json
+@with_context
+def runs(context: Context, *, registry: str, top: int, as_json: bool) -> int:
+    """List runs."""
+    registries = chosen_registries(context, registry)
+    with working("Asking for runs"):
+        found = {registry: list_runs(context, registry, top) for registry in registries}
+    if as_json:
         say_json(
             [
                 {"registry": str(registry), **_run_record(listed)}
@@ -42,16 +49,19 @@ def _runs(context: Context, options: argparse.Namespace) -> int:
                 for listed in runs
             ]
         )
-        return 0
-    for registry, runs in found.items():
+        return Exit.OK
+    for one, runs in found.items():
         if len(found) > 1:
-            say(f"# {registry.name}")
-        say_all(_table([_row(listed) for listed in runs]))
+            say(f"# {one.name}")
+        if runs:
+            say_all(table(_COLUMNS, [_row(listed) for listed in runs]))
+        else:
+            say("No run: none of its tasks has run yet, or ACR keeps none any more.")
         for line in (line for listed in runs for line in _why(listed)):
             say(line)
         if len(found) > 1:
             say("")
-    return 0
+    return Exit.OK
 
 
 def _row(listed: ListedRun) -> tuple[str, ...]:
@@ -74,14 +84,6 @@ def _why(listed: ListedRun) -> Iterator[str]:
         yield f"{listed.run.run_id}: {rebuild.cause.sentence()}"
         if rebuild.advice:
             yield f"    {rebuild.advice}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
-    lines = [_COLUMNS, ["-" * width for width in widths], *rows]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join(cells).rstrip()
 
 
 def _run_record(listed: ListedRun) -> dict[str, Any]:

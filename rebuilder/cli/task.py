@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from typing import Any
 
 from rebuilder.cli._chosen import find_task
+from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import say_all, say_json
+from rebuilder.cli.exits import Exit
 from rebuilder.core.acr.tasks import Makes, Output
 from rebuilder.core.dependencies.evidence import Evidence, TaskView
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.gather import look
 
 
-def print_task(context: Context, options: argparse.Namespace) -> int:
+def print_task(context: Context, task: str, *, as_json: bool) -> int:
     """Print what is known of a task's dependencies, and each source's say."""
-    view = look(context, find_task(context, options.task)).view
-    if options.json:
+    with working("Asking every source"):
+        view = look(context, find_task(context, task)).view
+    if as_json:
         say_json(_view_record(view))
     else:
         say_all(_view_lines(view))
-    return 0
+    return Exit.OK
 
 
 def _view_lines(view: TaskView) -> Iterator[str]:

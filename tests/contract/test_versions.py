@@ -24,7 +24,6 @@ from rebuilder.azure.storage.bookmarks import TableBookmarks
 from rebuilder.azure.storage.dead_letters import TableDeadLetters
 from rebuilder.azure.storage.index import TableIndex
 from rebuilder.azure.storage.ledger import REBUILDS, TableLedger
-from rebuilder.composition import refuse_newer_store
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions.reasons import REASONS, TaskDisabled
@@ -51,6 +50,7 @@ from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import SqliteQueues
+from rebuilder.start import refuse_newer_store
 from tests.azurite import Azurite
 from tests.contract.versions import __main__ as written
 from tests.contract.versions.__main__ import (

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import fanout, index, latency
+from bench import coldstart, fanout, index, latency
 
 
 def test_planning_is_measured(
@@ -74,3 +74,17 @@ def test_one_push_is_no_distribution(capsys: pytest.CaptureFixture[str]) -> None
         latency.main(["--pushes", "1"])
 
     assert "at least 2" in capsys.readouterr().err
+
+
+def test_a_start_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole processes by turns; what takes longer than it may ends with exit code 1."""
+    ratios = {name: (of, beside, 0.0) for name, (of, beside, _) in coldstart.RATIOS.items()}
+    monkeypatch.setattr(coldstart, "RATIOS", ratios)
+    monkeypatch.setattr("sys.argv", ["coldstart", "--rounds", "1"])
+    assert coldstart.main() == 1
+
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(told) == {"help", "deps", "function_app"}
+    assert all(ratio > 0 for ratio in told.values())

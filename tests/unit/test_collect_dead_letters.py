@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from functions import collect_dead_letters as function
+from rebuilder import composition
 from rebuilder.core.events.dead_events import read_dead_events
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import Push
@@ -337,7 +338,7 @@ def test_a_replayed_message_that_fails_again_is_open_again(world: World) -> None
 
 def test_the_timer_collects(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The function does what the use case does, every five minutes unless told otherwise."""
-    monkeypatch.setattr(function, "compose", lambda: world.context)
+    monkeypatch.setattr(composition, "compose", lambda: world.context)
     world.queue.poison = [poison(RUNS, "r")]
     (built,) = function.blueprint._function_builders
     built._function._func(None)

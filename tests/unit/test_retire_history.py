@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from functions import retire_history as function
+from rebuilder import composition
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.history import KEPT, may_go
@@ -166,7 +167,7 @@ def test_a_place_of_nobody_knows_what_begins_anew(world: World) -> None:
 
 def test_the_function_calls_the_use_case(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a name of its own each time."""
-    monkeypatch.setattr(function, "compose", lambda: world.context)
+    monkeypatch.setattr(composition, "compose", lambda: world.context)
     work: Callable[[object], None] = function.retire_history._function.get_user_function()
     work(SimpleNamespace(past_due=False))
 

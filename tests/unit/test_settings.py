@@ -256,7 +256,7 @@ def test_what_is_asked_of_failures_and_timers_can_be_set() -> None:
 
 
 def test_the_sample_holds_exactly_the_settings() -> None:
-    """local.settings.sample.json, settings.py and README name the same settings."""
+    """local.settings.sample.json, settings.py and docs/settings.md name the same settings."""
     values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
     names = {
         value
@@ -265,7 +265,7 @@ def test_the_sample_holds_exactly_the_settings() -> None:
     }
 
     assert set(values) == names | {"FUNCTIONS_WORKER_RUNTIME"}
-    readme = (ROOT / "README.md").read_text()
-    assert [name for name in names if f"`{name}`" not in readme] == []
+    written = (ROOT / "docs" / "settings.md").read_text()
+    assert [name for name in names if f"`{name}`" not in written] == []
     filled = {**values, "AZURE_CLIENT_ID": ""}
     assert Settings.from_env(filled).storage == "UseDevelopmentStorage=true"
