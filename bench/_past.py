@@ -30,7 +30,7 @@ from rebuilder.azure.storage.ledger import (
 )
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
-from rebuilder.core.decisions.reasons import BaseMoved
+from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.core.rebuilds.records import decision_to_text, rebuild_to_text

@@ -53,7 +53,7 @@ from rebuilder.azure.storage.ledger import TableLedger
 from rebuilder.azure.storage.queues import StorageQueues
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import RunStatus, Task
-from rebuilder.core.decisions.reasons import TaskDecision
+from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import Rebuild, State

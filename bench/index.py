@@ -39,7 +39,7 @@ from rebuilder.core.acr.access import PullAccess
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import Dependency, Kind, Run, Task
-from rebuilder.core.decisions.reasons import BaseMoved
+from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.dependencies.evidence import (
     Evidence,
     ImageContent,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, canonical_host, host_matches
-from rebuilder.core.decisions.reasons import Policy, RebuildFor, Tool
+from rebuilder.core.decisions.policy import Policy, RebuildFor, Tool
 from rebuilder.core.foreign_json import read_object
 from rebuilder.errors import InvalidJson, InvalidReference, InvalidResourceId, InvalidSettings
 

@@ -14,7 +14,8 @@ from rebuilder.cli._terminal import say_all, say_json
 from rebuilder.cli.exits import Exit
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.audit.books import Waiting
-from rebuilder.core.decisions.reasons import TaskDecision, to_record
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.reasons import to_record
 from rebuilder.core.rebuilds.rebuild import REPAIR_WAITS, Check, Native, Rebuild, State
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.explain import EARLIER, Explained, Explanation, IndexAge

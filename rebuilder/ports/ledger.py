@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from rebuilder.core.acr.registries import PushedRegistry, TaskId
-from rebuilder.core.decisions.reasons import Decision
+from rebuilder.core.decisions.decision import Decision
 from rebuilder.core.events.pushes import Ignored, Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rebuilder.core.acr.registries import PushedRegistry, TaskId
-from rebuilder.core.decisions.reasons import Decision, TaskDecision
+from rebuilder.core.decisions.decision import Decision, TaskDecision
 from rebuilder.core.events.pushes import Ignored, Push, repository_of
 from rebuilder.core.rebuilds.history import KEPT, may_go
 from rebuilder.core.rebuilds.rebuild import Rebuild

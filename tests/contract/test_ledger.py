@@ -14,7 +14,10 @@ from azure.data.tables import TableServiceClient
 
 from rebuilder.azure.storage.ledger import TableLedger
 from rebuilder.core.acr.registries import RegistryId, TaskId
-from rebuilder.core.decisions.reasons import REASONS, Decision, OtherImages, TaskDisabled
+from rebuilder.core.decisions.decision import Decision
+from rebuilder.core.decisions.reasons import REASONS
+from rebuilder.core.decisions.runs import TaskDisabled
+from rebuilder.core.decisions.uses import OtherImages
 from rebuilder.core.events.pushes import Malformed, NoTag, Push
 from rebuilder.core.failures.causes import RateLimited
 from rebuilder.core.rebuilds.rebuild import Check, Hold, Likely, Rebuild, State

@@ -17,7 +17,9 @@ from azure.data.tables import TableServiceClient
 from rebuilder.azure.storage import _deliveries
 from rebuilder.azure.storage.ledger import UNSETTLED, TableLedger
 from rebuilder.core.acr.registries import RegistryId, TaskId
-from rebuilder.core.decisions.reasons import BaseMoved, IndexOld, TaskDisabled
+from rebuilder.core.decisions.digests import BaseMoved
+from rebuilder.core.decisions.runs import TaskDisabled
+from rebuilder.core.decisions.unreadable import IndexOld
 from rebuilder.core.events.pushes import Ignored, NoTag, OtherEvent, Push
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import TransientError

@@ -22,7 +22,8 @@ from rebuilder.azure.storage.dead_letters import TableDeadLetters
 from rebuilder.azure.storage.ledger import OUTPUTS, TableLedger
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions.reasons import AlreadyBuiltOn, TaskDisabled
+from rebuilder.core.decisions.digests import AlreadyBuiltOn
+from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import NoTag, Push
 from rebuilder.core.rebuilds.history import KEPT

@@ -26,7 +26,8 @@ from rebuilder.azure.storage.index import TableIndex
 from rebuilder.azure.storage.ledger import REBUILDS, TableLedger
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions.reasons import REASONS, TaskDisabled
+from rebuilder.core.decisions.reasons import REASONS
+from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.dependencies.index import Sweep
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds
 from rebuilder.core.rebuilds.rebuild import Check, Failure, Native, Rebuild, State

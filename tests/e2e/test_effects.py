@@ -8,7 +8,7 @@ from pathlib import Path
 from localcloud.state import Json, azure_time
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Run, RunStatus
-from rebuilder.core.decisions.reasons import MakesNoImage
+from rebuilder.core.decisions.runs import MakesNoImage
 from tests import images, patience
 from tests.e2e.conftest import World
 from tests.patience import SECONDS

@@ -12,7 +12,7 @@ from localcloud.tokens import Credential
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Kind
-from rebuilder.core.decisions.reasons import BaseMoved
+from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join, recorded
 from rebuilder.core.rebuilds.rebuild import State
 from tests import images, patience

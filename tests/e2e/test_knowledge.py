@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
-from rebuilder.core.decisions.reasons import BaseMoved
+from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.rebuilds.rebuild import State
 from tests import images
 from tests.e2e.conftest import World

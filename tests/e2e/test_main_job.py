@@ -11,14 +11,10 @@ import pytest
 from localcloud.functionshost import FunctionsHost
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import IMAGE_UPDATE, MANUAL
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    BaseMoved,
-    NotAllKnown,
-    OtherTag,
-    TaskDecision,
-    TaskDisabled,
-)
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved
+from rebuilder.core.decisions.runs import TaskDisabled
+from rebuilder.core.decisions.uses import NotAllKnown, OtherTag
 from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.usecases.reports.list_runs import list_runs
 from tests import images, patience

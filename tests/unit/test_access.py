@@ -6,7 +6,8 @@ import pytest
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import DockerStep, RunStatus, Task
-from rebuilder.core.decisions.reasons import MayNotPull, NotAllKnown, NothingRecorded
+from rebuilder.core.decisions.runs import MayNotPull
+from rebuilder.core.decisions.uses import NotAllKnown, NothingRecorded
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild

@@ -6,12 +6,10 @@ from datetime import timedelta
 import pytest
 
 from rebuilder.core.acr.tasks import RunStatus
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    RebuildFailed,
-    TaskDisabled,
-    TaskUnreadable,
-)
+from rebuilder.core.decisions.digests import AlreadyBuiltOn
+from rebuilder.core.decisions.rebuilds import RebuildFailed
+from rebuilder.core.decisions.runs import TaskDisabled
+from rebuilder.core.decisions.unreadable import TaskUnreadable
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, RUNS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State

@@ -9,18 +9,12 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import IMAGE_UPDATE, Kind
 from rebuilder.core.audit.books import Audit, Finding, Verdict
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    BaseMoved,
-    BuiltWhileMoving,
-    Decision,
-    OtherTag,
-    OwnOutput,
-    RebuildFailed,
-    RebuildUnderWay,
-    RegistryUnreadable,
-    TaskDisabled,
-)
+from rebuilder.core.decisions.decision import Decision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving
+from rebuilder.core.decisions.rebuilds import OwnOutput, RebuildFailed, RebuildUnderWay
+from rebuilder.core.decisions.runs import TaskDisabled
+from rebuilder.core.decisions.unreadable import RegistryUnreadable
+from rebuilder.core.decisions.uses import OtherTag
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import Push

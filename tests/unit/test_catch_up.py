@@ -9,7 +9,7 @@ import pytest
 
 from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import RunStatus
-from rebuilder.core.decisions.reasons import NotConfigured
+from rebuilder.core.decisions.unreadable import NotConfigured
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, PlanRebuilds, StartBuild
 from rebuilder.errors import Denied, RebuilderError, Refused, SourceUnavailable, TransientError

@@ -7,7 +7,7 @@ import pytest
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import RunStatus
-from rebuilder.core.decisions.reasons import Circle
+from rebuilder.core.decisions.rebuilds import Circle
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Check, Likely, Rebuild, State

@@ -10,7 +10,8 @@ from rebuilder import composition
 from rebuilder.cli import main as cli
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Kind
-from rebuilder.core.decisions.reasons import BaseMoved, TaskDisabled
+from rebuilder.core.decisions.digests import BaseMoved
+from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import Push

@@ -11,7 +11,8 @@ import pytest
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import MANUAL, RunStatus
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions.reasons import Base, BaseMoved
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.dependencies.index import IndexedTask, Sweep
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (

@@ -15,33 +15,25 @@ from rebuilder.core.acr.tasks import (
     Task,
     TriggerType,
 )
-from rebuilder.core.decisions.reasons import (
-    REASONS,
-    AlreadyBuiltOn,
-    Base,
-    BaseMoved,
-    BuildTimeOnly,
-    BuiltWhileMoving,
+from rebuilder.core.decisions.decide import Base, decide
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving, TagGone
+from rebuilder.core.decisions.policy import Policy, RebuildFor
+from rebuilder.core.decisions.reasons import REASONS, from_record, to_record
+from rebuilder.core.decisions.rebuilds import RebuildFailed, RebuildUnderWay
+from rebuilder.core.decisions.runs import MayNotPull, NoStep, TaskDisabled
+from rebuilder.core.decisions.unreadable import (
     IndexOld,
-    MayNotPull,
-    NoStep,
     NotConfigured,
+    RegistryUnreadable,
+    TaskGone,
+)
+from rebuilder.core.decisions.uses import (
+    BuildTimeOnly,
     NothingRecorded,
     OtherImages,
     OtherTag,
     PinnedByDigest,
-    Policy,
-    RebuildFailed,
-    RebuildFor,
-    RebuildUnderWay,
-    RegistryUnreadable,
-    TagGone,
-    TaskDecision,
-    TaskDisabled,
-    TaskGone,
-    decide,
-    from_record,
-    to_record,
 )
 from rebuilder.core.rebuilds.rebuild import Rebuild, State, rebuild_key
 from tests.unit.fakes import APPS, NEW, NODE, OLD, dependency, task

@@ -8,21 +8,11 @@ import pytest
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Kind, Makes, Output, Task
-from rebuilder.core.decisions.reasons import (
-    Base,
-    BaseMoved,
-    MakesNoImage,
-    NotAllKnown,
-    OtherImages,
-    OtherTag,
-    OutputUnknown,
-    Policy,
-    Tool,
-    ToolOnly,
-    UnusedStage,
-    ValueNotGiven,
-    decide,
-)
+from rebuilder.core.decisions.decide import Base, decide
+from rebuilder.core.decisions.digests import BaseMoved
+from rebuilder.core.decisions.policy import Policy, Tool
+from rebuilder.core.decisions.runs import MakesNoImage, OutputUnknown, ValueNotGiven
+from rebuilder.core.decisions.uses import NotAllKnown, OtherImages, OtherTag, ToolOnly, UnusedStage
 from rebuilder.core.dependencies.build_files import UnknownImage
 from rebuilder.core.dependencies.effects import Effects, output_of, output_seen
 from rebuilder.core.dependencies.evidence import Evidence, Source, TaskView, with_earlier

@@ -9,7 +9,7 @@ import pytest
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry
-from rebuilder.core.decisions.reasons import AlreadyBuiltOn, BaseMoved, TagGone
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, TagGone
 from rebuilder.core.events.pushes import Push
 from rebuilder.errors import Denied
 from rebuilder.usecases.index.refresh_index import sweep_registry

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from rebuilder.core.acr.tasks import RunStatus
-from rebuilder.core.decisions.reasons import RebuildFailed
+from rebuilder.core.decisions.rebuilds import RebuildFailed
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.failures.causes import NotKnown, RateLimited, SourceDenied, SourceUnfetched
 from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, TrackBuild

@@ -17,7 +17,8 @@ from rebuilder.core.acr.tasks import Dependency, Kind, Task, TriggerType
 from rebuilder.core.dependencies.build_files import BuildKitOnly, ImageUse, UnknownImage
 from rebuilder.core.dependencies.effects import Builder, Built, Effects, StepDone
 from rebuilder.core.dockerfile import read_dockerfile
-from rebuilder.core.gaps.gap import BuildFiles, Gap, counted, find_gaps, to_record
+from rebuilder.core.gaps.compare import BuildFiles, find_gaps
+from rebuilder.core.gaps.gap import Gap, counted, to_record
 from rebuilder.core.gaps.scanner import expand, recorded_reference, scan
 from rebuilder.errors import InvalidBuildFile
 from tests.unit.fakes import OLD, dependency, task

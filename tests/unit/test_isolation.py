@@ -14,7 +14,7 @@ import pytest
 from rebuilder import composition, isolation
 from rebuilder.cli import main as cli
 from rebuilder.core.acr.tasks import Dependency, RunStatus
-from rebuilder.core.decisions.reasons import Policy
+from rebuilder.core.decisions.policy import Policy
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.dependencies.index import moving
 from rebuilder.core.events.pushes import Push

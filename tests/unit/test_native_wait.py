@@ -14,7 +14,8 @@ from rebuilder.core.acr.tasks import (
     Task,
     TriggerType,
 )
-from rebuilder.core.decisions.reasons import AlreadyBuiltOn, Base
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.digests import AlreadyBuiltOn
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, REFRESH, Refresh, StartBuild
 from rebuilder.core.rebuilds.rebuild import Native, Rebuild, State

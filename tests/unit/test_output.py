@@ -6,7 +6,8 @@ import pytest
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Kind, Task
-from rebuilder.core.decisions.reasons import BaseMoved, Decision
+from rebuilder.core.decisions.decision import Decision
+from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.dependencies.evidence import Evidence, ImageContent, Said, Source, join
 from rebuilder.core.dependencies.outputs import NewBase, Verdict, judge, together, used_by_log
 from rebuilder.core.events.pushes import Push

@@ -8,18 +8,10 @@ import pytest
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Kind, Makes, Output, Task
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    BaseMoved,
-    IndexOld,
-    NotAllKnown,
-    OtherImages,
-    OtherTag,
-    PinnedByDigest,
-    RegistryUnreadable,
-    TagGone,
-    TaskDecision,
-)
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, TagGone
+from rebuilder.core.decisions.unreadable import IndexOld, RegistryUnreadable
+from rebuilder.core.decisions.uses import NotAllKnown, OtherImages, OtherTag, PinnedByDigest
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join, recorded
 from rebuilder.core.events.pushes import Ignored, Push
 from rebuilder.core.rebuilds.messages import (

@@ -9,7 +9,8 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import RunStatus, Task
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions.reasons import AlreadyBuiltOn, Base, BuiltWhileMoving
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BuiltWhileMoving
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
 from rebuilder.core.rebuilds.rebuild import Rebuild, State

@@ -14,7 +14,7 @@ from rebuilder import composition
 from rebuilder.azure._clients import Clients
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Task
-from rebuilder.core.decisions.reasons import NotConfigured
+from rebuilder.core.decisions.unreadable import NotConfigured
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
     BUILDS,

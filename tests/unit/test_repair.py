@@ -10,7 +10,8 @@ import pytest
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Kind, RunStatus
-from rebuilder.core.decisions.reasons import AlreadyBuiltOn, StillStale, TaskDisabled
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, StillStale
+from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join, recorded
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, RUNS, PlanRebuilds, StartBuild, TrackBuild

@@ -8,7 +8,7 @@ import pytest
 
 from rebuilder import settings
 from rebuilder.core.acr.registries import RegistryId
-from rebuilder.core.decisions.reasons import RebuildFor
+from rebuilder.core.decisions.policy import RebuildFor
 from rebuilder.errors import InvalidSettings
 from rebuilder.settings import REFRESH_SCHEDULE, Settings, SourceCredential, schedule
 

@@ -12,16 +12,10 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.audit.books import Finding, Verdict
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    BaseMoved,
-    Circle,
-    OwnOutput,
-    RebuildFailed,
-    RebuildUnderWay,
-    TaskDecision,
-    TaskDisabled,
-)
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved
+from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
+from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State

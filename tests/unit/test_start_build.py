@@ -8,16 +8,10 @@ import pytest
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import MANUAL, RunStatus
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    NotConfigured,
-    OwnOutput,
-    RebuildFailed,
-    RebuildUnderWay,
-    TagGone,
-    TaskDisabled,
-    TaskGone,
-)
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, TagGone
+from rebuilder.core.decisions.rebuilds import OwnOutput, RebuildFailed, RebuildUnderWay
+from rebuilder.core.decisions.runs import TaskDisabled
+from rebuilder.core.decisions.unreadable import NotConfigured, TaskGone
 from rebuilder.core.dependencies.evidence import join, recorded
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, RUNS, StartBuild, TrackBuild

@@ -8,12 +8,8 @@ import pytest
 
 from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import RunStatus, Task
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    BaseMoved,
-    BuiltWhileMoving,
-    TaskDisabled,
-)
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving
+from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.dependencies.index import Sweep
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (

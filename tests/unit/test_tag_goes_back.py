@@ -11,7 +11,8 @@ import pytest
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import RunStatus
-from rebuilder.core.decisions.reasons import AlreadyBuiltOn, Base, BaseMoved, BuiltWhileMoving
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving
 from rebuilder.core.dependencies.evidence import join, recorded
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (

@@ -33,7 +33,7 @@ from rebuilder.azure.storage._tables import (
     time_text,
 )
 from rebuilder.core.acr.registries import PushedRegistry, TaskId
-from rebuilder.core.decisions.reasons import Decision, TaskDecision
+from rebuilder.core.decisions.decision import Decision, TaskDecision
 from rebuilder.core.events.pushes import Ignored, Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.rebuilds.records import (

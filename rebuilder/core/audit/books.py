@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Run
-from rebuilder.core.decisions.reasons import Decision
+from rebuilder.core.decisions.decision import Decision
 from rebuilder.core.events.dead_letters import DeadLetter
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild

@@ -13,15 +13,10 @@ from itertools import pairwise
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.audit.books import Audit, Books, Finding, Made, Told, Verdict, Waiting
 from rebuilder.core.audit.standing import last_of, of_attempt, of_decision, overdue
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    BaseMoved,
-    BuiltWhileMoving,
-    RebuildUnderWay,
-    RegistryUnreadable,
-    StillStale,
-    TaskDecision,
-)
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving, StillStale
+from rebuilder.core.decisions.rebuilds import RebuildUnderWay
+from rebuilder.core.decisions.unreadable import RegistryUnreadable
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Native, Rebuild, State
 

@@ -9,14 +9,9 @@ from msgspec import Struct
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.audit.books import Finding, Made, Verdict
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    Circle,
-    OwnOutput,
-    RebuildFailed,
-    RebuildUnderWay,
-    TaskDecision,
-)
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn
+from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.core.times import CLOCKS_DIFFER, ahead

@@ -13,7 +13,7 @@ from msgspec import Struct
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Dependency, Kind, Makes, Output, Task
-from rebuilder.core.decisions.reasons import Policy
+from rebuilder.core.decisions.policy import Policy
 from rebuilder.core.dependencies.effects import output_seen
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskView, join, recorded
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.decisions.reasons import Base, StillStale
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.digests import StillStale
 from rebuilder.core.failures.causes import Cause
 
 LONGEST_WAIT = timedelta(hours=24)

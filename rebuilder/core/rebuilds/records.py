@@ -32,7 +32,8 @@ from msgspec.structs import asdict
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions import reasons
-from rebuilder.core.decisions.reasons import REASONS, Decision
+from rebuilder.core.decisions.decision import Decision
+from rebuilder.core.decisions.reasons import REASONS
 from rebuilder.core.dependencies import index
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.failures import causes

@@ -8,7 +8,9 @@ from copy import replace
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.decisions.reasons import Base, Circle, TaskDecision
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.rebuilds import Circle
 from rebuilder.core.dependencies.graph import BuiltTask
 from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Rebuild, State

@@ -5,14 +5,9 @@ from __future__ import annotations
 import logging
 from copy import replace
 
-from rebuilder.core.decisions.reasons import (
-    NoStep,
-    NotConfigured,
-    TaskDecision,
-    TaskDisabled,
-    TaskGone,
-    TaskUnreadable,
-)
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.runs import NoStep, TaskDisabled
+from rebuilder.core.decisions.unreadable import NotConfigured, TaskGone, TaskUnreadable
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import StartBuild
 from rebuilder.core.rebuilds.pace import LONGEST_TURN

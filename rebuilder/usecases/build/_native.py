@@ -10,7 +10,8 @@ from msgspec import Struct
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import Run, RunStatus, Task
-from rebuilder.core.decisions.reasons import Base, Policy, RebuildFor, follows, wants
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.policy import Policy, RebuildFor, follows, wants
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import InvalidReference

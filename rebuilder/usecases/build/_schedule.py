@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.decisions.reasons import TaskDecision, TaskDisabled, TaskGone
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.runs import TaskDisabled
+from rebuilder.core.decisions.unreadable import TaskGone
 from rebuilder.core.rebuilds.messages import RUNS, TrackBuild
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
 from rebuilder.core.rebuilds.rebuild import Failure, Hold, Rebuild, State

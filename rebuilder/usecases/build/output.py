@@ -8,7 +8,8 @@ from copy import replace
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Run, Task
-from rebuilder.core.decisions.reasons import Base, BaseMoved
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.core.dependencies.index import with_view
 from rebuilder.core.dependencies.outputs import (

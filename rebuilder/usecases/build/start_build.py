@@ -12,18 +12,11 @@ from collections.abc import Iterable
 from copy import replace
 
 from rebuilder.core.acr.tasks import Run, RunStatus, Task
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    Base,
-    Circle,
-    OwnOutput,
-    RebuildFailed,
-    RebuildUnderWay,
-    TagGone,
-    TaskDecision,
-    TaskGone,
-    TaskUnreadable,
-)
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, TagGone
+from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
+from rebuilder.core.decisions.unreadable import TaskGone, TaskUnreadable
 from rebuilder.core.dependencies.index import IndexedTask, with_view
 from rebuilder.core.rebuilds.messages import REFRESH, Refresh, StartBuild
 from rebuilder.core.rebuilds.pace import expired

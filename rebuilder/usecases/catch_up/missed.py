@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry, TaskId
-from rebuilder.core.decisions.reasons import TaskDecision, TaskDisabled, TaskUnreadable
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.runs import TaskDisabled
+from rebuilder.core.decisions.unreadable import TaskUnreadable
 from rebuilder.core.dependencies.index import moving
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import PUSHES, PlanRebuilds

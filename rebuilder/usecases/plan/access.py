@@ -6,7 +6,7 @@ import logging
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Task
-from rebuilder.core.decisions.reasons import MayNotPull
+from rebuilder.core.decisions.runs import MayNotPull
 from rebuilder.errors import RebuilderError
 from rebuilder.usecases.context import Context
 

@@ -10,19 +10,11 @@ from datetime import datetime
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry, PushedRegistry
 from rebuilder.core.acr.tasks import Run, RunStatus, Task
-from rebuilder.core.decisions.reasons import (
-    AlreadyBuiltOn,
-    Base,
-    BaseMoved,
-    BuiltWhileMoving,
-    NeverRan,
-    NotAllKnown,
-    NothingRecorded,
-    TaskDecision,
-    decide,
-    follows,
-    wants,
-)
+from rebuilder.core.decisions.decide import Base, decide
+from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving, NeverRan
+from rebuilder.core.decisions.policy import follows, wants
+from rebuilder.core.decisions.uses import NotAllKnown, NothingRecorded
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild, State, still_stale
 from rebuilder.errors import Denied, PermanentError, RebuilderError

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from rebuilder.core.acr.registries import ForeignRegistry, PushedRegistry
 from rebuilder.core.acr.tasks import Run
-from rebuilder.core.decisions.reasons import Base
+from rebuilder.core.decisions.decide import Base
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.times import CLOCKS_DIFFER

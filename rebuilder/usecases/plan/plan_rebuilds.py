@@ -16,17 +16,11 @@ from itertools import batched
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import RunStatus, Task
-from rebuilder.core.decisions.reasons import (
-    Base,
-    Decision,
-    IndexOld,
-    RegistryUnreadable,
-    TagGone,
-    TaskDecision,
-    TaskUnreadable,
-    decide,
-    follows,
-)
+from rebuilder.core.decisions.decide import Base, decide
+from rebuilder.core.decisions.decision import Decision, TaskDecision
+from rebuilder.core.decisions.digests import TagGone
+from rebuilder.core.decisions.policy import follows
+from rebuilder.core.decisions.unreadable import IndexOld, RegistryUnreadable, TaskUnreadable
 from rebuilder.core.dependencies.index import IndexedTask, unread
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild

@@ -12,7 +12,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry, TaskId
 from rebuilder.core.audit.books import Finding, Made
 from rebuilder.core.audit.standing import Standing, judge
-from rebuilder.core.decisions.reasons import Base
+from rebuilder.core.decisions.decide import Base
 from rebuilder.core.dependencies.index import unread
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild

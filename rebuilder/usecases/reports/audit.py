@@ -12,7 +12,8 @@ from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Run
 from rebuilder.core.audit.books import Audit, Books, Finding, Made, Told, Waiting
 from rebuilder.core.audit.judge import audit as judge
-from rebuilder.core.decisions.reasons import Base, TaskDecision, decide
+from rebuilder.core.decisions.decide import Base, decide
+from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.dependencies.index import IndexedTask, unread
 from rebuilder.core.events.pushes import Push
 from rebuilder.errors import RebuilderError

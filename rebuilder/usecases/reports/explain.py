@@ -15,16 +15,10 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Task
 from rebuilder.core.audit.books import Waiting
-from rebuilder.core.decisions.reasons import (
-    Base,
-    BaseMoved,
-    Decision,
-    RegistryUnreadable,
-    TagGone,
-    TaskDecision,
-    TaskUnreadable,
-    decide,
-)
+from rebuilder.core.decisions.decide import Base, decide
+from rebuilder.core.decisions.decision import Decision, TaskDecision
+from rebuilder.core.decisions.digests import BaseMoved, TagGone
+from rebuilder.core.decisions.unreadable import RegistryUnreadable, TaskUnreadable
 from rebuilder.core.dependencies.index import with_view
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild

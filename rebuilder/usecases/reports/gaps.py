@@ -8,7 +8,8 @@ from functools import partial
 from msgspec import Struct
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
-from rebuilder.core.gaps.gap import BuildFiles, Gap, NotCompared, find_gaps
+from rebuilder.core.gaps.compare import BuildFiles, find_gaps
+from rebuilder.core.gaps.gap import Gap, NotCompared
 from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempt
 from rebuilder.usecases.context import Context

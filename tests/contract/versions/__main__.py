@@ -29,7 +29,8 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.decisions.reasons import REASONS, Decision
+from rebuilder.core.decisions.decision import Decision
+from rebuilder.core.decisions.reasons import REASONS
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
 from rebuilder.core.dependencies.index import Sweep
 from rebuilder.core.events.dead_letters import DeadLetter, Origin

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebuilder.core.acr.tasks import Dependency, Makes, Task
-from rebuilder.core.decisions.reasons import Base, decide
+from rebuilder.core.decisions.decide import Base, decide
 from rebuilder.core.dependencies.effects import Effects, output_of
 from rebuilder.errors import InvalidBuildFile
 from tests.unit.fakes import NEW, OLD, task

@@ -1,0 +1,363 @@
+"""What ACR's scanner makes of a line of a build file, where a build makes something else of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rebuilder.core.dependencies.build_files import BuildKitOnly
+from rebuilder.core.dependencies.effects import (
+    bare_argument,
+    without_buildkit,
+)
+from rebuilder.core.gaps.gap import Gap
+
+_FAILS = "what is left is no image, so the run fails and nothing is recorded"
+
+
+class LineGap(Gap, frozen=True):
+    """Something about a line of a build file.
+
+    Attributes:
+        file: The file.
+        line: The line, counted from 1; 0 for the file as a whole.
+    """
+
+    file: str
+    line: int
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        place = f"{self.file}, line {self.line}" if self.line else self.file
+        return f"{place}: {self.why()}"
+
+    def why(self) -> str:
+        """The reason without the place."""
+        return self.template.format(self=self)
+
+
+class FileRefused(LineGap, frozen=True):
+    """The file is refused: by the builder, or because it is larger than this product reads.
+
+    Attributes:
+        problem: Why.
+    """
+
+    code: ClassVar[str] = "file-refused"
+    template: ClassVar[str] = "refused: {self.problem}"
+    problem: str
+
+
+class UnknownForm(LineGap, frozen=True):
+    """A FROM or an ARG in a form that the scanner does not understand.
+
+    Attributes:
+        text: The line.
+    """
+
+    code: ClassVar[str] = "unknown-form"
+    template: ClassVar[str] = "ACR's scanner does not understand {self.text!r}, so the run fails"
+    text: str
+
+
+class BareArgument(LineGap, frozen=True):
+    """A build step's `--build-arg NAME`, which has no value.
+
+    Attributes:
+        name: The argument.
+    """
+
+    code: ClassVar[str] = "argument-without-value"
+    name: str
+
+    def why(self) -> str:
+        """The reason without the place."""
+        return bare_argument(self.name)
+
+
+class MissedImage(LineGap, frozen=True):
+    """An image that the build reads and the scanner does not look for.
+
+    Attributes:
+        image: The image.
+    """
+
+    image: str
+
+
+class PlatformFlag(MissedImage, frozen=True):
+    """`FROM --platform` makes the scanner fail, and the run with it."""
+
+    code: ClassVar[str] = "platform-flag"
+    template: ClassVar[str] = (
+        "ACR's scanner does not understand FROM --platform, so the run fails and"
+        " {self.image} is not recorded"
+    )
+
+
+class CopyFrom(MissedImage, frozen=True):
+    """`COPY --from` of an image is not looked at."""
+
+    code: ClassVar[str] = "copy-from"
+    template: ClassVar[str] = (
+        "ACR's scanner does not look at COPY --from, so {self.image} is not recorded"
+    )
+
+
+class RunMount(MissedImage, frozen=True):
+    """`RUN --mount=from` an image is not looked at."""
+
+    code: ClassVar[str] = "run-mount"
+    template: ClassVar[str] = (
+        "ACR's scanner does not look at RUN --mount=from, so {self.image} is not recorded"
+    )
+
+
+class SyntaxImage(MissedImage, frozen=True):
+    """The image that reads the Dockerfile is not looked at."""
+
+    code: ClassVar[str] = "syntax-image"
+    template: ClassVar[str] = (
+        "ACR's scanner does not look at # syntax, so {self.image} is not recorded"
+    )
+
+
+class OnBuild(MissedImage, frozen=True):
+    """What an ONBUILD of an earlier stage reads is not looked at."""
+
+    code: ClassVar[str] = "onbuild"
+    template: ClassVar[str] = (
+        "ACR's scanner does not look at ONBUILD, so {self.image} is not recorded"
+    )
+
+
+class CommandBuild(MissedImage, frozen=True):
+    """An image that a build in a cmd step reads."""
+
+    code: ClassVar[str] = "command-build"
+    template: ClassVar[str] = (
+        "ACR scans build steps only, so {self.image}, which a command builds on, is missing"
+    )
+
+
+class Copied(MissedImage, frozen=True):
+    """An image that the task copies."""
+
+    code: ClassVar[str] = "copied"
+    template: ClassVar[str] = (
+        "ACR scans build steps only, so {self.image}, which is copied, is not recorded"
+    )
+
+
+class ToolImage(MissedImage, frozen=True):
+    """An image that a command runs; no image is made of it."""
+
+    code: ClassVar[str] = "tool"
+    counts: ClassVar[bool] = False
+    template: ClassVar[str] = "{self.image} is a tool that a command runs: no image is made of it"
+
+
+class NeedsBuildkit(LineGap, frozen=True):
+    """Something that is for BuildKit, on a step that gets the classic builder.
+
+    Attributes:
+        what: What it is.
+        fails: Whether every classic builder refuses it, so that the run fails.
+    """
+
+    code: ClassVar[str] = "needs-buildkit"
+    counts: ClassVar[bool] = False
+    what: str
+    fails: bool
+
+    def why(self) -> str:
+        """The reason without the place."""
+        only = BuildKitOnly(self.line, self.what, self.fails)
+        verb = "needs" if self.fails else "is for"
+        return f"{self.what} {verb} BuildKit, and {without_buildkit(only)}"
+
+
+class NotSeen(MissedImage, frozen=True):
+    """A FROM that the scanner does not reach."""
+
+    code: ClassVar[str] = "not-seen"
+    template: ClassVar[str] = (
+        "ACR's scanner does not come to this line, so {self.image} is not recorded"
+    )
+
+
+class MisreadImage(LineGap, frozen=True):
+    """A FROM whose image the scanner reads wrong.
+
+    Attributes:
+        image: The image; as it stands in the file, if the build does not read it.
+        recorded: What the scanner makes of it; "" if that is no image, so that the run fails.
+    """
+
+    image: str
+    recorded: str
+
+    def why(self) -> str:
+        """The reason without the place."""
+        so = f"it records {self.recorded}, not {self.image}" if self.recorded else _FAILS
+        return f"{self.template.format(self=self)}; {so}"
+
+
+class ContinuedFrom(MisreadImage, frozen=True):
+    """A FROM that goes on in the next line."""
+
+    code: ClassVar[str] = "continued-from"
+    template: ClassVar[str] = (
+        "ACR's scanner reads line by line, and this FROM goes on in the next one"
+    )
+
+
+class ExpansionForm(MisreadImage, frozen=True):
+    """A variable in another form than $NAME and ${NAME}.
+
+    Attributes:
+        form: What stands in the braces.
+    """
+
+    code: ClassVar[str] = "expansion-form"
+    template: ClassVar[str] = (
+        "ACR's scanner takes ${{{self.form}}} for a variable of that name, which is empty"
+    )
+    form: str
+
+
+class ArgumentGap(MisreadImage, frozen=True):
+    """A variable whose value the scanner does not know, or has wrong.
+
+    Attributes:
+        name: The variable.
+    """
+
+    name: str
+
+
+class ArgumentOfArgument(ArgumentGap, frozen=True):
+    """An ARG whose default names another variable."""
+
+    code: ClassVar[str] = "argument-of-argument"
+    template: ClassVar[str] = "ACR's scanner does not expand the default of ARG {self.name}"
+
+
+class LaterArgument(ArgumentGap, frozen=True):
+    """An ARG that is not the first of its line."""
+
+    code: ClassVar[str] = "later-argument"
+    template: ClassVar[str] = (
+        "ACR's scanner reads only the first name of an ARG line, not {self.name}"
+    )
+
+
+class FirstDefaultWins(ArgumentGap, frozen=True):
+    """An ARG that stands twice: the last default counts, and the scanner keeps the first."""
+
+    code: ClassVar[str] = "first-default-wins"
+    template: ClassVar[str] = (
+        "ARG {self.name} stands twice, and ACR's scanner keeps the first default"
+    )
+
+
+class StageArgument(ArgumentGap, frozen=True):
+    """An ARG inside a stage, which FROM does not know, but the scanner does."""
+
+    code: ClassVar[str] = "stage-argument"
+    template: ClassVar[str] = (
+        "ARG {self.name} stands inside a stage, so FROM does not know it; ACR's scanner"
+        " takes its value all the same"
+    )
+
+
+class UndeclaredArgument(ArgumentGap, frozen=True):
+    """A build argument without an ARG, which FROM does not know, but the scanner does."""
+
+    code: ClassVar[str] = "undeclared-argument"
+    template: ClassVar[str] = (
+        "no ARG before the first FROM declares {self.name}, so FROM does not know it; ACR's"
+        " scanner takes the build argument all the same"
+    )
+
+
+class PlatformArgument(ArgumentGap, frozen=True):
+    """A variable that the builder sets by itself."""
+
+    code: ClassVar[str] = "platform-argument"
+    template: ClassVar[str] = (
+        "ACR's scanner does not know {self.name}, which the builder sets itself"
+    )
+
+
+class OtherReading(MisreadImage, frozen=True):
+    """A FROM that the scanner reads otherwise, for a reason that has no type of its own."""
+
+    code: ClassVar[str] = "other-reading"
+    template: ClassVar[str] = (
+        "ACR's scanner knows no quotes inside a word, no escapes and no other forms of a name"
+    )
+
+
+class InventedImage(LineGap, frozen=True):
+    """An image that the build does not read, and the scanner finds.
+
+    Attributes:
+        recorded: The image.
+    """
+
+    recorded: str
+
+
+class CaseOfStage(InventedImage, frozen=True):
+    """A stage in another case is an image to the scanner.
+
+    Attributes:
+        stage: The stage as it is declared.
+    """
+
+    code: ClassVar[str] = "case-of-stage"
+    template: ClassVar[str] = (
+        "the stage {self.stage} is written in another case, so ACR's scanner takes it for an"
+        " image and records {self.recorded}"
+    )
+    stage: str
+
+
+class HeredocLine(InventedImage, frozen=True):
+    """A line of a heredoc that begins with FROM."""
+
+    code: ClassVar[str] = "heredoc-line"
+    template: ClassVar[str] = (
+        "the line stands in a heredoc; ACR's scanner takes it for an instruction and records"
+        " {self.recorded}"
+    )
+
+
+class LineInside(InventedImage, frozen=True):
+    """A line inside another instruction that begins with FROM."""
+
+    code: ClassVar[str] = "line-inside"
+    template: ClassVar[str] = (
+        "the line goes on with another instruction; ACR's scanner takes it for one of its own"
+        " and records {self.recorded}"
+    )
+
+
+class UnusedStage(InventedImage, frozen=True):
+    """A stage that the target does not need, on a step that gets BuildKit."""
+
+    code: ClassVar[str] = "unused-stage"
+    template: ClassVar[str] = (
+        "nothing needs this stage, so BuildKit does not read {self.recorded}; ACR records it"
+    )
+
+
+class UnusedStageRun(InventedImage, frozen=True):
+    """A stage that the target does not need, and that the classic builder runs all the same."""
+
+    code: ClassVar[str] = "unused-stage-run"
+    counts: ClassVar[bool] = False
+    template: ClassVar[str] = (
+        "nothing needs this stage; the classic builder, which the step gets, pulls"
+        " {self.recorded} all the same, and the run fails if it is gone"
+    )
