@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from rebuilder.core.dockerfile._directives import read_escape
-from rebuilder.core.dockerfile._tree import read_tree
+from rebuilder.core.dockerfile._parser.directives import read_escape
+from rebuilder.core.dockerfile._parser.tree import read_tree
 
 _MARK = b"\xef\xbb\xbf"
 

@@ -13,19 +13,21 @@ from rebuilder.core.dependencies.build_files import (
     ImageUse,
     UnknownImage,
 )
-from rebuilder.core.dockerfile._directives import (
+from rebuilder.core.dockerfile._frontends import NEWEST, Frontend, frontend_of
+from rebuilder.core.dockerfile._instructions.reading import Instructions, read_instructions
+from rebuilder.core.dockerfile._parser.directives import (
     Directives,
     Syntax,
     check_options,
     read_directives,
     read_escape,
 )
-from rebuilder.core.dockerfile._frontends import NEWEST, Frontend, frontend_of
-from rebuilder.core.dockerfile._graph import Graph
-from rebuilder.core.dockerfile._instructions import Instructions, read_instructions
-from rebuilder.core.dockerfile._names import Names
+from rebuilder.core.dockerfile._parser.tree import read_tree
 from rebuilder.core.dockerfile._platforms import Platform, parse_platform, predefined
-from rebuilder.core.dockerfile._results import images_of, united
+from rebuilder.core.dockerfile._shell.lexer import Lexer, Variable
+from rebuilder.core.dockerfile._stages.graph import Graph
+from rebuilder.core.dockerfile._stages.names import Names
+from rebuilder.core.dockerfile._stages.results import images_of, united
 from rebuilder.core.dockerfile._text import (
     FILE_LIMIT,
     PLATFORM_LIMIT,
@@ -35,8 +37,6 @@ from rebuilder.core.dockerfile._text import (
     parse_reference,
     short,
 )
-from rebuilder.core.dockerfile._tree import read_tree
-from rebuilder.core.dockerfile._words import Lexer, Variable
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
 
 _MARK = b"\xef\xbb\xbf"

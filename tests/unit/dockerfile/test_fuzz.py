@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bench.dockerfiles import LARGE, SAMPLES, files, mutations
 from rebuilder.core.dependencies.build_files import BuildImages
-from rebuilder.core.dockerfile import _tree, read_dockerfile
+from rebuilder.core.dockerfile import read_dockerfile
+from rebuilder.core.dockerfile._parser import tree as _tree
 from rebuilder.core.dockerfile._text import FILE_LIMIT
 from rebuilder.errors import InvalidBuildFile
 

@@ -10,10 +10,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bench.dockerfiles import SAMPLES, mutations
-from rebuilder.core.dockerfile import _tree
-from rebuilder.core.dockerfile._directives import read_escape
 from rebuilder.core.dockerfile._frontends import Frontend
-from rebuilder.core.dockerfile._tree import Node, read_tree, split_flags, split_words
+from rebuilder.core.dockerfile._parser import tree as _tree
+from rebuilder.core.dockerfile._parser.directives import read_escape
+from rebuilder.core.dockerfile._parser.tree import Node, read_tree, split_flags, split_words
 from rebuilder.errors import InvalidBuildFile
 
 # What changed since BuildKit 0.12 and is known to come of a release: read as it was then.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.dockerfile._environment import COPIES_LIMIT
+from rebuilder.core.dockerfile._shell.environment import COPIES_LIMIT
 from tests.unit.dockerfile.reading import images, read, refusal
 
 OF_IMAGE = ["1 runtime a:latest"]

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct, field
 
 from rebuilder.core.dockerfile._frontends import NEWEST, Frontend
-from rebuilder.core.dockerfile._patterns import MARK, Pattern, turned_round
+from rebuilder.core.dockerfile._shell.patterns import MARK, Pattern, turned_round
 from rebuilder.core.dockerfile._text import (
     DEPTH_LIMIT,
     EXPANSION_LIMIT,

@@ -14,12 +14,17 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from rebuilder.core.acr.references import digest_problem
-from rebuilder.core.dockerfile._environment import Environment
-from rebuilder.core.dockerfile._git import GitSource, git_source, is_web, may_be_remote
-from rebuilder.core.dockerfile._mounts import Mount, known_mount
+from rebuilder.core.dockerfile._instructions.git import GitSource, git_source, is_web, may_be_remote
+from rebuilder.core.dockerfile._instructions.mounts import Mount, known_mount
+from rebuilder.core.dockerfile._instructions.values import (
+    check_mode,
+    check_port,
+    check_signal,
+    without_drive,
+)
+from rebuilder.core.dockerfile._shell.environment import Environment
+from rebuilder.core.dockerfile._shell.lexer import NOTHING, Lexer, asks
 from rebuilder.core.dockerfile._text import quoted
-from rebuilder.core.dockerfile._values import check_mode, check_port, check_signal, without_drive
-from rebuilder.core.dockerfile._words import NOTHING, Lexer, asks
 
 WINDOWS = "windows"
 

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.dockerfile._checks import Scope
-from rebuilder.core.dockerfile._environment import COPIES_LIMIT, Environment
 from rebuilder.core.dockerfile._frontends import Frontend
-from rebuilder.core.dockerfile._instructions import Bad, Command, Stage, read_trigger
+from rebuilder.core.dockerfile._instructions.checks import Scope
+from rebuilder.core.dockerfile._instructions.reading import Bad, Command, Stage, read_trigger
+from rebuilder.core.dockerfile._parser.tree import read_tree
+from rebuilder.core.dockerfile._shell.environment import COPIES_LIMIT, Environment
+from rebuilder.core.dockerfile._shell.lexer import UNKNOWN, Lexer, Variable, WordError
 from rebuilder.core.dockerfile._text import integer, parse_reference, quoted
-from rebuilder.core.dockerfile._tree import read_tree
-from rebuilder.core.dockerfile._words import UNKNOWN, Lexer, Variable, WordError
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
 
 SCRATCH = "scratch"

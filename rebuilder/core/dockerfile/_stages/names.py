@@ -14,18 +14,18 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from rebuilder.core.dependencies.build_files import BuildKitOnly, UnknownImage
-from rebuilder.core.dockerfile._environment import EMPTY_DEFAULT, GIVEN_EMPTY, NOT_GIVEN
-from rebuilder.core.dockerfile._graph import (
+from rebuilder.core.dockerfile._instructions.reading import GlobalArg, Instructions, Stage
+from rebuilder.core.dockerfile._platforms import parse_platform
+from rebuilder.core.dockerfile._shell.environment import EMPTY_DEFAULT, GIVEN_EMPTY, NOT_GIVEN
+from rebuilder.core.dockerfile._shell.lexer import UNKNOWN, Lexer, Variable, WordError
+from rebuilder.core.dockerfile._stages.graph import (
     NAMELESS,
     SCRATCH,
     Note,
     missing_arguments,
     refusal,
 )
-from rebuilder.core.dockerfile._instructions import GlobalArg, Instructions, Stage
-from rebuilder.core.dockerfile._platforms import parse_platform
 from rebuilder.core.dockerfile._text import integer, parse_reference, short
-from rebuilder.core.dockerfile._words import UNKNOWN, Lexer, Variable, WordError
 from rebuilder.errors import InvalidBuildFile, InvalidReference
 
 _WAY_LIMIT = 20

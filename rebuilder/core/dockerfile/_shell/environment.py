@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
 
+from rebuilder.core.dockerfile._shell.lexer import UNKNOWN, Variable
 from rebuilder.core.dockerfile._text import cleaned
-from rebuilder.core.dockerfile._words import UNKNOWN, Variable
 
 COPIES_LIMIT = 100_000
 """How many variables all stages of a file may take over from their bases together. BuildKit has no

@@ -12,20 +12,28 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
-from rebuilder.core.dockerfile._checks import Check, Files, Folder, Ports, Run, Signal, Volumes
 from rebuilder.core.dockerfile._frontends import NEWEST, Frontend
-from rebuilder.core.dockerfile._git import git_source, may_be_remote
-from rebuilder.core.dockerfile._mounts import (
+from rebuilder.core.dockerfile._instructions.checks import (
+    Check,
+    Files,
+    Folder,
+    Ports,
+    Run,
+    Signal,
+    Volumes,
+)
+from rebuilder.core.dockerfile._instructions.git import git_source, may_be_remote
+from rebuilder.core.dockerfile._instructions.mounts import (
     CACHE_MOUNT,
     PLAIN_CACHE_MOUNT,
     Mount,
     csv_fields,
     read_mount,
 )
+from rebuilder.core.dockerfile._instructions.values import duration
+from rebuilder.core.dockerfile._parser.tree import COPY_FROM, Node, heredoc_word
+from rebuilder.core.dockerfile._shell.lexer import WordError, asks
 from rebuilder.core.dockerfile._text import SPACE, boolean, integer, quoted
-from rebuilder.core.dockerfile._tree import COPY_FROM, Node, heredoc_word
-from rebuilder.core.dockerfile._values import duration
-from rebuilder.core.dockerfile._words import WordError, asks
 from rebuilder.errors import InvalidBuildFile
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")

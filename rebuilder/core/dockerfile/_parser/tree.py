@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rebuilder.core.dockerfile._frontends import NEWEST, Frontend
-from rebuilder.core.dockerfile._harmless import HARMLESS, Glance
+from rebuilder.core.dockerfile._parser.harmless import HARMLESS, Glance
+from rebuilder.core.dockerfile._shell.lexer import WordError, split_raw, unquote_word
 from rebuilder.core.dockerfile._text import BLANKS, DEPTH_LIMIT, LINE_LIMIT, SPACE, quoted
-from rebuilder.core.dockerfile._words import WordError, split_raw, unquote_word
 from rebuilder.errors import InvalidBuildFile
 
 _HEREDOC = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)\Z", re.ASCII)

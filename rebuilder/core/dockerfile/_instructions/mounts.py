@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from rebuilder.core.dockerfile._shell.lexer import asks
 from rebuilder.core.dockerfile._text import boolean, cleaned, quoted, unsigned
-from rebuilder.core.dockerfile._words import asks
 
 _TYPES = frozenset({"bind", "cache", "tmpfs", "secret", "ssh"})
 _OWNED = frozenset({"secret", "ssh", "cache"})

@@ -1,0 +1,1 @@
+"""Instructions, and what is checked of them; BuildKit's package `instructions`."""

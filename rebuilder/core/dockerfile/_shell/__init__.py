@@ -1,0 +1,1 @@
+"""Words and variables; BuildKit's package `shell`."""
