@@ -18,11 +18,11 @@ from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.dependencies.build_files import BuildImages, ImageUse, UnknownImage
 from rebuilder.core.dependencies.effects import Builder, Built, Effects, StepDone
 from rebuilder.core.dockerfile import outline, read_dockerfile
-from rebuilder.core.taskfile import _docker, _programs
-from rebuilder.core.taskfile._builds import IMAGE
+from rebuilder.core.taskfile._commands import docker, programs
+from rebuilder.core.taskfile._commands.builds import IMAGE
+from rebuilder.core.taskfile._commands.world import Place, Rewritten, folder_of
 from rebuilder.core.taskfile._steps import Build, RunContext, StandIn, Step, TaskFile
 from rebuilder.core.taskfile._text import Hidden, Unknowns
-from rebuilder.core.taskfile._world import Place, Rewritten, folder_of
 from rebuilder.errors import InvalidBuildFile, InvalidReference, SourceUnavailable
 
 _BUILDS = 200
@@ -187,7 +187,7 @@ class _Account:
             before.append(f"--workdir {folder_of(step.folder)}")
         text = " ".join(["docker run", *before, image, step.text.strip()])
         self._alias = step.alias
-        _programs.script(self, place, text)
+        programs.script(self, place, text)
 
     # What commands do; see World.
 
@@ -383,7 +383,7 @@ class _Account:
             content.pushed = True
 
     def _pushed(self, image: str, line: int) -> None:
-        text = image.removeprefix(_docker.LIST)
+        text = image.removeprefix(docker.LIST)
         if any(stand_in.value for stand_in in self.unknowns.within(text)):
             reasons = "; ".join(self.unknowns.reasons(text))
             self.unclear(text, f"which image is pushed: {reasons}", line)
@@ -411,10 +411,10 @@ class _Account:
             known = canonical(source)
             content = self._store.get(known)
             if known not in self._store and known not in self._pushes:
-                way = (f"copied to {self._readable(target.removeprefix(_docker.LIST))}",)
+                way = (f"copied to {self._readable(target.removeprefix(docker.LIST))}",)
                 content = self._fetch(source, line, way)
             contents.append(content)
-        if target.startswith(_docker.LIST):
+        if target.startswith(docker.LIST):
             # A list of docker's own is made now and pushed later.
             list_of = _Made(line, stands_on=[c for c in contents if c is not None])
             self._made.append(list_of)
@@ -485,7 +485,7 @@ class _Account:
             if known in self._store:
                 self._mark(self._store[known])  # a step that is written later may run earlier
             elif not any(s.value for s in self.unknowns.within(image)):
-                name = image.removeprefix(_docker.LIST)
+                name = image.removeprefix(docker.LIST)
                 self._miss(name, "no step that is understood makes what is pushed", line)
         images, final = self._images_of_all()
         needed = [
@@ -626,8 +626,8 @@ def _with(build: Build, stand_ins: Sequence[StandIn], instead: Sequence[str]) ->
 @lru_cache(maxsize=1024)
 def canonical(image: str) -> str:
     """Return the name under which an image of the run is known, whatever is unknown in it."""
-    if image.startswith(_docker.LIST):
-        return _docker.LIST + canonical(image.removeprefix(_docker.LIST))
+    if image.startswith(docker.LIST):
+        return docker.LIST + canonical(image.removeprefix(docker.LIST))
     try:
         return str(ImageReference.parse(image))
     except InvalidReference:

@@ -13,10 +13,11 @@ from typing import Literal
 import yaml
 
 from rebuilder.core.dependencies.build_files import UnknownImage
-from rebuilder.core.taskfile import _aliases, _template, _yaml
+from rebuilder.core.taskfile import _aliases, _yaml
 from rebuilder.core.taskfile._steps import RunContext, Step, TaskFile
+from rebuilder.core.taskfile._templates import evaluate
+from rebuilder.core.taskfile._templates.values import Values, read_values
 from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns, names
-from rebuilder.core.taskfile._values import Values, read_values
 from rebuilder.errors import InvalidBuildFile
 
 _LIMIT = 256 * 1024
@@ -141,7 +142,7 @@ def fill_in(
     unknowns = Unknowns(text, *given.values(), run.registry, run.task)
     lines = tuple(range(1, text.count("\n") + 2))
     try:
-        filled = _template.render(Mapped(text, lines), Values(run, {}, given, hidden), unknowns)
+        filled = evaluate.render(Mapped(text, lines), Values(run, {}, given, hidden), unknowns)
     except Hidden as found:
         return text, (found.reason,)
     return filled.text, unknowns.reasons(filled.text)
@@ -166,9 +167,9 @@ def _prepare(text: str, values: Values, unknowns: Unknowns) -> tuple[Mapped, _al
         _check_lines(whole)
         section, rest = _aliases.separate(whole)
         if section.text:
-            section = _template.render(section, values, unknowns)
+            section = evaluate.render(section, values, unknowns)
         whole, aliases = _aliases.replace(section, rest, values.run.os, unknowns)
-    return _template.render(whole, values, unknowns), aliases
+    return evaluate.render(whole, values, unknowns), aliases
 
 
 def _without_comments(text: str) -> Mapped:

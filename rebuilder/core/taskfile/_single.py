@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rebuilder.core.acr.tasks import DockerStep
 from rebuilder.core.taskfile._steps import Build, RunContext, Step, TaskFile
-from rebuilder.core.taskfile._template import render
+from rebuilder.core.taskfile._templates.evaluate import render
+from rebuilder.core.taskfile._templates.values import Values
 from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns
-from rebuilder.core.taskfile._values import Values
 
 _ID = "build"
 

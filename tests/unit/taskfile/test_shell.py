@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebuilder.core.taskfile._shell import Script, parse
+from rebuilder.core.taskfile._commands.shell import Script, parse
 from rebuilder.core.taskfile._text import Unknowns
 from rebuilder.errors import InvalidBuildFile
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct, field
 
 from rebuilder.core.dependencies.contexts import file_path
+from rebuilder.core.taskfile._commands.world import Place, World
 from rebuilder.core.taskfile._steps import Build
-from rebuilder.core.taskfile._world import Place, World
 from rebuilder.errors import SourceUnavailable
 
 

@@ -16,10 +16,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from rebuilder.core.dependencies.effects import Builder
-from rebuilder.core.taskfile import _compose
-from rebuilder.core.taskfile._builds import Described, described_build, pushes
-from rebuilder.core.taskfile._flags import grammar, read
-from rebuilder.core.taskfile._world import Place, World
+from rebuilder.core.taskfile._commands import compose
+from rebuilder.core.taskfile._commands.builds import Described, described_build, pushes
+from rebuilder.core.taskfile._commands.flags import grammar, read
+from rebuilder.core.taskfile._commands.world import Place, World
 from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 
 _BAKE = grammar(
@@ -51,7 +51,7 @@ class _Files(Struct):
     """What the files say, joined."""
 
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    services: dict[str, _compose.Service] = field(default_factory=dict)
+    services: dict[str, compose.Service] = field(default_factory=dict)
     groups: dict[str, list[Any]] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
 
@@ -102,9 +102,9 @@ def _read_files(world: World, place: Place, names: Sequence[str]) -> _Files:
 
 def _add(found: _Files, world: World, place: Place, name: str, content: bytes) -> None:
     if name.endswith((".yaml", ".yml")):
-        place = _compose.with_usual_env(world, place)
-        found.services = _compose.joined(
-            found.services, _compose.services(world, place, name, content)
+        place = compose.with_usual_env(world, place)
+        found.services = compose.joined(
+            found.services, compose.services(world, place, name, content)
         )
         built = [service.name for service in found.services.values() if service.own is not None]
         if built:

@@ -14,9 +14,10 @@ from functools import lru_cache
 import yaml
 from msgspec import Struct, field
 
-from rebuilder.core.taskfile import _functions, _yaml
+from rebuilder.core.taskfile import _yaml
+from rebuilder.core.taskfile._templates import functions
+from rebuilder.core.taskfile._templates.values import Unknown, Values
 from rebuilder.core.taskfile._text import Hidden, Mapped, Unknowns, Writer
-from rebuilder.core.taskfile._values import Unknown, Values
 from rebuilder.errors import InvalidBuildFile
 
 _DEPTH = 50
@@ -314,7 +315,7 @@ class _Parser:
                 found = _Operand("variable", text)
             case "word" if text in _CONSTANTS:
                 found = _Operand("literal", _CONSTANTS[text])
-            case "word" if text in _functions.NAMES:
+            case "word" if text in functions.NAMES:
                 return _Operand("call", text)
             case "word":
                 raise _Odd(f'function "{text}" not defined')
@@ -660,8 +661,8 @@ class _Run:
             for argument in arguments
         ]
         try:
-            return _functions.call(name, given)
-        except _functions.Refused as error:
+            return functions.call(name, given)
+        except functions.Refused as error:
             raise InvalidBuildFile(line, f"a template fails: {name}: {error}") from None
 
     def _index(self, arguments: list[object], line: int) -> object:
@@ -693,7 +694,7 @@ class _Run:
         if isinstance(found, _OfValues):
             values = self._values
             return not (values.file or values.given or values.hidden)
-        return _functions.is_empty(found)
+        return functions.is_empty(found)
 
     def _text(self, found: object, action: _Action) -> str:
         word = f"{{{{{action.text}}}}}"
@@ -711,7 +712,7 @@ class _Run:
             found = [_yaml.value(item) for item in found.value]
         if isinstance(found, str):
             return found
-        text = _functions.printed(found)
+        text = functions.printed(found)
         if text is None:
             return self._unknowns.word(word, f"{action.text} is no text", action.line)
         return text

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 
 from rebuilder.core.taskfile import _yaml
-from rebuilder.core.taskfile._expressions import plain_expression
+from rebuilder.core.taskfile._templates.expressions import plain_expression
+from rebuilder.core.taskfile._templates.values import Unknown
 from rebuilder.core.taskfile._text import LIMIT, names
-from rebuilder.core.taskfile._values import Unknown
 
 _GO = "and call eq ge gt html index js le len lt ne not or print printf println slice urlquery"
 _SPRIG = """

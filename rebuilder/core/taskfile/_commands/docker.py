@@ -11,18 +11,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from rebuilder.core.dependencies.effects import Builder
-from rebuilder.core.taskfile import _bake, _compose
-from rebuilder.core.taskfile._builds import (
+from rebuilder.core.taskfile._commands import bake, compose
+from rebuilder.core.taskfile._commands.builds import (
     find_dockerfile,
     odd_contexts,
     output_names,
     pushes,
     unknown_arguments,
 )
-from rebuilder.core.taskfile._flags import Asked, grammar, read
+from rebuilder.core.taskfile._commands.flags import Asked, grammar, read
+from rebuilder.core.taskfile._commands.world import Place, World
 from rebuilder.core.taskfile._steps import Build
 from rebuilder.core.taskfile._text import names
-from rebuilder.core.taskfile._world import Place, World
 from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 
 _GLOBAL = grammar(
@@ -136,9 +136,9 @@ def docker(world: World, place: Place, words: Sequence[str], run: Run, tag: str 
     elif command == "build":
         build(world, place, rest, builder_of(place, tag))
     elif command == "bake":
-        _bake.bake(world, place, rest)
+        bake.bake(world, place, rest)
     elif command == "compose":
-        _compose.compose(world, place, rest, builder_of(place, tag))
+        compose.compose(world, place, rest, builder_of(place, tag))
     elif command in ("run", "create"):
         _run(world, place, rest, run)
     elif command == "exec":
@@ -352,7 +352,7 @@ def buildx(world: World, place: Place, words: Sequence[str]) -> None:
     if command in ("build", "b"):
         build(world, place, rest, Builder.BUILDKIT)
     elif command in ("bake", "f"):
-        _bake.bake(world, place, rest)
+        bake.bake(world, place, rest)
     elif command == "imagetools":
         _imagetools(world, place, rest)
     elif command not in _BUILDX_HARMLESS:

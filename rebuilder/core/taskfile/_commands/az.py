@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rebuilder.core.dependencies.effects import Builder
-from rebuilder.core.taskfile._builds import find_dockerfile, unknown_arguments
-from rebuilder.core.taskfile._flags import grammar, read
+from rebuilder.core.taskfile._commands.builds import find_dockerfile, unknown_arguments
+from rebuilder.core.taskfile._commands.flags import grammar, read
+from rebuilder.core.taskfile._commands.world import Place, World
 from rebuilder.core.taskfile._steps import Build
 from rebuilder.core.taskfile._text import names
-from rebuilder.core.taskfile._world import Place, World
 from rebuilder.errors import SourceUnavailable
 
 _COMMON = "subscription output query resource-group"

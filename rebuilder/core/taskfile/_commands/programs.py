@@ -14,12 +14,12 @@ from functools import lru_cache
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.dependencies.effects import Builder
-from rebuilder.core.taskfile import _az, _compose, _docker, _shell
-from rebuilder.core.taskfile._builds import unknown_arguments
-from rebuilder.core.taskfile._flags import Asked, grammar, read
+from rebuilder.core.taskfile._commands import az, compose, docker, shell
+from rebuilder.core.taskfile._commands.builds import unknown_arguments
+from rebuilder.core.taskfile._commands.flags import Asked, grammar, read
+from rebuilder.core.taskfile._commands.world import DEPTH, Place, World
 from rebuilder.core.taskfile._steps import Build
 from rebuilder.core.taskfile._text import names
-from rebuilder.core.taskfile._world import DEPTH, Place, World
 from rebuilder.errors import InvalidReference, SourceUnavailable
 
 _AGENTS_OWN = frozenset({"docker.io/library/docker:latest", "docker.io/library/buildx:latest"})
@@ -38,7 +38,7 @@ _MAKERS = names(
 
 _OPAQUE = _POWERSHELLS | _FOLLOWED_BY_NONE | _MAKERS
 
-_PROGRAMS = (_SHELLS | _WRAPPERS | {"docker", "docker-compose"}) - _docker.COMMANDS
+_PROGRAMS = (_SHELLS | _WRAPPERS | {"docker", "docker-compose"}) - docker.COMMANDS
 """What else than commands of docker is looked for in docker's image."""
 
 _OUTPUT = names("-o -O --output --out --out-file --output-file --output-document --dest")
@@ -127,7 +127,7 @@ def script(world: World, place: Place, text: str) -> None:
         InvalidBuildFile: A quote is not closed, or a program refuses its arguments.
     """
     variables = None if place.agent else place.variables
-    found = _shell.parse(
+    found = shell.parse(
         text, place.line, world.unknowns, variables=variables, windows=place.windows
     )
     for command in found.commands:
@@ -149,7 +149,7 @@ _MAY_WRITE = re.compile(
 _MAY_MAKE = re.compile(r"\b(?:docker|az|buildah|podman|img|skopeo|crane|executor|make)\b")
 
 
-def _command(world: World, place: Place, command: _shell.Command) -> Place:
+def _command(world: World, place: Place, command: shell.Command) -> Place:
     """Follow one command; return the place of the next one."""
     words = command.words
     for operator, target in command.redirects:
@@ -176,7 +176,7 @@ def _command(world: World, place: Place, command: _shell.Command) -> Place:
     return place
 
 
-def _reads_script(command: _shell.Command) -> bool:
+def _reads_script(command: shell.Command) -> bool:
     """Tell whether a command may be a shell whose commands come from a pipe or a file."""
     given = command.joined == "|" or any(mark.startswith("<") for mark, _ in command.redirects)
     return given and any(
@@ -209,15 +209,15 @@ def program(world: World, place: Place, words: Sequence[str], docker_tag: str = 
         program(world, place, _unwrapped(name, rest), docker_tag)
     elif name in ("docker", "docker.exe"):
         run = _containers(world)
-        _docker.docker(world, place, rest, run, docker_tag)
+        docker.docker(world, place, rest, run, docker_tag)
     elif name == "docker-compose":
-        _compose.compose(world, place, rest, _docker.builder_of(place, docker_tag))
+        compose.compose(world, place, rest, docker.builder_of(place, docker_tag))
     elif name in _SHELLS:
         _shell_of(world, place, words)
     elif name in _OPAQUE or _SCRIPT.fullmatch(words[0]):
         world.unclear(" ".join(words), f"what {name} does is not followed", place.line)
     elif name == "az":
-        _az.az(world, place, rest)
+        az.az(world, place, rest)
     elif name == "executor" and "kaniko" in words[0]:
         _kaniko(world, place, rest)
     elif name in _LIKE_DOCKER:
@@ -335,9 +335,9 @@ def _like_docker(world: World, place: Place, name: str, words: Sequence[str]) ->
     command, *rest = words or [""]
     if command in ("build", "bud", "build-using-dockerfile"):
         builder = Builder.IMG if name == "img" else Builder.BUILDAH
-        _docker.build(world, place, rest, builder)
+        docker.build(world, place, rest, builder)
     elif command in ("pull", "tag"):
-        _docker.docker(world, place, [command, *rest], _containers(world))
+        docker.docker(world, place, [command, *rest], _containers(world))
     elif command == "push":
         asked = read(
             rest,

@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from rebuilder.core.dependencies.effects import Builder
 from rebuilder.core.taskfile import _yaml
-from rebuilder.core.taskfile._builds import Described, described_build
-from rebuilder.core.taskfile._flags import Asked, grammar, read
-from rebuilder.core.taskfile._world import Place, Rewritten, World
+from rebuilder.core.taskfile._commands.builds import Described, described_build
+from rebuilder.core.taskfile._commands.flags import Asked, grammar, read
+from rebuilder.core.taskfile._commands.world import Place, Rewritten, World
 from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 
 _GLOBAL = grammar(

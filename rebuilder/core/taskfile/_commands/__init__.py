@@ -1,0 +1,1 @@
+"""Command lines, and what the programs in them do."""

@@ -1,0 +1,1 @@
+"""Templates: Go's text/template with functions of sprig."""
