@@ -14,7 +14,8 @@ from rebuilder.core.dependencies.build_files import (
     UnknownImage,
 )
 from rebuilder.core.dockerfile._frontends import NEWEST, Frontend, frontend_of
-from rebuilder.core.dockerfile._instructions.reading import Instructions, read_instructions
+from rebuilder.core.dockerfile._instructions.commands import Instructions
+from rebuilder.core.dockerfile._instructions.reading import read_instructions
 from rebuilder.core.dockerfile._parser.directives import (
     Directives,
     Syntax,
@@ -24,7 +25,9 @@ from rebuilder.core.dockerfile._parser.directives import (
 )
 from rebuilder.core.dockerfile._parser.tree import read_tree
 from rebuilder.core.dockerfile._platforms import Platform, parse_platform, predefined
-from rebuilder.core.dockerfile._shell.lexer import Lexer, Variable
+from rebuilder.core.dockerfile._shell.lexer import Lexer
+from rebuilder.core.dockerfile._shell.variables import Variable
+from rebuilder.core.dockerfile._stages.arguments import GlobalArgs
 from rebuilder.core.dockerfile._stages.graph import Graph
 from rebuilder.core.dockerfile._stages.names import Names
 from rebuilder.core.dockerfile._stages.results import images_of, united
@@ -262,8 +265,9 @@ def _read_for(
     tracks: bool,  # noqa: FBT001 - it is called in one place
 ) -> BuildImages:
     """Read the instructions of a file for one platform."""
-    names = Names(instructions, lexer, file.build_args, _automatic(platform), file.target)
-    graph = Graph(lexer, names.build_args, names.outer, _platform(platform).os, tracks=tracks)
+    args = GlobalArgs(instructions, lexer, file.build_args, _automatic(platform), file.target)
+    names = Names(args, lexer)
+    graph = Graph(lexer, args.build_args, args.outer, _platform(platform).os, tracks=tracks)
     for stage in instructions.stages:
         base = names.base_of(stage)
         graph.add(stage, base.name, base.way, base.system, base.note)

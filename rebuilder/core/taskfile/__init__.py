@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping
 
 from rebuilder.core.acr.tasks import DockerStep
 from rebuilder.core.dependencies.effects import Effects
-from rebuilder.core.taskfile._account import ReadFile, effects_of
+from rebuilder.core.taskfile._account import effects_of
 from rebuilder.core.taskfile._document import fill_in, read_document
+from rebuilder.core.taskfile._files import ReadFile
 from rebuilder.core.taskfile._single import single_build
 from rebuilder.core.taskfile._steps import RunContext
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebuilder.core.dockerfile._shell.lexer import Lexer, Variable, WordError
+from rebuilder.core.dockerfile._shell.lexer import Lexer
 from rebuilder.core.dockerfile._shell.patterns import Pattern, turned_round
+from rebuilder.core.dockerfile._shell.variables import Variable, WordError
 from rebuilder.core.dockerfile._text import EXPANSION_LIMIT
 from tests.unit.dockerfile.reading import final, images, refusal
 

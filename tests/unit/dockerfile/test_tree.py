@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from bench.dockerfiles import SAMPLES, mutations
 from rebuilder.core.dockerfile._frontends import Frontend
 from rebuilder.core.dockerfile._parser import tree as _tree
+from rebuilder.core.dockerfile._parser.arguments import split_words
 from rebuilder.core.dockerfile._parser.directives import read_escape
-from rebuilder.core.dockerfile._parser.tree import Node, read_tree, split_flags, split_words
+from rebuilder.core.dockerfile._parser.flags import split_flags
+from rebuilder.core.dockerfile._parser.nodes import Node
+from rebuilder.core.dockerfile._parser.tree import read_tree
 from rebuilder.errors import InvalidBuildFile
 
 # What changed since BuildKit 0.12 and is known to come of a release: read as it was then.

@@ -23,7 +23,8 @@ from rebuilder.core.dockerfile._instructions.values import (
     without_drive,
 )
 from rebuilder.core.dockerfile._shell.environment import Environment
-from rebuilder.core.dockerfile._shell.lexer import NOTHING, Lexer, asks
+from rebuilder.core.dockerfile._shell.lexer import Lexer, asks
+from rebuilder.core.dockerfile._shell.variables import NOTHING
 from rebuilder.core.dockerfile._text import quoted
 
 WINDOWS = "windows"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from rebuilder.core.dockerfile._shell.lexer import UNKNOWN, Variable
+from rebuilder.core.dockerfile._shell.variables import UNKNOWN, Variable
 from rebuilder.core.dockerfile._text import cleaned
 
 COPIES_LIMIT = 100_000

@@ -7,105 +7,22 @@ and images that the target does not reach must be well formed, but need not be i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
-from msgspec import Struct, field
-
-from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.dockerfile._frontends import Frontend
 from rebuilder.core.dockerfile._instructions.checks import Scope
-from rebuilder.core.dockerfile._instructions.reading import Bad, Command, Stage, read_trigger
+from rebuilder.core.dockerfile._instructions.commands import Bad, Command, Stage
+from rebuilder.core.dockerfile._instructions.reading import read_trigger
 from rebuilder.core.dockerfile._parser.tree import read_tree
 from rebuilder.core.dockerfile._shell.environment import COPIES_LIMIT, Environment
-from rebuilder.core.dockerfile._shell.lexer import UNKNOWN, Lexer, Variable, WordError
+from rebuilder.core.dockerfile._shell.lexer import Lexer
+from rebuilder.core.dockerfile._shell.variables import UNKNOWN, Variable, WordError
+from rebuilder.core.dockerfile._stages.notes import Note, missing_arguments, refusal
+from rebuilder.core.dockerfile._stages.states import NAMELESS, SCRATCH, State, Step
 from rebuilder.core.dockerfile._text import integer, parse_reference, quoted
-from rebuilder.errors import ArgumentMissing, InvalidBuildFile, InvalidReference
+from rebuilder.errors import InvalidBuildFile, InvalidReference
 
-SCRATCH = "scratch"
 _NUMBER = "0123456789+-"
-NAMELESS = ""
-"""What stands for the name of an image that nobody can know before the build."""
-
-
-class State(Struct, eq=False):
-    """A stage, or an image that an instruction names without one.
-
-    Attributes:
-        base_name: What it is built on, expanded.
-        name: The stage's name, in lower case; "" if it has none or is no stage.
-        line: The line of the FROM, or of the instruction that names the image.
-        number: How many states there were before it.
-        blamed: The line that BuildKit blames: the same, but for what ONBUILD leaves.
-        way: How the text became `base_name`.
-        system: The operating system that it is for.
-        note: What is told if `base_name` names no image; None if there is nothing to tell.
-        commands: The instructions of the stage; None if it is no stage.
-        base: The stage that it is built on, if it is one.
-        reference: The image that it is built on, if it is one.
-        steps: What it carries out, what its base leaves to it first.
-        ready: Whether instructions may read it.
-        triggered: Whether it has taken over what its base leaves to it.
-        environment: What is known of its variables at its end, if that was looked at.
-    """
-
-    base_name: str
-    name: str
-    number: int
-    line: int
-    blamed: int
-    way: tuple[str, ...]
-    system: str
-    note: Callable[[], Note | None] | None = None
-    commands: list[Command] | None = None
-    base: State | None = None
-    reference: ImageReference | None = None
-    steps: list[Step] = field(default_factory=list)
-    ready: bool = False
-    triggered: bool = False
-    environment: Environment | None = None
-
-    def sources(self) -> Iterator[tuple[State, int]]:
-        """What its instructions read, each with the line of the instruction."""
-        for step in self.steps:
-            for source in step.sources:
-                yield source, step.line
-
-
-class Step(NamedTuple):
-    """An instruction of a stage, and what it reads.
-
-    Attributes:
-        command: The instruction.
-        sources: What it copies from or mounts.
-        line: The line that BuildKit blames: for what ONBUILD leaves, that of the FROM.
-    """
-
-    command: Command
-    sources: tuple[State, ...]
-    line: int
-
-
-class Note(NamedTuple):
-    """What is told beside the reason for which BuildKit refuses a line.
-
-    Attributes:
-        text: What is told.
-        missing: The build arguments that would settle it.
-    """
-
-    text: str
-    missing: tuple[str, ...] = ()
-
-
-def refusal(line: int, problem: str, note: Note | None) -> InvalidBuildFile:
-    """The error of a line, with what is told beside the reason."""
-    if note is None:
-        return InvalidBuildFile(line, problem)
-    problem = f"{problem}; {note.text}"
-    if note.missing:
-        return ArgumentMissing(line, problem, note.missing)
-    return InvalidBuildFile(line, problem)
 
 
 class Graph:
@@ -414,13 +331,6 @@ class Graph:
                 scope.known(word)
         if command.check is not None:
             command.check.run(scope)
-
-
-def missing_arguments(reasons: Mapping[str, str]) -> Note:
-    """What is told of ARGs that have no value, or an empty one, each with the reason."""
-    told = ", ".join(f"ARG {name} {reason}" for name, reason in reasons.items())
-    settles = " ".join(f"--build-arg {name}=..." for name in reasons)
-    return Note(f"{told}: {settles} would settle it", tuple(reasons))
 
 
 def _is_ready(state: State) -> bool:

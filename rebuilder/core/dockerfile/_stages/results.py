@@ -14,8 +14,8 @@ from rebuilder.core.dependencies.build_files import (
     ImageUse,
     UnknownImage,
 )
-from rebuilder.core.dockerfile._stages.graph import NAMELESS, State
 from rebuilder.core.dockerfile._stages.names import Names
+from rebuilder.core.dockerfile._stages.states import NAMELESS, State
 from rebuilder.errors import ArgumentMissing, InvalidBuildFile
 
 

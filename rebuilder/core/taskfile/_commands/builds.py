@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, field
 
+from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.dependencies.contexts import file_path
+from rebuilder.core.dockerfile import outline
 from rebuilder.core.taskfile._commands.world import Place, World
 from rebuilder.core.taskfile._steps import Build
-from rebuilder.errors import SourceUnavailable
+from rebuilder.errors import InvalidReference, SourceUnavailable
 
 
 class Described(Struct, frozen=True):
@@ -164,3 +166,24 @@ def _output(output: str) -> dict[str, str]:
     except csv.Error:
         parts = output.split(",")
     return dict(part.partition("=")[::2] for part in parts)
+
+
+def check_contexts(build: Build, content: bytes) -> None:
+    """Refuse what is not followed: a context in place of a stage, or one that is no image.
+
+    Raises:
+        SourceUnavailable: There is such a context.
+        InvalidBuildFile: The Dockerfile cannot be read.
+    """
+    if not build.contexts:
+        return
+    froms = (i.text.split() for i in outline(content) if i.keyword == "from")
+    stages = {words[-1].lower() for words in froms if len(words) > 3}  # noqa: PLR2004 - FROM x AS y
+    for name, where in build.contexts.items():
+        if name.lower() in stages:
+            raise SourceUnavailable(f"the context {name}={where} takes the place of a stage")
+        if where.startswith(IMAGE):
+            try:
+                ImageReference.parse(where.removeprefix(IMAGE))
+            except InvalidReference as error:
+                raise SourceUnavailable(f"the context {name}: {error}") from None

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from copy import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.dependencies.effects import Builder
 from rebuilder.core.taskfile._commands import az, compose, docker, shell
-from rebuilder.core.taskfile._commands.builds import unknown_arguments
-from rebuilder.core.taskfile._commands.flags import Asked, grammar, read
+from rebuilder.core.taskfile._commands.builders import (
+    COPIERS,
+    LIKE_DOCKER,
+    copier,
+    kaniko,
+    like_docker,
+)
 from rebuilder.core.taskfile._commands.world import DEPTH, Place, World
-from rebuilder.core.taskfile._steps import Build
+from rebuilder.core.taskfile._commands.writers import WRITERS, outputs
 from rebuilder.core.taskfile._text import names
-from rebuilder.errors import InvalidReference, SourceUnavailable
+from rebuilder.errors import InvalidReference
 
 _AGENTS_OWN = frozenset({"docker.io/library/docker:latest", "docker.io/library/buildx:latest"})
 """Images that the agent brings, under names without a registry (builder/builder.go)."""
@@ -40,9 +44,6 @@ _OPAQUE = _POWERSHELLS | _FOLLOWED_BY_NONE | _MAKERS
 
 _PROGRAMS = (_SHELLS | _WRAPPERS | {"docker", "docker-compose"}) - docker.COMMANDS
 """What else than commands of docker is looked for in docker's image."""
-
-_OUTPUT = names("-o -O --output --out --out-file --output-file --output-document --dest")
-
 
 # Where a program begins.
 
@@ -80,7 +81,7 @@ def container(
         else:
             words = _with_entry_point(repository, words)
     if words and words[0].startswith("-"):
-        _outputs(world, place, words)
+        outputs(world, place, words)
     elif words and not world.unknowns.within(words[0]):
         program(world, place, words, tag if last == "docker" else "")
 
@@ -208,8 +209,7 @@ def program(world: World, place: Place, words: Sequence[str], docker_tag: str = 
     if name in _WRAPPERS:
         program(world, place, _unwrapped(name, rest), docker_tag)
     elif name in ("docker", "docker.exe"):
-        run = _containers(world)
-        docker.docker(world, place, rest, run, docker_tag)
+        docker.docker(world, place, rest, partial(container, world), docker_tag)
     elif name == "docker-compose":
         compose.compose(world, place, rest, docker.builder_of(place, docker_tag))
     elif name in _SHELLS:
@@ -219,15 +219,15 @@ def program(world: World, place: Place, words: Sequence[str], docker_tag: str = 
     elif name == "az":
         az.az(world, place, rest)
     elif name == "executor" and "kaniko" in words[0]:
-        _kaniko(world, place, rest)
-    elif name in _LIKE_DOCKER:
-        _like_docker(world, place, name, rest)
-    elif name in _COPIERS:
-        _copier(world, place, name, rest)
-    elif name in _WRITERS:
-        _WRITERS[name](world, place, rest)
+        kaniko(world, place, rest)
+    elif name in LIKE_DOCKER:
+        like_docker(world, place, name, rest, partial(container, world))
+    elif name in COPIERS:
+        copier(world, place, name, rest)
+    elif name in WRITERS:
+        WRITERS[name](world, place, rest)
     else:
-        _outputs(world, place, rest)
+        outputs(world, place, rest)
 
 
 def _unwrapped(name: str, words: Sequence[str]) -> Sequence[str]:
@@ -236,13 +236,6 @@ def _unwrapped(name: str, words: Sequence[str]) -> Sequence[str]:
     while left and (left[0].startswith("-") or (name == "env" and "=" in left[0])):
         left.pop(0)
     return left[1:] if name == "timeout" else left
-
-
-def _containers(world: World) -> Callable[[Place, str, str, Sequence[str]], None]:
-    def run(place: Place, image: str, entry_point: str, arguments: Sequence[str]) -> None:
-        container(world, place, image, entry_point, arguments)
-
-    return run
 
 
 def _shell_of(world: World, place: Place, words: Sequence[str]) -> None:
@@ -260,237 +253,3 @@ def _shell_of(world: World, place: Place, words: Sequence[str]) -> None:
     else:
         return
     world.unclear(" ".join(words), "what a script does is not followed", place.line)
-
-
-# Other builders.
-
-_KANIKO = grammar(
-    "build-arg cache-copy-layers cache-dir cache-repo cache-ttl compression compression-level"
-    " context context-sub-path custom-platform customPlatform destination digest-file dockerfile"
-    " git ignore-path image-fs-extract-retry image-name-with-digest-file"
-    " image-name-tag-with-digest-file insecure-registry kaniko-dir label log-format"
-    " oci-layout-path push-retry registry-certificate registry-client-cert registry-map"
-    " registry-mirror skip-tls-verify-registry snapshot-mode snapshotMode tar-path tarPath target"
-    " use-new-run verbosity",
-    "cache cache-run-layers cleanup force insecure insecure-pull log-timestamp no-push"
-    " no-push-cache reproducible single-snapshot skip-default-registry-fallback"
-    " skip-push-permission-check skip-tls-verify skip-tls-verify-pull skip-unused-stages",
-    "b=bucket c=context d=destination f=dockerfile v=verbosity",
-)
-_LIKE_DOCKER = frozenset({"img", "buildah", "podman"})
-_COPIERS = frozenset({"skopeo", "crane"})
-
-
-def _kaniko(world: World, place: Place, words: Sequence[str]) -> None:
-    """Follow kaniko's executor; its Dockerfile is of its context, or of where it is started.
-
-    Source: github.com/GoogleContainerTools/kaniko, README and cmd/executor/cmd/root.go.
-    """
-    asked = read(words, _KANIKO, place.line)
-    context = asked.last("context") or "/workspace/"
-    context = context.removeprefix("dir://")
-    if "context-sub-path" in asked.flags and "://" not in context:
-        context = posixpath.join(context, asked.last("context-sub-path"))
-    address, dockerfile = "", ""
-    unknown = [f"the flag {flag} is not known" for flag in asked.unknown]
-    name = asked.last("dockerfile") or "Dockerfile"
-    if "://" in context:
-        unknown.append(f"a context at {context} is not read")
-    else:
-        try:
-            dockerfile = place.path(posixpath.join(context, name))
-        except SourceUnavailable as error:
-            unknown.append(str(error))
-    _build(world, place, asked, Builder.KANIKO, (address, dockerfile), unknown)
-
-
-def _build(
-    world: World,
-    place: Place,
-    asked: Asked,
-    builder: Builder,
-    found: tuple[str, str],
-    unknown: list[str],
-) -> None:
-    platform = asked.last("custom-platform") or asked.last("customPlatform")
-    for text in (*found, asked.last("target"), platform):
-        unknown += world.unknowns.reasons(text)
-    arguments = dict(text.partition("=")[::2] for text in asked.all("build-arg") if "=" in text)
-    build = Build(
-        found[1],
-        found[0],
-        arguments,
-        asked.last("target"),
-        platform,
-        tuple(asked.all("destination")),
-        not asked.on("no-push") and bool(asked.all("destination")),
-        unknown_arguments(world, arguments),
-        tuple(dict.fromkeys(unknown)),
-    )
-    world.build(build, builder, place.line)
-
-
-def _like_docker(world: World, place: Place, name: str, words: Sequence[str]) -> None:
-    """Follow img, buildah and podman, whose words are docker's in what is followed here."""
-    command, *rest = words or [""]
-    if command in ("build", "bud", "build-using-dockerfile"):
-        builder = Builder.IMG if name == "img" else Builder.BUILDAH
-        docker.build(world, place, rest, builder)
-    elif command in ("pull", "tag"):
-        docker.docker(world, place, [command, *rest], _containers(world))
-    elif command == "push":
-        asked = read(
-            rest,
-            grammar("authfile cert-dir creds format digestfile", "quiet all", "q=quiet"),
-            place.line,
-        )
-        source, *target = asked.words or [""]
-        for other in target[:1]:
-            world.tag(source, other.removeprefix("docker://"), place.line)
-            source = other.removeprefix("docker://")
-        if source:
-            world.push(source, place.line)
-    elif command not in (
-        "login",
-        "logout",
-        "version",
-        "images",
-        "ls",
-        "rm",
-        "rmi",
-        "inspect",
-        "info",
-    ):
-        text = " ".join([name, *words])
-        world.unclear(text, f"what {name} {command} does is not followed", place.line)
-
-
-_COPY = grammar(
-    "src-creds dest-creds creds authfile src-authfile dest-authfile src-tls-verify format policy"
-    " dest-tls-verify override-arch override-os platform multi-arch retry-times digestfile jobs",
-    "all quiet insecure-policy insecure no-clobber preserve-digests a q debug verbose",
-    "a=all q=quiet f=format j=jobs n=no-clobber v=verbose",
-)
-
-
-def _copier(world: World, place: Place, name: str, words: Sequence[str]) -> None:
-    """Follow `skopeo copy` and `crane copy`."""
-    asked = read(words, _COPY, place.line)
-    command, *names = asked.words or [""]
-    images = [word.removeprefix("docker://") for word in names]
-    if command in ("copy", "cp") and len(images) == 2 and not any("://" in i for i in images):  # noqa: PLR2004
-        world.copy(images[:1], images[1], place.line)
-    elif command == "tag" and name == "crane" and len(images) == 2:  # noqa: PLR2004
-        repository = images[0].partition("@")[0]
-        base = repository.rpartition(":")[0] if ":" in repository.rpartition("/")[2] else repository
-        world.copy(images[:1], f"{base}:{images[1]}", place.line)
-    elif command not in (
-        "inspect",
-        "list-tags",
-        "login",
-        "logout",
-        "digest",
-        "ls",
-        "manifest",
-        "catalog",
-        "auth",
-        "config",
-        "delete",
-        "version",
-        "validate",
-    ):
-        text = " ".join([name, *words])
-        world.unclear(text, f"what {name} {command} does is not followed", place.line)
-
-
-# Programs that write files.
-
-
-def _plain_words(words: Sequence[str]) -> list[str]:
-    return [word for word in words if not word.startswith("-")]
-
-
-def _all(world: World, place: Place, words: Sequence[str]) -> None:
-    for word in _plain_words(words):
-        world.write(place, word)
-
-
-_COPY_FILES = grammar(
-    "target-directory suffix mode owner group",
-    "archive force interactive no-clobber recursive verbose no-target-directory directory symbolic",
-    "t=target-directory S=suffix m=mode o=owner g=group a=archive f=force i=interactive"
-    " n=no-clobber r=recursive R=recursive v=verbose T=no-target-directory d=directory s=symbolic",
-)
-
-
-def _last(world: World, place: Place, words: Sequence[str]) -> None:
-    asked = read(words, _COPY_FILES, place.line)
-    names = asked.words
-    folder = asked.last("target-directory")
-    if not folder and len(names) > 1:
-        folder = names.pop()
-    if folder:
-        world.write(place, folder)
-        for source in names:
-            world.write(place, posixpath.join(folder, source.rpartition("/")[2]))
-
-
-def _move(world: World, place: Place, words: Sequence[str]) -> None:
-    _last(world, place, words)
-    _all(world, place, words)
-
-
-_IN_PLACE = re.compile(r"--in-place|-[a-zA-Z]*i")
-
-
-def _edit(world: World, place: Place, words: Sequence[str]) -> None:
-    if any(_IN_PLACE.match(word) for word in words):
-        _all(world, place, words)
-
-
-def _git(world: World, place: Place, words: Sequence[str]) -> None:
-    names = _plain_words(words)
-    if names[:1] == ["clone"]:
-        for target in names[2:3] or [n.rpartition("/")[2].removesuffix(".git") for n in names[1:2]]:
-            world.write(place, target)
-    elif names[:1] and names[0] in (
-        *("checkout", "pull", "reset", "merge", "rebase", "apply", "am", "switch", "restore"),
-        *("submodule", "stash", "cherry-pick", "clean", "revert", "sparse-checkout", "lfs"),
-    ):
-        world.write_all(f"`git {names[0]}` changes files", place.line)
-
-
-def _patch(world: World, place: Place, _: Sequence[str]) -> None:
-    world.write_all("`patch` changes files", place.line)
-
-
-def _oryx(world: World, place: Place, words: Sequence[str]) -> None:
-    _outputs(world, place, words)
-
-
-def _outputs(world: World, place: Place, words: Sequence[str]) -> None:
-    """Take what a program is told to put its output into for written."""
-    for position, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        if name in _OUTPUT:
-            target = value if equals else "".join(words[position + 1 : position + 2])
-            if target.strip("./") and not target.startswith("-"):
-                world.write(place, target)
-
-
-_WRITERS: Mapping[str, Callable[[World, Place, Sequence[str]], None]] = {
-    "cp": _last,
-    "mv": _move,
-    "install": _last,
-    "ln": _last,
-    "tee": _all,
-    "touch": _all,
-    "truncate": _all,
-    "rm": _all,
-    "dos2unix": _all,
-    "sed": _edit,
-    "perl": _edit,
-    "git": _git,
-    "patch": _patch,
-    "oryx": _oryx,
-}
