@@ -42,6 +42,23 @@ def preflight(settings: Settings) -> Preflight:
     return ArmPreflight(credential(settings.client_id), settings)
 
 
+def app_environment(site: str, arm_endpoint: str = "") -> dict[str, str]:
+    """Return the settings of a function app; the person who asks has to have the right to.
+
+    Args:
+        site: The app's resource id.
+        arm_endpoint: ARM's address; "" for that of Azure's public cloud.
+
+    Raises:
+        InvalidResourceId: `site` is none of a function app.
+        NotFound, Denied, TransientError: They cannot be had.
+    """
+    from rebuilder.azure.app_settings import app_settings  # noqa: PLC0415
+    from rebuilder.azure.identity import PUBLIC_ARM, credential  # noqa: PLC0415
+
+    return app_settings(credential(""), arm_endpoint.rstrip("/") or PUBLIC_ARM, site)
+
+
 def release() -> None:
     """Close what `compose` made; it will be made anew."""
     with _making:

@@ -9,7 +9,7 @@ from azure.core.credentials import TokenCredential
 
 from rebuilder.azure._errors import translated
 
-_PUBLIC_ARM = "https://management.azure.com"
+PUBLIC_ARM = "https://management.azure.com"
 _PUBLIC_AUDIENCE = "https://containerregistry.azure.net"
 # Microsoft alone answers under these, so a token shown there goes to nobody else.
 _REGISTRIES = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
@@ -46,7 +46,7 @@ def registry_audience(arm_endpoint: str) -> str:
     Args:
         arm_endpoint: ARM's address; other clouds' registries take tokens for their ARM.
     """
-    return _PUBLIC_AUDIENCE if arm_endpoint == _PUBLIC_ARM else arm_endpoint
+    return _PUBLIC_AUDIENCE if arm_endpoint == PUBLIC_ARM else arm_endpoint
 
 
 def registry_tokens(identity: TokenCredential, arm_endpoint: str) -> Callable[[str], str | None]:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple
 import click
 from click.core import ParameterSource
 
-from rebuilder.cli._terminal import orderly
+from rebuilder.cli._terminal import complain, orderly
 from rebuilder.cli.exits import Exit
 from rebuilder.errors import NotFound
 
 if TYPE_CHECKING:
     from rebuilder.usecases.context import Context
+
+APP_IDENTITY = "rebuilder.app_identity"
+"""Where a command finds the client id of the app whose settings it works with."""
 
 _SETTINGS_FILE = "local.settings.json"
 
@@ -186,8 +189,11 @@ def environment(source: Source) -> Mapping[str, str]:
 
     Raises:
         NotFound: The file that holds them cannot be read.
+        RebuilderError: The function app's settings cannot be had.
     """
-    path = source.file or (_SETTINGS_FILE if os.path.exists(_SETTINGS_FILE) else "")  # noqa: PTH110 - as above
+    if source.function_app:
+        return _of_app(source.function_app)
+    path = source.file or (_SETTINGS_FILE if os.path.exists(_SETTINGS_FILE) else "")  # noqa: PTH110 - help needs no pathlib
     if not path:
         return os.environ
     import json  # noqa: PLC0415 - help needs none
@@ -198,6 +204,23 @@ def environment(source: Source) -> Mapping[str, str]:
         return {**{str(name): str(value) for name, value in values.items()}, **os.environ}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotFound(f"{path} is not a local.settings.json with Values: {error}") from error
+
+
+def _of_app(site: str) -> Mapping[str, str]:
+    """Return the settings of a function app, for a person who is not the app."""
+    from rebuilder import composition, settings  # noqa: PLC0415 - with them come Azure's packages
+
+    values = composition.app_environment(site, os.environ.get(settings.ARM_ENDPOINT, ""))
+    if values.get(settings.SOURCE_CREDENTIALS, "").startswith("@Microsoft.KeyVault("):
+        del values[settings.SOURCE_CREDENTIALS]
+        complain(
+            f"rebuilder: {settings.SOURCE_CREDENTIALS} of the app is in Key Vault and is not read:"
+            " build files that need it are unknown here"
+        )
+    # The app's identity is not the person's; who looks at its roles has to know it.
+    click.get_current_context().meta[APP_IDENTITY] = values.pop(settings.CLIENT_ID, "")
+    own = (f"{settings.STORAGE}__clientId", f"{settings.STORAGE}__credential")
+    return {name: value for name, value in values.items() if name not in own}
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

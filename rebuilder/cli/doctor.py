@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from shlex import quote
 from typing import Any
 
 import click
 
-from rebuilder.cli._command import Command, as_json, with_context
+from rebuilder.cli._command import APP_IDENTITY, Command, Source, as_json, with_context
 from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import Coloured, say_all, say_json
 from rebuilder.cli.exits import Exit
@@ -17,6 +18,7 @@ from rebuilder.core.doctor import Finding, Severity
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.doctor import Report, examine
 
+_OWN = "rebuilder "
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 
@@ -48,16 +50,21 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "c
 @with_context
 def doctor(context: Context, *, function_app: str, identity: str, as_json: bool) -> int:
     """Examine the set-up."""
+    shell = click.get_current_context()
+    source = shell.ensure_object(Source)
+    site = function_app.rstrip("/") or source.function_app
+    if site == source.function_app:
+        identity = identity or shell.meta.get(APP_IDENTITY, "")
     with working("Examining the set-up"), closing(preflight(context.settings)) as asked:
-        report = examine(context, asked, identity=identity, site=function_app.rstrip("/"))
+        report = examine(context, asked, identity=identity, site=site)
     if as_json:
-        say_json(_record(report))
+        say_json(_record(report, source))
     else:
-        say_all(_lines(report))
+        say_all(_lines(report, source))
     return Exit.FAILED if report.errors else Exit.OK
 
 
-def _record(report: Report) -> dict[str, Any]:
+def _record(report: Report, source: Source) -> dict[str, Any]:
     return {
         "findings": [
             {
@@ -65,7 +72,7 @@ def _record(report: Report) -> dict[str, Any]:
                 "severity": finding.severity.value,
                 "what": finding.what(),
                 "why": finding.why(),
-                "commands": list(finding.commands()),
+                "commands": list(_commands(finding, report, source)),
             }
             for finding in report.findings
         ],
@@ -76,9 +83,9 @@ def _record(report: Report) -> dict[str, Any]:
     }
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: Report, source: Source) -> Iterator[str]:
     for finding in report.findings:
-        yield from _finding(finding)
+        yield from _finding(finding, _commands(finding, report, source))
     for entry in report.unchecked:
         yield f"not looked at: {entry.what}: {entry.reason}"
         if entry.right:
@@ -87,9 +94,19 @@ def _lines(report: Report) -> Iterator[str]:
         yield "Nothing wrong was found."
 
 
-def _finding(finding: Finding) -> Iterator[str]:
+def _finding(finding: Finding, commands: Iterable[str]) -> Iterator[str]:
     line = f"{finding.severity.value}: {finding.what()}"
     yield Coloured(line, _COLOURS[finding.severity])
     yield f"    {finding.why()}"
-    for command in finding.commands():
+    for command in commands:
         yield f"    $ {command}"
+
+
+def _commands(finding: Finding, report: Report, source: Source) -> Iterator[str]:
+    """Return what mends a finding; our own commands name where their settings come from."""
+    given = f"--function-app {quote(report.site)}" if report.site else ""
+    if source.file and not given:
+        given = f"--settings {quote(source.file)}"
+    for command in finding.commands():
+        own = command.startswith(_OWN) and given
+        yield f"{_OWN}{given} {command.removeprefix(_OWN)}" if own else command

@@ -110,10 +110,17 @@ class _Commands(click.Group):
     help="A local.settings.json; by default the one in this folder, if any. "
     "The environment comes first.",
 )
+@click.option(
+    "--function-app",
+    metavar="RESOURCE_ID",
+    help="Instead: the settings of this function app, read by ARM with your own credential.",
+)
 @click.pass_context
-def commands(context: click.Context, settings: str | None) -> None:
+def commands(context: click.Context, settings: str | None, function_app: str | None) -> None:
     """Keep what every command is told."""
-    context.obj = Source(settings or "")
+    if settings and function_app:
+        raise click.UsageError("Give --settings or --function-app, not both.", context)
+    context.obj = Source(settings or "", (function_app or "").rstrip("/"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

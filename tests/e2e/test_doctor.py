@@ -359,6 +359,24 @@ def test_nothing_is_found_on_a_good_set_up(patient: Patient, examine: Examine) -
 
 
 @pytest.mark.timeout(1800)
+def test_the_apps_own_settings_are_enough(
+    patient: Patient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that knows nothing of the app asks ARM for them, and goes on as the person."""
+    release()
+    for name in patient.settings():
+        monkeypatch.delenv(name, raising=False)
+    app = ["--function-app", patient.deployed.site]
+
+    assert cli.main([*app, "doctor"]) == 0
+    assert capsys.readouterr().out == "Nothing wrong was found.\n"
+    assert cli.main([*app, "runs", "--json"]) == 0
+    assert any(run["rebuild"] for run in json.loads(capsys.readouterr().out))
+    assert cli.main(["runs"]) == 1
+    assert "REBUILDER_BASE_REGISTRIES is missing" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_planted_mistake_is_found_and_mended(
     patient: Patient, examine: Examine, name: str

@@ -6,7 +6,7 @@ import io
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import replace
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import Coloured, complain, say
 from rebuilder.cli.exits import Exit
 from rebuilder.core.acr.tasks import DockerStep
+from rebuilder.usecases.context import Context
 from tests.patience import SECONDS, until
-from tests.unit.fakes import World, built_on, task
+from tests.unit.fakes import APPS, BASE, World, built_on, task
 from tools import manual
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -359,3 +360,82 @@ def test_no_credential_is_one_line(tmp_path: Path) -> None:
 def test_the_manual_is_current() -> None:
     """docs/cli.md is what `make docs` would write now."""
     assert manual.FILE.read_text("utf-8") == manual.manual()
+
+
+SITE = "/subscriptions/s1/resourceGroups/g/providers/Microsoft.Web/sites/app"
+
+
+@pytest.fixture(name="app")
+def _app(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings of a function app, as ARM gives them."""
+    values = {
+        "REBUILDER_BASE_REGISTRIES": str(BASE),
+        "REBUILDER_TASK_REGISTRIES": str(APPS),
+        "AZURE_CLIENT_ID": "the-apps-own",
+        "AzureWebJobsStorage__accountName": "kept",
+        "AzureWebJobsStorage__clientId": "the-apps-own",
+        "AzureWebJobsStorage__credential": "managedidentity",
+        "REBUILDER_SOURCE_CREDENTIALS": "@Microsoft.KeyVault(SecretUri=https://v/secrets/git)",
+    }
+
+    def read(site: str, arm: str) -> dict[str, str]:
+        assert (site, arm) == (SITE, "https://management.example")
+        return dict(values)
+
+    monkeypatch.setattr(composition, "app_environment", read)
+    monkeypatch.setenv("REBUILDER_ARM_ENDPOINT", "https://management.example")
+    monkeypatch.setenv("REBUILDER_BASE_REGISTRIES", "of the shell")
+    return values
+
+
+def test_the_settings_of_an_app_are_a_persons(
+    app: dict[str, str],
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing of the shell, and nothing that makes the person the app; a secret is left out."""
+    given: list[Mapping[str, str]] = []
+
+    def compose(values: Mapping[str, str]) -> Context:
+        given.append(values)
+        return world.context
+
+    monkeypatch.setattr(composition, "compose", compose)
+    assert cli.main(["--function-app", f"{SITE}/", "dead-letters"]) == 0
+    shared = ("REBUILDER_BASE_REGISTRIES", "REBUILDER_TASK_REGISTRIES")
+
+    assert given == [{name: app[name] for name in (*shared, "AzureWebJobsStorage__accountName")}]
+    assert capsys.readouterr().err == (
+        "rebuilder: REBUILDER_SOURCE_CREDENTIALS of the app is in Key Vault and is not read:"
+        " build files that need it are unknown here\n"
+    )
+
+
+def test_credentials_that_are_no_reference_are_used(
+    app: dict[str, str],
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As the app uses them."""
+    app["REBUILDER_SOURCE_CREDENTIALS"] = "{}"
+    given: list[Mapping[str, str]] = []
+
+    def compose(values: Mapping[str, str]) -> Context:
+        given.append(values)
+        return world.context
+
+    monkeypatch.setattr(composition, "compose", compose)
+    assert cli.main(["--function-app", SITE, "dead-letters"]) == 0
+
+    assert given[0]["REBUILDER_SOURCE_CREDENTIALS"] == "{}"
+    assert capsys.readouterr().err == ""
+
+
+def test_settings_come_from_one_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file or an app."""
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["--settings", "x.json", "--function-app", SITE, "runs"])
+
+    assert "Give --settings or --function-app, not both." in capsys.readouterr().err

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from copy import replace
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -199,7 +200,7 @@ def test_a_good_set_up(good: World, asked: FakePreflight) -> None:
     """Nothing is wrong, and everything was looked at, as the app's own identity."""
     report = examine(good.context, asked, site=SITE)
 
-    assert report == Report((), ())
+    assert report == Report((), (), SITE)
     assert (str(BASE), "app-id") in asked.asked
     assert not report.errors
 
@@ -525,6 +526,45 @@ def test_the_command(
     asked.refused = [("ARM", Denied("no credential"))]
     assert cli.main(["doctor"]) == 2
     assert capsys.readouterr().err == "rebuilder: no credential\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "own"),
+    [
+        (["doctor"], f"rebuilder --function-app {SITE} "),
+        (["doctor", "--function-app", SITE], f"rebuilder --function-app {SITE} "),
+        (["--function-app", SITE, "doctor"], f"rebuilder --function-app {SITE} "),
+        (["--settings", "my settings.json", "doctor"], "rebuilder --settings 'my settings.json' "),
+        (["--settings", "", "doctor"], "rebuilder "),
+    ],
+)
+def test_commands_name_where_their_settings_come_from(
+    good: World,
+    asked: FakePreflight,
+    arguments: list[str],
+    own: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Whoever types them may have another shell; the app is the one that pushes are sent to."""
+    settings = tmp_path / "my settings.json"
+    settings.write_text('{"Values": {}}')
+    monkeypatch.chdir(tmp_path)
+    good.context.dead_letters.record(
+        DeadLetter(Origin.QUEUE, BUILDS, "x", "KeyError", good.time.now)
+    )
+    if "settings" in own or own == "rebuilder ":
+        asked.subscribed = []
+    values = {"AZURE_CLIENT_ID": "c1"}
+    monkeypatch.setattr(composition, "app_environment", lambda *_: dict(values))
+    monkeypatch.setattr(composition, "compose", lambda _: good.context)
+    monkeypatch.setattr(cli_doctor, "preflight", lambda _: asked)
+    cli.main(arguments)
+    told = capsys.readouterr().out
+
+    assert f"    $ {own}dead-letters\n    $ {own}replay --all\n" in told
+    assert ("app-id" in {who for _, who in asked.asked}) == ("--function-app" in arguments)
 
 
 def test_one_task_that_cannot_be_judged_is_one(

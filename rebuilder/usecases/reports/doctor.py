@@ -76,10 +76,12 @@ class Report(Struct, frozen=True):
     Attributes:
         findings: What is wrong, the worst first.
         unchecked: What could not be looked at.
+        site: The function app's resource id, as far as it is known; else "".
     """
 
     findings: tuple[Finding, ...]
     unchecked: tuple[Unchecked, ...]
+    site: str = ""
 
     @property
     def errors(self) -> bool:
@@ -165,7 +167,14 @@ class _Examination:
         return Report(
             tuple(sorted(dict.fromkeys(findings), key=lambda f: order.index(f.severity))),
             tuple(result for result in results if isinstance(result, Unchecked)),
+            self._site_id(),
         )
+
+    def _site_id(self) -> str:
+        """Return the app that was named, or the only one that pushes are sent to."""
+        if self._named or len(self._sites) != 1:
+            return self._named
+        return next(iter(self._sites.values())).id
 
     def _carry_out(self, checks: Iterable[_Check]) -> list[Result]:
         given = list(checks)
