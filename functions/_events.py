@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import azure.functions as func
 
+from rebuilder.core.rebuilds.messages import TRACE
 from rebuilder.errors import TransientError
 
 MOST = 500
@@ -27,6 +28,7 @@ def raw(event: func.EventGridEvent | func.CloudEvent) -> dict[str, object]:
             "subject": event.subject,
             "type": event.type,
             "data": event.get_json(),
+            TRACE: event.extension_attrs.get(TRACE),
         }
     return {
         "id": event.id,

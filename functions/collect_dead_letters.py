@@ -15,7 +15,10 @@ blueprint = func.Blueprint()
 def collect_dead_letters(timer: func.TimerRequest) -> None:
     """Collect the dead letters of every queue and of Event Grid."""
     from rebuilder.composition import compose
+    from rebuilder.telemetry.signals import span
     from rebuilder.usecases.recovery import collect_dead_letters as usecase
 
     del timer
-    usecase.collect_dead_letters(compose())
+    context = compose()
+    with span("collect_dead_letters"):
+        usecase.collect_dead_letters(context)

@@ -17,7 +17,10 @@ blueprint = func.Blueprint()
 def poll_bases(timer: func.TimerRequest) -> None:
     """Poll, unless another instance is at it."""
     from rebuilder.composition import compose
+    from rebuilder.telemetry.signals import span
     from rebuilder.usecases.catch_up import poll_bases as usecase
 
     del timer
-    usecase.poll_bases(compose(), uuid4().hex)
+    context = compose()
+    with span("poll_bases"):
+        usecase.poll_bases(context, uuid4().hex)

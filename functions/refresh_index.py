@@ -16,7 +16,10 @@ blueprint = func.Blueprint()
 def refresh_index(timer: func.TimerRequest) -> None:
     """Ask for a sweep of every task registry."""
     from rebuilder.composition import compose
+    from rebuilder.telemetry.signals import span
     from rebuilder.usecases.index.refresh_index import sweep_all
 
     del timer
-    sweep_all(compose())
+    context = compose()
+    with span("refresh_index"):
+        sweep_all(context)

@@ -16,7 +16,10 @@ _HOURLY = "0 20 * * * *"
 def retire_history(timer: func.TimerRequest) -> None:
     """Retire history, unless another instance is at it."""
     from rebuilder.composition import compose
+    from rebuilder.telemetry.signals import span
     from rebuilder.usecases.history import retire_history as usecase
 
     del timer
-    usecase.retire_history(compose(), uuid4().hex)
+    context = compose()
+    with span("retire_history"):
+        usecase.retire_history(context, uuid4().hex)

@@ -17,7 +17,10 @@ blueprint = func.Blueprint()
 def sweep(timer: func.TimerRequest) -> None:
     """Sweep, unless another instance is at it."""
     from rebuilder.composition import compose
+    from rebuilder.telemetry.signals import span
     from rebuilder.usecases.catch_up import sweep as usecase
 
     del timer
-    usecase.sweep(compose(), uuid4().hex)
+    context = compose()
+    with span("sweep"):
+        usecase.sweep(context, uuid4().hex)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,8 @@ from rebuilder.ports.ledger import Ledger
 from rebuilder.ports.preflight import Preflight
 from rebuilder.ports.queue import WorkQueue
 from rebuilder.settings import SQLITE, Settings
+from rebuilder.telemetry import exporters, signals
+from rebuilder.telemetry.queues import TracedQueues
 from rebuilder.usecases.context import Context
 
 
@@ -31,6 +33,8 @@ def compose(env: Mapping[str, str] = os.environ) -> Context:
     settings = Settings.from_env(env)
     # Not of the cache: that would have each of many threads make one that asks for it at once.
     with _making:
+        if not _ends and (end := exporters.turn_on(env)):
+            _ends.append(end)
         return _compose(settings)
 
 
@@ -64,11 +68,15 @@ def release() -> None:
     with _making:
         for context in _made:
             context.close()
+        for end in _ends:
+            end()
         _made.clear()
+        _ends.clear()
         _compose.cache_clear()
 
 
 _made: list[Context] = []
+_ends: list[Callable[[], None]] = []
 _making = threading.Lock()
 
 
@@ -90,7 +98,7 @@ def _compose(settings: Settings) -> Context:
     context = Context(
         settings,
         store.ledger,
-        store.queue,
+        TracedQueues(store.queue) if signals.on() else store.queue,
         ArmTasks(identity, settings.arm_endpoint, manners),
         AcrImages(identity, settings.arm_endpoint),
         ArmAccess(identity, settings.arm_endpoint, manners),

@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 
 from rebuilder._log_lines import Lines
@@ -91,7 +92,8 @@ def together[Given, Got](
 
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            working = [pool.submit(work_off) for _ in range(workers)]
+            # Each in a copy of the caller's context: it belongs to the same trace.
+            working = [pool.submit(copy_context().run, work_off) for _ in range(workers)]
         for worker in working:
             worker.result()
     else:

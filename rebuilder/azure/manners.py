@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
@@ -17,6 +18,7 @@ from azure.core.pipeline.policies import RetryPolicy
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.waits import RETRY_AFTER
 from rebuilder.errors import Throttled, TransientError
+from rebuilder.telemetry import signals
 
 TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
 """For the SDK's clients: well below the lease of a claim, so that whoever waits still holds it."""
@@ -104,6 +106,14 @@ class Patience(RetryPolicy[Any, Any]):
     def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
         """Tell whether a response is worth another request."""
         answer = response.http_response
+        signals.tell(
+            signals.REQUESTS,
+            by={
+                "server.address": urlsplit(response.http_request.url).hostname,
+                "http.request.method": response.http_request.method,
+                "http.response.status_code": answer.status_code,
+            },
+        )
         told = {str(name).lower() for name in answer.headers}
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS or told.intersection(RETRY_AFTER):
             return False

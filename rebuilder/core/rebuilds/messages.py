@@ -35,12 +35,17 @@ Source: learn.microsoft.com, "Scalability and performance targets for Queue Stor
 LONGEST_DELAY = timedelta(days=7)
 """How long a message can be put off at most; the same source."""
 
+_TRACE = 64  # characters of a traceparent: 55, and what later versions may add
 _NAME = 64  # characters of a name that tells who sent a message
 _VERSION = 1
+_OURS = f'{{"schema":{_VERSION},'
+
+TRACE = "traceparent"
+"""The key of the trace that a message belongs to (W3C Trace Context), if it belongs to one."""
 
 # What a message collects on its way: how often it was put back and since when, which of those that
-# wait for the same it is, and when its turn at ARM is. None of it is what the message asks for.
-_COLLECTED = frozenset({"tries", "since", "wait", "waiter", "turn"})
+# wait for the same it is, when its turn at ARM is, and its trace. None of it is what it asks for.
+_COLLECTED = frozenset({"tries", "since", "wait", "waiter", "turn", TRACE})
 
 
 class PlanRebuilds(Struct, frozen=True):
@@ -248,6 +253,22 @@ def put_back(body: str, now: datetime) -> str:
     tries, since = tried_since(body)
     counted = {"tries": tries + 1, "since": (since or now).isoformat()}
     return json.dumps({**read_object(body), **counted}, separators=(",", ":"))
+
+
+def trace_of(body: str) -> str:
+    """Return the trace that a message belongs to; "" if it names none."""
+    try:
+        found = read_object(body).get(TRACE)
+    except InvalidJson:
+        return ""
+    return found if isinstance(found, str) and len(found) <= _TRACE else ""
+
+
+def in_trace(body: str, trace: str) -> str:
+    """Return a message of ours that belongs to a trace, unless it belongs to one already."""
+    if not trace or not body.startswith(_OURS) or f'"{TRACE}":' in body:
+        return body
+    return f'{body[:-1]},"{TRACE}":"{trace}"}}'
 
 
 def afresh(body: str) -> str:

@@ -12,6 +12,7 @@ from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import Conflict
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._schedule import record_run
+from rebuilder.usecases.build._told import changed
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.history.lookups import rebuilds_since
@@ -53,6 +54,7 @@ def hold(context: Context, rebuild: Rebuild, due: datetime) -> None:
     )
     if not context.ledger.claim(held):
         raise Conflict(f"task {rebuild.task}: {rebuild.id} was claimed by another delivery")
+    changed(context, held)
 
 
 def is_of_a_wrong_clock(context: Context, head: Rebuild) -> bool:

@@ -25,6 +25,7 @@ from rebuilder.errors import (
 )
 from rebuilder.usecases.build import _pace
 from rebuilder.usecases.build._delivery import Delivery
+from rebuilder.usecases.build._told import changed
 from rebuilder.usecases.build._waiting import SOON, PutBack
 from rebuilder.usecases.context import Context
 
@@ -87,6 +88,7 @@ def record_run(context: Context, rebuild: Rebuild, run_id: str) -> Rebuild:
     track = TrackBuild(done.task, done.sequence, done.version + 1, follower)
     context.queue.send(RUNS, track.encode(), interval)
     saved = context.ledger.save(done)
+    changed(context, saved)
     log.info(
         "task %s: run %s is rebuild %s on %s", done.task, run_id, done.id, ", ".join(done.bases)
     )
@@ -109,7 +111,7 @@ def _not_sent(context: Context, rebuild: Rebuild, error: TransientError, due: da
         lease_until=context.now(),
         outcome=f"not asked for yet: {error}",
     )
-    context.ledger.save(held)
+    changed(context, context.ledger.save(held))
 
 
 def _left(context: Context, task: TaskId) -> TaskDecision | None:
@@ -125,7 +127,7 @@ def _left(context: Context, task: TaskId) -> TaskDecision | None:
 
 def _refused(context: Context, rebuild: Rebuild, error: PermanentError) -> Rebuild:
     log.error("task %s: rebuild %s was not scheduled: %s", rebuild.task, rebuild.id, error)
-    return context.ledger.save(
+    saved = context.ledger.save(
         replace(
             rebuild,
             state=State.GIVEN_UP,
@@ -135,6 +137,8 @@ def _refused(context: Context, rebuild: Rebuild, error: PermanentError) -> Rebui
             advice=_advice(rebuild, error),
         )
     )
+    changed(context, saved)
+    return saved
 
 
 def _advice(rebuild: Rebuild, error: PermanentError) -> str | None:

@@ -22,6 +22,7 @@ from rebuilder.core.rebuilds.messages import REFRESH, Refresh, StartBuild
 from rebuilder.core.rebuilds.pace import expired
 from rebuilder.core.rebuilds.rebuild import Hold, Native, Rebuild, State, rebuild_key
 from rebuilder.errors import Conflict, Denied, NotFound, TransientError
+from rebuilder.telemetry import signals
 from rebuilder.usecases.build import _pace
 from rebuilder.usecases.build._circles import follow_chain
 from rebuilder.usecases.build._claim import claim, hold, is_of_a_wrong_clock, put_right, take_over
@@ -72,6 +73,7 @@ def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecisi
         TransientError: Nothing was started, or the claim's lease still protects what was.
     """
     delivery = Delivery(context, message, owner)
+    signals.note({signals.PUSH: message.push.key, signals.TASK: str(message.task)})
     try:
         found = _Start(delivery).go()
     except Conflict as error:

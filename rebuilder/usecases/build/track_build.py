@@ -26,7 +26,9 @@ from rebuilder.core.rebuilds.rebuild import (
 )
 from rebuilder.errors import Conflict, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempt
+from rebuilder.telemetry import signals
 from rebuilder.usecases.build._causes import with_cause
+from rebuilder.usecases.build._told import changed
 from rebuilder.usecases.build.output import check_output
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
@@ -73,6 +75,7 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
     Raises:
         TransientError: Nothing was learnt.
     """
+    signals.note({signals.TASK: str(message.task)})
     try:
         found = _look(context, message)
         if found is None:
@@ -87,6 +90,7 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
     if not saved.state.over:
         log.info("task %s: run %s is %s", saved.task, saved.run_id, saved.state)
         return None
+    changed(context, saved)
     log.log(
         logging.INFO if saved.state is State.SUCCEEDED else logging.ERROR,
         "task %s: run %s, rebuild %s is %s: %s%s",

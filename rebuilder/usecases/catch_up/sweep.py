@@ -32,6 +32,7 @@ from rebuilder.core.times import age, ahead
 from rebuilder.errors import Conflict, PermanentError, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
 from rebuilder.ports.ledger import PushRecord
+from rebuilder.telemetry import signals
 from rebuilder.usecases.catch_up.missed import Follower, Followers, followers, missed, tell
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
@@ -99,6 +100,8 @@ def sweep(context: Context, owner: str) -> SweepReport:
         place = _compare(context, report, lease, hosts, following)
     for problem in report.problems:
         log.warning("sweep: %s", problem)
+    signals.tell(signals.MISSED, len(report.missed))
+    signals.tell(signals.PROBLEMS, len(report.problems))
     log.info(
         "sweep: %d tags, %d missed, %d planned again, %d resumed, %d closed, %d reads, %s",
         report.tags,
@@ -118,6 +121,9 @@ def _settle(context: Context, report: SweepReport) -> None:
     registries = set(context.settings.task_registries)
     every = context.ledger.unsettled(tidy=True)
     unsettled = [rebuild for rebuild in every if rebuild.task.registry in registries]
+    oldest = min((rebuild.claimed_at for rebuild in unsettled), default=now)
+    signals.tell(signals.UNSETTLED, len(unsettled))
+    signals.tell(signals.OLDEST_UNSETTLED, now - oldest)
     heads = context.ledger.heads({rebuild.task for rebuild in unsettled})
     builds, runs = [], []
     late = max(_LATE, 4 * context.settings.track_interval)

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Sequence
 
 from rebuilder.core.events.pushes import Ignored, Push, read_event
-from rebuilder.core.rebuilds.messages import PUSHES, PlanRebuilds
+from rebuilder.core.rebuilds.messages import PUSHES, TRACE, PlanRebuilds, in_trace
+from rebuilder.telemetry import signals
+from rebuilder.telemetry.signals import PUSH
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,17 @@ def send_all(context: Context, queue: str, bodies: Sequence[str]) -> None:
         context.queue.send_many(queue, bodies)
 
 
+def _plan(push: Push, raw: object) -> str:
+    """Return the message that has a push planned, in the trace that its event belongs to."""
+    body = PlanRebuilds(push).encode()
+    if not signals.on():
+        return body
+    # The distributed tracing extension of CloudEvents.
+    told = raw.get(TRACE) if isinstance(raw, dict) else None
+    with signals.span("accept event", told if isinstance(told, str) else "", {PUSH: push.key}):
+        return in_trace(body, signals.traceparent(PUSHES))
+
+
 def accept_events(context: Context, raws: Sequence[object]) -> list[Push | Ignored]:
     """Take over the responsibility for events that came together, as `accept_event` does.
 
@@ -42,7 +55,11 @@ def accept_events(context: Context, raws: Sequence[object]) -> list[Push | Ignor
     """
     events = [read_event(raw, context.settings.base_registries) for raw in raws]
     # Written down before anything is kept: what is recorded can be sent.
-    plans = {event.key: PlanRebuilds(event).encode() for event in events if isinstance(event, Push)}
+    plans = {
+        event.key: _plan(event, raw)
+        for event, raw in zip(events, raws, strict=True)
+        if isinstance(event, Push)
+    }
     context.ledger.record_events(events, context.now())
     send_all(context, PUSHES, list(plans.values()))
     for event in events:

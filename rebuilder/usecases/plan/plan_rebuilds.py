@@ -27,6 +27,7 @@ from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, Start
 from rebuilder.core.times import age
 from rebuilder.errors import Denied, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
+from rebuilder.telemetry import signals
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import ask_for_refresh, refresh_task, sweep_registry
 from rebuilder.usecases.plan.deciding import decide_all, not_named, pushed_base, pushed_reference
@@ -54,6 +55,7 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
         PermanentError: The base registry cannot be read.
     """
     push = message.push
+    signals.note({signals.PUSH: push.key})
     if setting := not_named(context, push.registry):
         log.warning("push %s: not planned: %s does not name its registry", push.key, setting)
         context.ledger.planned(push)

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from rebuilder.core.events.dead_letters import LONGEST_REASON, DeadLetter, Origin
 from rebuilder.core.events.pushes import storable
-from rebuilder.core.rebuilds.messages import afresh, put_back, tried_since
+from rebuilder.core.rebuilds.messages import afresh, put_back, trace_of, tried_since
 from rebuilder.core.times import ahead
 from rebuilder.errors import (
     NewerStore,
@@ -22,6 +22,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
+from rebuilder.telemetry import signals
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,10 @@ def deliver(
         Exception: Something unforeseen, or a message that could be neither put back nor given up;
             the host delivers it again. The reason is remembered as far as the store allows.
     """
+    parent = trace_of(body) if signals.on() else ""
     try:
-        _deliver(context, queue, body, work)
+        with signals.processing(queue, parent):
+            _deliver(context, queue, body, work)
     except Exception as error:
         reason = storable(f"{type(error).__name__}: {error}", LONGEST_REASON)
         try:
@@ -99,4 +102,5 @@ def _give_up(context: Context, queue: str, body: str, reason: str) -> None:
     told = storable(reason, LONGEST_REASON)
     letter = DeadLetter(Origin.QUEUE, queue, afresh(body), told, context.now())
     context.dead_letters.record(letter)
+    signals.tell(signals.DEAD_LETTERS)
     log.error("queue %s: dead letter %s: %s", queue, letter.id, reason)

@@ -1,0 +1,368 @@
+"""What telemetry is told, and that a message carries its trace."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from copy import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from rebuilder.core.acr.tasks import IMAGE_UPDATE, Kind, RunStatus, TriggerType
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import (
+    BUILDS,
+    PUSHES,
+    RUNS,
+    StartBuild,
+    TrackBuild,
+    afresh,
+    in_trace,
+    put_back,
+    trace_of,
+)
+from rebuilder.core.rebuilds.rebuild import Rebuild
+from rebuilder.errors import Denied, Refused, TransientError
+from rebuilder.isolation import together
+from rebuilder.ports.queue import PoisonMessage
+from rebuilder.telemetry import exporters, signals
+from rebuilder.telemetry.queues import TracedQueues
+from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.catch_up.sweep import sweep
+from rebuilder.usecases.events.accept_event import accept_events
+from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
+from rebuilder.usecases.recovery.delivery import deliver
+from tests.unit.fakes import (
+    APPS,
+    BASE,
+    NEW,
+    OLD,
+    OTHERS,
+    FakeQueue,
+    World,
+    dependency,
+    run,
+    task,
+)
+
+PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+BODY = '{"schema":1,"task":"t"}'
+
+
+class Heard(Struct):
+    """What was told so far."""
+
+    exporter: InMemorySpanExporter
+    reader: InMemoryMetricReader
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        """The spans that ended, oldest first."""
+        return self.exporter.get_finished_spans()
+
+    def values(self, metric: signals.Metric) -> dict[tuple[object, ...], float]:
+        """Return the values of a metric by those of its attributes: sums of what was told."""
+        found: dict[tuple[object, ...], float] = {}
+        data = self.reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for told in scope.metrics:
+                    if told.name == metric.name:
+                        assert (told.unit, told.description) == (metric.unit, metric.meaning)
+                        for point in told.data.data_points:
+                            key = tuple(dict(point.attributes or {}).values())
+                            found[key] = float(getattr(point, "sum", getattr(point, "value", 0)))
+        return found
+
+
+@pytest.fixture(name="heard")
+def _heard() -> Iterator[Heard]:
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    tracers, meters = TracerProvider(shutdown_on_exit=False), MeterProvider([reader])
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    signals.turn_on(tracers.get_tracer("t"), meters.get_meter("t"))
+    yield Heard(exporter, reader)
+    signals.turn_off()
+    tracers.shutdown()
+    meters.shutdown()
+
+
+def _parent(span: ReadableSpan) -> str:
+    """Return the id of a span's parent."""
+    return f"{span.parent.span_id:016x}" if span.parent else ""
+
+
+def test_a_message_carries_its_trace(heard: Heard) -> None:
+    """Into another queue as the span that sent it, back into its own as the one it came with."""
+    inner = FakeQueue()
+    queues = TracedQueues(inner)
+    with signals.processing(BUILDS, TRACE):
+        queues.send(RUNS, BODY)
+        queues.send(BUILDS, BODY, timedelta(seconds=9))
+        queues.send_many(PUSHES, [BODY, BODY])
+    (span,) = heard.spans
+
+    traces = [(queue, trace_of(body), delay) for queue, body, delay in inner.sent]
+    own = f"00-0af7651916cd43dd8448eb211c80319c-{span.context.span_id:016x}-01"
+    assert traces == [
+        (RUNS, own, timedelta()),
+        (BUILDS, TRACE, timedelta(seconds=9)),
+        (PUSHES, own, timedelta()),
+        (PUSHES, own, timedelta()),
+    ]
+    assert (span.name, _parent(span)) == ("process rebuilder-builds", "b7ad6b7169203331")
+
+
+def test_queues_that_carry_a_trace_are_queues(heard: Heard) -> None:
+    """What the host gave up is read and forgotten as ever."""
+    del heard
+    poison = PoisonMessage(BUILDS, BODY, NOW, ("a", "b"))
+    inner = FakeQueue(poison=[poison])
+    queues = TracedQueues(inner)
+
+    assert queues.poisoned(BUILDS) == [poison]
+    queues.forget(poison)
+    assert inner.poison == []
+    queues.close()
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "[1]", '{"traceparent":1}', f'{{"traceparent":"{"0" * 65}"}}']
+)
+def test_a_message_without_a_trace_begins_one(heard: Heard, body: str) -> None:
+    """Whatever stands in it: it is none of ours, or too long, or no text."""
+    assert trace_of(body) == ""
+    with signals.processing(BUILDS, trace_of(body)):
+        pass
+    assert heard.spans[0].parent is None
+
+
+def test_a_traceparent_that_is_none_begins_a_trace(heard: Heard) -> None:
+    """It came with an event, so it may be anything."""
+    with signals.span("s", "00-nonsense"):
+        pass
+    assert heard.spans[0].parent is None
+
+
+def test_a_trace_is_no_part_of_what_a_message_asks_for() -> None:
+    """Given up twice it is one dead letter, and put back it stays in its trace."""
+    body = StartBuild(PUSH, task().id).encode()
+    traced = in_trace(body, TRACE)
+
+    assert json.loads(traced) == {**json.loads(body), "traceparent": TRACE}
+    assert StartBuild.decode(traced) == StartBuild.decode(body)
+    assert "traceparent" not in afresh(traced)
+    assert trace_of(put_back(traced, NOW)) == TRACE
+    assert in_trace(traced, TRACE.replace("b7", "c7")) == traced
+    assert in_trace("none of ours", TRACE) == "none of ours"
+    assert in_trace(body, "") == body
+
+
+def test_an_error_is_told_by_its_type_alone(heard: Heard) -> None:
+    """Nobody knows what stands in its text."""
+    with pytest.raises(Denied), signals.span("s", about={"rebuilder.task": None}):
+        raise Denied("a secret")
+    (span,) = heard.spans
+
+    assert (span.status.is_ok, span.status.description) == (False, "Denied")
+    assert "a secret" not in span.to_json()
+    assert span.events == ()
+    assert not span.attributes
+
+
+def test_long_texts_are_cut(heard: Heard) -> None:
+    """A push's key may have hundreds of characters; a span is no place for more."""
+    with signals.span("s", about={"rebuilder.push": "x" * 600, "rebuilder.n": 7}):
+        pass
+    assert heard.spans[0].attributes == {"rebuilder.push": "x" * 512, "rebuilder.n": 7}
+
+
+def test_what_is_done_at_once_belongs_to_the_trace(heard: Heard) -> None:
+    """Threads take the span over that they were begun in."""
+    with signals.span("s"):
+        traces = together(lambda _: signals.traceparent(PUSHES), [1, 2, 3])
+    (span,) = heard.spans
+
+    assert {trace.split("-")[2] for trace in traces} == {f"{span.context.span_id:016x}"}
+
+
+def test_an_event_goes_on_with_its_trace(heard: Heard, world: World) -> None:
+    """CloudEvents have an extension for it; without one the event begins a trace."""
+    event = {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": str(BASE),
+        "subject": "images/node:9",
+        "type": "Microsoft.ContainerRegistry.ImagePushed",
+        "data": {
+            "id": "e1",
+            "timestamp": "2026-11-24T01:02:03Z",
+            "action": "push",
+            "target": {"repository": "images/node", "tag": "9", "digest": NEW},
+            "request": {"host": "mybase.azurecr.io"},
+        },
+    }
+    accept_events(world.context, [{**event, "traceparent": TRACE}])
+    accept_events(world.context, [{**event, "traceparent": 7}])
+    first, second = heard.spans
+
+    assert (first.name, _parent(first)) == ("accept event", "b7ad6b7169203331")
+    assert second.parent is None
+    bodies = [body for body, _ in world.queue.take(PUSHES)]
+    assert [trace_of(body).split("-")[2] for body in bodies] == [
+        f"{span.context.span_id:016x}" for span in heard.spans
+    ]
+
+
+def _started(world: World) -> Rebuild:
+    world.tasks.add(task())
+    found = start_build(world.context, StartBuild(PUSH, task().id), "me")
+    assert isinstance(found, Rebuild)
+    return found
+
+
+def _ended(world: World, status: RunStatus) -> Rebuild | None:
+    started = _started(world)
+    world.tasks.found_runs["ca1"] = replace(world.tasks.found_runs["ca1"], status=status)
+    world.time.pass_(60)
+    return track_build(world.context, TrackBuild(started.task, started.sequence, started.version))
+
+
+def _recorded(world: World) -> None:
+    """Record the push, half a minute ago."""
+    pushed = replace(PUSH, pushed_at=world.time.now - timedelta(seconds=30))
+    world.ledger.record_events([pushed], world.time.now)
+
+
+def test_a_rebuild_is_counted_and_timed(heard: Heard, world: World) -> None:
+    """When it is scheduled, and when its end is found."""
+    _recorded(world)
+    _ended(world, RunStatus.SUCCEEDED)
+
+    assert heard.values(signals.REBUILDS) == {
+        ("myapps", "scheduled"): 1,
+        ("myapps", "succeeded", "unknown"): 1,
+    }
+    assert heard.values(signals.TO_SCHEDULED) == {("myapps",): 30}
+    assert heard.values(signals.TO_REBUILT) == {("myapps",): 90}
+
+
+def test_a_clock_that_is_behind_tells_no_time_below_zero(heard: Heard, world: World) -> None:
+    """The push came from a clock that is ahead of ours."""
+    pushed = replace(PUSH, pushed_at=world.time.now + timedelta(seconds=30))
+    world.ledger.record_events([pushed], world.time.now)
+    _started(world)
+
+    assert heard.values(signals.TO_SCHEDULED) == {("myapps",): 0}
+
+
+@pytest.mark.parametrize("error", [None, TransientError("503")])
+def test_a_push_that_cannot_be_read_is_not_timed(
+    heard: Heard, world: World, monkeypatch: pytest.MonkeyPatch, error: TransientError | None
+) -> None:
+    """The rebuild goes on: it is counted, without a time."""
+    if error is not None:
+
+        def push(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(type(world.ledger), "push", push)
+    _started(world)
+
+    assert heard.values(signals.REBUILDS) == {("myapps", "scheduled"): 1}
+    assert heard.values(signals.TO_SCHEDULED) == {}
+
+
+def test_a_failure_is_counted(heard: Heard, world: World) -> None:
+    """So is what Azure refused."""
+    _ended(world, RunStatus.FAILED)
+    assert ("myapps", "failed") in heard.values(signals.REBUILDS)
+    world.tasks.add(task("other"))
+    world.tasks.failures["schedule"] = [Refused("TasksOperationsNotAllowed", "no")]
+    start_build(world.context, StartBuild(PUSH, task("other").id), "me")
+    assert ("myapps", "given up") in heard.values(signals.REBUILDS)
+
+
+def test_what_waits_for_arm_is_counted_as_held(heard: Heard, world: World) -> None:
+    """Nothing was sent; it is asked again."""
+    world.tasks.add(task())
+    world.tasks.failures["schedule"] = [TransientError("503")]
+    with pytest.raises(TransientError):
+        start_build(world.context, StartBuild(PUSH, task().id), "me")
+    assert heard.values(signals.REBUILDS) == {("myapps", "held"): 1}
+
+
+def test_native_runs_are_counted(heard: Heard, world: World) -> None:
+    """The run of ACR's own trigger came, and is the rebuild's."""
+    found = task("build-app", dependency(kind=Kind.RUNTIME), trigger=TriggerType.RUNTIME)
+    world.tasks.add(replace(found, native_trigger=True))
+    start_build(world.context, StartBuild(PUSH, found.id), "me")
+    assert heard.values(signals.REBUILDS) == {("myapps", "held"): 1}
+    ((body, _),) = world.queue.take(BUILDS)
+    moved = (f"mybase.azurecr.io/images/node:9@{NEW}",)
+    world.tasks.found_runs["n"] = run("n", trigger=IMAGE_UPDATE, moved=moved)
+    started = start_build(world.context, StartBuild.decode(body), "me")
+    assert isinstance(started, Rebuild)
+    world.tasks.found_runs["n"] = replace(world.tasks.found_runs["n"], status=RunStatus.SUCCEEDED)
+    track_build(world.context, TrackBuild(started.task, started.sequence, started.version))
+    assert heard.values(signals.NATIVE) == {("myapps", "adopted"): 1}
+
+
+def test_dead_letters_are_counted(heard: Heard, world: World) -> None:
+    """Those of the product, and those that the host gave up."""
+    deliver(world.context, BUILDS, BODY, _refusing)
+    world.queue.poison = [PoisonMessage(BUILDS, BODY, world.time.now, ("a", "b"))]
+    collect_dead_letters(world.context)
+    assert heard.values(signals.DEAD_LETTERS) == {(): 2}
+
+
+def _refusing(*_: object) -> None:
+    raise Denied("no")
+
+
+def test_a_sweep_tells_what_it_found(heard: Heard, world: World) -> None:
+    """What nobody has gone on with, since when, and what no event told of."""
+    _started(world)
+    world.time.pass_(600)
+    other = task("other", dependency(built_on=OLD))
+    world.tasks.add(other)
+    for registry in (APPS, OTHERS):
+        sweep_registry(world.context, registry)
+    report = sweep(world.context, "me")
+
+    assert heard.values(signals.UNSETTLED) == {(): 1}
+    assert heard.values(signals.OLDEST_UNSETTLED) == {(): 600}
+    assert heard.values(signals.MISSED) == {(): len(report.missed)}
+    assert report.missed
+    assert heard.values(signals.PROBLEMS) == {(): 0}
+
+
+def test_without_a_collector_nothing_is_told() -> None:
+    """No span, no trace, no number; and nothing is to be ended."""
+    assert exporters.turn_on({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}) is None
+    with signals.span("s"), signals.processing(BUILDS, TRACE):
+        signals.note({signals.TASK: "t"})
+        signals.tell(signals.REBUILDS)
+        assert signals.traceparent(PUSHES) == ""
+    assert not signals.on()
+
+
+def test_the_docs_name_every_metric() -> None:
+    """Those there are, and no others."""
+    page = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text()
+    rows = re.findall(r"^\| `(rebuilder\.[a-z_.]+)` \|", page, re.MULTILINE)
+
+    assert rows == [metric.name for metric in signals.METRICS]
