@@ -98,6 +98,18 @@ class _Commands(click.Group):
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
+def _tell_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's own
+    if not asked or context.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - for this only
+
+    try:
+        click.echo(f"rebuilder {version('rebuilder')}")
+    except PackageNotFoundError:
+        click.echo("rebuilder, not installed: its version is not known")
+    context.exit()
+
+
 @click.command(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -109,6 +121,14 @@ class _Commands(click.Group):
     metavar="FILE",
     help="A local.settings.json; by default the one in this folder, if any. "
     "The environment comes first.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Tell the version.",
 )
 @click.option(
     "--function-app",

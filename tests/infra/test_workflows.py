@@ -19,8 +19,10 @@ WORKFLOWS = sorted(path for path in FOLDER.iterdir() if path.suffix in (".yml", 
 
 
 def test_every_workflow_is_looked_at() -> None:
-    """There are three, and nothing else is in their folder."""
-    assert [path.name for path in WORKFLOWS] == ["deploy.yml", "test.yml", "what-if.yml"]
+    """There are four, and nothing else is in their folder."""
+    assert [path.name for path in WORKFLOWS] == [
+        *("deploy.yml", "release.yml", "test.yml", "what-if.yml")
+    ]
     assert sorted(FOLDER.iterdir()) == WORKFLOWS
 
 
@@ -43,7 +45,26 @@ def test_workflows_are_pinned_and_modest(path: Path) -> None:
     assert "pull_request_target" not in text
     for job in workflow["jobs"].values():
         assert job["timeout-minutes"] <= 90
-        assert not set(job.get("permissions", {})) - {"contents", "id-token"}
+        # Only a release is made by a workflow, and nothing but a release.
+        more = {"attestations"} if path.stem == "release" else set()
+        given = job.get("permissions", {})
+        assert not set(given) - {"contents", "id-token"} - more
+        assert given.get("contents", "read") == "read" or path.stem == "release"
+
+
+def test_a_release_is_of_a_tag_and_attested() -> None:
+    """Nothing else starts it; what is attested is what is released."""
+    workflow = yaml.safe_load((FOLDER / "release.yml").read_text("utf-8"))
+    steps = workflow["jobs"]["release"]["steps"]
+    runs = "\n".join(step.get("run", "") for step in steps)
+
+    # YAML takes `on` for a truth value.
+    assert workflow[True] == {"push": {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}}
+    assert [step["with"] for step in steps if "attest" in step.get("uses", "")] == [
+        {"subject-path": "dist/*"}
+    ]
+    assert "uv build --no-build-isolation --out-dir dist" in runs
+    assert "gh release create" in runs.splitlines()[-1]
 
 
 def test_one_version_of_each_action_is_used() -> None:
@@ -53,8 +74,11 @@ def test_one_version_of_each_action_is_used() -> None:
         for line in re.findall(r"uses: (.+)", path.read_text("utf-8")):
             found.setdefault(line.partition("@")[0], set()).add(line)
 
-    assert sorted(found) == ["actions/checkout", "actions/setup-python", "azure/login"]
-    assert [len(lines) for lines in found.values()] == [1, 1, 1]
+    assert sorted(found) == [
+        *("actions/attest-build-provenance", "actions/checkout"),
+        *("actions/setup-python", "azure/login"),
+    ]
+    assert [len(lines) for lines in found.values()] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

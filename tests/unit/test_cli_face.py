@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import re
 import subprocess
@@ -123,6 +124,22 @@ def test_help_fits_the_terminal(
     assert cli.main(["deps", "--help"]) == 0
 
     assert max(map(len, capsys.readouterr().out.splitlines())) <= widest
+
+
+def test_the_version_is_that_of_what_is_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that runs from a folder has none."""
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"1.2.3 of {name}")
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == "rebuilder 1.2.3 of rebuilder\n"
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert cli.main(["--version", "runs"]) == 0
+    assert "its version is not known" in capsys.readouterr().out
 
 
 def test_without_a_command_there_is_the_help(capsys: pytest.CaptureFixture[str]) -> None:
