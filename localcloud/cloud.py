@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from localcloud import blobs, github, graph, scm
 from localcloud.admin import Admin
 from localcloud.arm import Arm
-from localcloud.arm.resources import GROUP_TYPE
+from localcloud.arm.app import ArmApp
+from localcloud.arm.kept import GROUP_TYPE
 from localcloud.blobs import Blobs
 from localcloud.builds import buildah, hub
 from localcloud.builds.buildah import BuildahBuilder
+from localcloud.builds.builder import Builder
 from localcloud.builds.embedded import EmbeddedBuilder
-from localcloud.builds.job import Builder
 from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.data_roles import DATA_ROLES
@@ -37,7 +38,8 @@ from localcloud.identity import Identities, identity_app
 from localcloud.nativetrigger import NativeTrigger
 from localcloud.network import Network
 from localcloud.registry import RegistryService
-from localcloud.registry.service import HUB_HOSTS
+from localcloud.registry.content import HUB_HOSTS
+from localcloud.registry.service import registry_app
 from localcloud.roles import Permission, Role, Roles
 from localcloud.state import Json, Registry, Resource, Run, State, azure_time
 from localcloud.storage import Storage, StorageOperation
@@ -125,10 +127,10 @@ class LocalCloud:
             self.blobs,
             self.eventgrid,
             self.registry,
-            self.network.drop_connections,
             self.storage,
             self.apps,
         )
+        self._arm_app = ArmApp(self.arm, self.network.drop_connections)
         self.developer = self.directory.create("developer")
         self.function_app = self.directory.create("function app")
         self._headers = {
@@ -153,12 +155,13 @@ class LocalCloud:
 
     def start(self) -> None:
         """Start every server."""
-        self.network.mount("management.azure.com", self.arm.app)
+        self.network.mount("management.azure.com", self._arm_app.app)
         self.network.mount(blobs.HOST, self.blobs.app)
         self.network.mount(graph.HOST, graph_app(self.directory, self.tokens))
         self.network.mount(github.HOST, github_app(self.scheduler.contexts))
+        registries = registry_app(self.registry)
         for host in ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us", *HUB_HOSTS):
-            self.network.mount(host, self.registry.app)
+            self.network.mount(host, registries)
         for host in STORAGE_HOSTS:
             self.network.mount(host, self.storage.app)
         self.network.mount(scm.HOST, scm.scm_app(self.arm))

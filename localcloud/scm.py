@@ -7,8 +7,6 @@ send (`appservice/custom.py`): a zip archive with a bearer token to `/api/publis
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import httpx
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,15 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from localcloud.arm import Arm
 from localcloud.arm.access import AUDIENCES
-from localcloud.arm.websites import publish, site_named
+from localcloud.arm.resources.sites import publish, site_named
 from localcloud.functionapps import Deployment
 from localcloud.network import ASGIApp
 from localcloud.state import Resource
 from localcloud.tokens import InvalidToken
-
-if TYPE_CHECKING:
-    from localcloud.arm import Arm
 
 HOST = "*.scm.azurewebsites.net"
 SITE_HOST = "*.azurewebsites.net"

@@ -5,15 +5,11 @@ Source of the shape: ARM's `identity` of a resource, learn.microsoft.com, "Manag
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from localcloud.arm.errors import ArmError
+from localcloud.arm.model import Arm
 from localcloud.directory import TENANT_ID, Principal
 from localcloud.identity import Identities
 from localcloud.state import Json, Resource
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm
 
 
 def assigned(arm: Arm, known: Resource | None, resource_id: str, body: Json) -> Json:

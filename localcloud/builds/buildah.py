@@ -17,10 +17,12 @@ from pathlib import Path
 
 import dockerfile
 
+from localcloud.builds.build import Build
+from localcloud.builds.builder import Command
 from localcloud.builds.client import Client
 from localcloud.builds.dockerfiles import SCRATCH, Plan, Stage, flags_of
 from localcloud.builds.images import Image, Layer, assemble, digest_of, stamped
-from localcloud.builds.job import HERE, Build, BuildError, Command, Log
+from localcloud.builds.job import HERE, BuildError, Log
 from localcloud.network import Network
 
 _LINK = re.compile(r"\s--link(=\w+)?(?=\s)")

@@ -9,13 +9,15 @@ from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 
 from localcloud.builds import bake, compose, dockercli
+from localcloud.builds.build import Build
+from localcloud.builds.builder import Command, Session
 from localcloud.builds.client import Client, Name, split
 from localcloud.builds.commands import WORKSPACE
 from localcloud.builds.contexts import is_remote
 from localcloud.builds.dockercli import Container, DockerBuild, DockerCommand
 from localcloud.builds.dockerfiles import SCRATCH, Plan, plan
 from localcloud.builds.images import Image, Images, Index, pull
-from localcloud.builds.job import HERE, Build, BuildError, Command, Log, Session
+from localcloud.builds.job import HERE, BuildError, Log
 from localcloud.network import Network
 
 type Fetch = Callable[[str], Path]

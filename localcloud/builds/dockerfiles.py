@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import dockerfile
 
 from localcloud.builds import platforms
-from localcloud.builds.job import HERE, Build, BuildError
+from localcloud.builds.build import Build
+from localcloud.builds.job import HERE, BuildError
 
 _VARIABLE = re.compile(r"\\\$|\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z]\w*)\s*=\s*(.+?)\s*")

@@ -18,10 +18,12 @@ from pathlib import Path, PurePosixPath
 import dockerfile
 
 from localcloud.builds import platforms
+from localcloud.builds.build import Build
+from localcloud.builds.builder import Command
 from localcloud.builds.client import Client
 from localcloud.builds.dockerfiles import SCRATCH, Plan, Stage, expand, flags_of, unquoted
 from localcloud.builds.images import Image, Layer, assemble, digest_of, stamped
-from localcloud.builds.job import Build, BuildError, Command, Log
+from localcloud.builds.job import BuildError, Log
 from localcloud.network import Network
 from localcloud.state import Json
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from localcloud.builds import dockercli, scanner
 from localcloud.builds.azcli import AzCli
+from localcloud.builds.builder import Builder, Session
 from localcloud.builds.client import split
 from localcloud.builds.commands import WORKSPACE
 from localcloud.builds.contexts import Context, Contexts
 from localcloud.builds.credentials import Credentials
 from localcloud.builds.docker import Docker, Place
 from localcloud.builds.dockercli import DockerBuild
-from localcloud.builds.job import Builder, BuildError, Session
+from localcloud.builds.job import BuildError
 from localcloud.builds.performing import Performer
 from localcloud.builds.scanner import Request, ScanError, Scanned, ScannedImage
 from localcloud.builds.steps import (

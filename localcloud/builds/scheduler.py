@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from localcloud.blobs import Blobs
+from localcloud.builds.builder import Builder
 from localcloud.builds.contexts import ContextError, Contexts
 from localcloud.builds.credentials import Credentials
 from localcloud.builds.execution import Execution, Tools
-from localcloud.builds.job import Builder, BuildError
+from localcloud.builds.job import BuildError
 from localcloud.builds.scanner import ScanError
 from localcloud.builds.words import ending
 from localcloud.clock import Clock

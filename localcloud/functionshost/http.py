@@ -8,21 +8,19 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from localcloud.functionshost.settings import HostError
+from localcloud.functionshost.settings import HostError, HostSettings
 from localcloud.functionshost.timers import timer_info
-from localcloud.functionshost.worker import Function, http_request, http_response
+from localcloud.functionshost.worker import Function, Result, Typed, http_request, http_response
 from localcloud.network import ASGIApp
-
-if TYPE_CHECKING:
-    from localcloud.functionshost.host import FunctionsHost
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +40,30 @@ _PARAMETER = re.compile(r"\{(?P<all>\*?)(?P<name>\w+)(?::(?P<kind>\w+))?(?P<mayb
 _KINDS = {None: "[^/]+", "int": r"-?\d+", "alpha": "[A-Za-z]+", "guid": "[0-9A-Fa-f-]{36}"}
 
 
-def make_app(host: FunctionsHost) -> ASGIApp:
+class Host(Protocol):
+    """What this side needs of a host; see FunctionsHost."""
+
+    settings: dict[str, str]
+    master_key: str
+    eventgrid_key: str
+    function_key: str
+    require_keys: bool
+    state: str
+    errors: list[str]
+    functions: dict[str, Function]
+    host_settings: HostSettings | None
+
+    def is_disabled(self, name: str) -> bool:
+        """Tell whether a function's own setting disables it."""
+
+    def invoke(self, function: Function, data: Typed, *, trigger: str) -> Future[Result]:
+        """Run a function."""
+
+    def drain(self) -> None:
+        """Take no more from queues and timers."""
+
+
+def make_app(host: Host) -> ASGIApp:
     """Return the app of a host."""
     endpoints = _Endpoints(host)
     return Starlette(
@@ -83,7 +104,7 @@ def route_pattern(function: Function, prefix: str = "") -> re.Pattern[str]:
 
 
 class _Endpoints:
-    def __init__(self, host: FunctionsHost) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
         self._started = time.monotonic()
 

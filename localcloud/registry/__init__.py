@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from localcloud.registry.service import RegistryService
+from localcloud.registry.content import RegistryService
 
 __all__ = ["RegistryService"]

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.registry.content import Endpoint, RegistryService
 from localcloud.registry.distribution import catalog, linked, page, request_data
 from localcloud.registry.store import INDEX_TYPES, Manifest, RegistryError, Repository, Tag
 from localcloud.state import Json, Registry, azure_time
-
-if TYPE_CHECKING:
-    from localcloud.registry.service import Endpoint, RegistryService
 
 _ALLOWED = ("deleteEnabled", "writeEnabled", "listEnabled", "readEnabled")
 

@@ -9,16 +9,13 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from localcloud.registry.content import Endpoint, RegistryService
 from localcloud.registry.store import RegistryError
 from localcloud.state import Json, Registry
-
-if TYPE_CHECKING:
-    from localcloud.registry.service import Endpoint, RegistryService
 
 _CHUNK = 1 << 20
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.arm.websites import settings_of
+from localcloud.arm.resources.sites import settings_of
 from localcloud.cloud import LocalCloud
 from localcloud.sample import NAMES, cli_environment, path
 from localcloud.state import Json, Registry, Resource

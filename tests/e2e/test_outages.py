@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.arm.app import Fault
+from localcloud.arm import Fault
 from localcloud.cloud import LocalCloud
 from rebuilder.composition import release
 from rebuilder.core.rebuilds.rebuild import State

@@ -96,7 +96,7 @@ def test_what_if_names_what_changes(still: LocalCloud, arm: httpx.Client) -> Non
     arm.put(_DEPLOYMENT, json=_body())
     still.state.registries()[0].properties["adminUserEnabled"] = True
     log = "Microsoft.OperationalInsights/workspaces/log-subbxasfc6lu6"
-    kept = arm.get(f"{_GROUP}/providers/{log}", params={"api-version": "whatever"}).json()
+    kept = arm.get(f"{_GROUP}/providers/{log}", params={"api-version": "2023-09-01"}).json()
     assert kept["properties"].pop("customerId")
     assert kept["properties"] == {"retentionInDays": 30, "provisioningState": "Succeeded"}
     assert log in json.dumps(arm.get(f"{_ROOT}/resources").json())

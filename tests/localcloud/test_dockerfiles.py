@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.builds.build import Build
 from localcloud.builds.buildah import _rewritten
 from localcloud.builds.dockerfiles import Plan, plan
 from localcloud.builds.images import Image, Images, Index, assemble
-from localcloud.builds.job import Build, BuildError
+from localcloud.builds.job import BuildError
 
 STAGES = """\
 # syntax=docker/dockerfile:1.7

@@ -6,18 +6,15 @@ Source of the shapes: TaskRun in azure-mgmt-containerregistrytasks 1.0.0b1.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.registries import REGISTRY
-from localcloud.arm.runs import run_wire, schedule
+from localcloud.arm.model import Arm, Route
+from localcloud.arm.resources.registries import REGISTRY
+from localcloud.arm.resources.runs import run_wire, schedule
 from localcloud.state import Json, Registry, TaskRun
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 VERSIONS = frozenset({"2019-06-01-preview", "2025-03-01-preview"})
 _ALL = rf"{REGISTRY}/taskRuns"
@@ -110,11 +107,11 @@ def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return JSONResponse({"value": found})
 
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("GET", _ALL, VERSIONS, _list),
-    ("GET", _ONE, VERSIONS, _get),
-    ("PUT", _ONE, VERSIONS, _put),
-    ("PATCH", _ONE, VERSIONS, _patch),
-    ("DELETE", _ONE, VERSIONS, _delete),
-    ("POST", rf"{_ONE}/listDetails", VERSIONS, _details),
+ROUTES: tuple[Route, ...] = (
+    Route("GET", _ALL, VERSIONS, _list),
+    Route("GET", _ONE, VERSIONS, _get),
+    Route("PUT", _ONE, VERSIONS, _put),
+    Route("PATCH", _ONE, VERSIONS, _patch),
+    Route("DELETE", _ONE, VERSIONS, _delete),
+    Route("POST", rf"{_ONE}/listDetails", VERSIONS, _details),
 )

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud.arm import paging
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.registries import REGISTRY
+from localcloud.arm.model import Arm, Route
+from localcloud.arm.resources.registries import REGISTRY
 from localcloud.directory import TENANT_ID
 from localcloud.state import Json, Registry, Task, azure_time
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 VERSIONS = frozenset({"2018-09-01", "2019-04-01", "2019-06-01-preview", "2025-03-01-preview"})
 _TASK = rf"{REGISTRY}/tasks/(?P<t>[^/]+)"
@@ -254,11 +252,11 @@ def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respon
     return JSONResponse(paging.answer(request, found, last))
 
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("GET", rf"{REGISTRY}/tasks", VERSIONS, _list),
-    ("GET", _TASK, VERSIONS, _get),
-    ("PUT", _TASK, VERSIONS, _put),
-    ("PATCH", _TASK, VERSIONS, _patch),
-    ("DELETE", _TASK, VERSIONS, _delete),
-    ("POST", rf"{_TASK}/listDetails", VERSIONS, _details),
+ROUTES: tuple[Route, ...] = (
+    Route("GET", rf"{REGISTRY}/tasks", VERSIONS, _list),
+    Route("GET", _TASK, VERSIONS, _get),
+    Route("PUT", _TASK, VERSIONS, _put),
+    Route("PATCH", _TASK, VERSIONS, _patch),
+    Route("DELETE", _TASK, VERSIONS, _delete),
+    Route("POST", rf"{_TASK}/listDetails", VERSIONS, _details),
 )

@@ -7,15 +7,13 @@ shows (a task's tokens and passwords) is none either.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from localcloud.arm.deployments_engine import Engine, Instance
+from localcloud.arm.deployments.engine import Engine, Instance
 from localcloud.arm.errors import ArmError
+from localcloud.arm.model import Arm
 from localcloud.directory import Principal
 from localcloud.state import Json
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm
 
 type Value = Any
 
@@ -64,7 +62,7 @@ def _change(arm: Arm, principal: Principal, instance: Instance) -> Json:
         **instance.body,
     }
     try:
-        before = arm.call(principal, "GET", instance.id, instance.version, {})[1]
+        before = arm.router.call(principal, "GET", instance.id, instance.version, {})[1]
     except ArmError as error:
         if error.status != 404:  # noqa: PLR2004 - HTTP
             raise

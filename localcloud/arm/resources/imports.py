@@ -8,38 +8,20 @@ its code.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from localcloud.arm.access import filtered
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.registries import PROVIDER, REGISTRY, VERSIONS
-from localcloud.arm.resources import SUBSCRIPTION
-from localcloud.registry.service import HUB_HOSTS
+from localcloud.arm.kept import SUBSCRIPTION
+from localcloud.arm.model import Arm, Operation, Route
+from localcloud.arm.resources.registries import PROVIDER, REGISTRY, VERSIONS
+from localcloud.registry.content import HUB_HOSTS
 from localcloud.registry.store import INDEX_TYPES, Manifest, RegistryError
 from localcloud.state import Json, Registry
 
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
-
 _MANIFESTS = 50  # learn.microsoft.com, "Import container images", limitations
-
-
-@dataclass(slots=True)
-class ImportBehaviour:
-    """What is not known of imports.
-
-    Attributes:
-        sends_events: Whether an import is an ImagePushed event, as a push is.
-        triggers_tasks: Whether ACR's own base image trigger sees it; users say that it does not
-            (Azure/acr issue 459).
-    """
-
-    sends_events: bool = True
-    triggers_tasks: bool = False
 
 
 def _import(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
@@ -76,7 +58,7 @@ def _import(arm: Arm, request: Request, params: dict[str, str], body: Json) -> R
             trigger=arm.imports.triggers_tasks,
         )
     operation = f"registries-{uuid.uuid4()}"
-    arm.operations.add(operation)
+    arm.operations[operation] = Operation()
     location = request.url.replace(
         scheme="https",
         path=f"/subscriptions/{registry.subscription_id}/providers/Microsoft.ContainerRegistry"
@@ -168,7 +150,7 @@ def _result(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
 
 _RESULTS = rf"{SUBSCRIPTION}{PROVIDER}/locations/[^/]+/operationResults/(?P<o>[^/]+)"
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("POST", rf"{REGISTRY}/importImage", VERSIONS, _import),
-    ("GET", _RESULTS, VERSIONS, _result),
+ROUTES: tuple[Route, ...] = (
+    Route("POST", rf"{REGISTRY}/importImage", VERSIONS, _import),
+    Route("GET", _RESULTS, VERSIONS, _result),
 )

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.registries import REGISTRY
-from localcloud.arm.resources import ANY, GROUP, SUBSCRIPTION, group_of
+from localcloud.arm.kept import ANY, GROUP, SUBSCRIPTION, group_of
+from localcloud.arm.model import Arm, Handler, Route
+from localcloud.arm.resources.registries import REGISTRY
+from localcloud.arm.switches import Method
 from localcloud.eventfilters import FilterError, parse_filters
 from localcloud.eventgrid import (
     DeadLetterContainer,
@@ -24,9 +25,6 @@ from localcloud.eventgrid import (
     Topic,
 )
 from localcloud.state import Json
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 _EVENTS = r"/providers/Microsoft\.EventGrid/eventSubscriptions"
 _SCOPES = (REGISTRY, GROUP, SUBSCRIPTION)
@@ -220,13 +218,15 @@ def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return Response(status_code=200 if gone else 204)
 
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = tuple(
-    (method, f"{scope}{path}", ANY, handler)
+_HANDLERS: tuple[tuple[Method, str, Handler], ...] = (
+    ("GET", _EVENTS, _list),
+    ("GET", rf"{_EVENTS}/(?P<e>[^/]+)", _get),
+    ("PUT", rf"{_EVENTS}/(?P<e>[^/]+)", _put),
+    ("DELETE", rf"{_EVENTS}/(?P<e>[^/]+)", _delete),
+)
+
+ROUTES: tuple[Route, ...] = tuple(
+    Route(method, f"{scope}{path}", ANY, handler)
     for scope in _SCOPES
-    for method, path, handler in (
-        ("GET", _EVENTS, _list),
-        ("GET", rf"{_EVENTS}/(?P<e>[^/]+)", _get),
-        ("PUT", rf"{_EVENTS}/(?P<e>[^/]+)", _put),
-        ("DELETE", rf"{_EVENTS}/(?P<e>[^/]+)", _delete),
-    )
+    for method, path, handler in _HANDLERS
 )

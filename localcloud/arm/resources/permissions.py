@@ -6,17 +6,13 @@ per role that the caller has at the scope or above it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.access import filtered
-from localcloud.arm.resources import ANY
+from localcloud.arm.kept import ANY
+from localcloud.arm.model import Arm, Route
 from localcloud.state import Json
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 
 # Whoever has any token may ask, for it tells only of themselves.
@@ -38,6 +34,6 @@ def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respon
     )
 
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("GET", r"(?P<scope>/.+)/providers/Microsoft\.Authorization/permissions", ANY, _list),
+ROUTES: tuple[Route, ...] = (
+    Route("GET", r"(?P<scope>/.+)/providers/Microsoft\.Authorization/permissions", ANY, _list),
 )

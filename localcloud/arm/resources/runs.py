@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,12 +10,10 @@ from starlette.responses import JSONResponse, Response
 from localcloud.arm import paging
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.filters import parse_filter
-from localcloud.arm.registries import REGISTRY
-from localcloud.arm.tasks import VERSIONS, check_timeout
+from localcloud.arm.model import Arm, Route
+from localcloud.arm.resources.registries import REGISTRY
+from localcloud.arm.resources.tasks import VERSIONS, check_timeout
 from localcloud.state import Json, Registry, Run, azure_time, platform_of
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 _RUN = rf"{REGISTRY}/runs/(?P<run>[^/]+)"
 # What the log's metadata says of a run that is over; azure-cli's _stream_utils.py reads it.
@@ -187,12 +184,12 @@ def _log(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return JSONResponse({"logLink": arm.blobs.share(path, content), "logArtifactLink": None})
 
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("POST", rf"{REGISTRY}/scheduleRun", VERSIONS, _schedule),
-    ("POST", rf"{REGISTRY}/listBuildSourceUploadUrl", VERSIONS, _upload_url),
-    ("GET", rf"{REGISTRY}/runs", VERSIONS, _list),
-    ("GET", _RUN, VERSIONS, _get),
-    ("PATCH", _RUN, VERSIONS, _patch),
-    ("POST", rf"{_RUN}/cancel", VERSIONS, _cancel),
-    ("POST", rf"{_RUN}/listLogSasUrl", VERSIONS, _log),
+ROUTES: tuple[Route, ...] = (
+    Route("POST", rf"{REGISTRY}/scheduleRun", VERSIONS, _schedule),
+    Route("POST", rf"{REGISTRY}/listBuildSourceUploadUrl", VERSIONS, _upload_url),
+    Route("GET", rf"{REGISTRY}/runs", VERSIONS, _list),
+    Route("GET", _RUN, VERSIONS, _get),
+    Route("PATCH", _RUN, VERSIONS, _patch),
+    Route("POST", rf"{_RUN}/cancel", VERSIONS, _cancel),
+    Route("POST", rf"{_RUN}/listLogSasUrl", VERSIONS, _log),
 )

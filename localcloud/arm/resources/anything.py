@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 import uuid
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.errors import ArmError
+from localcloud.arm.model import Arm, Route
 from localcloud.directory import TENANT_ID
 from localcloud.state import Json, Resource
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 _ANY: frozenset[str] = frozenset()
 
@@ -90,10 +87,8 @@ def _delete(arm: Arm, request: Request, _: dict[str, str], __: Json) -> Response
 
 _PATH = r"/subscriptions/(?P<s>[^/]+)/.*providers/.+"
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("GET", _PATH, _ANY, _get),
-    ("DELETE", _PATH, _ANY, _delete),
+ROUTES: tuple[Route, ...] = (
+    Route("GET", _PATH, _ANY, _get),
+    Route("DELETE", _PATH, _ANY, _delete),
 )
 """To be asked after every other route."""
-HANDLERS = frozenset({_get, _delete})
-"""What answers at any API version."""

@@ -10,23 +10,21 @@ import copy
 import json
 import re
 import uuid
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localcloud.arm import deployments_whatif
-from localcloud.arm.deployments_engine import DEPLOYMENTS, Engine, Place, invalid, wire_error
-from localcloud.arm.errors import ArmError
-from localcloud.arm.resources import ANY, GROUP, SUBSCRIPTION, group_of
+from localcloud.arm.deployments import whatif
+from localcloud.arm.deployments.engine import DEPLOYMENTS, Engine, Place, invalid
+from localcloud.arm.errors import ArmError, wire_error
+from localcloud.arm.kept import ANY, GROUP, SUBSCRIPTION, group_of
+from localcloud.arm.model import Arm, Handler, Route
+from localcloud.arm.switches import Method
 from localcloud.directory import Principal
 from localcloud.state import Json, azure_time
 from localcloud.templates import parameters
 from localcloud.templates.evaluation import Unknown
 from localcloud.templates.expressions import TemplateError
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 _BARE = re.compile(r",\s*template\s*:")
 
@@ -75,7 +73,7 @@ def deploy(arm: Arm, principal: Principal, place: Place, properties: Json, tags:
     Raises:
         ArmError: The template is refused before anything is put.
     """
-    engine = Engine(arm, principal, place, properties, predicts=False)
+    engine = Engine(arm, principal, place, properties, deploy)
     told: Json = {
         "mode": "Incremental",
         "provisioningState": "Succeeded",
@@ -130,7 +128,7 @@ def _shown_outputs(engine: Engine, outputs: Json) -> Json:
 
 def _predict(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Engine:
     place = _place(arm, params, body)
-    engine = Engine(arm, arm.principal(request), place, _properties(body), predicts=True)
+    engine = Engine(arm, arm.principal(request), place, _properties(body))
     try:
         engine.run()
     except TemplateError as error:
@@ -175,7 +173,7 @@ def _validate(arm: Arm, request: Request, params: dict[str, str], body: Json) ->
 
 def _what_if(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     engine = _predict(arm, request, params, body)
-    found = deployments_whatif.changes(arm, arm.principal(request), engine)
+    found = whatif.changes(arm, arm.principal(request), engine)
     told = {"correlationId": str(uuid.uuid4()), "changes": found}
     return JSONResponse({"status": "Succeeded", "properties": told})
 
@@ -243,20 +241,22 @@ def _export(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
 _ALL = r"/providers/Microsoft\.Resources/deployments"
 _ONE = rf"{_ALL}/(?P<d>[^/]+)"
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = tuple(
-    (method, f"{scope}{path}", ANY, handler)
+_HANDLERS: tuple[tuple[Method, str, Handler], ...] = (
+    ("GET", _ALL, _list),
+    ("GET", _ONE, _get),
+    ("HEAD", _ONE, _get),
+    ("PUT", _ONE, _put),
+    ("DELETE", _ONE, _delete),
+    ("POST", rf"{_ONE}/validate", _validate),
+    ("POST", rf"{_ONE}/whatIf", _what_if),
+    ("POST", rf"{_ONE}/exportTemplate", _export),
+    ("GET", rf"{_ONE}/operations", _operations),
+    ("GET", rf"{_ONE}/operations/(?P<o>[^/]+)", _operation),
+    ("GET", rf"{_ONE}/operationStatuses/(?P<o>[^/]+)", _status),
+)
+
+ROUTES: tuple[Route, ...] = tuple(
+    Route(method, f"{scope}{path}", ANY, handler)
     for scope in (GROUP, SUBSCRIPTION)
-    for method, path, handler in (
-        ("GET", _ALL, _list),
-        ("GET", _ONE, _get),
-        ("HEAD", _ONE, _get),
-        ("PUT", _ONE, _put),
-        ("DELETE", _ONE, _delete),
-        ("POST", rf"{_ONE}/validate", _validate),
-        ("POST", rf"{_ONE}/whatIf", _what_if),
-        ("POST", rf"{_ONE}/exportTemplate", _export),
-        ("GET", rf"{_ONE}/operations", _operations),
-        ("GET", rf"{_ONE}/operations/(?P<o>[^/]+)", _operation),
-        ("GET", rf"{_ONE}/operationStatuses/(?P<o>[^/]+)", _status),
-    )
+    for method, path, handler in _HANDLERS
 )

@@ -7,17 +7,13 @@ the errors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.registries import REGISTRY, VERSIONS
+from localcloud.arm.model import Arm, Route
+from localcloud.arm.resources.registries import REGISTRY, VERSIONS
 from localcloud.state import Json, Registry, Replication, azure_time
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 _REPLICATION = rf"{REGISTRY}/replications/(?P<n>[^/]+)"
 
@@ -118,10 +114,10 @@ def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return JSONResponse({"value": found})
 
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("GET", rf"{REGISTRY}/replications", VERSIONS, _list),
-    ("GET", _REPLICATION, VERSIONS, _get),
-    ("PUT", _REPLICATION, VERSIONS, _put),
-    ("PATCH", _REPLICATION, VERSIONS, _patch),
-    ("DELETE", _REPLICATION, VERSIONS, _delete),
+ROUTES: tuple[Route, ...] = (
+    Route("GET", rf"{REGISTRY}/replications", VERSIONS, _list),
+    Route("GET", _REPLICATION, VERSIONS, _get),
+    Route("PUT", _REPLICATION, VERSIONS, _put),
+    Route("PATCH", _REPLICATION, VERSIONS, _patch),
+    Route("DELETE", _REPLICATION, VERSIONS, _delete),
 )

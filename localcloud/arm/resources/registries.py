@@ -5,18 +5,15 @@ from __future__ import annotations
 import copy
 import re
 import secrets
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.access import filtered
 from localcloud.arm.errors import ArmError
-from localcloud.arm.resources import GROUP, REGISTRY_TYPE, SUBSCRIPTION, group_of
+from localcloud.arm.kept import GROUP, REGISTRY_TYPE, SUBSCRIPTION, group_of
+from localcloud.arm.model import Arm, Route
 from localcloud.state import Json, Registry, azure_time
-
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm, Handler
 
 VERSIONS = frozenset(
     {
@@ -187,14 +184,14 @@ def _available(arm: Arm, _: Request, __: dict[str, str], body: Json) -> Response
     return JSONResponse({"nameAvailable": True})
 
 
-ROUTES: tuple[tuple[str, str, frozenset[str], Handler], ...] = (
-    ("POST", rf"{SUBSCRIPTION}{PROVIDER}/checkNameAvailability", VERSIONS, _available),
-    ("GET", rf"{SUBSCRIPTION}{PROVIDER}/registries", VERSIONS, _list),
-    ("GET", rf"{GROUP}{PROVIDER}/registries", VERSIONS, _list),
-    ("GET", REGISTRY, VERSIONS, _get),
-    ("PUT", REGISTRY, VERSIONS, _put),
-    ("PATCH", REGISTRY, VERSIONS, _patch),
-    ("DELETE", REGISTRY, VERSIONS, _delete),
-    ("POST", rf"{REGISTRY}/listCredentials", VERSIONS, _credentials),
-    ("POST", rf"{REGISTRY}/regenerateCredential", VERSIONS, _renew),
+ROUTES: tuple[Route, ...] = (
+    Route("POST", rf"{SUBSCRIPTION}{PROVIDER}/checkNameAvailability", VERSIONS, _available),
+    Route("GET", rf"{SUBSCRIPTION}{PROVIDER}/registries", VERSIONS, _list),
+    Route("GET", rf"{GROUP}{PROVIDER}/registries", VERSIONS, _list),
+    Route("GET", REGISTRY, VERSIONS, _get),
+    Route("PUT", REGISTRY, VERSIONS, _put),
+    Route("PATCH", REGISTRY, VERSIONS, _patch),
+    Route("DELETE", REGISTRY, VERSIONS, _delete),
+    Route("POST", rf"{REGISTRY}/listCredentials", VERSIONS, _credentials),
+    Route("POST", rf"{REGISTRY}/regenerateCredential", VERSIONS, _renew),
 )

@@ -10,19 +10,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from copy import replace
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from localcloud.arm.errors import ArmError
+from localcloud.arm.errors import ArmError, wire_error
+from localcloud.arm.model import Arm
 from localcloud.directory import TENANT_ID, Principal
 from localcloud.state import Json, azure_time
 from localcloud.templates import parameters
 from localcloud.templates.evaluation import Scope, Unknown, evaluate, turns
 from localcloud.templates.expressions import TemplateError
 
-if TYPE_CHECKING:
-    from localcloud.arm.app import Arm
-
 type Value = Any
+type Deploy = Callable[[Arm, Principal, Place, Json, Json], Json]
 
 DEPLOYMENTS = "Microsoft.Resources/deployments"
 _GROUPS = "Microsoft.Resources/resourceGroups"
@@ -107,12 +106,6 @@ class Skipped(ArmError):
     """What a resource depends on failed."""
 
 
-def wire_error(error: ArmError) -> Json:
-    """Return an error as it stands in an answer."""
-    wire: Json = {"code": error.code, "message": str(error)}
-    return {**wire, "details": error.details} if error.details else wire
-
-
 def invalid(error: TemplateError) -> ArmError:
     """Return ARM's answer to a template that it refuses."""
     message = f"Deployment template validation failed: '{error}'."
@@ -127,11 +120,16 @@ class Engine:
         principal: Who deploys.
         place: Where.
         properties: The deployment's `properties`, as sent.
-        predicts: Whether nothing is to be put.
+        deploy: What deploys nested templates; None if nothing is to be put.
     """
 
     def __init__(
-        self, arm: Arm, principal: Principal, place: Place, properties: Json, *, predicts: bool
+        self,
+        arm: Arm,
+        principal: Principal,
+        place: Place,
+        properties: Json,
+        deploy: Deploy | None = None,
     ) -> None:
         template = properties.get("template")
         if not isinstance(template, dict):
@@ -142,7 +140,7 @@ class Engine:
             )
         self._arm, self._principal, self.place = arm, principal, place
         self.template: Json = template
-        self.predicts = predicts
+        self._deploy, self.predicts = deploy, deploy is None
         self.operations: list[Json] = []
         self.nested: list[Engine] = []
         self._variables: dict[str, Value] = {}
@@ -280,7 +278,7 @@ class Engine:
             self._settle(found[0])
         if self.predicts:
             raise Unknown(function)
-        status, answer = self._arm.call(
+        status, answer = self._arm.router.call(
             self._principal, "POST", f"{resource_id}/{function}", version, body or {}
         )
         del status
@@ -333,7 +331,7 @@ class Engine:
 
     def _read(self, resource_id: str, version: str) -> Json:
         try:
-            return self._arm.call(self._principal, "GET", resource_id, version, {})[1]
+            return self._arm.router.call(self._principal, "GET", resource_id, version, {})[1]
         except ArmError as error:
             if self.predicts and error.status == 404:  # noqa: PLR2004 - HTTP
                 raise Unknown(resource_id) from error
@@ -505,16 +503,14 @@ class Engine:
     def _put(self, instance: Instance) -> None:
         if self.predicts:
             if not instance.unknown:
-                self._arm.preflight(self._principal, instance.id, instance.version)
+                self._arm.router.preflight(self._principal, instance.id, instance.version)
             return
-        status, instance.answer = put(
-            self._arm, self._principal, instance.id, instance.version, instance.body
+        status, instance.answer = self._arm.router.call(
+            self._principal, "PUT", instance.id, instance.version, instance.body
         )
         self._record(instance, None, status)
 
     def _deploy_nested(self, instance: Instance) -> Json:
-        from localcloud.arm import deployments  # noqa: PLC0415 - the two call each other
-
         given: Json = instance.source["properties"]
         options = given.get("expressionEvaluationOptions") or {}
         if str(options.get("scope", "outer")).lower() != "inner":
@@ -532,12 +528,12 @@ class Engine:
             except Unknown as unknown:
                 values[name] = {"value": unknown}
         sent = {"template": given["template"], "parameters": values, "mode": "Incremental"}
-        if self.predicts:
-            inner = Engine(self._arm, self._principal, place, sent, predicts=True)
+        if self._deploy is None:
+            inner = Engine(self._arm, self._principal, place, sent)
             self.nested.append(inner)
             return {"id": place.id, "properties": {"outputs": inner.run()}}
-        self._arm.preflight(self._principal, place.id, instance.version)
-        answer = deployments.deploy(self._arm, self._principal, place, sent, {})
+        self._arm.router.preflight(self._principal, place.id, instance.version)
+        answer = self._deploy(self._arm, self._principal, place, sent, {})
         error = answer["properties"].get("error")
         if error is not None:
             raise _nested_error(error)
@@ -596,19 +592,6 @@ def _nested_error(error: Json) -> ArmError:
     made = ArmError(409, error["code"], error["message"])
     made.details = error.get("details") or []
     return made
-
-
-def put(
-    arm: Arm, principal: Principal, resource_id: str, api_version: str, body: Json
-) -> tuple[int, Json]:
-    """Put a resource as somebody; return ARM's status and the resource.
-
-    A type for which the local cloud has nothing is kept as it is.
-
-    Raises:
-        ArmError: As ARM answers a client's own PUT.
-    """
-    return arm.call(principal, "PUT", resource_id, api_version, body)
 
 
 def _id(scope: str, kind: str, names: tuple[str, ...] | list[str]) -> str:

@@ -1,0 +1,1 @@
+"""Deployments of templates: what they put, and what they would change."""

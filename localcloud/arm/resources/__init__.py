@@ -1,0 +1,1 @@
+"""What ARM manages: one file per resource type, each with its ROUTES."""

@@ -1,0 +1,104 @@
+"""A site's configuration: app settings, web, publishing credentials."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from localcloud.arm.kept import ANY, wire
+from localcloud.arm.model import Arm, Route
+from localcloud.arm.resources.sites import (
+    SITE,
+    SITE_TYPE,
+    apply,
+    set_settings,
+    settings_id,
+    settings_of,
+    site_of,
+)
+from localcloud.state import Json, Resource
+
+_POLICY = rf"{SITE}/basicPublishingCredentialsPolicies/(?P<k>scm|ftp)"
+
+
+def _put_settings(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+    site = site_of(arm, params)
+    set_settings(arm, site, dict(body.get("properties") or {}))
+    apply(arm, site)
+    return JSONResponse(_settings_wire(site, settings_of(arm, site)))
+
+
+def _list_settings(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    site = site_of(arm, params)
+    return JSONResponse(_settings_wire(site, settings_of(arm, site)))
+
+
+def _get_web(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    site = site_of(arm, params)
+    return JSONResponse(
+        {
+            "id": f"{site.id}/config/web",
+            "name": site.name,
+            "type": f"{SITE_TYPE}/config",
+            "location": site.location,
+            "properties": {"numberOfWorkers": 1, **(site.properties.get("siteConfig") or {})},
+        }
+    )
+
+
+def _slot_names(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    site = site_of(arm, params)
+    return JSONResponse(
+        {
+            "id": f"{site.id}/config/slotConfigNames",
+            "name": site.name,
+            "type": SITE_TYPE,
+            "properties": {"appSettingNames": None, "connectionStringNames": None},
+        }
+    )
+
+
+def _policy(site: Resource, kind: str) -> Resource:
+    place = f"{site.id}/basicPublishingCredentialsPolicies/{kind}"
+    # Flex Consumption publishes with Entra's tokens alone.
+    properties = {"allow": False}
+    return Resource(place, f"{SITE_TYPE}/basicPublishingCredentialsPolicies", "", properties, {})
+
+
+def _put_policy(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+    made = _policy(site_of(arm, params), params["k"].lower())
+    made.properties.update(body.get("properties") or {})
+    arm.state.put(made)
+    return _answer_policy(made)
+
+
+def _get_policy(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    default = _policy(site_of(arm, params), params["k"].lower())
+    return _answer_policy(arm.state.resource(default.id) or default)
+
+
+def _answer_policy(policy: Resource) -> Response:
+    told = wire(policy)
+    del told["location"], told["tags"]
+    return JSONResponse(told)
+
+
+def _settings_wire(site: Resource, settings: Json) -> Json:
+    return {
+        "id": settings_id(site),
+        "name": "appsettings",
+        "type": f"{SITE_TYPE}/config",
+        "location": site.location,
+        "properties": settings,
+    }
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("PUT", rf"{SITE}/config/appsettings", ANY, _put_settings),
+    Route("GET", rf"{SITE}/config/appsettings", ANY, _list_settings),
+    Route("POST", rf"{SITE}/config/appsettings/list", ANY, _list_settings),
+    Route("GET", rf"{SITE}/config/web", ANY, _get_web),
+    Route("GET", rf"{SITE}/config/slotConfigNames", ANY, _slot_names),
+    Route("GET", _POLICY, ANY, _get_policy),
+    Route("PUT", _POLICY, ANY, _put_policy),
+)
