@@ -19,7 +19,7 @@ from rebuilder.core.decisions.reasons import REASONS
 from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.decisions.uses import OtherImages
 from rebuilder.core.events.pushes import Malformed, NoTag, Push
-from rebuilder.core.failures.causes import RateLimited
+from rebuilder.core.failures.pulls import RateLimited
 from rebuilder.core.rebuilds.rebuild import Check, Hold, Likely, Rebuild, State
 from rebuilder.errors import Conflict, TransientError
 from rebuilder.ports.ledger import Ledger

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.failures.causes import RateLimited
+from rebuilder.core.failures.pulls import RateLimited
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.usecases.recovery.replay import retry
 from rebuilder.usecases.reports.list_runs import list_runs

@@ -10,20 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rebuilder.core.acr.tasks import RunStatus
-from rebuilder.core.failures.causes import (
-    CAUSES,
-    BaseMissing,
-    BuildFailed,
-    Cause,
-    NotKnown,
-    PushLocked,
-    RateLimited,
-    SourceUnfetched,
-    TimeOver,
-    from_record,
-    to_record,
-)
+from rebuilder.core.failures.builds import BuildFailed, NotKnown, TimeOver
+from rebuilder.core.failures.cause import Cause
+from rebuilder.core.failures.causes import CAUSES, from_record, to_record
+from rebuilder.core.failures.contexts import SourceUnfetched
 from rebuilder.core.failures.failed_runs import classify
+from rebuilder.core.failures.pulls import BaseMissing, RateLimited
+from rebuilder.core.failures.pushes import PushLocked
 from rebuilder.core.failures.run_logs import end
 from tests.unit.fakes import NEW, NODE, task
 

@@ -11,7 +11,9 @@ import pytest
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.decisions.rebuilds import RebuildFailed
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.failures.causes import NotKnown, RateLimited, SourceDenied, SourceUnfetched
+from rebuilder.core.failures.builds import NotKnown
+from rebuilder.core.failures.contexts import SourceDenied, SourceUnfetched
+from rebuilder.core.failures.pulls import RateLimited
 from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.core.rebuilds.records import rebuild_from_text, rebuild_to_text

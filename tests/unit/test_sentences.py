@@ -8,10 +8,12 @@ import pytest
 
 from rebuilder.core.decisions.decision import Decision
 from rebuilder.core.decisions.reasons import REASONS
+from rebuilder.core.failures.cause import Cause
+from rebuilder.core.failures.causes import CAUSES
 from rebuilder.core.gaps import dockerfile, record, trigger
 from rebuilder.core.gaps.gap import Gap
 
-type Reason = type[Decision | Gap]
+type Reason = type[Decision | Gap | Cause]
 
 
 def kinds(kind: Reason) -> list[Reason]:
@@ -22,12 +24,13 @@ def kinds(kind: Reason) -> list[Reason]:
     return found
 
 
-REASONED = [kind for kind in kinds(Decision) + kinds(Gap) if "code" in vars(kind)]
+REASONED = [kind for top in (Decision, Gap, Cause) for kind in kinds(top) if "code" in vars(kind)]
 
 
 def test_there_are_reasons() -> None:
-    """Those of decisions all, and those of gaps, wherever they stand."""
-    assert set(REASONS.values()) <= set(REASONED)
+    """Those of decisions and of failures all, and those of gaps, wherever they stand."""
+    assert {*REASONS.values(), *CAUSES.values()} <= set(REASONED)
+    assert len(CAUSES) == 18
     assert {record.RecordLost, trigger.GoneTag, dockerfile.CopyFrom} <= set(REASONED)
     assert len(REASONED) > 60
 
@@ -45,6 +48,6 @@ def test_a_template_shows_fields_of_its_type(kind: Reason) -> None:
 def test_a_reason_has_words(kind: Reason) -> None:
     """Either a template or a sentence of its own."""
     own = {"sentence", "why"} & {
-        name for base in kind.__mro__ if base not in (Decision, Gap) for name in vars(base)
+        name for base in kind.__mro__ if base not in (Decision, Gap, Cause) for name in vars(base)
     }
     assert kind.template or own

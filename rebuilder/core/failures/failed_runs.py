@@ -10,36 +10,33 @@ in tests/unit/run_logs.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice, takewhile
 
-from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import RunStatus
-from rebuilder.core.failures.causes import (
-    BaseDenied,
-    BaseMissing,
-    BuildFailed,
-    Cause,
-    DiskFull,
-    Killed,
-    NotKnown,
-    PushDenied,
-    PushLocked,
-    PushOverQuota,
+from rebuilder.core.failures._rules import (
+    _UNITS,
+    CLOSED,
+    DENIED,
+    NO_SPACE,
+    RATE,
+    UNREACHABLE,
+    asked,
+    pull_rule,
+    push_rule,
+    source_rule,
+)
+from rebuilder.core.failures.builds import BuildFailed, DiskFull, Killed, NotKnown, TimeOver
+from rebuilder.core.failures.cause import Cause
+from rebuilder.core.failures.contexts import SourceUnfetched
+from rebuilder.core.failures.pulls import (
     RateLimited,
     RegistryClosed,
     RegistryUnavailable,
     SignInDenied,
-    SourceDenied,
-    SourceMissing,
-    SourceUnavailable,
-    SourceUnfetched,
-    TimeOver,
 )
 from rebuilder.core.failures.run_logs import lines, shown
-from rebuilder.errors import InvalidReference
 
 BREAKS_OFF = "its log breaks off"
 """What a log says that was not written to its end."""
@@ -67,57 +64,9 @@ _CLASSIC_STEP = re.compile(r"(?i)step \d+(?:/\d+)? ?: | ---> ")
 _METADATA = re.compile(r"load metadata for (\S+?):?$")
 _PUSHING = re.compile(r"^Pushing image: (\S+?)(?:,|$)")
 _BUILDKIT_PUSH = re.compile(r"failed to push (\S+): ")
-_NO_SPACE = re.compile(r"(?i)no space left on device|not enough space on the disk")
-
 _URL_HOST = re.compile(r"https?://([\w.-]+(?::\d+)?)/(?:v2|oauth2|token)")
 _HUB = re.compile(r"docker\.com/increase-rate-limit|auth\.docker\.io|registry-1\.docker\.io")
 
-_RATE = re.compile(r"(?i)too ?many ?requests|pull rate limit|HTTP 429|\b429\b.{0,40}request")
-_CLOSED = re.compile(r"(?i)client with IP .{1,80} is not allowed access|aka\.ms/acr/firewall")
-_MISSING = re.compile(
-    r"(?i)manifest unknown|MANIFEST_UNKNOWN|NAME_UNKNOWN|name unknown|manifest for \S+ not found"
-    r"|manifest tagged by .{1,200} is not found|failed to resolve source metadata for .* not found"
-    r"|no matching manifest for |no match for platform in manifest"
-)
-_DENIED = re.compile(
-    r"(?i)unauthorized|authentication required|pull access denied|insufficient_scope"
-    r"|access forbidden|\b40[13]\b.{0,3}(?:unauthorized|forbidden)|authorization failed"
-    r"|requested access to the resource is denied|: denied: |^denied: |no basic auth credentials"
-)
-_LOCKED = re.compile(
-    r"(?i)the operation is disallowed|REGISTRY_DISALLOWED_OPERATION|is immutable|tag is locked"
-)
-_QUOTA = re.compile(
-    r"(?i)(?:quota|storage limit|size limit|storage usage)\b.{0,120}\b(?:exceed|reach|over)"
-    r"|\bexceed\w*\b.{0,120}\b(?:quota|storage limit|size limit|upper limit)"
-)
-_UNREACHABLE = re.compile(
-    r"(?i)Client\.Timeout|TLS handshake timeout|i/o timeout|connection (?:refused|reset)"
-    r"|unexpected EOF|: EOF$|no such host|server misbehaving|temporary failure in name resolution"
-    r"|\b50[0234]\b|internal server error|service unavailable|bad gateway|gateway time-?out"
-    r"|request canceled|context deadline exceeded|connection timed out|unexpected HTTP status"
-)
-
-_GIT_DENIED = re.compile(
-    r"Authentication failed for '([^']*)'|could not read (?:Username|Password) for '([^']*)'"
-    r"|unable to access '([^']*)': The requested URL returned error: 40[13]"
-    r"|(?i:HTTP Basic: Access denied|Permission denied \(publickey\)|TF401019|TF400813)"
-    r"|(?i:remote: (?:Invalid username or|Support for password authentication was removed))"
-    r"|failed to GET (\S+) with status 40[13]|terminal prompts disabled"
-)
-_GIT_MISSING = re.compile(
-    r"repository '([^']*)' not found|couldn't find remote ref (\S+)"
-    r"|pathspec '([^']*)' did not match|Remote branch (\S+) not found"
-    r"|unable to access '([^']*)': The requested URL returned error: 404"
-    r"|failed to GET (\S+) with status 4(?:04|10)|error setting git context, (.{1,200})"
-    r"|(?i:remote: Repository not found|does not appear to be a git repository)"
-)
-_GIT_OFFLINE = re.compile(
-    r"(?i)could not resolve host|failed to connect to|connection (?:timed out|refused|reset)"
-    r"|returned error: 5\d\d|with status 5\d\d|RPC failed|early EOF|unexpected disconnect"
-    r"|operation timed out|TLS handshake timeout|i/o timeout"
-)
-_ARTIFACT = re.compile(r"failed to pull artifact from registry: (.*)")
 _CONTEXT = re.compile(r"(?i)failed to download context")
 _GETS_CONTEXT = re.compile(
     r"unable to git clone|unable to download remote context|failed to pull artifact from registry"
@@ -128,15 +77,6 @@ _LOGGING_IN = re.compile(r"^Logging in to registry: (\S+)")
 _EXCHANGE = re.compile(r"failed to get ACR refresh token, exchange API response code: (\d+)")
 _NO_CREDENTIAL = re.compile(r"when specifying push, at least one credential is required")
 
-_PUBLIC = frozenset({"mcr.microsoft.com"})
-"""Registries that anybody may pull everything from."""
-
-_AFTER = re.compile(
-    r"(?i)retry[- ]?after[:=]?\s*((?:\d+(?:\.\d+)?\s*(?:[a-zµμ]+)?\s*)+)"
-    r"|(?:try again|retry|wait)(?: in| for)?\s+((?:\d+(?:\.\d+)?\s*(?:[a-zµμ]+)\s*)+)"
-)
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zµμ]*)", re.IGNORECASE)
-_UNITS = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "ms": 1e-3, "mil": 1e-3}
 _UNITS |= {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -222,7 +162,7 @@ class _Log:
         own = [line for line in self._verdicts if _CONTEXT.search(line)]
         scanned = self._said.startswith("failed to scan dependencies")
         if own or (scanned and any(_GETS_CONTEXT.search(line) for line in told)):
-            found = next(filter(None, map(_source_rule, told)), None)
+            found = next(filter(None, map(source_rule, told)), None)
             return found or SourceUnfetched(self._shown(own or told))
         # A Dockerfile that is missing, say, or that ACR's scanner cannot read.
         return BuildFailed(self._shown(told), shown(self._step)) if scanned else None
@@ -234,14 +174,14 @@ class _Log:
                 return SignInDenied(shown(line))
             if _LOGIN.search(line):
                 host = self._signed_in_to(number)
-                if _CLOSED.search(line):
+                if CLOSED.search(line):
                     return RegistryClosed(shown(line), host)
-                if _RATE.search(line):
-                    return RateLimited(shown(line), host, _asked(line))
+                if RATE.search(line):
+                    return RateLimited(shown(line), host, asked(line))
                 # Docker tells that it is refused as "unauthorized" or "denied".
-                if _DENIED.search(line):
+                if DENIED.search(line):
                     return SignInDenied(shown(line), host)
-                return RegistryUnavailable(shown(line), host) if _UNREACHABLE.search(line) else None
+                return RegistryUnavailable(shown(line), host) if UNREACHABLE.search(line) else None
             if match := _EXCHANGE.search(line):
                 denied = match[1] in ("401", "403")
                 return SignInDenied(shown(line)) if denied else RegistryUnavailable(shown(line))
@@ -273,7 +213,7 @@ class _Log:
             before = told[number + 1 :]
             if code == "137" or "cannot allocate memory" in rest or "signal: killed" in rest:
                 return Killed(shown(line))
-            if full := [text for text in self._last(_BEFORE) if _NO_SPACE.search(text)]:
+            if full := [text for text in self._last(_BEFORE) if NO_SPACE.search(text)]:
                 return DiskFull(shown(full[0]))
             if before and re.search(r"signal: killed|^Killed$", before[0]):
                 return Killed(shown(before[0]))
@@ -300,7 +240,7 @@ class _Log:
         if not image:
             return None
         for line in reversed(told[-_LAST:]):
-            if found := _push_rule(line, shown(image), self._host(line, image)):
+            if found := push_rule(line, shown(image), self._host(line, image)):
                 return found
         return NotKnown(self._shown(told[::-1]), f"{shown(image)} was not pushed")
 
@@ -318,10 +258,10 @@ class _Log:
         for line in self._docker_said(builds=builds):
             if match := _BUILDKIT_PUSH.search(line):
                 image = match[1]
-                found = _push_rule(line, shown(image), self._host(line, image))
+                found = push_rule(line, shown(image), self._host(line, image))
             else:
                 image = self._image(line)
-                found = _pull_rule(line, image, self._host(line, image), self._bases)
+                found = pull_rule(line, image, self._host(line, image), self._bases)
             if found:
                 return found
         return None
@@ -362,83 +302,8 @@ class _Log:
         return shown(first) if named else "docker.io" if image else ""
 
     def _disk(self) -> Cause | None:
-        full = [line for line in self._last(6) if _NO_SPACE.search(line)]
+        full = [line for line in self._last(6) if NO_SPACE.search(line)]
         return DiskFull(shown(full[0])) if full else None
-
-
-def _named(image: str) -> str:
-    """Return an image as the product names it: Docker Hub's have several names."""
-    try:
-        return str(ImageReference.parse(image))
-    except InvalidReference:
-        return image
-
-
-def _pull_rule(line: str, image: str, host: str, bases: Collection[str]) -> Cause | None:
-    name = shown(image or host)
-    denied = _LOCKED.search(line) or (_DENIED.search(line) and host not in _PUBLIC)
-    rules: tuple[tuple[object, Callable[[], Cause]], ...] = (
-        (_RATE.search(line), lambda: RateLimited(shown(line), host, _asked(line))),
-        (_CLOSED.search(line), lambda: RegistryClosed(shown(line), host)),
-        (_NO_SPACE.search(line), lambda: DiskFull(shown(line))),
-        (_MISSING.search(line), lambda: BaseMissing(shown(line), name, _named(image) in bases)),
-        (denied, lambda: BaseDenied(shown(line), name)),
-        # What a public registry refuses for once it gives again.
-        (
-            _UNREACHABLE.search(line) or _DENIED.search(line),
-            lambda: RegistryUnavailable(shown(line), host),
-        ),
-    )
-    return next((made() for found, made in rules if found), None)
-
-
-def _push_rule(line: str, image: str, host: str) -> Cause | None:
-    rules: tuple[tuple[re.Pattern[str], Callable[[], Cause]], ...] = (
-        (_RATE, lambda: RateLimited(shown(line), host, _asked(line))),
-        (_CLOSED, lambda: RegistryClosed(shown(line), host)),
-        (_LOCKED, lambda: PushLocked(shown(line), image)),
-        (_QUOTA, lambda: PushOverQuota(shown(line))),
-        (_NO_SPACE, lambda: DiskFull(shown(line))),
-        (_DENIED, lambda: PushDenied(shown(line), image)),
-        (_UNREACHABLE, lambda: RegistryUnavailable(shown(line), host)),
-    )
-    return next((made() for pattern, made in rules if pattern.search(line)), None)
-
-
-def _source_rule(line: str) -> Cause | None:
-    if match := _ARTIFACT.search(line):
-        said = match[1]
-        if _DENIED.search(said):
-            return SourceDenied(shown(line))
-        if re.search(r"(?i)not found|unknown", said):
-            return SourceMissing(shown(line))
-        return SourceUnavailable(shown(line)) if _UNREACHABLE.search(said) else None
-    if match := _GIT_DENIED.search(line):
-        return SourceDenied(shown(line), _address(match))
-    if match := _GIT_MISSING.search(line):
-        return SourceMissing(shown(line), _address(match))
-    return SourceUnavailable(shown(line)) if _GIT_OFFLINE.search(line) else None
-
-
-def _address(match: re.Match[str]) -> str:
-    """Return what a line names, without user, password and query."""
-    found = next(filter(None, match.groups()), "")
-    return shown(found.partition("?")[0].rstrip("/"))
-
-
-def _asked(line: str) -> int | None:
-    """Return how many seconds a registry asked to wait, rounded up; None if it did not say."""
-    match = _AFTER.search(line)
-    if match is None:
-        return None
-    seconds = 0.0
-    for number, unit in _SPAN.findall(match[1] or match[2]):
-        kind = unit.lower()
-        known = next((k for k in ("ms", "mil") if kind.startswith(k)), kind[:1])
-        if known not in _UNITS:
-            break
-        seconds += float(number) * _UNITS[known]
-    return math.ceil(min(seconds, 1e9))
 
 
 def _is_error(line: str) -> bool:

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.digests import StillStale
-from rebuilder.core.failures.causes import Cause
+from rebuilder.core.failures.cause import Cause
 
 LONGEST_WAIT = timedelta(hours=24)
 """The longest wait for a next attempt, however often it failed and whatever a registry asks for."""

@@ -8,8 +8,10 @@ from datetime import timedelta
 
 from rebuilder.core.acr.access import READ_LOG
 from rebuilder.core.acr.tasks import Run, Task
-from rebuilder.core.failures.causes import BaseDenied, BaseMissing, Cause, NotKnown, SignInDenied
+from rebuilder.core.failures.builds import NotKnown
+from rebuilder.core.failures.cause import Cause
 from rebuilder.core.failures.failed_runs import BREAKS_OFF, classify
+from rebuilder.core.failures.pulls import BaseDenied, BaseMissing, SignInDenied
 from rebuilder.core.failures.run_logs import end
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import Denied, RebuilderError, Throttled, TransientError

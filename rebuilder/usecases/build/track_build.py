@@ -12,7 +12,7 @@ from msgspec import Struct
 from rebuilder.core.acr.tasks import Run, RunStatus, Task
 from rebuilder.core.dependencies.outputs import Verdict
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.failures.causes import RateLimited
+from rebuilder.core.failures.pulls import RateLimited
 from rebuilder.core.failures.run_logs import shown
 from rebuilder.core.rebuilds.messages import BUILDS, REFRESH, RUNS, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import (

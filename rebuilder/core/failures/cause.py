@@ -1,0 +1,46 @@
+"""What a cause is.
+
+A cause says whether another run may succeed although nobody mends anything; one that cannot heal
+by itself is not tried again.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from rebuilder.core.acr.registries import TaskId
+
+
+class Cause(Struct, frozen=True):
+    """Why a run failed. Each cause is a subclass.
+
+    Attributes:
+        line: The line of the log that tells; "" if there is none.
+    """
+
+    code: ClassVar[str]
+    may_heal: ClassVar[bool] = False
+    template: ClassVar[str] = ""
+    """The cause for a person; fields of `self` are its evidence."""
+    line: str
+
+    @property
+    def heals(self) -> bool:
+        """Whether another run may succeed although nobody mends anything."""
+        return self.may_heal
+
+    def sentence(self) -> str:
+        """The cause for a person."""
+        return self.template.format(self=self)
+
+    def advice(self, task: TaskId) -> str | None:
+        """What would mend it; None if that is not known, or time does."""
+        del task
+        return None
+
+
+def then_retry(task: TaskId) -> str:
+    """Return what to do once it is mended."""
+    return f"then `rebuilder retry {task.registry.name}/{task.name}`"
