@@ -18,10 +18,10 @@ from pathlib import Path
 
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.storage import _deliveries
-from rebuilder.azure.storage._tables import REPLACE, Entity, batches, key
-from rebuilder.azure.storage._version import version_of
-from rebuilder.azure.storage.ledger import (
+from rebuilder.azure.storage.tables import _deliveries
+from rebuilder.azure.storage.tables._tables import REPLACE, Entity, batches, key
+from rebuilder.azure.storage.tables._version import version_of
+from rebuilder.azure.storage.tables.ledger import (
     DECISIONS,
     OUTPUTS,
     REBUILDS,

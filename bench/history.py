@@ -45,12 +45,12 @@ from azure.storage.queue import QueueServiceClient
 
 from bench import _past
 from bench._past import APPS, BASE, NOW, Past
-from rebuilder.azure.storage._version import STORE
-from rebuilder.azure.storage.bookmarks import TableBookmarks
-from rebuilder.azure.storage.dead_letters import TableDeadLetters
-from rebuilder.azure.storage.index import TableIndex
-from rebuilder.azure.storage.ledger import TableLedger
 from rebuilder.azure.storage.queues import StorageQueues
+from rebuilder.azure.storage.tables._version import STORE
+from rebuilder.azure.storage.tables.bookmarks import TableBookmarks
+from rebuilder.azure.storage.tables.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.tables.index import TableIndex
+from rebuilder.azure.storage.tables.ledger import TableLedger
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import RunStatus, Task
 from rebuilder.core.decisions.decision import TaskDecision

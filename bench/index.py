@@ -32,9 +32,9 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from rebuilder._nowhere import NoDeadEvents
-from rebuilder.azure.storage.index import TableIndex
-from rebuilder.azure.storage.ledger import TableLedger
 from rebuilder.azure.storage.queues import StorageQueues
+from rebuilder.azure.storage.tables.index import TableIndex
+from rebuilder.azure.storage.tables.ledger import TableLedger
 from rebuilder.core.acr.access import PullAccess
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId

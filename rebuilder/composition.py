@@ -140,12 +140,12 @@ def _store(settings: Settings) -> _Store:
             SqliteBookmarks(path),
             SqliteDeadLetters(path),
         )
-    from rebuilder.azure.storage._tables import table_service  # noqa: PLC0415
-    from rebuilder.azure.storage.bookmarks import TableBookmarks  # noqa: PLC0415
-    from rebuilder.azure.storage.dead_letters import TableDeadLetters  # noqa: PLC0415
-    from rebuilder.azure.storage.index import TableIndex  # noqa: PLC0415
-    from rebuilder.azure.storage.ledger import TableLedger  # noqa: PLC0415
     from rebuilder.azure.storage.queues import StorageQueues  # noqa: PLC0415
+    from rebuilder.azure.storage.tables._tables import table_service  # noqa: PLC0415
+    from rebuilder.azure.storage.tables.bookmarks import TableBookmarks  # noqa: PLC0415
+    from rebuilder.azure.storage.tables.dead_letters import TableDeadLetters  # noqa: PLC0415
+    from rebuilder.azure.storage.tables.index import TableIndex  # noqa: PLC0415
+    from rebuilder.azure.storage.tables.ledger import TableLedger  # noqa: PLC0415
 
     service = table_service(settings)
     return _Store(

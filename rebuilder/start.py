@@ -28,8 +28,8 @@ def refuse_newer_store(env: Mapping[str, str] = os.environ) -> None:
 
             with Database(Path(settings.storage.removeprefix(SQLITE))).reading():
                 return
-        from rebuilder.azure.storage._tables import table_service  # noqa: PLC0415
-        from rebuilder.azure.storage._version import StoreVersion  # noqa: PLC0415
+        from rebuilder.azure.storage.tables._tables import table_service  # noqa: PLC0415
+        from rebuilder.azure.storage.tables._version import StoreVersion  # noqa: PLC0415
 
         with table_service(settings, quickly=True) as service:
             StoreVersion(service).check()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.storage.bookmarks import TableBookmarks
+from rebuilder.azure.storage.tables.bookmarks import TableBookmarks
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
 from rebuilder.ports.bookmarks import Bookmarks

@@ -11,7 +11,7 @@ import pytest
 from azure.core.pipeline import PipelineResponse
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.storage.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.tables.dead_letters import TableDeadLetters
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.ports.dead_letters import DeadLetters
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters

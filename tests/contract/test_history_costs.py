@@ -14,7 +14,7 @@ from azure.data.tables import TableServiceClient
 from bench import history
 from bench._past import NOW, Past
 from bench.history import OPERATIONS, Tally, compare, grows, in_sqlite, in_tables, main
-from rebuilder.azure.storage.ledger import TableLedger
+from rebuilder.azure.storage.tables.ledger import TableLedger
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.sqlite.ledger import SqliteLedger
 from tests.azurite import Azurite

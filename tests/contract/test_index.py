@@ -14,7 +14,7 @@ import pytest
 from azure.core.exceptions import ServiceRequestError
 from azure.data.tables import TableServiceClient, TableTransactionError
 
-from rebuilder.azure.storage.index import DEPENDENTS, TableIndex
+from rebuilder.azure.storage.tables.index import DEPENDENTS, TableIndex
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Kind

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.storage.ledger import TableLedger
+from rebuilder.azure.storage.tables.ledger import TableLedger
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.decisions.decision import Decision
 from rebuilder.core.decisions.reasons import REASONS

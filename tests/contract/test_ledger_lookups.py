@@ -14,8 +14,8 @@ import pytest
 from azure.core.pipeline import PipelineResponse
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.storage import _deliveries
-from rebuilder.azure.storage.ledger import UNSETTLED, TableLedger
+from rebuilder.azure.storage.tables import _deliveries
+from rebuilder.azure.storage.tables.ledger import UNSETTLED, TableLedger
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.decisions.runs import TaskDisabled

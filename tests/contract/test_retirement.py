@@ -15,11 +15,11 @@ from typing import Protocol
 import pytest
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.storage import _retirement
-from rebuilder.azure.storage._version import StoreVersion
-from rebuilder.azure.storage.bookmarks import TableBookmarks
-from rebuilder.azure.storage.dead_letters import TableDeadLetters
-from rebuilder.azure.storage.ledger import OUTPUTS, TableLedger
+from rebuilder.azure.storage.tables import _retirement
+from rebuilder.azure.storage.tables._version import StoreVersion
+from rebuilder.azure.storage.tables.bookmarks import TableBookmarks
+from rebuilder.azure.storage.tables.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.tables.ledger import OUTPUTS, TableLedger
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions.digests import AlreadyBuiltOn
@@ -254,13 +254,13 @@ def test_what_was_changed_meanwhile_stays(own: Azurite, monkeypatch: pytest.Monk
         def meanwhile(*arguments: object) -> object:
             found = look(*arguments)  # type: ignore[arg-type] # passed on
             with monkeypatch.context() as within:
-                within.setattr("rebuilder.azure.storage.ledger.page", look)
+                within.setattr("rebuilder.azure.storage.tables.ledger.page", look)
                 if ledger.push(gone.key):
                     ledger.record_push(again, YOUNG)
                     round_(ledger)
             return found
 
-        monkeypatch.setattr("rebuilder.azure.storage.ledger.page", meanwhile)
+        monkeypatch.setattr("rebuilder.azure.storage.tables.ledger.page", meanwhile)
         round_(ledger)
 
         assert ledger.push(PUSH.key) is None

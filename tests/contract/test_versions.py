@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.storage import _version
-from rebuilder.azure.storage._version import STORE, StoreVersion
-from rebuilder.azure.storage.bookmarks import TableBookmarks
-from rebuilder.azure.storage.dead_letters import TableDeadLetters
-from rebuilder.azure.storage.index import TableIndex
-from rebuilder.azure.storage.ledger import REBUILDS, TableLedger
+from rebuilder.azure.storage.tables import _version
+from rebuilder.azure.storage.tables._version import STORE, StoreVersion
+from rebuilder.azure.storage.tables.bookmarks import TableBookmarks
+from rebuilder.azure.storage.tables.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.tables.index import TableIndex
+from rebuilder.azure.storage.tables.ledger import REBUILDS, TableLedger
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions.reasons import REASONS

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
+from rebuilder.azure.acr._looks import FRESH_SECONDS, Looks
 from rebuilder.azure.manners import Kind, Manners
-from rebuilder.azure.storage._looks import FRESH_SECONDS, Looks
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.acr.tasks import Run
 from rebuilder.errors import Throttled, TransientError

@@ -14,10 +14,10 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, 
 from rebuilder.azure._clients import Clients
 from rebuilder.azure._errors import answered
 from rebuilder.azure._places import host_of, is_of
+from rebuilder.azure.acr._looks import Looks
 from rebuilder.azure.acr.log_ends import LogEnds
 from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
 from rebuilder.azure.manners import Kind as Counted
-from rebuilder.azure.storage._looks import Looks
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId, canonical_host
 from rebuilder.core.acr.tasks import (

@@ -21,10 +21,10 @@ from typing import Any
 
 from azure.data.tables import TableServiceClient
 
-from rebuilder.azure.storage.bookmarks import TableBookmarks
-from rebuilder.azure.storage.dead_letters import TableDeadLetters
-from rebuilder.azure.storage.index import TableIndex
-from rebuilder.azure.storage.ledger import TableLedger
+from rebuilder.azure.storage.tables.bookmarks import TableBookmarks
+from rebuilder.azure.storage.tables.dead_letters import TableDeadLetters
+from rebuilder.azure.storage.tables.index import TableIndex
+from rebuilder.azure.storage.tables.ledger import TableLedger
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import Kind

@@ -15,10 +15,16 @@ from azure.core.exceptions import (
 from azure.data.tables import TableTransactionError, UpdateMode
 
 from rebuilder.azure._errors import translated
-from rebuilder.azure.storage import _deliveries
-from rebuilder.azure.storage._deliveries import DAYS, IGNORED, PUSHES
-from rebuilder.azure.storage._retirement import Place, old_rebuilds, output_rows, page, remove
-from rebuilder.azure.storage._tables import (
+from rebuilder.azure.storage.tables import _deliveries
+from rebuilder.azure.storage.tables._deliveries import DAYS, IGNORED, PUSHES
+from rebuilder.azure.storage.tables._retirement import (
+    Place,
+    old_rebuilds,
+    output_rows,
+    page,
+    remove,
+)
+from rebuilder.azure.storage.tables._tables import (
     REPLACE,
     UNCHANGED,
     Entity,

@@ -29,7 +29,7 @@ from azure.data.tables import TableTransactionError
 from msgspec import Struct
 
 from rebuilder.azure._errors import translated
-from rebuilder.azure.storage._tables import (
+from rebuilder.azure.storage.tables._tables import (
     REPLACE,
     UNCHANGED,
     Entity,

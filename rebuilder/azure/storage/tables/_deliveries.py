@@ -16,7 +16,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
 from msgspec import Struct
 
-from rebuilder.azure.storage._tables import (
+from rebuilder.azure.storage.tables._tables import (
     PROPERTY,
     REPLACE,
     UNCHANGED,

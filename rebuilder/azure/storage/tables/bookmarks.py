@@ -13,8 +13,8 @@ from azure.core.exceptions import (
 )
 
 from rebuilder.azure._errors import translated
-from rebuilder.azure.storage._retirement import Place, page, remove
-from rebuilder.azure.storage._tables import (
+from rebuilder.azure.storage.tables._retirement import Place, page, remove
+from rebuilder.azure.storage.tables._tables import (
     REPLACE,
     UNCHANGED,
     Entity,

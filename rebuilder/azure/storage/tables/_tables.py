@@ -21,7 +21,7 @@ from azure.data.tables import TableClient, TableServiceClient, UpdateMode
 from rebuilder.azure._errors import no_table
 from rebuilder.azure.identity import credential
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
-from rebuilder.azure.storage._version import StoreVersion, version_of
+from rebuilder.azure.storage.tables._version import StoreVersion, version_of
 from rebuilder.settings import Settings
 
 TRANSACTION = 100  # operations at most; learn.microsoft.com, "Performing entity group transactions"

@@ -1,0 +1,1 @@
+"""Azure Storage tables: ledger, index, bookmarks, dead letters."""
