@@ -19,15 +19,10 @@ from pathlib import Path
 from azure.data.tables import TableServiceClient
 
 from rebuilder.azure.storage.tables import _deliveries
+from rebuilder.azure.storage.tables._rows import decision_entity, rebuild_entity
 from rebuilder.azure.storage.tables._tables import REPLACE, Entity, batches, key
 from rebuilder.azure.storage.tables._version import version_of
-from rebuilder.azure.storage.tables.ledger import (
-    DECISIONS,
-    OUTPUTS,
-    REBUILDS,
-    decision_entity,
-    rebuild_entity,
-)
+from rebuilder.azure.storage.tables.ledger import DECISIONS, OUTPUTS, REBUILDS
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.decisions.digests import BaseMoved

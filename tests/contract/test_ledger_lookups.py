@@ -15,7 +15,8 @@ from azure.core.pipeline import PipelineResponse
 from azure.data.tables import TableServiceClient
 
 from rebuilder.azure.storage.tables import _deliveries
-from rebuilder.azure.storage.tables.ledger import UNSETTLED, TableLedger
+from rebuilder.azure.storage.tables._events import UNSETTLED
+from rebuilder.azure.storage.tables.ledger import TableLedger
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.decisions.runs import TaskDisabled

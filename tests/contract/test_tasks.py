@@ -16,7 +16,8 @@ from localcloud.arm import Fault
 from localcloud.blobs import Blobs
 from localcloud.cloud import LocalCloud
 from localcloud.state import Registry
-from rebuilder.azure.acr.tasks import ArmTasks, _step
+from rebuilder.azure.acr._answers import _step
+from rebuilder.azure.acr.tasks import ArmTasks
 from rebuilder.azure.identity import credential
 from rebuilder.azure.manners import Manners
 from rebuilder.core.acr.registries import RegistryId, TaskId

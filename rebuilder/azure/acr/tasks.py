@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -14,28 +14,14 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, 
 from rebuilder.azure._clients import Clients
 from rebuilder.azure._errors import answered
 from rebuilder.azure._places import host_of, is_of
+from rebuilder.azure.acr._answers import name_of, run_of, task_of, text_of
 from rebuilder.azure.acr._looks import Looks
 from rebuilder.azure.acr.log_ends import LogEnds
 from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
 from rebuilder.azure.manners import Kind as Counted
-from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.acr.registries import Registry, RegistryId, TaskId, canonical_host
-from rebuilder.core.acr.tasks import (
-    IMAGE_UPDATE,
-    MANUAL,
-    Argument,
-    Dependency,
-    DockerStep,
-    EncodedStep,
-    FileStep,
-    Kind,
-    Run,
-    RunStatus,
-    Task,
-    TaskStep,
-    TriggerType,
-)
-from rebuilder.errors import InvalidReference, NotFound, Refused, TransientError
+from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
+from rebuilder.core.acr.tasks import Run, Task
+from rebuilder.errors import NotFound, Refused, TransientError
 from rebuilder.ports.acr import TaskPage
 
 log = logging.getLogger(__name__)
@@ -115,7 +101,7 @@ class ArmTasks:
         with self._manners.request(registry), answered(f"list the tasks of {registry}"):
             pages = operations.list(registry.resource_group, registry.name).by_page(after or None)
             found += next(pages, ())
-            names = [_name(entry.name) for entry in found]
+            names = [name_of(entry.name) for entry in found]
         tasks, brief = [], []
         for name, entry in zip(names, found, strict=True):
             task_id = TaskId(registry, name)
@@ -124,7 +110,7 @@ class ArmTasks:
                     step = entry.properties.step if entry.properties else None
                     # Whether the list carries them is not documented.
                     whole = step is None or step.base_image_dependencies is not None
-                    listed = _task(task_id, entry) if whole else None
+                    listed = task_of(task_id, entry) if whole else None
             except TransientError as error:
                 # Read by itself, it fails by itself.
                 log.warning("%s", error)
@@ -140,7 +126,7 @@ class ArmTasks:
         """Read one task; see Tasks."""
         group, registry = task.registry.resource_group, task.registry.name
         with self._manners.request(task.registry), answered(f"read {task}"):
-            return _task(task, self._client(task.registry).tasks.get(group, registry, task.name))
+            return task_of(task, self._client(task.registry).tasks.get(group, registry, task.name))
 
     def secrets(self, task: TaskId) -> frozenset[str]:
         """Read the names of a task's secret arguments; see Tasks.
@@ -153,7 +139,7 @@ class ArmTasks:
             found = self._client(task.registry).tasks.get_details(group, registry, task.name)
         step = found.properties.step if found.properties else None
         given = step.arguments if isinstance(step, models.DockerBuildStep) else None
-        return frozenset(_text(entry.name) for entry in given or () if entry.is_secret)
+        return frozenset(text_of(entry.name) for entry in given or () if entry.is_secret)
 
     def schedule(self, task: TaskId, token: str) -> str:
         """Start a run of a task; see Tasks."""
@@ -198,14 +184,14 @@ class ArmTasks:
             return found
         with self._manners.request(registry), answered(f"read run {run_id} of {registry}"):
             runs = self._client(registry).runs
-            return _run(runs.get(registry.resource_group, registry.name, run_id))
+            return run_of(runs.get(registry.resource_group, registry.name, run_id))
 
     def _run_pages(self, registry: RegistryId) -> Iterator[list[Run]]:
         pages = self._client(registry).runs.list(registry.resource_group, registry.name).by_page()
         while True:
             with self._manners.request(registry), answered(f"list the runs of {registry}"):
                 page = next(pages, None)
-                found = None if page is None else [_run(run) for run in page]
+                found = None if page is None else [run_of(run) for run in page]
             if found is None:
                 return
             yield found
@@ -226,7 +212,7 @@ class ArmTasks:
                 registry.resource_group, registry.name, filter=wanted, top=top
             )
             for run in pages:
-                found.append(_run(run))
+                found.append(run_of(run))
                 if len(found) == top:
                     break
         return found
@@ -245,18 +231,6 @@ class ArmTasks:
         return self._tasks[registry.subscription]
 
 
-def _name(value: str | None) -> str:
-    """Return a task's name; a list with one that has none is no list of tasks."""
-    if not value:
-        raise ValueError(value)
-    return value.lower()
-
-
-def _text(value: str | None) -> str:
-    """Return a text of a task as it can be kept: half a character becomes a question mark."""
-    return (value or "").encode(errors="replace").decode()
-
-
 def _arm_id(task: TaskId) -> str:
     """Return the id as ARM writes it: whether a body's ids have no case is not documented."""
     registry = task.registry
@@ -264,158 +238,3 @@ def _arm_id(task: TaskId) -> str:
         f"/subscriptions/{registry.subscription}/resourceGroups/{registry.resource_group}"
         f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}/tasks/{task.name}"
     )
-
-
-def _task(task_id: TaskId, found: models.Task) -> Task:
-    properties = found.properties
-    step = properties.step if properties else None
-    trigger = properties.trigger if properties else None
-    base = trigger.base_image_trigger if trigger else None
-    kind = str(base.base_image_trigger_type).rpartition(".")[2].lower() if base else None
-    credentials = properties.credentials if properties else None
-    status = str(properties.status if properties else "").rpartition(".")[2].lower()
-    system = bool(properties and properties.is_system_task)
-    on = _word(base.status).lower() != "disabled" if base else False
-    return Task(
-        task_id,
-        status != "disabled",
-        step is not None and not system,
-        {"runtime": TriggerType.RUNTIME, "all": TriggerType.ALL}.get(kind or ""),
-        _dependencies(task_id, (step.base_image_dependencies if step else None) or []),
-        _principals(found.identity),
-        frozenset(map(canonical_host, (credentials and credentials.custom_registries) or ())),
-        None if system else _step(step),
-        _platform(properties.platform if properties else None),
-        on,
-        _others(trigger),
-        properties.creation_date if properties else None,
-    )
-
-
-def _others(trigger: models.TriggerProperties | None) -> bool:
-    """Tell whether commits or a timer start a task."""
-    if trigger is None:
-        return False
-    given = [*(trigger.source_triggers or ()), *(trigger.timer_triggers or ())]
-    return any(_word(entry.status).lower() != "disabled" for entry in given)
-
-
-def _step(found: models.TaskStepProperties | None) -> TaskStep | None:
-    context = _text(found.context_path if found else None)
-    match found:
-        case models.DockerBuildStep():
-            return DockerStep(
-                context,
-                _text(found.docker_file_path) or "Dockerfile",
-                _text(found.target),
-                _arguments(found.arguments),
-                tuple(map(_text, found.image_names or ())),
-                # ACR pushes unless it is told not to.
-                found.is_push_enabled is not False,
-            )
-        case models.FileTaskStep():
-            return FileStep(
-                context,
-                _text(found.task_file_path),
-                _text(found.values_file_path),
-                _arguments(found.values_property),
-            )
-        case models.EncodedTaskStep():
-            return EncodedStep(
-                context,
-                _text(found.encoded_task_content),
-                _text(found.encoded_values_content),
-                _arguments(found.values_property),
-            )
-    return None
-
-
-def _arguments(
-    found: Sequence[models.Argument] | Sequence[models.SetValue] | None,
-) -> tuple[Argument, ...]:
-    # A secret's value is null on GET, or the entry is left out (see core.dependencies.hidden); an
-    # empty value of one that is no secret is null too.
-    return tuple(
-        Argument(_text(entry.name), None if entry.is_secret else _text(entry.value))
-        for entry in found or ()
-    )
-
-
-def _platform(found: models.PlatformProperties | None) -> str:
-    """Return the platform in BuildKit's words; ACR's own default is linux/amd64."""
-    system = _word(found.os).lower() if found else "linux"
-    architecture = _word(found.architecture or "amd64").lower() if found else "amd64"
-    variant = f"/{_word(found.variant).lower()}" if found and found.variant else ""
-    return f"{system}/{'386' if architecture == 'x86' else architecture}{variant}"
-
-
-def _principals(identity: models.IdentityProperties | None) -> tuple[str, ...]:
-    if identity is None:
-        return ()
-    assigned = (identity.user_assigned_identities or {}).values()
-    ids = [identity.principal_id, *(entry.principal_id for entry in assigned)]
-    return tuple(str(principal) for principal in ids if principal)
-
-
-def _dependencies(task: TaskId, found: list[models.BaseImageDependency]) -> tuple[Dependency, ...]:
-    # ACR keeps one entry per output tag, so equal ones are usual.
-    known: dict[Dependency, None] = {}
-    for entry in found:
-        tag, digest = entry.tag or "", entry.digest or ""
-        try:
-            # With a tag, the digest is what the last run used; without, the FROM is pinned to it.
-            reference = ImageReference.from_parts(
-                entry.registry or "", entry.repository or "", tag, "" if tag else digest
-            )
-        except InvalidReference as error:
-            log.warning("task %s: a dependency is left out: %s", task, error)
-            continue
-        build_time = str(entry.type).rpartition(".")[2].lower().replace("_", "") == "buildtime"
-        kind = Kind.BUILD_TIME if build_time else Kind.RUNTIME
-        known[Dependency(reference, kind, (digest or None) if tag else None)] = None
-    return tuple(known)
-
-
-def _run(found: models.Run) -> Run:
-    properties = found.properties
-    if properties is None:
-        properties = models.RunProperties()
-    outputs = tuple(
-        f"{image.registry}/{image.repository}:{image.tag}@{image.digest}"
-        for image in properties.output_images or []
-    )
-    platform = properties.platform.os if properties.platform else ""
-    update = properties.image_update_trigger
-    moved = tuple(
-        f"{image.registry}/{image.repository}:{image.tag}@{image.digest}"
-        for image in (update.images if update else None) or []
-    )
-    return Run(
-        str(properties.run_id or found.name),
-        properties.task,
-        RunStatus(_word(properties.status)),
-        _word(platform).capitalize(),
-        _trigger(properties),
-        properties.create_time,
-        properties.start_time,
-        properties.finish_time,
-        outputs,
-        properties.update_trigger_token,
-        _text(properties.run_error_message) or None,
-        moved,
-    )
-
-
-def _word(value: object) -> str:
-    """Return a value of ARM's enumerations, whether the SDK knows it or not."""
-    return str(getattr(value, "value", value))
-
-
-def _trigger(properties: models.RunProperties) -> str:
-    """Return what `az acr task list-runs` shows as the trigger."""
-    source = properties.source_trigger
-    if source is not None and source.event_type:
-        return str(source.event_type)
-    if properties.timer_trigger is not None:
-        return "Timer"
-    return IMAGE_UPDATE if properties.image_update_trigger is not None else MANUAL

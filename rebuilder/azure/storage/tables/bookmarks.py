@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from copy import replace
 from datetime import UTC, datetime
 
-from azure.core.exceptions import (
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 
 from rebuilder.azure._errors import translated
 from rebuilder.azure.storage.tables._retirement import Place, page, remove

@@ -11,24 +11,19 @@ it is remembered for a while and removed once more by the next refresh.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain, islice
-from typing import Any, Self
+from typing import Any
 
-from azure.core.exceptions import (
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
-from msgspec import Struct
 
 from rebuilder.azure._errors import translated
+from rebuilder.azure.storage.tables._index_rows import GONE, Row, dependent_of, indexed_of
 from rebuilder.azure.storage.tables._tables import (
     REPLACE,
     UNCHANGED,
@@ -39,95 +34,21 @@ from rebuilder.azure.storage.tables._tables import (
     joined,
     key,
     split,
-    time_of,
     time_text,
 )
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
-from rebuilder.core.dependencies.index import IndexedTask, Sweep, repositories, to_record
-from rebuilder.core.rebuilds.records import readable, view_from_record, view_from_text
+from rebuilder.core.dependencies.index import IndexedTask, Sweep, to_record
+from rebuilder.core.rebuilds.records import readable
 from rebuilder.isolation import together
 
 VIEWS = "rebuilderviews"
 DEPENDENTS = "rebuilderdependents"
 REFRESHES = "rebuilderrefreshes"
 
-# How long it is remembered that a task is gone, or that it no longer names a repository: longer
-# than whoever read it before may take.
-_GONE = timedelta(hours=1)
 # One partition, because a plan asks for all of them.
 _REGISTRIES = "registries"
 _THERE = 409
-
-
-class _Row(Struct, frozen=True):
-    """The row of a task.
-
-    Attributes:
-        task: The task.
-        read_at: When its sources were read, as text that sorts.
-        view: What was known of it, as JSON values; None if it was gone.
-        under: The repositories that have a row of the task or may have; with the time at which
-            the task was found not to name one any more, "" for those that it names.
-        settled: Whether the rows under the repositories are as the view says.
-        etag: The version in the table; "" if it is not there yet.
-    """
-
-    task: TaskId
-    read_at: str
-    view: Mapping[str, Any] | None
-    under: Mapping[str, str]
-    settled: bool = False
-    etag: str = ""
-
-    @classmethod
-    def read(cls, entity: Mapping[str, Any], etag: str = "") -> Self:
-        """Read an entity."""
-        record = json.loads(joined(entity))
-        task, read_at = TaskId.parse(str(entity["task"])), str(entity["read_at"])
-        return cls(task, read_at, record["view"], record["under"], bool(entity["settled"]), etag)
-
-    def entity(self) -> Entity:
-        """Return the entity to write."""
-        record = {"view": self.view, "under": self.under}
-        return {
-            "PartitionKey": key(str(self.task.registry)),
-            "RowKey": key(str(self.task)),
-            "task": str(self.task),
-            "read_at": self.read_at,
-            "gone": self.view is None,
-            "settled": self.settled,
-            **split(json.dumps(record, separators=(",", ":"))),
-        }
-
-    @property
-    def named(self) -> frozenset[str]:
-        """The repositories that the task names."""
-        return repositories(view_from_record(self.view)) if self.view else frozenset()
-
-    def changed(self, at: str, view: Mapping[str, Any] | None) -> _Row:
-        """Return the row with another view, and every repository that may have a row by then."""
-        changed = replace(self, read_at=at, view=view, settled=False)
-        return replace(changed, under={**self.under, **dict.fromkeys(changed.named, "")})
-
-    def after_settling(self) -> _Row:
-        """Return the row once the rows under the repositories are as the view says."""
-        named = self.named
-        oldest = time_text(datetime.fromisoformat(self.read_at) - _GONE)
-        left = {name: since or self.read_at for name, since in self.under.items()}
-        under = {name: since for name, since in left.items() if since >= oldest}
-        return replace(self, settled=True, under={**under, **dict.fromkeys(named, "")})
-
-    def dependent(self, repository: str) -> Entity:
-        """Return the entity of the task under a repository."""
-        return {
-            "PartitionKey": key(repository),
-            "RowKey": key(str(self.task)),
-            "repository": repository[:1000],
-            "task": str(self.task),
-            "read_at": self.read_at,
-            **split(json.dumps(self.view, separators=(",", ":"))),
-        }
 
 
 class TableIndex(TableStore):
@@ -140,20 +61,20 @@ class TableIndex(TableStore):
         with translated(f"read who is built on {repository}"):
             entities = self._tables.partition(DEPENDENTS, key(repository))
         entities.sort(key=lambda entity: str(entity["task"]))
-        return list(readable(_dependent, entities))
+        return list(readable(dependent_of, entities))
 
     def view(self, task: TaskId) -> IndexedTask | None:
         """Return what is known of a task; see DependencyIndex."""
         with translated(f"read the view of {task}"):
             row = self._row(task)
-        return _indexed(row) if row is not None else None
+        return indexed_of(row) if row is not None else None
 
     def views(self, registry: RegistryId) -> list[IndexedTask]:
         """Return what is known of every task of a registry; see DependencyIndex."""
         with translated(f"read the views of {registry}"):
             entities = self._tables.partition(VIEWS, key(str(registry)), "gone eq false")
-        rows = sorted(map(_Row.read, entities), key=lambda row: row.task)
-        return [indexed for indexed in readable(_indexed, rows) if indexed is not None]
+        rows = sorted(map(Row.read, entities), key=lambda row: row.task)
+        return [indexed for indexed in readable(indexed_of, rows) if indexed is not None]
 
     def replace(self, view: TaskView, at: datetime) -> bool:
         """Store what is known of a task; see DependencyIndex."""
@@ -185,15 +106,15 @@ class TableIndex(TableStore):
         while True:
             known = self._row(task)
             # What was read an hour after now was not: a clock was wrong.
-            if known is not None and time < known.read_at <= time_text(at + _GONE):
+            if known is not None and time < known.read_at <= time_text(at + GONE):
                 return False
-            row = (known or _Row(task, time, None, {})).changed(time, view)
+            row = (known or Row(task, time, None, {})).changed(time, view)
             stored = self._stored(row)
             if stored is not None:
                 self._settle(stored)
                 return True
 
-    def _create(self, some: Sequence[tuple[IndexedTask, _Row]]) -> list[_Row]:
+    def _create(self, some: Sequence[tuple[IndexedTask, Row]]) -> list[Row]:
         """Store views of tasks of one registry in one request, if none of them has one."""
         rows = [row for _, row in some]
         try:
@@ -204,7 +125,7 @@ class TableIndex(TableStore):
             return []
         return [replace(row, etag=str(a["etag"])) for row, a in zip(rows, answers, strict=True)]
 
-    def _settle_new(self, chunks: Sequence[Sequence[_Row]]) -> None:
+    def _settle_new(self, chunks: Sequence[Sequence[Row]]) -> None:
         """Do for many new rows, in few requests, what `_settle` does for one."""
         by_repository: dict[str, list[Entity]] = defaultdict(list)
         for row in chain.from_iterable(chunks):
@@ -212,7 +133,7 @@ class TableIndex(TableStore):
                 by_repository[name].append(row.dependent(name))
         together(lambda name: self._upsert({name: by_repository[name]}), by_repository)
 
-        def settle(rows: Sequence[_Row]) -> None:
+        def settle(rows: Sequence[Row]) -> None:
             updates: list[Operation] = [
                 (
                     "update",
@@ -235,7 +156,7 @@ class TableIndex(TableStore):
             for batch in batches(("upsert", entity, REPLACE) for entity in entities):
                 self._tables.submit(DEPENDENTS, batch)
 
-    def _settle(self, row: _Row) -> None:
+    def _settle(self, row: Row) -> None:
         """Make the rows under the repositories what the task's row says; then note that."""
         touched: set[str] = set()
         while True:
@@ -250,14 +171,14 @@ class TableIndex(TableStore):
             # there is nothing any more, the task has been gone for long.
             row = self._row(row.task) or replace(row, view=None, etag="")
 
-    def _row(self, task: TaskId) -> _Row | None:
+    def _row(self, task: TaskId) -> Row | None:
         try:
             found = self._tables.table(VIEWS).get_entity(key(str(task.registry)), key(str(task)))
         except ResourceNotFoundError:
             return None
-        return _Row.read(found, str(found.metadata["etag"]))
+        return Row.read(found, str(found.metadata["etag"]))
 
-    def _stored(self, row: _Row) -> _Row | None:
+    def _stored(self, row: Row) -> Row | None:
         """Write a task's row; None if somebody else changed it since it was read."""
         etag = self._change(VIEWS, row.entity(), row.etag)
         return replace(row, etag=etag) if etag else None
@@ -305,7 +226,7 @@ class TableIndex(TableStore):
 
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
         """Remember that a sweep is complete; see DependencyIndex."""
-        time, possible = time_text(at), time_text(at + _GONE)
+        time, possible = time_text(at), time_text(at + GONE)
 
         def complete(entity: Entity) -> Entity:
             under_way, before = str(entity["started"]), str(entity["refreshed_at"])
@@ -319,11 +240,11 @@ class TableIndex(TableStore):
 
         with translated(f"note that {registry} was refreshed"):
             self._change_refresh(registry, complete)
-            gone = f"gone eq true and read_at lt '{time_text(at - _GONE)}'"
+            gone = f"gone eq true and read_at lt '{time_text(at - GONE)}'"
             for entity in self._tables.partition(VIEWS, key(str(registry)), gone):
-                self._purge(_Row.read(entity, entity["etag"]))
+                self._purge(Row.read(entity, entity["etag"]))
 
-    def _purge(self, row: _Row) -> None:
+    def _purge(self, row: Row) -> None:
         """Forget that a task is gone, and remove what a slower writer may have put back."""
         for name in row.under:
             with suppress(ResourceNotFoundError):
@@ -381,26 +302,16 @@ def _refresh_keys(registry: RegistryId) -> Entity:
     }
 
 
-def _chunks(views: Iterable[IndexedTask]) -> Iterator[list[tuple[IndexedTask, _Row]]]:
+def _chunks(views: Iterable[IndexedTask]) -> Iterator[list[tuple[IndexedTask, Row]]]:
     """Return views of one registry with their rows, as many together as a request takes."""
     given = list(views)
     rows = [
-        _Row(i.view.task, "", None, {}).changed(time_text(i.read_at), to_record(i.view))
+        Row(i.view.task, "", None, {}).changed(time_text(i.read_at), to_record(i.view))
         for i in given
     ]
     pairs = iter(zip(given, rows, strict=True))
     for batch in batches(("create", row.entity(), {}) for row in rows):
         yield list(islice(pairs, len(batch)))
-
-
-def _dependent(entity: Entity) -> IndexedTask:
-    return IndexedTask(view_from_text(joined(entity)), time_of(entity["read_at"]))
-
-
-def _indexed(row: _Row) -> IndexedTask | None:
-    if row.view is None:
-        return None
-    return IndexedTask(view_from_record(row.view), datetime.fromisoformat(row.read_at))
 
 
 def _time(value: object) -> datetime | None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from azure.core.exceptions import (
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError, UpdateMode
 
 from rebuilder.azure._errors import translated
 from rebuilder.azure.storage.tables import _deliveries
 from rebuilder.azure.storage.tables._deliveries import DAYS, IGNORED, PUSHES
+from rebuilder.azure.storage.tables._events import HIGHEST, UNSETTLED, TableEvents
 from rebuilder.azure.storage.tables._retirement import (
     Place,
     old_rebuilds,
@@ -24,158 +21,51 @@ from rebuilder.azure.storage.tables._retirement import (
     page,
     remove,
 )
+from rebuilder.azure.storage.tables._rows import (
+    HASH,
+    decision_entity,
+    decision_of,
+    decision_row,
+    rebuild_entity,
+    rebuild_of,
+    rebuild_row,
+)
 from rebuilder.azure.storage.tables._tables import (
     REPLACE,
     UNCHANGED,
     Entity,
     Operation,
-    TableStore,
     batches,
     joined,
     key,
-    rising,
-    split,
     time_of,
     time_text,
 )
-from rebuilder.core.acr.registries import PushedRegistry, TaskId
+from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decision import Decision, TaskDecision
-from rebuilder.core.events.pushes import Ignored, Push
+from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
-from rebuilder.core.rebuilds.records import (
-    decision_from_text,
-    decision_to_text,
-    readable,
-    rebuild_from_text,
-    rebuild_to_text,
-)
+from rebuilder.core.rebuilds.records import decision_from_text, readable, rebuild_from_text
 from rebuilder.errors import Conflict
 from rebuilder.isolation import together
-from rebuilder.ports.ledger import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
+from rebuilder.ports.ledger import DecisionRecord, Retired
 
 DECISIONS = "rebuilderdecisions"
 REBUILDS = "rebuilderrebuilds"
-UNSETTLED = "rebuilderunsettled"
 OUTPUTS = "rebuilderoutputs"
 
 _UNSETTLED = "unsettled"
-_UNPLANNED = "unplanned"  # the other large partition of that table; the small ones are of chains
 
-_LAST = 10**10  # row keys sort upwards; the newest rebuild is to come first
-_DAY = timedelta(days=1)
+
 _THERE = 409
-_HASH = 40  # characters of a task's hash at the beginning of the keys of its decisions
-_HIGHEST = "~"  # sorts after every character of a key
-_NO_TASK = "-"
 _OLD_DECISION = 64  # characters of the keys of version 0.1.0's decisions
 _WALKED = (PUSHES, DAYS, IGNORED, DECISIONS, REBUILDS)
 
 
-class TableLedger(TableStore):
+class TableLedger(TableEvents):
     """A Ledger; see rebuilder.ports."""
 
     tables = (PUSHES, DAYS, IGNORED, DECISIONS, REBUILDS, UNSETTLED, OUTPUTS)
-
-    # Events
-
-    def record_events(self, events: Sequence[Push | Ignored], at: datetime) -> None:
-        """Remember deliveries; see Ledger."""
-        pushes = {event.key: event for event in events if isinstance(event, Push)}
-        rows = [
-            _deliveries.pushed(event) if isinstance(event, Push) else _deliveries.set_aside(event)
-            for event in events
-        ]
-        with translated("record events"):
-            # First, so that whatever interrupts this, a push that is there and was never planned
-            # is noted.
-            self._upsert(UNSETTLED, [_unplanned(push, at) for push in pushes.values()])
-            now = _deliveries.count(self._tables, rows, at)
-            days = [_deliveries.day_row(entity) for entity in now if "push" in entity]
-            together(lambda some: self._upsert(DAYS, some), _by_partition(days))
-
-    def record_push(self, push: Push, at: datetime) -> None:
-        """Remember a delivery; see Ledger."""
-        self.record_events([push], at)
-
-    def record_ignored(self, ignored: Ignored, at: datetime) -> None:
-        """Remember an event that started nothing; see Ledger."""
-        self.record_events([ignored], at)
-
-    def planned(self, push: Push) -> None:
-        """Remember that a push is planned; see Ledger."""
-        with translated("note that a push is planned"), suppress(ResourceNotFoundError):
-            self._tables.table(UNSETTLED).delete_entity(_UNPLANNED, key(push.key))
-
-    def unplanned(self) -> list[PushRecord]:
-        """Return the pushes that are not planned; see Ledger."""
-        with translated("read which pushes are not planned"):
-            notes = self._tables.partition(UNSETTLED, _UNPLANNED)
-        found = together(lambda note: self.push(str(note["push"])), notes)
-        # A note without its push is of an event that is being recorded.
-        return sorted(filter(None, found), key=lambda record: record.first_at)
-
-    def push(self, key: str) -> PushRecord | None:
-        """Return one push; see Ledger."""
-        keys = _deliveries.pushed(Push.from_key(key)).keys
-        with translated("read a push"):
-            try:
-                return _deliveries.push_record(self._tables.table(PUSHES).get_entity(*keys))
-            except ResourceNotFoundError:
-                return None
-
-    def pushes(
-        self, registry: PushedRegistry, repository: str, tag: str, limit: int = 20
-    ) -> list[PushRecord]:
-        """Return the pushes of a tag; see Ledger."""
-        partition = _deliveries.repository_key(registry, repository)
-        found = self._newest(PUSHES, partition, _deliveries.by_tag(tag), limit)
-        records = map(_deliveries.push_record, found)
-        return [record for record in records if record.push.tag == tag][:limit]
-
-    def pushes_of(
-        self, registry: PushedRegistry, repository: str, digest: str, limit: int = 20
-    ) -> list[PushRecord]:
-        """Return the pushes of a digest; see Ledger."""
-        partition = _deliveries.repository_key(registry, repository)
-        found = self._newest(PUSHES, partition, _deliveries.by_digest(digest), limit)
-        records = map(_deliveries.push_record, found)
-        return [record for record in records if record.push.digest == digest][:limit]
-
-    def ignored(self, source: str, repository: str, limit: int = 20) -> list[IgnoredRecord]:
-        """Return the ignored events about a repository; see Ledger."""
-        beginning = _deliveries.by_repository(repository)
-        found = self._newest(IGNORED, key(source.lower()), beginning, limit)
-        about = (e for e in found if _deliveries.about_repository(e).beside == (beginning,))
-        return [_deliveries.ignored_record(entity) for entity in about][:limit]
-
-    def _newest(self, table: str, partition: str, beginning: str, limit: int) -> list[Entity]:
-        """Return the rows beside whose keys begin so; until all is filed, every row of a partition.
-
-        Version 0.1.0 made no rows beside.
-        """
-        with translated("read what was delivered"):
-            if self._tables.version.filed:
-                below = beginning + _HIGHEST
-                return self._tables.span(table, partition, beginning, below, limit)
-            entities = self._tables.partition(table, partition)
-        rows = [entity for entity in entities if not _deliveries.is_beside(entity)]
-        return sorted(rows, key=lambda entity: time_of(entity["last_at"]), reverse=True)
-
-    def pushes_between(self, since: datetime, until: datetime) -> list[FirstDelivery]:
-        """Return the pushes of a time span; see Ledger."""
-        found: dict[str, FirstDelivery] = {}
-        with translated("read pushes"):
-            days = [since + _DAY * number for number in range((until - since) // _DAY + 2)]
-            for day in dict.fromkeys(_deliveries.day(min(day, until)) for day in days):
-                span = (rising(since), rising(until))
-                for entity in self._tables.span(DAYS, day, *span):
-                    found.setdefault(str(entity["push"]), _deliveries.first_delivery(entity))
-            if not self._tables.version.filed:
-                for entity in self._tables.query(PUSHES, "", {}):
-                    if not _deliveries.is_beside(entity):
-                        found[str(entity["push"])] = _deliveries.first_delivery(entity)
-        within = (delivery for delivery in found.values() if since <= delivery.at < until)
-        return sorted(within, key=lambda delivery: delivery.at)
 
     # Decisions
 
@@ -215,14 +105,14 @@ class TableLedger(TableStore):
         partition = key(push.key)
         with translated("read decisions"):
             if task is not None and self._tables.version.filed:
-                beginning = key(str(task))[:_HASH]
-                below = beginning + _HIGHEST
+                beginning = key(str(task))[:HASH]
+                below = beginning + HIGHEST
                 entities = self._tables.span(DECISIONS, partition, beginning, below)
             else:
                 entities = self._tables.partition(DECISIONS, partition)
         entities.sort(key=lambda entity: (time_of(entity["first_at"]), int(entity["place"])))
         found: dict[Decision, DecisionRecord] = {}
-        for record in readable(_decision, entities):
+        for record in readable(decision_of, entities):
             # Version 0.1.0 kept the same decision under another key.
             before = found.get(record.decision, record)
             last_at = max(before.last_at, record.last_at)
@@ -244,14 +134,14 @@ class TableLedger(TableStore):
     def heads(self, tasks: Collection[TaskId]) -> dict[TaskId, Rebuild]:
         """Return the newest rebuild of each task; see Ledger."""
         found = [entity for some in together(self._head_row, tasks) for entity in some]
-        return {head.task: head for head in readable(_rebuild, found)}
+        return {head.task: head for head in readable(rebuild_of, found)}
 
     def _head_row(self, task: TaskId) -> list[Entity]:
         return self._rebuilds_of(task, "", 1)
 
     def _rebuilds_of(self, task: TaskId, above: str, limit: int) -> list[Entity]:
         with translated(f"read the rebuilds of {task}"):
-            return self._tables.span(REBUILDS, key(str(task)), above, _HIGHEST, limit)
+            return self._tables.span(REBUILDS, key(str(task)), above, HIGHEST, limit)
 
     def claim(self, rebuild: Rebuild) -> bool:
         """Store a new rebuild; see Ledger."""
@@ -274,7 +164,7 @@ class TableLedger(TableStore):
             table = self._tables.table(REBUILDS)
             try:
                 known = table.get_entity(entity["PartitionKey"], entity["RowKey"])
-                before = _rebuild(known)
+                before = rebuild_of(known)
                 if before.version != rebuild.version:
                     raise conflict
                 self._note(before, saved)
@@ -290,22 +180,24 @@ class TableLedger(TableStore):
         """Return one rebuild; see Ledger."""
         with translated(f"read rebuild {sequence} of {task}"):
             try:
-                entity = self._tables.table(REBUILDS).get_entity(key(str(task)), _row(sequence))
+                entity = self._tables.table(REBUILDS).get_entity(
+                    key(str(task)), rebuild_row(sequence)
+                )
             except ResourceNotFoundError:
                 return None
-        return _rebuild(entity)
+        return rebuild_of(entity)
 
     def rebuilds(self, task: TaskId, limit: int = 20, before: int | None = None) -> list[Rebuild]:
         """Return the newest rebuilds of a task; see Ledger."""
-        above = "" if before is None else _row(before - 1)
-        return list(readable(_rebuild, self._rebuilds_of(task, above, limit)))
+        above = "" if before is None else rebuild_row(before - 1)
+        return list(readable(rebuild_of, self._rebuilds_of(task, above, limit)))
 
     def newest_success(self, task: TaskId) -> Rebuild | None:
         """Return the newest rebuild that succeeded; see Ledger."""
         with translated(f"read the rebuilds of {task}"):
             query = "PartitionKey eq @key and state eq 'succeeded'"
             found = self._tables.query(REBUILDS, query, {"key": key(str(task))}, 1)
-        return _rebuild(found[0]) if found else None
+        return rebuild_of(found[0]) if found else None
 
     def unsettled(self, *, tidy: bool = False) -> list[Rebuild]:
         """Return what something is still to happen to; see Ledger."""
@@ -326,14 +218,14 @@ class TableLedger(TableStore):
                 try:
                     return dict(
                         self._tables.table(REBUILDS).get_entity(
-                            key(str(note["task"])), _row(sequence)
+                            key(str(note["task"])), rebuild_row(sequence)
                         )
                     )
                 except ResourceNotFoundError:
                     # A note without its rebuild may belong to a claim that is being made.
                     return None
 
-        found = list(readable(_rebuild, filter(None, together(read, notes))))
+        found = list(readable(rebuild_of, filter(None, together(read, notes))))
         if tidy:
             chained = {(note["task"], note["sequence"]) for note in notes if "chained" in note}
             for rebuild in found:
@@ -405,7 +297,7 @@ class TableLedger(TableStore):
         if _deliveries.is_beside(entity) or entity.get(_deliveries.FILED):
             return
         if table == PUSHES:
-            self._upsert(DAYS, [_deliveries.day_row(entity)])
+            self.upsert(DAYS, [_deliveries.day_row(entity)])
             _deliveries.file(self._tables, entity, _deliveries.pushed(_deliveries.push_of(entity)))
         else:
             _deliveries.file(self._tables, entity, _deliveries.about_repository(entity))
@@ -413,7 +305,7 @@ class TableLedger(TableStore):
     def _file_decision(self, entity: Entity) -> None:
         text = joined(entity)
         for decision in readable(decision_from_text, [text]):
-            filed = {**entity, "RowKey": _decision_row(decision, text)}
+            filed = {**entity, "RowKey": decision_row(decision, text)}
             del filed["etag"]
             with suppress(ResourceExistsError):  # it was made again since
                 self._tables.table(DECISIONS).create_entity(filed)
@@ -432,16 +324,14 @@ class TableLedger(TableStore):
         with translated(f"note rebuild {rebuild.id} of {rebuild.task}"):
             if rebuild.unsettled and not (before is not None and before.unsettled):
                 for member in rebuild.chain:
-                    self._upsert(
+                    self.upsert(
                         UNSETTLED, [{"PartitionKey": _chain(member), "RowKey": row, **about}]
                     )
                 note = {"PartitionKey": _UNSETTLED, "RowKey": row, **about, "chained": True}
-                self._upsert(UNSETTLED, [note])
+                self.upsert(UNSETTLED, [note])
             known = () if before is None else before.output_images
             for image in set(rebuild.output_images).difference(known):
-                self._upsert(
-                    OUTPUTS, [{"PartitionKey": key(image.lower()), "RowKey": row, **about}]
-                )
+                self.upsert(OUTPUTS, [{"PartitionKey": key(image.lower()), "RowKey": row, **about}])
 
     def _settle(self, rebuild: Rebuild) -> None:
         row = _note_row(rebuild)
@@ -451,26 +341,6 @@ class TableLedger(TableStore):
                 with suppress(ResourceNotFoundError):
                     table.delete_entity(partition, row)
 
-    def _upsert(self, table: str, entities: Sequence[Entity]) -> None:
-        """Write entities of one partition."""
-        if len(entities) == 1:
-            self._tables.written(table, lambda client: client.upsert_entity(entities[0], **REPLACE))
-            return
-        for batch in batches(("upsert", entity, REPLACE) for entity in entities):
-            self._tables.submit(table, batch)
-
-
-def _by_partition(entities: Iterable[Entity]) -> list[list[Entity]]:
-    found: dict[str, list[Entity]] = {}
-    for entity in entities:
-        found.setdefault(entity["PartitionKey"], []).append(entity)
-    return list(found.values())
-
-
-def _unplanned(push: Push, at: datetime) -> Entity:
-    row = key(push.key)
-    return {"PartitionKey": _UNPLANNED, "RowKey": row, "push": push.key, "at": time_text(at)}
-
 
 def _chain(member: str) -> str:
     """Return the partition of the unsettled rebuilds that a task led to."""
@@ -479,49 +349,3 @@ def _chain(member: str) -> str:
 
 def _note_row(rebuild: Rebuild) -> str:
     return key(str(rebuild.task), str(rebuild.sequence))
-
-
-def decision_entity(push: Push, decision: Decision, at: datetime, place: int = 0) -> Entity:
-    """Return the row of a decision that was made at a time, as the one at a place among others."""
-    text, time = decision_to_text(decision), time_text(at)
-    return {
-        "PartitionKey": key(push.key),
-        "RowKey": _decision_row(decision, text),
-        "first_at": time,
-        "last_at": time,
-        "place": place,
-        **split(text),
-    }
-
-
-def _decision_row(decision: Decision, text: str) -> str:
-    about = key(str(decision.task))[:_HASH] if isinstance(decision, TaskDecision) else _NO_TASK
-    return f"{about}.{key(text)}"
-
-
-def _decision(entity: Mapping[str, object]) -> DecisionRecord:
-    return DecisionRecord(
-        decision_from_text(joined(entity)),
-        time_of(entity["first_at"]),
-        time_of(entity["last_at"]),
-    )
-
-
-def rebuild_entity(rebuild: Rebuild) -> Entity:
-    """Return the row of a rebuild."""
-    return {
-        "PartitionKey": key(str(rebuild.task)),
-        "RowKey": _row(rebuild.sequence),
-        "task": str(rebuild.task),
-        "state": rebuild.state.value,
-        "version": rebuild.version,
-        **split(rebuild_to_text(rebuild)),
-    }
-
-
-def _rebuild(entity: Mapping[str, object]) -> Rebuild:
-    return rebuild_from_text(joined(entity))
-
-
-def _row(sequence: int) -> str:
-    return f"{_LAST - sequence:011}"
