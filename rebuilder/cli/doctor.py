@@ -16,7 +16,7 @@ from rebuilder.cli.exits import Exit
 from rebuilder.composition import preflight
 from rebuilder.core.doctor import Finding, Severity
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.reports.doctor import Report, examine
+from rebuilder.usecases.doctor.examine import Report, examine
 
 _OWN = "rebuilder "
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}

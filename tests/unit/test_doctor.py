@@ -30,8 +30,9 @@ from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import Denied, NotFound, RebuilderError
 from rebuilder.settings import Settings
+from rebuilder.usecases.doctor._store import OVERDUE
+from rebuilder.usecases.doctor.examine import Report, examine
 from rebuilder.usecases.index.refresh_index import sweep_registry
-from rebuilder.usecases.reports.doctor import OVERDUE, Report, examine
 from tests.unit.fakes import APPS, BASE, OTHERS, World, task
 
 SITE = "/subscriptions/s1/resourceGroups/g/providers/Microsoft.Web/sites/app"

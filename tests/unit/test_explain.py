@@ -13,7 +13,7 @@ from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, TagGone
 from rebuilder.core.events.pushes import Push
 from rebuilder.errors import Denied
 from rebuilder.usecases.index.refresh_index import sweep_registry
-from rebuilder.usecases.plan.deciding import registry_remark
+from rebuilder.usecases.plan.bases import registry_remark
 from rebuilder.usecases.reports.explain import Explanation, explain
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, dependency, task
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from azure.mgmt.containerregistrytasks import models
 
-from rebuilder.azure.acr.tasks import log
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId, canonical_host
 from rebuilder.core.acr.tasks import (
@@ -25,6 +25,8 @@ from rebuilder.core.acr.tasks import (
     TriggerType,
 )
 from rebuilder.errors import InvalidReference
+
+log = logging.getLogger(__name__)
 
 
 def name_of(value: str | None) -> str:

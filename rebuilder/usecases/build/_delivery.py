@@ -17,7 +17,7 @@ from rebuilder.usecases.build import _pace
 from rebuilder.usecases.build._native import Runs
 from rebuilder.usecases.build._waiting import SOON, PutBack
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.plan.deciding import not_named
+from rebuilder.usecases.plan.bases import not_named
 
 log = logging.getLogger(__name__)
 

@@ -40,14 +40,8 @@ from rebuilder.usecases.build._waiting import (
 )
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
-from rebuilder.usecases.plan.deciding import (
-    decide_for,
-    other_bases,
-    other_digest,
-    pushed_base,
-    pushed_reference,
-    was_away,
-)
+from rebuilder.usecases.plan.bases import other_bases, pushed_base, pushed_reference
+from rebuilder.usecases.plan.deciding import decide_for, other_digest, was_away
 from rebuilder.usecases.plan.moves import Moves
 
 log = logging.getLogger(__name__)

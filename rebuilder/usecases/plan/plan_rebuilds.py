@@ -30,7 +30,8 @@ from rebuilder.isolation import attempt, attempts
 from rebuilder.telemetry import signals
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import ask_for_refresh, refresh_task, sweep_registry
-from rebuilder.usecases.plan.deciding import decide_all, not_named, pushed_base, pushed_reference
+from rebuilder.usecases.plan.bases import not_named, pushed_base, pushed_reference
+from rebuilder.usecases.plan.deciding import decide_all
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempts
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.history.lookups import rebuilds_since
-from rebuilder.usecases.plan.deciding import pushed_reference, registry_remark
+from rebuilder.usecases.plan.bases import pushed_reference, registry_remark
 from rebuilder.usecases.recovery.letters import waiting
 from rebuilder.usecases.reports._standing import stands
 

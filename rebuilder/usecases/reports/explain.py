@@ -28,12 +28,8 @@ from rebuilder.isolation import attempt, attempts
 from rebuilder.ports.ledger import DecisionRecord, IgnoredRecord, PushRecord
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.history.lookups import rebuilds_since
-from rebuilder.usecases.plan.deciding import (
-    decide_for,
-    pushed_base,
-    pushed_reference,
-    registry_remark,
-)
+from rebuilder.usecases.plan.bases import pushed_base, pushed_reference, registry_remark
+from rebuilder.usecases.plan.deciding import decide_for
 from rebuilder.usecases.recovery.letters import waiting
 from rebuilder.usecases.reports._known import known_now, unindexed
 

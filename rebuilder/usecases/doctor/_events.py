@@ -1,0 +1,136 @@
+"""Registries, their events, and the function apps that get them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rebuilder.core import doctor
+from rebuilder.core.acr.access import (
+    READ_REGISTRY,
+    Permission,
+    allows,
+)
+from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.doctor.setup import EventSubscription, Topic, part
+from rebuilder.errors import NotFound
+from rebuilder.settings import BASE_REGISTRIES, TASK_REGISTRIES
+from rebuilder.usecases.doctor._known import READ_ROLES, STORAGE, Check, Known, Result
+
+_WRITE_BLOB = f"{STORAGE}/blobServices/containers/blobs/write"
+
+
+def registry_read(known: Known, registry: RegistryId, bases: list[RegistryId]) -> Check:
+    def look() -> Iterator[Result]:
+        try:
+            known.setups[registry] = known.preflight.registry(registry)
+        except NotFound:
+            setting = BASE_REGISTRIES if registry in bases else TASK_REGISTRIES
+            yield doctor.RegistryNotThere(registry, setting)
+
+    return Check(f"registry {registry.name}", READ_REGISTRY, look)
+
+
+def uses(
+    known: Known, registry: RegistryId, bases: list[RegistryId], tasks: list[RegistryId]
+) -> Check:
+    def look() -> Iterator[Result]:
+        uses = {"base": registry in bases, "tasks": registry in tasks}
+        return doctor.judge_uses(known.setups[registry], **uses)
+
+    return Check(f"uses of {registry.name}", READ_REGISTRY, look)
+
+
+def firewall(known: Known, registry: RegistryId, bases: list[RegistryId]) -> Check:
+    def look() -> Iterator[Result]:
+        setup = known.setups[registry]
+        yield from doctor.judge_firewall(setup)
+        if setup.closed and registry in bases:
+            for site in known.sites.values():
+                if not site.integrated:
+                    yield doctor.AppShutOut(registry, site.id)
+
+    return Check(f"firewall of {registry.name}", READ_REGISTRY, look)
+
+
+def events_read(known: Known, registry: RegistryId) -> Check:
+    def look() -> Iterator[Result]:
+        if registry in known.setups:
+            topics = known.preflight.topics(registry)
+            subscriptions = known.preflight.subscriptions(registry, topics)
+            known.subscribed[registry] = (topics, subscriptions)
+        return iter(())
+
+    right = "Microsoft.EventGrid/systemTopics/read and eventSubscriptions/read (EventGrid"
+    return Check(f"events of {registry.name}", f"{right} EventSubscription Reader)", look)
+
+
+def sites_read(known: Known) -> Iterator[Check]:
+    places = {
+        entry.site.lower(): entry.site
+        for _, entries in known.subscribed.values()
+        for entry in entries
+        if entry.ours and entry.site
+    }
+    if known.site:
+        places = {known.site.lower(): known.site}
+    for place in places.values():
+        yield _site(known, place)
+
+
+def _site(known: Known, place: str) -> Check:
+    def look() -> Iterator[Result]:
+        try:
+            site = known.sites[place.lower()] = known.preflight.site(place)
+        except NotFound:
+            yield doctor.SiteNotThere(place)
+            return
+        yield from doctor.judge_functions(site, known.preflight.functions(place))
+
+    right = "Microsoft.Web/sites/read and sites/functions/read (Reader)"
+    return Check(f"function app {place.rpartition('/')[2]}", right, look)
+
+
+def delivery(
+    known: Known, registry: RegistryId, topics: list[Topic], found: list[EventSubscription]
+) -> Iterator[Check]:
+    letters = known.context.settings.dead_letters
+
+    def look() -> Iterator[Result]:
+        place = _letters_place(known, letters)
+        yield from doctor.judge_subscriptions(registry, topics, found, known.site, letters, place)
+
+    yield Check(f"subscriptions of {registry.name}", f"{STORAGE}/read (Reader)", look)
+    for entry in found:
+        if entry.ours and entry.dead_letters is not None:
+            yield _dead_letters(known, registry, entry, entry.dead_letters)
+
+
+def _letters_place(known: Known, address: str) -> tuple[str, str] | None:
+    """Return the account's resource id and the container of an address, as far as known."""
+    subscription = part(known.site, "subscriptions")
+    host, _, container = address.removeprefix("https://").partition("/")
+    if not (host and subscription):
+        return None
+    account = known.preflight.storage_account(subscription, host.partition(".")[0])
+    return (account, container) if account else None
+
+
+def _dead_letters(
+    known: Known, registry: RegistryId, entry: EventSubscription, place: tuple[str, str]
+) -> Check:
+    account, container = place
+
+    def look() -> Iterator[Result]:
+        if not known.preflight.has_container(account, container):
+            yield doctor.DeadLetterContainerMissing(registry, entry)
+            return
+        scope = f"{account}/blobServices/default/containers/{container}"
+        principals = entry.topic.principals if entry.topic else ()
+        held: list[Permission] = []
+        for principal in principals:
+            held += known.preflight.permissions(scope, principal)
+        if principals and not allows(held, _WRITE_BLOB, data=True):
+            yield doctor.DeadLettersNotWritable(registry, entry)
+
+    right = f"{STORAGE}/blobServices/containers/read and {READ_ROLES}"
+    return Check(f"dead letters of {registry.name}", right, look)
