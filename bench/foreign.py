@@ -41,7 +41,7 @@ from rebuilder.core.foreign_json import read_json, read_object
 from rebuilder.core.rebuilds import messages
 from rebuilder.foreign.registries import OciRegistries
 from rebuilder.ports.foreign import Seen
-from rebuilder.settings import SourceCredential
+from rebuilder.source_credentials import SourceCredential
 from rebuilder.sources._archives import read_member
 from rebuilder.sources._tools import Limits
 from rebuilder.sources.files import HostedSources

@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, canonical_host, host_matches
 from rebuilder.core.decisions.policy import Policy, RebuildFor, Tool
-from rebuilder.core.foreign_json import read_object
-from rebuilder.errors import InvalidJson, InvalidReference, InvalidResourceId, InvalidSettings
+from rebuilder.errors import InvalidReference, InvalidResourceId, InvalidSettings
+from rebuilder.source_credentials import SourceCredential, is_host, read_credentials
 
 STORAGE = "AzureWebJobsStorage"
 BASE_REGISTRIES = "REBUILDER_BASE_REGISTRIES"
@@ -52,28 +52,6 @@ HISTORY_DAYS = "REBUILDER_HISTORY_DAYS"
 
 SQLITE = "sqlite:"
 _PUBLIC_ARM = "https://management.azure.com"
-_WHOLE_NUMBERS = {
-    # name: default, least, most, unit
-    TRACK_SECONDS: (15, 1, 3600, " seconds"),
-    INDEX_MAX_AGE: (24, 1, 8760, " hours"),
-    BUILD_ATTEMPTS: (3, 1, 10, ""),
-    RETRY_SECONDS: (60, 1, 86400, " seconds"),
-    RETRY_BUILD_SECONDS: (300, 1, 86400, " seconds"),
-    QUEUED_MINUTES: (30, 1, 1440, " minutes"),
-    NATIVE_WAIT_SECONDS: (120, 0, 3600, " seconds"),
-    # Twice the time that a request to ARM may take fits into no less.
-    LEASE_SECONDS: (90, 75, 3600, " seconds"),
-    ARM_WRITES_PER_SECOND: (10, 1, 1000, ""),
-    ARM_WRITE_BURST: (200, 1, 10000, ""),
-    ARM_CONCURRENCY: (8, 1, 64, ""),
-    SWEEP_READS: (500, 1, 100000, ""),
-    SWEEP_PATIENCE_MINUTES: (15, 1, 1440, " minutes"),
-    SWEEP_AGAIN_MINUTES: (60, 5, 10080, " minutes"),
-    POLL_MINUTES: (30, 5, 1440, " minutes"),
-    MESSAGE_HOURS: (24, 1, 168, " hours"),
-    # A message may be put off for a week.
-    HISTORY_DAYS: (90, 8, 3650, " days"),
-}
 _SCHEDULES = {
     REFRESH_SCHEDULE: "0 0 */6 * * *",
     SWEEP_SCHEDULE: "0 */15 * * * *",
@@ -82,31 +60,6 @@ _SCHEDULES = {
 }
 _POLLED = ("docker.io", "mcr.microsoft.com", "ghcr.io", "quay.io")
 _HOSTS = ("github.com", "dev.azure.com", "*.visualstudio.com", "*.azurecr.io")
-_HOST = re.compile(
-    r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-f:]+\](?::[0-9]{1,5})?"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceCredential:
-    """What a host of build contexts is shown.
-
-    Attributes:
-        host: The host, lower case, with its port unless that is 443.
-        secret: A token, or the password of `username`.
-        username: The user; "" for a token alone.
-    """
-
-    host: str
-    secret: str = field(repr=False)
-    username: str = ""
-
-
-_TOKEN = re.compile(r"[\x21-\x7e]+")
-_WORD = re.compile(r"[^\x00-\x1f\x7f]+")
-_NAME = 64  # characters of a name that is shown
-_PORTS = 65535
-_GITHUB_API = "api.github.com"
 _CRON_FIELD = re.compile(r"[A-Za-z0-9*,/-]+")
 _CRON_FIELDS = (5, 6)
 _CONTAINER = 2  # parts of a container's path: the slash and its name
@@ -232,7 +185,9 @@ class Settings:
         source_hosts = _hosts(env, SOURCE_HOSTS, problems) or _HOSTS
         private_hosts = _hosts(env, PRIVATE_SOURCE_HOSTS, problems)
         github_hosts = _hosts(env, GITHUB_HOSTS, problems)
-        credentials = _credentials(env, problems)
+        credentials = read_credentials(
+            env.get(SOURCE_CREDENTIALS, "").strip(), SOURCE_CREDENTIALS, problems
+        )
         rebuild_for = env.get(REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
         if rebuild_for not in list(RebuildFor):
             problems.append(f"{REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}")
@@ -243,7 +198,7 @@ class Settings:
             for name, text in schedules.items()
             if not _is_cron(text)
         ]
-        number = {name: _whole_number(env, name, problems) for name in _WHOLE_NUMBERS}
+        numbers = {name: _whole_number(env, name, problems) for name in _NUMBERS}
         polled = tuple(dict.fromkeys(env.get(POLL_HOSTS, "").lower().replace(",", " ").split()))
         if polled != ("*",):
             polled = _hosts(env, POLL_HOSTS, problems) or _POLLED
@@ -259,44 +214,68 @@ class Settings:
         if problems:
             raise InvalidSettings(problems)
         return cls(
-            frozenset(base),
-            tuple(dict.fromkeys(tasks)),
-            storage,
-            part["accountName"],
-            part["queueServiceUri"],
-            part["tableServiceUri"],
-            part["clientId"],
-            arm,
-            env.get(CLIENT_ID, "").strip(),
-            timedelta(seconds=number[TRACK_SECONDS]),
-            source_hosts,
-            private_hosts,
-            github_hosts,
-            credentials,
-            Policy(RebuildFor(rebuild_for), tools),
-            schedules[REFRESH_SCHEDULE],
-            timedelta(hours=number[INDEX_MAX_AGE]),
-            number[BUILD_ATTEMPTS],
-            timedelta(seconds=number[RETRY_SECONDS]),
-            timedelta(seconds=number[RETRY_BUILD_SECONDS]),
-            timedelta(minutes=number[QUEUED_MINUTES]),
-            timedelta(seconds=number[NATIVE_WAIT_SECONDS]),
-            timedelta(seconds=number[LEASE_SECONDS]),
-            number[ARM_WRITES_PER_SECOND],
-            number[ARM_WRITE_BURST],
-            number[ARM_CONCURRENCY],
-            schedules[SWEEP_SCHEDULE],
-            number[SWEEP_READS],
-            timedelta(minutes=number[SWEEP_PATIENCE_MINUTES]),
-            timedelta(minutes=number[SWEEP_AGAIN_MINUTES]),
-            schedules[POLL_SCHEDULE],
-            polled,
-            timedelta(minutes=number[POLL_MINUTES]),
-            timedelta(hours=number[MESSAGE_HOURS]),
-            dead_letters,
-            schedules[DEAD_LETTER_SCHEDULE],
-            timedelta(days=number[HISTORY_DAYS]),
+            base_registries=frozenset(base),
+            task_registries=tuple(dict.fromkeys(tasks)),
+            storage=storage,
+            storage_account=part["accountName"],
+            queue_endpoint=part["queueServiceUri"],
+            table_endpoint=part["tableServiceUri"],
+            storage_client_id=part["clientId"],
+            arm_endpoint=arm,
+            client_id=env.get(CLIENT_ID, "").strip(),
+            source_hosts=source_hosts,
+            private_source_hosts=private_hosts,
+            github_hosts=github_hosts,
+            source_credentials=credentials,
+            policy=Policy(RebuildFor(rebuild_for), tools),
+            refresh_schedule=schedules[REFRESH_SCHEDULE],
+            sweep_schedule=schedules[SWEEP_SCHEDULE],
+            poll_schedule=schedules[POLL_SCHEDULE],
+            dead_letter_schedule=schedules[DEAD_LETTER_SCHEDULE],
+            poll_hosts=polled,
+            dead_letters=dead_letters,
+            **numbers,
         )
+
+
+_SECONDS = timedelta(seconds=1), " seconds"
+_MINUTES = timedelta(minutes=1), " minutes"
+_HOURS = timedelta(hours=1), " hours"
+_DAYS = timedelta(days=1), " days"
+
+
+class _Number(NamedTuple):
+    """A setting that is a whole number: its name, what is one of it, and its bounds."""
+
+    setting: str
+    least: int
+    most: int
+    one: timedelta | None = None
+    words: str = ""
+
+
+# By the field, whose default is that of the setting.
+_NUMBERS = {
+    "track_interval": _Number(TRACK_SECONDS, 1, 3600, *_SECONDS),
+    "index_max_age": _Number(INDEX_MAX_AGE, 1, 8760, *_HOURS),
+    "build_attempts": _Number(BUILD_ATTEMPTS, 1, 10),
+    "retry_wait": _Number(RETRY_SECONDS, 1, 86400, *_SECONDS),
+    "retry_build_wait": _Number(RETRY_BUILD_SECONDS, 1, 86400, *_SECONDS),
+    "queued_limit": _Number(QUEUED_MINUTES, 1, 1440, *_MINUTES),
+    "native_wait": _Number(NATIVE_WAIT_SECONDS, 0, 3600, *_SECONDS),
+    # Twice the time that a request to ARM may take fits into no less.
+    "lease": _Number(LEASE_SECONDS, 75, 3600, *_SECONDS),
+    "arm_writes_per_second": _Number(ARM_WRITES_PER_SECOND, 1, 1000),
+    "arm_write_burst": _Number(ARM_WRITE_BURST, 1, 10000),
+    "arm_concurrency": _Number(ARM_CONCURRENCY, 1, 64),
+    "sweep_reads": _Number(SWEEP_READS, 1, 100000),
+    "sweep_patience": _Number(SWEEP_PATIENCE_MINUTES, 1, 1440, *_MINUTES),
+    "sweep_again": _Number(SWEEP_AGAIN_MINUTES, 5, 10080, *_MINUTES),
+    "poll_interval": _Number(POLL_MINUTES, 5, 1440, *_MINUTES),
+    "message_limit": _Number(MESSAGE_HOURS, 1, 168, *_HOURS),
+    # A message may be put off for a week.
+    "history": _Number(HISTORY_DAYS, 8, 3650, *_DAYS),
+}
 
 
 _TOOL = re.compile(r"([a-z0-9-]+/[a-z0-9_-]+)=(.+)", re.IGNORECASE)
@@ -320,13 +299,19 @@ def schedule(env: Mapping[str, str], name: str) -> str:
     return env.get(name, "").strip() or _SCHEDULES[name]
 
 
-def _whole_number(env: Mapping[str, str], name: str, problems: list[str]) -> int:
-    default, least, most, unit = _WHOLE_NUMBERS[name]
-    text = env.get(name, "").strip() or str(default)
-    if not text.isdecimal() or not least <= int(text) <= most:
-        problems.append(f"{name} is {text!r}: write {least} to {most}{unit}")
+def _whole_number(env: Mapping[str, str], name: str, problems: list[str]) -> Any:  # noqa: ANN401 - as the field
+    """Return the value of a field; its default if nothing is set, or nothing that is right."""
+    number = _NUMBERS[name]
+    text = env.get(number.setting, "").strip()
+    default = Settings.__dataclass_fields__[name].default
+    if not text:
         return default
-    return int(text)
+    if not text.isdecimal() or not number.least <= int(text) <= number.most:
+        problems.append(
+            f"{number.setting} is {text!r}: write {number.least} to {number.most}{number.words}"
+        )
+        return default
+    return int(text) if number.one is None else int(text) * number.one
 
 
 def _is_cron(text: str) -> bool:
@@ -354,63 +339,6 @@ def _hosts(env: Mapping[str, str], name: str, problems: list[str]) -> tuple[str,
     problems += [
         f"{name}: {host!r} is not a host: write HOST, HOST:PORT or *.DOMAIN"
         for host in hosts
-        if not _HOST.fullmatch(host)
+        if not is_host(host)
     ]
     return hosts
-
-
-def _credentials(env: Mapping[str, str], problems: list[str]) -> tuple[SourceCredential, ...]:
-    """Read what hosts are shown; no message holds any of it."""
-    text = env.get(SOURCE_CREDENTIALS, "").strip()
-    if not text:
-        return ()
-    if text.startswith("@Microsoft.KeyVault("):
-        # What Azure leaves in place of a secret that it could not read.
-        problems.append(f"{SOURCE_CREDENTIALS} is a Key Vault reference that was not resolved")
-        return ()
-    form = (
-        f"{SOURCE_CREDENTIALS}: write a JSON object of hosts, each with a token or with"
-        ' {"username": ..., "password": ...}'
-    )
-    try:
-        given = read_object(text)
-    except InvalidJson as error:
-        problems.append(f"{form}; it is {error}")
-        return ()
-    found: dict[str, SourceCredential] = {}
-    for number, (key, shown) in enumerate(given.items(), 1):
-        host = key.lower()
-        # Whoever mixes up the two sides of an entry has a secret for a name.
-        called = repr(key) if len(key) <= _NAME and re.search("[.:]", key) else f"number {number}"
-        problem = _host_problem(host) or (f"{host!r} is there twice" if host in found else None)
-        match shown:
-            case str(token) if _TOKEN.fullmatch(token):
-                found[host] = SourceCredential(host, token)
-            case {"username": str(user), "password": str(password)} if _WORD.fullmatch(
-                user
-            ) and _WORD.fullmatch(password):
-                found[host] = SourceCredential(host, password, user)
-            case _:
-                problem = problem or (
-                    "write a token, without white space, or"
-                    ' {"username": ..., "password": ...}, neither empty nor with line breaks'
-                )
-        if problem:
-            problems.append(f"{SOURCE_CREDENTIALS}: the entry {called}: {problem}")
-    return tuple(found.values())
-
-
-def _host_problem(host: str) -> str | None:
-    """Tell why the name of an entry is none that a host could be looked up by."""
-    name, colon, port = host.rpartition(":")
-    if not _HOST.fullmatch(host):
-        return "write HOST or HOST:PORT, without https://, path and white space"
-    if host.startswith("*."):
-        return "a credential is one host's own: write an entry for each host"
-    if host == _GITHUB_API:
-        return "write 'github.com': contexts name that one"
-    if colon and port == "443":
-        return f"443 is meant anyway: write {name!r}"
-    if colon and port.isdecimal() and not 0 < int(port) <= _PORTS:
-        return f"the port is not 1 to {_PORTS}"
-    return None

@@ -6,28 +6,24 @@ connects to an address that was looked at.
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import os
 import re
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import requests
 import requests.adapters
 import urllib3.exceptions
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPSConnectionPool
 
-from rebuilder._net.addresses import HTTPS, authority, split_address, target
+from rebuilder._net.addresses import authority, split_address, target
+from rebuilder._net.connections import CONNECT_SECONDS, Adapter, Session
+from rebuilder._net.deadlines import Deadline
 from rebuilder._net.guard import Guard
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
 
@@ -35,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HOPS = 5
-_CONNECT_SECONDS = 10.0
 _CHUNK = 64 * 1024
 _AGENT = "acr-rebuilder"
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
@@ -58,155 +53,6 @@ class _Queries(logging.Filter):
 
 # At level DEBUG, urllib3 logs the address of each request.
 logging.getLogger("urllib3.connectionpool").addFilter(_Queries())
-
-
-class Deadline:
-    """A time by which everything has ended.
-
-    A timeout of a socket starts anew with every byte, so a server that sends one now and then
-    holds a client as long as it likes. When the time is over, the connections in use are cut.
-
-    Args:
-        seconds: The time.
-        what: What it is for, for the message.
-    """
-
-    def __init__(self, seconds: float, what: str) -> None:
-        self._seconds = seconds
-        self._what = what
-        self._end = time.monotonic() + seconds
-        self._lock = threading.Lock()
-        self._handles: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
-        self._token: contextvars.Token[Deadline | None] | None = None
-
-    def __enter__(self) -> Self:
-        self._token = _deadline.set(self)
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        if self._token is not None:
-            _deadline.reset(self._token)
-        with self._lock:
-            for handle in self._handles:
-                handle.close()
-            self._handles.clear()
-
-    def remaining(self) -> float:
-        """Return the seconds that are left.
-
-        Raises:
-            TransientError: There are none.
-        """
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TransientError(f"{self._what} took longer than {self._seconds:g} seconds")
-        return left
-
-    def watch(self, connection: socket.socket) -> None:
-        """Cut a connection when the time is over."""
-        # A handle of its own: an answer may outlive the connection object that it came by.
-        handle = connection.dup()
-        with self._lock:
-            self._handles.append(handle)
-
-    def _expire(self) -> None:
-        with self._lock:
-            for handle in self._handles:
-                _cut(handle)
-
-
-_deadline: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar(
-    "deadline", default=None
-)
-
-
-def _cut(handle: socket.socket) -> None:
-    try:
-        handle.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        log.debug("a connection was closed before its time was over")
-
-
-def _pool_class(guard: Guard) -> type[HTTPSConnectionPool]:
-    class Connection(HTTPSConnection):
-        """Connects to addresses that the guard lets pass."""
-
-        # A second handle of the connection: TLS takes the first away from its owner.
-        _handle: socket.socket | None = None
-
-        def _new_conn(self) -> socket.socket:
-            connection = self._connect()
-            self._handle = connection.dup()
-            self._watch()
-            return connection
-
-        def _connect(self) -> socket.socket:
-            if self.proxy is not None:
-                # The operator's own; the proxy decides on addresses.
-                return super()._new_conn()
-            failure: OSError | None = None
-            deadline = _deadline.get()
-            for family, address in guard.addresses(self._dns_host, int(self.port or HTTPS)):
-                connection = socket.socket(family, socket.SOCK_STREAM)
-                try:
-                    for option in self.socket_options or ():
-                        connection.setsockopt(*option)
-                    left = deadline.remaining() if deadline else _CONNECT_SECONDS
-                    connection.settimeout(min(_CONNECT_SECONDS, left))
-                    connection.connect(address)
-                except OSError as error:
-                    connection.close()
-                    failure = error
-                else:
-                    return connection
-            raise urllib3.exceptions.NewConnectionError(self, f"no connection: {failure}")
-
-        def _watch(self) -> None:
-            deadline = _deadline.get()
-            if deadline is not None and self._handle is not None:
-                deadline.watch(self._handle)
-
-        def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as it is
-            # A connection that is used again belongs to another deadline.
-            self._watch()
-            super().putrequest(*args, **kwargs)
-
-        def close(self) -> None:
-            super().close()
-            if self._handle is not None:
-                self._handle.close()
-                self._handle = None
-
-    class Pool(HTTPSConnectionPool):
-        """Makes such connections."""
-
-        ConnectionCls = Connection
-
-    return Pool
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    def __init__(self, guard: Guard) -> None:
-        self._pools = {"https": _pool_class(guard)}
-        super().__init__(max_retries=0)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:  # noqa: ANN401 - as it is
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-
-class _Session(requests.Session):
-    """Leaves redirects alone; `requests` reads each of them, even where none is to be followed."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find none: who asked reads the header, and looks at each hop."""
-        del resp
 
 
 class Answer:
@@ -300,13 +146,13 @@ class Http:
     def __init__(self, guard: Guard, ca_bundle: str = "") -> None:
         self._guard = guard
         bundle = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE", "")
-        self._session = _Session()
+        self._session = Session()
         # Nothing of the machine's own: a .netrc would be sent to whom it names.
         self._session.trust_env = False
         self._session.verify = bundle or True
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.adapters.clear()
-        self._session.mount("https://", _Adapter(guard))
+        self._session.mount("https://", Adapter(guard))
 
     def close(self) -> None:
         """Close the connections."""
@@ -385,7 +231,7 @@ class Http:
                 data=data,
                 stream=True,
                 allow_redirects=False,
-                timeout=(min(_CONNECT_SECONDS, left), left),
+                timeout=(min(CONNECT_SECONDS, left), left),
                 proxies=requests.utils.get_environ_proxies(url),
             )
 

@@ -18,8 +18,9 @@ from typing import Self
 from urllib.parse import urlencode
 
 from rebuilder._net.addresses import authority
+from rebuilder._net.deadlines import Deadline
 from rebuilder._net.guard import Guard, Resolver
-from rebuilder._net.http import Answer, Deadline, Http
+from rebuilder._net.http import Answer, Http
 from rebuilder._net.sign_in import TOKEN_LIMIT, read_challenge, read_token
 from rebuilder.core.acr.references import ImageReference, digest_problem
 from rebuilder.core.acr.registries import DOCKER_HUB, canonical_host, host_matches
@@ -33,7 +34,8 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.ports.foreign import Seen
-from rebuilder.settings import POLL_HOSTS, SOURCE_CREDENTIALS, Settings, SourceCredential
+from rebuilder.settings import POLL_HOSTS, SOURCE_CREDENTIALS, Settings
+from rebuilder.source_credentials import SourceCredential
 
 # Without the index types a registry answers with the manifest of one platform.
 _ACCEPT = (

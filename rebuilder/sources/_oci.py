@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from rebuilder._net.addresses import authority
-from rebuilder._net.http import Deadline
+from rebuilder._net.deadlines import Deadline
 from rebuilder._net.sign_in import TOKEN_LIMIT, read_challenge, read_token
 from rebuilder.core.acr.references import digest_problem
 from rebuilder.core.dependencies.contexts import OciContext, file_path, public_address

@@ -6,7 +6,8 @@ import tempfile
 from http import HTTPStatus
 from typing import IO
 
-from rebuilder._net.http import Answer, Deadline
+from rebuilder._net.deadlines import Deadline
+from rebuilder._net.http import Answer
 from rebuilder.core.dependencies.contexts import TarballContext, public_address
 from rebuilder.sources._answers import problem
 from rebuilder.sources._archives import read_member

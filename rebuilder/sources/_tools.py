@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from rebuilder._net.http import Http
-from rebuilder.settings import SourceCredential
+from rebuilder.source_credentials import SourceCredential
 
 
 class Limits(Struct, frozen=True):

@@ -7,8 +7,9 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
+from rebuilder._net.deadlines import Deadline
 from rebuilder._net.guard import Guard, Resolver
-from rebuilder._net.http import Deadline, Http
+from rebuilder._net.http import Http
 from rebuilder.core.dependencies.contexts import (
     AzureReposContext,
     Context,
@@ -23,7 +24,8 @@ from rebuilder.core.dependencies.contexts import (
 )
 from rebuilder.errors import SourceUnavailable
 from rebuilder.ports.sources import SourceFile
-from rebuilder.settings import Settings, SourceCredential
+from rebuilder.settings import Settings
+from rebuilder.source_credentials import SourceCredential
 from rebuilder.sources._cache import Recent
 from rebuilder.sources._oci import Artifacts, RegistryToken
 from rebuilder.sources._tarball import Tarballs

@@ -20,11 +20,12 @@ from pathlib import Path
 
 from rebuilder.core.rebuilds.records import VERSION
 from rebuilder.errors import NewerStore, StoreUnavailable
+from rebuilder.sqlite._advice import _LOCKED, A_FOLDER, NO_FOLDER, NOT_UPGRADED, advice
+from rebuilder.sqlite._advice import BUSY_SECONDS as _BUSY_SECONDS
 from rebuilder.sqlite._schema import make_tables, version_of
 
 log = logging.getLogger(__name__)
 
-_BUSY_SECONDS = 30
 _AGAIN_SECONDS = 0.01
 _LOOK_SECONDS = 1.0
 """How often it is looked whether newer code has changed the file meanwhile."""
@@ -136,7 +137,7 @@ class _File:
             name = getattr(error, "sqlite_errorname", "")
             if not name:
                 raise  # a mistake of ours, not the file's state
-            raise StoreUnavailable(f"{self.path} {_advice(self.path, name, error)}") from error
+            raise StoreUnavailable(f"{self.path} {advice(self.path, name, error)}") from error
 
     @contextmanager
     def line(self) -> Iterator[None]:
@@ -257,14 +258,14 @@ class _File:
         if version == VERSION:
             return reader
         reader.close()
-        raise StoreUnavailable(f"{self.path} {_NOT_UPGRADED.format(version, VERSION)}")
+        raise StoreUnavailable(f"{self.path} {NOT_UPGRADED.format(version, VERSION)}")
 
     def _make(self) -> None:
         """Make the file and its tables, or those that this version has more than its own."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreUnavailable(f"{self.path} {_NO_FOLDER}: {error.strerror}") from error
+            raise StoreUnavailable(f"{self.path} {NO_FOLDER}: {error.strerror}") from error
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
@@ -325,7 +326,7 @@ def _identity(path: Path) -> _Identity | None:
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be reached: {error.strerror}") from error
     if stat.S_ISDIR(found.st_mode):
-        raise StoreUnavailable(f"{path} {_A_FOLDER}")
+        raise StoreUnavailable(f"{path} {A_FOLDER}")
     return found.st_dev, found.st_ino
 
 
@@ -366,65 +367,3 @@ def _immutable(path: Path) -> sqlite3.Connection:
 def _close_all(connections: list[sqlite3.Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-_LOCKED = (
-    f"is locked for longer than {_BUSY_SECONDS} s: end what else holds it open, a backup or another"
-    " program's transaction"
-)
-_FULL = (
-    "cannot grow: its disk is full, or a limit on its size is reached; make room. What was"
-    " accepted is kept, and what could not be is told again"
-)
-_DISK = (
-    "cannot be read or written by its disk ({0}): see the system's log, and whether it is mounted"
-)
-_READ_ONLY = (
-    "may not be written: give the account that this runs as the right to write the file and its"
-    " folder, or mount it for writing"
-)
-_DAMAGED = (
-    "is damaged, or is no database ({0}): stop what uses it, move it and its -wal and -shm files"
-    " away, and put the last copy in its place; without one an empty one is made, and the next"
-    " sweep finds what is to be rebuilt"
-)
-_A_FOLDER = "is a folder: write AzureWebJobsStorage=sqlite:FILE"
-_NO_FOLDER = "cannot be made, for there is no folder for it and none can be made"
-_NOT_OPENED = (
-    "cannot be opened: see that its folder is one, and that the account that this runs as may use"
-    " it"
-)
-_NOT_UPGRADED = (
-    "is of version {0} and may not be written, so it cannot be made one of version {1}: run any"
-    " command once as an account that may write it"
-)
-
-
-def _advice(path: Path, name: str, error: sqlite3.Error) -> str:
-    """Return what is the matter with a file, by SQLite's error, and what to do.
-
-    Source: sqlite.org/rescode.html.
-    """
-    match name.split("_")[1]:
-        case "BUSY" | "LOCKED":
-            return _LOCKED
-        case "FULL":
-            return _FULL
-        case "IOERR":
-            return _FULL if _no_room(path) else _DISK.format(name)
-        case "READONLY" | "PERM" | "AUTH":
-            return _READ_ONLY
-        case "CORRUPT" | "NOTADB":
-            return _DAMAGED.format(name)
-        case "CANTOPEN":
-            return _FULL if _no_room(path) else _NOT_OPENED
-    return f"cannot be used: {error} ({name})"
-
-
-def _no_room(path: Path) -> bool:
-    try:
-        found = os.statvfs(path.parent)
-    except OSError:
-        return False
-    # What is no disk, such as /proc, has no blocks at all.
-    return found.f_blocks > 0 and found.f_bavail == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Collection, Sequence
 from copy import replace
@@ -11,12 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from rebuilder.core.acr.registries import PushedRegistry, TaskId
-from rebuilder.core.decisions.decision import Decision, TaskDecision
-from rebuilder.core.events.pushes import Ignored, Push, repository_of
+from rebuilder.core.decisions.decision import Decision
+from rebuilder.core.events.pushes import Ignored, Push
 from rebuilder.core.rebuilds.history import KEPT, may_go
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.rebuilds.records import (
-    decision_from_text,
     decision_to_text,
     readable,
     rebuild_from_text,
@@ -25,9 +23,9 @@ from rebuilder.core.rebuilds.records import (
 from rebuilder.errors import Conflict
 from rebuilder.ports.ledger import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
 from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._rows import PUSH, about, columns, decision_of, note, push_of, reason_of
 from rebuilder.sqlite._schema import time_text
 
-_PUSH = "push, pushed_at, event, first_at, last_at, deliveries"
 _COUNT_PUSH = (
     "INSERT INTO pushes (push, repository, tag, digest, pushed_at, event, first_at, last_at,"
     " deliveries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (push) DO UPDATE SET"
@@ -79,11 +77,11 @@ class SqliteLedger:
             return
         time = time_text(at)
         pushes = Counter(event for event in events if isinstance(event, Push))
-        ignored = Counter(_reason(event) for event in events if isinstance(event, Ignored))
+        ignored = Counter(reason_of(event) for event in events if isinstance(event, Ignored))
         with self._database.transaction() as db:
             db.executemany(
                 _COUNT_PUSH,
-                [(*_columns(push), time, time, count) for push, count in pushes.items()],
+                [(*columns(push), time, time, count) for push, count in pushes.items()],
             )
             db.executemany(
                 _COUNT_IGNORED, [(*reason, time, time, count) for reason, count in ignored.items()]
@@ -93,9 +91,9 @@ class SqliteLedger:
         time = time_text(at)
         with self._database.statement() as db:
             if isinstance(event, Push):
-                db.execute(_COUNT_PUSH, (*_columns(event), time, time, 1))
+                db.execute(_COUNT_PUSH, (*columns(event), time, time, 1))
             else:
-                db.execute(_COUNT_IGNORED, (*_reason(event), time, time, 1))
+                db.execute(_COUNT_IGNORED, (*reason_of(event), time, time, 1))
 
     def record_push(self, push: Push, at: datetime) -> None:
         """Remember a delivery; see Ledger."""
@@ -109,7 +107,7 @@ class SqliteLedger:
         """Remember decisions; see Ledger."""
         time = time_text(at)
         rows = [
-            (push.key, decision_to_text(decision), _about(decision), time, time)
+            (push.key, decision_to_text(decision), about(decision), time, time)
             for decision in decisions
         ]
         if not rows:
@@ -169,8 +167,8 @@ class SqliteLedger:
 
     def _pushes(self, which: str, *values: object) -> list[PushRecord]:
         with self._database.reading() as db:
-            rows = db.execute(f"SELECT {_PUSH} FROM pushes {which}", values).fetchall()  # noqa: S608 - ours
-        return [_push(row) for row in rows]
+            rows = db.execute(f"SELECT {PUSH} FROM pushes {which}", values).fetchall()  # noqa: S608 - ours
+        return [push_of(row) for row in rows]
 
     def ignored(self, source: str, repository: str, limit: int = 20) -> list[IgnoredRecord]:
         """Return the ignored events about a repository; see Ledger."""
@@ -203,7 +201,7 @@ class SqliteLedger:
                 " ORDER BY first_at, rowid",
                 tuple(map(str, values)),
             ).fetchall()
-        return list(readable(_decision, rows))
+        return list(readable(decision_of, rows))
 
     def head(self, task: TaskId) -> Rebuild | None:
         """Return the newest rebuild of a task; see Ledger."""
@@ -222,7 +220,7 @@ class SqliteLedger:
         with self._database.transaction() as db:
             stored = db.execute("INSERT OR IGNORE INTO rebuilds VALUES (?, ?, ?, ?)", row).rowcount
             if stored:
-                _note(db, None, rebuild)
+                note(db, None, rebuild)
         return stored == 1
 
     def save(self, rebuild: Rebuild) -> Rebuild:
@@ -239,7 +237,7 @@ class SqliteLedger:
                     "UPDATE rebuilds SET version = ?, record = ? WHERE task = ? AND sequence = ?",
                     (saved.version, rebuild_to_text(saved), *row),
                 )
-                _note(db, rebuild_from_text(known[0]), saved)
+                note(db, rebuild_from_text(known[0]), saved)
         if known is None:
             raise Conflict(f"rebuild {rebuild.id} of {rebuild.task} was changed by another")
         return saved
@@ -355,71 +353,3 @@ class SqliteLedger:
         with self._database.reading() as db:
             rows = db.execute(query, values).fetchall()
         return list(readable(rebuild_from_text, (record for (record,) in rows)))
-
-
-def _columns(push: Push) -> tuple[str | None, ...]:
-    """Return a push's key, repository, tag, digest, time and event."""
-    pushed_at = push.pushed_at.isoformat() if push.pushed_at else None
-    repository = f"{push.registry}|{push.repository}"
-    return push.key, repository, push.tag, push.digest, pushed_at, push.event
-
-
-def _reason(ignored: Ignored) -> tuple[str, ...]:
-    """Return what makes it the same ignored event; with what it is about."""
-    repository = repository_of(ignored.subject)
-    source = ignored.source.lower()
-    return source, ignored.subject, repository, ignored.code, ignored.sentence()
-
-
-def _about(decision: Decision) -> str | None:
-    return str(decision.task) if isinstance(decision, TaskDecision) else None
-
-
-def _push(row: tuple[str, str | None, str, str, str, int]) -> PushRecord:
-    key, pushed_at, event, first_at, last_at, deliveries = row
-    return PushRecord(
-        replace(
-            Push.from_key(key),
-            pushed_at=datetime.fromisoformat(pushed_at) if pushed_at else None,
-            event=event,
-        ),
-        datetime.fromisoformat(first_at),
-        datetime.fromisoformat(last_at),
-        deliveries,
-    )
-
-
-def _decision(row: tuple[str, str, str]) -> DecisionRecord:
-    record, first_at, last_at = row
-    return DecisionRecord(
-        decision_from_text(record),
-        datetime.fromisoformat(first_at),
-        datetime.fromisoformat(last_at),
-    )
-
-
-def _note(db: sqlite3.Connection, before: Rebuild | None, rebuild: Rebuild) -> None:
-    """Keep what is looked up of a rebuild otherwise than by its task, as far as it changed."""
-    row = (str(rebuild.task), rebuild.sequence)
-    noted = before is not None and before.unsettled
-    if rebuild.unsettled and not noted:
-        db.execute("INSERT OR IGNORE INTO unsettled VALUES (?, ?)", row)
-        if rebuild.chain:
-            db.executemany(
-                "INSERT OR IGNORE INTO chains VALUES (?, ?, ?)",
-                [(member, *row) for member in rebuild.chain],
-            )
-    elif noted and not rebuild.unsettled:
-        db.execute("DELETE FROM unsettled WHERE task = ? AND sequence = ?", row)
-        if rebuild.chain:
-            db.executemany(
-                "DELETE FROM chains WHERE member = ? AND task = ? AND sequence = ?",
-                [(member, *row) for member in rebuild.chain],
-            )
-    images = rebuild.output_images
-    if images and (before is None or before.output_images != images):
-        finished = time_text(rebuild.finished_at or rebuild.claimed_at)
-        db.executemany(
-            "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)",
-            [(image.lower(), *row, finished) for image in images],
-        )

@@ -14,7 +14,8 @@ from rebuilder.core.acr.registries import RegistryId
 from rebuilder.errors import Denied, RebuilderError, Refused, Throttled, TransientError
 from rebuilder.foreign.registries import OciRegistries
 from rebuilder.ports.foreign import Seen
-from rebuilder.settings import Settings, SourceCredential
+from rebuilder.settings import Settings
+from rebuilder.source_credentials import SourceCredential
 from tests import hosts
 from tests.hosts import Environ, Hosts, Start
 

@@ -14,7 +14,8 @@ from dulwich.objects import S_IFGITLINK, Commit
 from dulwich.repo import MemoryRepo
 
 from rebuilder.errors import SourceUnavailable, Throttled, TransientError
-from rebuilder.settings import Settings, SourceCredential
+from rebuilder.settings import Settings
+from rebuilder.source_credentials import SourceCredential
 from rebuilder.sources.files import HostedSources
 from tests import hosts
 from tests.hosts import Hosts

@@ -15,7 +15,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.registry.auth import TOKEN_USER
 from rebuilder.azure.identity import credential, registry_tokens
 from rebuilder.errors import Denied, SourceUnavailable, TransientError
-from rebuilder.settings import SourceCredential
+from rebuilder.source_credentials import SourceCredential
 from rebuilder.sources.files import HostedSources
 from tests import hosts, images
 from tests.hosts import Environ, Hosts, Start

@@ -21,8 +21,9 @@ import pytest
 from dulwich.object_store import DiskObjectStore
 
 from localcloud.network import Network
+from rebuilder._net.deadlines import Deadline
 from rebuilder._net.guard import Guard
-from rebuilder._net.http import Deadline, Http
+from rebuilder._net.http import Http
 from rebuilder.errors import SourceUnavailable, TransientError
 from rebuilder.sources._cache import Recent
 from rebuilder.sources._tools import Limits

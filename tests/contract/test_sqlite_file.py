@@ -24,7 +24,7 @@ from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.rebuilds.records import VERSION
 from rebuilder.errors import NewerStore, StoreUnavailable
-from rebuilder.sqlite import _database
+from rebuilder.sqlite import _advice, _database
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.index import SqliteIndex
@@ -272,7 +272,7 @@ def test_no_room_is_told_whatever_fails(
     file: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a full disk SQLite fails in many ways."""
-    monkeypatch.setattr(_database, "_no_room", lambda _path: True)
+    monkeypatch.setattr(_advice, "_no_room", lambda _path: True)
     error = sqlite3.OperationalError("x")
     error.sqlite_errorname = name
 
@@ -282,8 +282,8 @@ def test_no_room_is_told_whatever_fails(
 
 def test_a_disk_that_cannot_be_asked_is_not_called_full(tmp_path: Path) -> None:
     """What is not known is not told."""
-    assert not _database._no_room(tmp_path)
-    assert not _database._no_room(tmp_path / "not" / "there")
+    assert not _advice._no_room(tmp_path)
+    assert not _advice._no_room(tmp_path / "not" / "there")
 
 
 def test_a_mistake_of_ours_is_none_of_the_file(file: Path) -> None:

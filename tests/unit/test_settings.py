@@ -10,7 +10,8 @@ from rebuilder import settings
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.decisions.policy import RebuildFor
 from rebuilder.errors import InvalidSettings
-from rebuilder.settings import REFRESH_SCHEDULE, Settings, SourceCredential, schedule
+from rebuilder.settings import REFRESH_SCHEDULE, Settings, schedule
+from rebuilder.source_credentials import SourceCredential
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY = (

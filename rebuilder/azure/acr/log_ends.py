@@ -6,8 +6,9 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from rebuilder._net.addresses import authority
+from rebuilder._net.deadlines import Deadline
 from rebuilder._net.guard import Guard
-from rebuilder._net.http import Deadline, Http
+from rebuilder._net.http import Http
 from rebuilder.core.acr.registries import host_matches
 from rebuilder.errors import NotFound, SourceUnavailable, TransientError
 

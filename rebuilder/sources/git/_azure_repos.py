@@ -8,7 +8,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
-from rebuilder._net.http import Answer, Deadline
+from rebuilder._net.deadlines import Deadline
+from rebuilder._net.http import Answer
 from rebuilder.core.dependencies.contexts import AzureReposContext, ref_names
 from rebuilder.core.foreign_json import read_object
 from rebuilder.errors import InvalidJson, SourceUnavailable

@@ -23,7 +23,8 @@ from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
 from rebuilder._net.addresses import authority
-from rebuilder._net.http import Answer, Deadline
+from rebuilder._net.deadlines import Deadline
+from rebuilder._net.http import Answer
 from rebuilder.core.dependencies.contexts import GitContext, ref_names
 from rebuilder.errors import RebuilderError, SourceUnavailable, TransientError
 from rebuilder.sources._answers import commit_id, problem

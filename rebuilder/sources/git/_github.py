@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote
 
-from rebuilder._net.http import Answer, Deadline
+from rebuilder._net.deadlines import Deadline
+from rebuilder._net.http import Answer
 from rebuilder.core.dependencies.contexts import GitContext
 from rebuilder.core.foreign_json import read_json
 from rebuilder.errors import InvalidJson, SourceUnavailable
