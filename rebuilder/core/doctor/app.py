@@ -6,11 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from rebuilder.core.doctor._finding import Finding, az, short
-from rebuilder.core.doctor.setup import (
-    FUNCTIONS,
-    Site,
-    part,
-)
+from rebuilder.core.doctor.setup import FUNCTIONS, Site, part
 
 
 class SiteNotThere(Finding, frozen=True):

@@ -8,12 +8,7 @@ from typing import ClassVar
 
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import SITE, Finding, Severity, assign, az, short
-from rebuilder.core.doctor.setup import (
-    IMAGE_PUSHED,
-    PUSH_FUNCTION,
-    EventSubscription,
-    Topic,
-)
+from rebuilder.core.doctor.setup import IMAGE_PUSHED, PUSH_FUNCTION, EventSubscription, Topic
 
 _ACCOUNT = (
     "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage"

@@ -7,10 +7,7 @@ from typing import ClassVar
 
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import Finding, Severity, az, short
-from rebuilder.core.doctor.setup import (
-    RegistrySetup,
-    part,
-)
+from rebuilder.core.doctor.setup import RegistrySetup, part
 
 
 class RegistryNotThere(Finding, frozen=True):

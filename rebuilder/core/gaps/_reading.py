@@ -9,10 +9,7 @@ from collections.abc import Iterator, Sequence
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.dependencies.build_files import ImageUse
-from rebuilder.core.dependencies.effects import (
-    Builder,
-    Built,
-)
+from rebuilder.core.dependencies.effects import Builder, Built
 from rebuilder.core.dockerfile import Instruction, outline
 from rebuilder.core.gaps.dockerfile import (
     ArgumentGap,

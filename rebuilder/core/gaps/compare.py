@@ -16,11 +16,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import DOCKER_HUB
 from rebuilder.core.acr.tasks import Kind, Makes, Task, TriggerType
 from rebuilder.core.dependencies.build_files import ImageUse
-from rebuilder.core.dependencies.effects import (
-    Builder,
-    Effects,
-    output_of,
-)
+from rebuilder.core.dependencies.effects import Builder, Effects, output_of
 from rebuilder.core.gaps._reading import SCRATCH, gaps_of_dockerfile, uses
 from rebuilder.core.gaps.dockerfile import (
     BareArgument,

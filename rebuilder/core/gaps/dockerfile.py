@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rebuilder.core.dependencies.build_files import BuildKitOnly
-from rebuilder.core.dependencies.effects import (
-    bare_argument,
-    without_buildkit,
-)
+from rebuilder.core.dependencies.effects import bare_argument, without_buildkit
 from rebuilder.core.gaps.gap import Gap
 
 _FAILS = "what is left is no image, so the run fails and nothing is recorded"

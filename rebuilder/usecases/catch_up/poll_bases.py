@@ -20,13 +20,7 @@ from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.foreign_json import read_object
 from rebuilder.core.times import age, utc_time
-from rebuilder.errors import (
-    Conflict,
-    InvalidJson,
-    RebuilderError,
-    Throttled,
-    TransientError,
-)
+from rebuilder.errors import Conflict, InvalidJson, RebuilderError, Throttled, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.catch_up.missed import Followers, followers, missed, tell

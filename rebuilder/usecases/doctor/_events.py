@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rebuilder.core import doctor
-from rebuilder.core.acr.access import (
-    READ_REGISTRY,
-    Permission,
-    allows,
-)
+from rebuilder.core.acr.access import READ_REGISTRY, Permission, allows
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor.setup import EventSubscription, Topic, part
 from rebuilder.errors import NotFound

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from rebuilder.core import doctor
-from rebuilder.core.acr.access import (
-    allows,
-)
+from rebuilder.core.acr.access import allows
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor import Unchecked
 from rebuilder.core.doctor.setup import part

@@ -6,13 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from rebuilder.core import doctor
-from rebuilder.core.acr.access import (
-    PUSH_CONTENT,
-    TASK_ACTIONS,
-    Permission,
-    allows,
-    may_pull,
-)
+from rebuilder.core.acr.access import PUSH_CONTENT, TASK_ACTIONS, Permission, allows, may_pull
 from rebuilder.core.acr.registries import RegistryId, canonical_host
 from rebuilder.core.acr.tasks import Task
 from rebuilder.core.doctor import Unchecked

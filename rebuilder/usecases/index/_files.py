@@ -8,29 +8,14 @@ from copy import replace
 
 from msgspec import Struct, field
 
-from rebuilder.core.acr.tasks import (
-    DockerStep,
-    EncodedStep,
-    FileStep,
-    Kind,
-    Task,
-)
+from rebuilder.core.acr.tasks import DockerStep, EncodedStep, FileStep, Kind, Task
 from rebuilder.core.dependencies.build_files import ImageUse
 from rebuilder.core.dependencies.contexts import parse_context
 from rebuilder.core.dependencies.effects import Effects
-from rebuilder.core.dependencies.evidence import (
-    Evidence,
-    Said,
-    Source,
-)
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source
 from rebuilder.core.dependencies.hidden import depending, may_be_hidden, with_hidden
 from rebuilder.core.taskfile import RunContext, read_docker_step, read_task_file
-from rebuilder.errors import (
-    Denied,
-    PermanentError,
-    SourceUnavailable,
-    TransientError,
-)
+from rebuilder.errors import Denied, PermanentError, SourceUnavailable, TransientError
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)

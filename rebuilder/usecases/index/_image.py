@@ -8,13 +8,7 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 
 from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.acr.tasks import (
-    Dependency,
-    Kind,
-    Run,
-    RunStatus,
-    Task,
-)
+from rebuilder.core.acr.tasks import Dependency, Kind, Run, RunStatus, Task
 from rebuilder.core.dependencies.evidence import (
     Candidate,
     Evidence,
@@ -24,12 +18,7 @@ from rebuilder.core.dependencies.evidence import (
     base_by_annotation,
     base_by_layers,
 )
-from rebuilder.errors import (
-    Denied,
-    InvalidReference,
-    PermanentError,
-    TransientError,
-)
+from rebuilder.errors import Denied, InvalidReference, PermanentError, TransientError
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)

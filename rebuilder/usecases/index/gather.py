@@ -9,25 +9,10 @@ from functools import partial
 from msgspec import Struct
 
 from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.acr.tasks import (
-    Kind,
-    Makes,
-    Output,
-    Run,
-    Task,
-)
+from rebuilder.core.acr.tasks import Kind, Makes, Output, Run, Task
 from rebuilder.core.dependencies.effects import Effects, output_of, output_seen
-from rebuilder.core.dependencies.evidence import (
-    Evidence,
-    Source,
-    TaskView,
-    join,
-    recorded,
-)
-from rebuilder.errors import (
-    RebuilderError,
-    TransientError,
-)
+from rebuilder.core.dependencies.evidence import Evidence, Source, TaskView, join, recorded
+from rebuilder.errors import RebuilderError, TransientError
 from rebuilder.isolation import attempts
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index._files import Files

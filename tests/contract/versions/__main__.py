@@ -81,18 +81,15 @@ def decision(reason: type[Decision]) -> Decision:
 
 def first_decisions() -> list[Decision]:
     """Return what 0.1.0 wrote of every reason that it knew, in its order."""
-    known = {*_FIRST_REASONS.split()}
     return [
-        replace(decision(reason), **_NEWER.get(code, {}))
-        for code, reason in REASONS.items()
-        if code in known
+        replace(decision(REASONS[code]), **_NEWER.get(code, {})) for code in _FIRST_REASONS.split()
     ]
 
 
 _FIRST_REASONS = """
-already-built-on base-moved build-time-only built-while-moving circle index-old may-not-pull
-no-step nothing-recorded other-images other-tag own-output pinned-by-digest rebuild-failed
-rebuild-under-way registry-unreadable tag-gone task-disabled task-gone task-unreadable
+base-moved built-while-moving already-built-on rebuild-under-way rebuild-failed circle
+task-unreadable own-output other-images other-tag pinned-by-digest build-time-only task-disabled
+no-step nothing-recorded may-not-pull task-gone tag-gone registry-unreadable index-old
 """
 _NEWER: dict[str, dict[str, Any]] = {
     "rebuild-failed": {"cause": None},

@@ -65,7 +65,6 @@ _EXEC = grammar(
 _BUILDX = grammar("builder", "debug", "D=debug")
 _COMMIT = grammar("author change message", "pause", "a=author c=change m=message p=pause")
 _PULL = grammar("platform", "all-tags disable-content-trust quiet", "a=all-tags q=quiet")
-_LOAD = grammar("input platform", "quiet", "i=input q=quiet")
 _TOOLS = grammar(
     "builder file tag annotation metadata-file platform progress", "append dry-run", "f=file t=tag"
 )
