@@ -15,13 +15,7 @@ from rebuilder.core.events.dead_letters import LONGEST_REASON, DeadLetter, Origi
 from rebuilder.core.events.pushes import storable
 from rebuilder.core.rebuilds.messages import afresh, put_back, trace_of, tried_since
 from rebuilder.core.times import ahead
-from rebuilder.errors import (
-    NewerStore,
-    PermanentError,
-    RebuilderError,
-    Throttled,
-    TransientError,
-)
+from rebuilder.errors import NewerStore, PermanentError, RebuilderError, Throttled, TransientError
 from rebuilder.telemetry import signals
 from rebuilder.usecases.context import Context
 
