@@ -31,7 +31,7 @@ from rebuilder.core.rebuilds.rebuild import LONGEST_WAIT, Failure, Rebuild, Stat
 from rebuilder.core.times import age, ahead
 from rebuilder.errors import TransientError
 from rebuilder.ports.foreign import Seen
-from rebuilder.usecases.build import _pace
+from rebuilder.usecases import pace as _pace
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.poll_bases import foreign_bookmark, poll_bases

@@ -15,7 +15,7 @@ from rebuilder.core.rebuilds.pace import Pace, Rate
 from rebuilder.errors import Conflict
 from rebuilder.ports.bookmarks import Bookmarks
 from rebuilder.ports.ledger import Retired
-from rebuilder.usecases.build import _pace
+from rebuilder.usecases import pace as _pace
 from rebuilder.usecases.context import Context
 from tests.unit.fakes import World
 

@@ -14,6 +14,8 @@ import pytest
 _ROOT = Path(__file__).resolve().parents[2]
 _PAGE = _ROOT / "docs" / "architecture.md"
 _ROW = re.compile(r"^\| [^|]+ \| `(rebuilder[\w.]+)` \|$", re.MULTILINE)
+_MOST_LINES, _MOST_MODULES = 400, 12
+_COMMANDS = "rebuilder/cli"  # it has a module for each command, whatever number there is
 PLACES = _ROW.findall(_PAGE.read_text(encoding="utf-8"))
 
 
@@ -64,6 +66,30 @@ def circle(known: dict[str, Path]) -> list[str]:
     except CycleError as error:
         return [*error.args[1]]
     return []
+
+
+def test_no_module_is_too_long() -> None:
+    """Who opens one can read it to the end."""
+    long = {
+        name: lines
+        for name, path in modules().items()
+        if (lines := len(path.read_text("utf-8").splitlines())) > _MOST_LINES
+    }
+    assert long == {}
+
+
+def test_no_folder_has_too_many_modules() -> None:
+    """Who opens one sees at a glance what there is."""
+    folders: dict[str, int] = {}
+    for path in modules().values():
+        folder = str(path.parent.relative_to(_ROOT))
+        folders[folder] = folders.get(folder, 0) + 1
+    full = {
+        name: count
+        for name, count in folders.items()
+        if count > _MOST_MODULES and name != _COMMANDS
+    }
+    assert full == {}
 
 
 def test_no_modules_import_each_other() -> None:

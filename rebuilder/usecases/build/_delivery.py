@@ -13,7 +13,7 @@ from rebuilder.core.rebuilds.messages import StartBuild
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.settings import TASK_REGISTRIES
-from rebuilder.usecases.build import _pace
+from rebuilder.usecases import pace
 from rebuilder.usecases.build._native import Runs
 from rebuilder.usecases.build._waiting import SOON, PutBack
 from rebuilder.usecases.context import Context
@@ -104,7 +104,7 @@ class Delivery:
     def turn_later(self) -> PutBack | None:
         """Take a turn at ARM; return when it is, unless that is now."""
         now = self.context.now()
-        turn = _pace.turn(self.context, self.message.task.registry.subscription)
+        turn = pace.turn(self.context, self.message.task.registry.subscription)
         if turn > now + LONGEST_TURN:
             return PutBack(LONGEST_TURN, "a place in the line at ARM", counted=False)
         self.message = replace(self.message, turn=turn)

@@ -23,7 +23,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
-from rebuilder.usecases.build import _pace
+from rebuilder.usecases import pace
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._told import changed
 from rebuilder.usecases.build._waiting import SOON, PutBack
@@ -63,10 +63,10 @@ def schedule(delivery: Delivery, rebuild: Rebuild) -> TaskDecision | Rebuild | P
         if not isinstance(error, Throttled):
             _not_sent(context, rebuild, error, context.now())
             raise
-        asked = _pace.WAIT if error.retry_after is None else error.retry_after
+        asked = pace.WAIT if error.retry_after is None else error.retry_after
         _not_sent(context, rebuild, error, context.now() + min(asked, LONGEST_TURN))
-        _pace.slow_down(context, subscription, error.retry_after)
-        turn = _pace.turn(context, subscription)
+        pace.slow_down(context, subscription, error.retry_after)
+        turn = pace.turn(context, subscription)
         delivery.message = replace(delivery.message, turn=turn)
         return PutBack(max(turn - context.now(), SOON), str(error), counted=False)
     except PermanentError as error:

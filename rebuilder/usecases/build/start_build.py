@@ -23,7 +23,7 @@ from rebuilder.core.rebuilds.pace import expired
 from rebuilder.core.rebuilds.rebuild import Hold, Native, Rebuild, State, rebuild_key
 from rebuilder.errors import Conflict, Denied, NotFound, TransientError
 from rebuilder.telemetry import signals
-from rebuilder.usecases.build import _pace
+from rebuilder.usecases import pace
 from rebuilder.usecases.build._circles import follow_chain
 from rebuilder.usecases.build._claim import claim, hold, is_of_a_wrong_clock, put_right, take_over
 from rebuilder.usecases.build._delivery import Delivery
@@ -109,9 +109,7 @@ class _Start:
         if foreign := self._delivery.not_configured():
             return self._delivery.decided(head, foreign)
         # Before anything is read: a thousand messages that wait do not all ask ARM twice.
-        crowded = message.turn is None and _pace.crowded(
-            context, message.task.registry.subscription
-        )
+        crowded = message.turn is None and pace.crowded(context, message.task.registry.subscription)
         if crowded and (later := self._delivery.turn_later()):
             return later
         try:
