@@ -29,17 +29,9 @@ class SourceCredential:
 
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-
-
 _WORD = re.compile(r"[^\x00-\x1f\x7f]+")
-
-
 _NAME = 64  # characters of a name that is shown
-
-
 _PORTS = 65535
-
-
 _GITHUB_API = "api.github.com"
 
 

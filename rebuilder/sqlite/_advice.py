@@ -8,29 +8,24 @@ from pathlib import Path
 
 BUSY_SECONDS = 30
 
-
 _LOCKED = (
     f"is locked for longer than {BUSY_SECONDS} s: end what else holds it open, a backup or another"
     " program's transaction"
 )
-
 
 _FULL = (
     "cannot grow: its disk is full, or a limit on its size is reached; make room. What was"
     " accepted is kept, and what could not be is told again"
 )
 
-
 _DISK = (
     "cannot be read or written by its disk ({0}): see the system's log, and whether it is mounted"
 )
-
 
 _READ_ONLY = (
     "may not be written: give the account that this runs as the right to write the file and its"
     " folder, or mount it for writing"
 )
-
 
 _DAMAGED = (
     "is damaged, or is no database ({0}): stop what uses it, move it and its -wal and -shm files"
@@ -38,18 +33,13 @@ _DAMAGED = (
     " sweep finds what is to be rebuilt"
 )
 
-
 A_FOLDER = "is a folder: write AzureWebJobsStorage=sqlite:FILE"
-
-
 NO_FOLDER = "cannot be made, for there is no folder for it and none can be made"
-
 
 _NOT_OPENED = (
     "cannot be opened: see that its folder is one, and that the account that this runs as may use"
     " it"
 )
-
 
 NOT_UPGRADED = (
     "is of version {0} and may not be written, so it cannot be made one of version {1}: run any"

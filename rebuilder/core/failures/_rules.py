@@ -22,13 +22,8 @@ from rebuilder.core.failures.run_logs import shown
 from rebuilder.errors import InvalidReference
 
 NO_SPACE = re.compile(r"(?i)no space left on device|not enough space on the disk")
-
-
 RATE = re.compile(r"(?i)too ?many ?requests|pull rate limit|HTTP 429|\b429\b.{0,40}request")
-
-
 CLOSED = re.compile(r"(?i)client with IP .{1,80} is not allowed access|aka\.ms/acr/firewall")
-
 
 _MISSING = re.compile(
     r"(?i)manifest unknown|MANIFEST_UNKNOWN|NAME_UNKNOWN|name unknown|manifest for \S+ not found"
@@ -36,24 +31,20 @@ _MISSING = re.compile(
     r"|no matching manifest for |no match for platform in manifest"
 )
 
-
 DENIED = re.compile(
     r"(?i)unauthorized|authentication required|pull access denied|insufficient_scope"
     r"|access forbidden|\b40[13]\b.{0,3}(?:unauthorized|forbidden)|authorization failed"
     r"|requested access to the resource is denied|: denied: |^denied: |no basic auth credentials"
 )
 
-
 _LOCKED = re.compile(
     r"(?i)the operation is disallowed|REGISTRY_DISALLOWED_OPERATION|is immutable|tag is locked"
 )
-
 
 _QUOTA = re.compile(
     r"(?i)(?:quota|storage limit|size limit|storage usage)\b.{0,120}\b(?:exceed|reach|over)"
     r"|\bexceed\w*\b.{0,120}\b(?:quota|storage limit|size limit|upper limit)"
 )
-
 
 UNREACHABLE = re.compile(
     r"(?i)Client\.Timeout|TLS handshake timeout|i/o timeout|connection (?:refused|reset)"
@@ -61,7 +52,6 @@ UNREACHABLE = re.compile(
     r"|\b50[0234]\b|internal server error|service unavailable|bad gateway|gateway time-?out"
     r"|request canceled|context deadline exceeded|connection timed out|unexpected HTTP status"
 )
-
 
 _GIT_DENIED = re.compile(
     r"Authentication failed for '([^']*)'|could not read (?:Username|Password) for '([^']*)'"
@@ -71,7 +61,6 @@ _GIT_DENIED = re.compile(
     r"|failed to GET (\S+) with status 40[13]|terminal prompts disabled"
 )
 
-
 _GIT_MISSING = re.compile(
     r"repository '([^']*)' not found|couldn't find remote ref (\S+)"
     r"|pathspec '([^']*)' did not match|Remote branch (\S+) not found"
@@ -80,30 +69,22 @@ _GIT_MISSING = re.compile(
     r"|(?i:remote: Repository not found|does not appear to be a git repository)"
 )
 
-
 _GIT_OFFLINE = re.compile(
     r"(?i)could not resolve host|failed to connect to|connection (?:timed out|refused|reset)"
     r"|returned error: 5\d\d|with status 5\d\d|RPC failed|early EOF|unexpected disconnect"
     r"|operation timed out|TLS handshake timeout|i/o timeout"
 )
 
-
 _ARTIFACT = re.compile(r"failed to pull artifact from registry: (.*)")
-
-
 _PUBLIC = frozenset({"mcr.microsoft.com"})
 """Registries that anybody may pull everything from."""
-
 
 _AFTER = re.compile(
     r"(?i)retry[- ]?after[:=]?\s*((?:\d+(?:\.\d+)?\s*(?:[a-zµμ]+)?\s*)+)"
     r"|(?:try again|retry|wait)(?: in| for)?\s+((?:\d+(?:\.\d+)?\s*(?:[a-zµμ]+)\s*)+)"
 )
 
-
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zµμ]*)", re.IGNORECASE)
-
-
 _UNITS = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "ms": 1e-3, "mil": 1e-3}
 
 

@@ -42,11 +42,7 @@ from rebuilder.core.gaps.scanner import Scan, SeenFrom, variables
 from rebuilder.errors import InvalidBuildFile
 
 SCRATCH = "docker.io/library/scratch"
-
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
 _PREDEFINED = re.compile(r"(?:TARGET|BUILD)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT)|TARGETSTAGE")
 
 

@@ -48,8 +48,6 @@ from rebuilder.core.gaps.trigger import (
 )
 
 _AZURE = re.compile(r"[a-z0-9-]+\.azurecr\.(?:io|cn|us)")
-
-
 _MICROSOFT = frozenset({"mcr.microsoft.com", "mcr.azure.cn"})
 
 

@@ -18,11 +18,7 @@ from rebuilder.core.rebuilds.records import (
 from rebuilder.ports.ledger import DecisionRecord
 
 _LAST = 10**10  # row keys sort upwards; the newest rebuild is to come first
-
-
 HASH = 40  # characters of a task's hash at the beginning of the keys of its decisions
-
-
 _NO_TASK = "-"
 
 

@@ -39,8 +39,6 @@ UNCHANGED: dict[str, Any] = {"match_condition": MatchConditions.IfNotModified}
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _END = 10**17  # microseconds, in the year 5138
-
-
 _QUICKLY: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 5, "retry_total": 0}
 
 

@@ -55,8 +55,6 @@ REBUILDS = "rebuilderrebuilds"
 OUTPUTS = "rebuilderoutputs"
 
 _UNSETTLED = "unsettled"
-
-
 _THERE = 409
 _OLD_DECISION = 64  # characters of the keys of version 0.1.0's decisions
 _WALKED = (PUSHES, DAYS, IGNORED, DECISIONS, REBUILDS)

@@ -19,12 +19,8 @@ from rebuilder.core.dockerfile._shell.lexer import asks
 from rebuilder.core.dockerfile._shell.variables import WordError
 
 SPECIAL = re.compile(r"[$'\"]")
-
-
 # An error of `${v?}`, or one of Windows' paths, or more than a path.
 _NOTABLE = re.compile(r"[$'\":\\]|(?:^| )//|github\.com/")
-
-
 # Those of COPY that the classic builder knows as well.
 _FLAGS_OF_BOTH = frozenset({"chown", "from"})
 

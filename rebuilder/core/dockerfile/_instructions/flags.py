@@ -13,7 +13,6 @@ from rebuilder.core.dockerfile._parser.nodes import Node
 # What a flag takes: one text, a boolean, or a text each time it is given.
 _TEXT, _BOOLEAN, _TEXTS = "text", "boolean", "texts"
 
-
 _FLAGS: dict[str, Mapping[str, str]] = {
     "add": {
         "chown": _TEXT, "chmod": _TEXT, "link": _BOOLEAN, "keep-git-dir": _BOOLEAN,
@@ -30,7 +29,6 @@ _FLAGS: dict[str, Mapping[str, str]] = {
     },
     "run": {"device": _TEXTS, "mount": _TEXTS, "network": _TEXT, "security": _TEXT},
 }  # fmt: skip
-
 
 _NO_FLAGS: Mapping[str, str] = {}
 

@@ -42,8 +42,6 @@ def run(node: Node, _frontend: Frontend) -> Command | None:
 
 
 _MOUNTING_RUN: tuple[tuple[str, bool], ...] = (("RUN --mount", True),)
-
-
 _HEREDOC_RUN: tuple[tuple[str, bool], ...] = (("RUN with a heredoc", False),)
 
 

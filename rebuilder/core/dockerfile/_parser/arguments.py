@@ -11,8 +11,6 @@ from collections.abc import Callable
 from rebuilder.core.dockerfile._text import BLANKS, quoted
 
 _ARRAY_NEEDS_STRINGS = "when using JSON array syntax, arrays must be comprised of strings only"
-
-
 type _Parsed = tuple[tuple[str, ...], bool]
 
 
@@ -149,6 +147,5 @@ _BY_KEYWORD: dict[str, Callable[[str, str], _Parsed]] = {
     "volume": _maybe_json_to_list,
     "workdir": _string,
 }
-
 
 PARSERS = _BY_KEYWORD | {name.upper(): parse for name, parse in _BY_KEYWORD.items()}

@@ -12,8 +12,6 @@ from rebuilder.core.dockerfile._shell.lexer import split_raw, unquote_word
 from rebuilder.core.dockerfile._text import SPACE
 
 _HEREDOC = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)\Z", re.ASCII)
-
-
 _MAYBE_HEREDOC = re.compile(rf"(?:\A|[{SPACE}])[0-9]*<<-?[^<]")
 
 

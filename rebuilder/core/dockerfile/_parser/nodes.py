@@ -16,8 +16,6 @@ from rebuilder.errors import InvalidBuildFile
 
 # Nearly every FROM.
 _PLAIN_FROM = re.compile(r"FROM ([^\s-]\S*)(?: (AS|as) (\S+))?\Z").match
-
-
 COPY_FROM = "copy --from"
 """The keyword of a COPY of which only the --from matters, its one argument."""
 

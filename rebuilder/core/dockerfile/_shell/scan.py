@@ -13,8 +13,6 @@ from rebuilder.core.dockerfile._shell.variables import UNKNOWN, Variables, WordE
 from rebuilder.core.dockerfile._text import DEPTH_LIMIT, SPACE, quoted
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
 _SPECIAL_NAMES = frozenset("@*#?-$!0")
 
 
@@ -336,6 +334,4 @@ class _Words:
 
 
 _SPACES = re.compile(f"[{SPACE}]+")
-
-
 _LESS_THAN = re.compile("<<[\t\r ]*|<")

@@ -13,8 +13,6 @@ from rebuilder.core.dockerfile._shell.environment import Environment
 from rebuilder.core.dockerfile._stages.notes import Note
 
 SCRATCH = "scratch"
-
-
 NAMELESS = ""
 """What stands for the name of an image that nobody can know before the build."""
 

@@ -27,10 +27,7 @@ _KANIKO = grammar(
     "b=bucket c=context d=destination f=dockerfile v=verbosity",
 )
 
-
 LIKE_DOCKER = frozenset({"img", "buildah", "podman"})
-
-
 COPIERS = frozenset({"skopeo", "crane"})
 
 

@@ -9,16 +9,9 @@ from rebuilder.core.taskfile._templates import functions
 from rebuilder.core.taskfile._templates.nodes import Operand, Pipeline
 
 DEPTH = 50
-
-
 SPACE = " \t\r\n"
-
-
 SPACES = frozenset(SPACE)
-
-
 _DIGITS = 19
-
 
 TOKEN = re.compile(
     r"""[ \t\r\n]*(?:
@@ -34,16 +27,9 @@ TOKEN = re.compile(
     re.VERBOSE,
 )
 
-
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-
-
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}")
-
-
 _ESCAPES = {'\\"': '"', "\\\\": "\\", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\'": "'"}
-
-
 _CONSTANTS = {"true": True, "false": False, "nil": None}
 
 

@@ -24,11 +24,7 @@ from rebuilder.core.taskfile._text import Mapped
 from rebuilder.errors import InvalidBuildFile
 
 OPEN, _CLOSE = "{{", "}}"
-
-
 _OPENING = frozenset({"if", "with", "range", "define", "block"})
-
-
 _KEYWORDS = _OPENING | {"else", "end", "template", "break", "continue"}
 
 
