@@ -121,7 +121,7 @@ class Ledger(Protocol):
 
         Args:
             source: Their topic, a resource id; in any case.
-            repository: What their subject is about; see `core.events.repository_of`.
+            repository: What their subject is about; see `core.events.pushes.repository_of`.
             limit: How many at most.
         """
 
@@ -194,7 +194,7 @@ class Ledger(Protocol):
 
         Args:
             before: What was last told, decided or over before that is old; of rebuilds
-                `core.history.may_go` says more.
+                `core.rebuilds.history.may_go` says more.
             place: Where the step before ended; "" for the beginning.
         """
 

@@ -33,11 +33,11 @@ class WorkQueue(Protocol):
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; nobody sees it before `delay` has passed.
 
-        It is put off for `core.messages.LONGEST_DELAY` at most, which is all that Azure allows.
+        It is put off for `core.rebuilds.messages.LONGEST_DELAY` at most, which is all that Azure allows.
 
         Raises:
             TransientError: The store cannot be reached.
-            Refused: It is larger than `core.messages.MOST_BYTES`.
+            Refused: It is larger than `core.rebuilds.messages.MOST_BYTES`.
         """
 
     def send_many(self, queue: str, bodies: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ class WorkQueue(Protocol):
 
         Raises:
             TransientError: The store cannot be reached; some of them may be in the queue.
-            Refused: One is larger than `core.messages.MOST_BYTES`; none is in the queue.
+            Refused: One is larger than `core.rebuilds.messages.MOST_BYTES`; none is in the queue.
         """
 
     def poisoned(self, queue: str) -> list[PoisonMessage]:

@@ -16,6 +16,8 @@ _WRITE_BLOB = f"{STORAGE}/blobServices/containers/blobs/write"
 
 
 def registry_read(known: Known, registry: RegistryId, bases: list[RegistryId]) -> Check:
+    """Read how a registry is set up."""
+
     def look() -> Iterator[Result]:
         try:
             known.setups[registry] = known.preflight.registry(registry)
@@ -29,6 +31,8 @@ def registry_read(known: Known, registry: RegistryId, bases: list[RegistryId]) -
 def uses(
     known: Known, registry: RegistryId, bases: list[RegistryId], tasks: list[RegistryId]
 ) -> Check:
+    """Judge a registry by what it is used for."""
+
     def look() -> Iterator[Result]:
         uses = {"base": registry in bases, "tasks": registry in tasks}
         return doctor.judge_uses(known.setups[registry], **uses)
@@ -37,6 +41,8 @@ def uses(
 
 
 def firewall(known: Known, registry: RegistryId, bases: list[RegistryId]) -> Check:
+    """Judge whom a registry lets in."""
+
     def look() -> Iterator[Result]:
         setup = known.setups[registry]
         yield from doctor.judge_firewall(setup)
@@ -49,6 +55,8 @@ def firewall(known: Known, registry: RegistryId, bases: list[RegistryId]) -> Che
 
 
 def events_read(known: Known, registry: RegistryId) -> Check:
+    """Read what is subscribed to a registry's events."""
+
     def look() -> Iterator[Result]:
         if registry in known.setups:
             topics = known.preflight.topics(registry)
@@ -61,6 +69,7 @@ def events_read(known: Known, registry: RegistryId) -> Check:
 
 
 def sites_read(known: Known) -> Iterator[Check]:
+    """Read the function apps that pushes are sent to, or the one that is named."""
     places = {
         entry.site.lower(): entry.site
         for _, entries in known.subscribed.values()
@@ -89,6 +98,7 @@ def _site(known: Known, place: str) -> Check:
 def delivery(
     known: Known, registry: RegistryId, topics: list[Topic], found: list[EventSubscription]
 ) -> Iterator[Check]:
+    """Judge what is subscribed to a registry's events."""
     letters = known.context.settings.dead_letters
 
     def look() -> Iterator[Result]:

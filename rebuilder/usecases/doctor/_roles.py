@@ -19,6 +19,7 @@ from rebuilder.usecases.doctor._known import READ_ROLES, Check, Known, Result
 
 
 def identity_of(known: Known, identity: str) -> tuple[str, list[Result]]:
+    """Return whose roles are looked at, by object id; "" and why, if that is not known."""
     if identity:
         for site in known.sites.values():
             for client, principal in site.principals:
@@ -37,6 +38,8 @@ def identity_of(known: Known, identity: str) -> tuple[str, list[Result]]:
 
 
 def base_roles(known: Known, registry: RegistryId) -> Check:
+    """Judge the roles on a registry whose pushes start rebuilds."""
+
     def look() -> Iterator[Result]:
         held = known.preflight.permissions(str(registry), known.principal)
         if absent := missing(held, (READ_REGISTRY, *BASE_ADVICE)):
@@ -52,6 +55,8 @@ def base_roles(known: Known, registry: RegistryId) -> Check:
 
 
 def task_roles(known: Known, registry: RegistryId) -> Check:
+    """Judge the roles on a registry whose tasks are rebuilt."""
+
     def look() -> Iterator[Result]:
         held = known.preflight.permissions(str(registry), known.principal)
         if absent := missing(held, (*TASK_ACTIONS, READ_LOG)):

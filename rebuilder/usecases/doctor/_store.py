@@ -50,6 +50,7 @@ _STORAGE_ROLES = (
 
 
 def storage(known: Known) -> Iterator[Check]:
+    """Judge the queues, and the roles on the storage account."""
     settings = known.context.settings
     if settings.storage.startswith(SQLITE):
         return
@@ -89,6 +90,8 @@ def storage(known: Known) -> Iterator[Check]:
 
 
 def index(known: Known, registry: RegistryId) -> Check:
+    """Judge how old the index of a registry is."""
+
     def look() -> Iterator[Result]:
         since = known.context.index.refreshed(registry)
         if since is None:
@@ -101,6 +104,8 @@ def index(known: Known, registry: RegistryId) -> Check:
 
 
 def ledger(known: Known) -> Check:
+    """Judge the rebuilds that something is still to happen to."""
+
     def look() -> Iterator[Result]:
         context = known.context
         for rebuild in context.ledger.unsettled():
@@ -133,6 +138,8 @@ def _refused(known: Known, registry: RegistryId) -> Iterator[Result]:
 
 
 def clocks(known: Known) -> Check:
+    """Find times that no clock that is right has written."""
+
     def look() -> Iterator[Result]:
         context = known.context
         now, settings = context.now(), context.settings
@@ -150,6 +157,8 @@ def clocks(known: Known) -> Check:
 
 
 def letters(known: Known) -> Check:
+    """Tell of dead letters that nobody has replayed."""
+
     def look() -> Iterator[Result]:
         waiting = known.context.dead_letters.waiting()
         if waiting:

@@ -16,6 +16,8 @@ from rebuilder.usecases.doctor._known import READ_ROLES, Check, Known, Result
 
 
 def tasks_examined(known: Known, registry: RegistryId) -> Check:
+    """Judge each task of a registry."""
+
     def look() -> Iterator[Result]:
         for task in known.context.tasks.tasks(registry):
             found = attempt(partial(_of_one, known), task)
