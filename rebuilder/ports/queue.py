@@ -33,7 +33,7 @@ class WorkQueue(Protocol):
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; nobody sees it before `delay` has passed.
 
-        It is put off for `core.rebuilds.messages.LONGEST_DELAY` at most, which is all that Azure allows.
+        It is put off for `core.rebuilds.messages.LONGEST_DELAY` at most: Azure allows no more.
 
         Raises:
             TransientError: The store cannot be reached.
