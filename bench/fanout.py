@@ -59,7 +59,7 @@ from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.events.accept_event import accept_event
-from rebuilder.usecases.index.refresh_index import refresh_index, sweep_all
+from rebuilder.usecases.index.refresh_index import refresh_index, scan_all
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.recovery.delivery import deliver
 
@@ -234,7 +234,7 @@ def _product(order: _Order, parent: Connection) -> None:
     context = replace(composed, now=clock.now, queue=queues, tasks=arm)
     driver = Driver(context, queues)
     try:
-        sweep_all(context)
+        scan_all(context)
         _wait(lambda: len(context.index.refreshes()) == _REGISTRIES, _READY_SECONDS)
         parent.send("ready")
         event, seconds = parent.recv()

@@ -74,7 +74,7 @@ from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.reports.audit import audit
 from rebuilder.usecases.reports.explain import explain
@@ -261,7 +261,7 @@ class Day:
     def index(self) -> None:
         """Read every task for the index."""
         for registry in APPS:
-            while not sweep_registry(self.context, registry):
+            while not scan_registry(self.context, registry):
                 pass
 
     def work(self, tally: Tally, *, seconds: dict[str, float]) -> None:

@@ -51,7 +51,7 @@ class Together:
 
     def __init__(self, work: Callable[[Sequence[object]], object]) -> None:
         self._work = work
-        # An event loop each: a host that starts anew in the same process has another one.
+        # An event loop each: a host that starts again in the same process has another one.
         self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
 
     async def take_over(self, event: object) -> None:

@@ -17,9 +17,9 @@ def refresh_index(timer: func.TimerRequest) -> None:
     """Ask for a sweep of every task registry."""
     from rebuilder.composition import compose
     from rebuilder.telemetry.signals import span
-    from rebuilder.usecases.index.refresh_index import sweep_all
+    from rebuilder.usecases.index.refresh_index import scan_all
 
     del timer
     context = compose()
     with span("refresh_index"):
-        sweep_all(context)
+        scan_all(context)

@@ -1,4 +1,4 @@
-"""It is time: find what events missed, and go on with what nobody goes on with."""
+"""It is time: find what events missed, and resume abandoned work."""
 
 from __future__ import annotations
 

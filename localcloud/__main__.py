@@ -157,7 +157,7 @@ def main() -> int:
                     f"Base registries: {', '.join(r.login_server for r in bases)}\n"
                     f"Task registries: {', '.join(r.login_server for r in tasks)}\n"
                     f"Admin user of {bases[0].name}: {bases[0].name} {bases[0].admin_password}\n"
-                    f"Bad days (admin API): {cloud.admin_url}\n"
+                    f"Fault injection (admin API): {cloud.admin_url}\n"
                     f"The tutorial's sample, served as {REPOSITORY}:\n"
                     f"  {_shown(sample)}\n"
                     f"In another shell, then az login --identity, and az as usual:\n"

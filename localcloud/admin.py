@@ -1,4 +1,4 @@
-"""The admin API: Azure's bad days, switched on by JSON over HTTP, from any language.
+"""The admin API: fault injection, switched on by JSON over HTTP, from any language.
 
 It listens on 127.0.0.1 without a password, so it refuses what a web page could make a browser
 send: requests under another host's name, and requests that tell an origin.

@@ -64,7 +64,7 @@ def app_environment(site: str, arm_endpoint: str = "") -> dict[str, str]:
 
 
 def release() -> None:
-    """Close what `compose` made; it will be made anew."""
+    """Close what `compose` made; it will be made again."""
     with _making:
         for context in _made:
             context.close()

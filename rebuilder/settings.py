@@ -104,7 +104,7 @@ class Settings:
         sweep_schedule: When tags are compared with what was built on them, as NCRONTAB.
         sweep_reads: How many requests to ARM one sweep may lead to.
         sweep_patience: A message that was sent so long ago should have been worked off.
-        sweep_again: After so long it is asked anew whether a task that was left alone still is.
+        sweep_again: After so long it is asked again whether a task that was left alone still is.
         poll_schedule: When images of foreign registries are looked at, as NCRONTAB.
         poll_hosts: The foreign registries that are polled: hosts, or `*` for any.
         poll_interval: How often one image is looked at, at most.
@@ -321,7 +321,7 @@ def _is_cron(text: str) -> bool:
 
 
 def _registries(env: Mapping[str, str], name: str, problems: list[str]) -> list[RegistryId]:
-    """Read a list of resource ids, separated by commas or white space."""
+    """Read a list of resource ids, separated by commas or whitespace."""
     ids = []
     for text in env.get(name, "").replace(",", " ").split():
         try:
@@ -329,12 +329,14 @@ def _registries(env: Mapping[str, str], name: str, problems: list[str]) -> list[
         except InvalidResourceId as error:
             problems.append(f"{name}: {error}")
     if not ids and not env.get(name, "").strip():
-        problems.append(f"{name} is missing: write the resource ids of registries, by commas")
+        problems.append(
+            f"{name} is missing: write the resource ids of registries, separated by commas"
+        )
     return ids
 
 
 def _hosts(env: Mapping[str, str], name: str, problems: list[str]) -> tuple[str, ...]:
-    """Read a list of hosts, separated by commas or white space."""
+    """Read a list of hosts, separated by commas or whitespace."""
     hosts = tuple(dict.fromkeys(env.get(name, "").lower().replace(",", " ").split()))
     problems += [
         f"{name}: {host!r} is not a host: write HOST, HOST:PORT or *.DOMAIN"

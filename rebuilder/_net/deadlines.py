@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class Deadline:
     """A time by which everything has ended.
 
-    A timeout of a socket starts anew with every byte, so a server that sends one now and then
+    A timeout of a socket starts again with every byte, so a server that sends one now and then
     holds a client as long as it likes. When the time is over, the connections in use are cut.
 
     Args:

@@ -1,4 +1,4 @@
-"""`rebuilder graph`: images and tasks, and who stands on whom."""
+"""`rebuilder graph`: the dependency graph of images and tasks."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
-from rebuilder.core.dependencies.index import IndexedTask, Sweep
+from rebuilder.core.dependencies.index import IndexedTask, IndexScan
 
 
 class DependencyIndex(Protocol):
@@ -63,19 +63,19 @@ class DependencyIndex(Protocol):
         """Return the tasks of a registry whose sources were last read before `since`."""
 
     def refreshed(self, registry: RegistryId) -> datetime | None:
-        """Return when the last complete sweep of a registry began; None if there was none."""
+        """Return when the last complete scan of a registry began; None if there was none."""
 
     def refreshes(self) -> dict[RegistryId, datetime]:
         """Return the same for every registry that was ever swept."""
 
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
-        """Remember that a sweep which began at `at` is complete; the newest one counts."""
+        """Remember that a scan which began at `at` is complete; the newest one counts."""
 
-    def sweep(self, registry: RegistryId) -> Sweep | None:
-        """Return the sweep of a registry that is not complete."""
+    def scan(self, registry: RegistryId) -> IndexScan | None:
+        """Return the scan of a registry that is not complete."""
 
-    def save_sweep(self, sweep: Sweep) -> None:
-        """Remember how far a sweep has come, so that anybody can go on."""
+    def save_scan(self, scan: IndexScan) -> None:
+        """Remember how far a scan has come, so that anybody can go on."""
 
     def close(self) -> None:
         """Close the connections."""

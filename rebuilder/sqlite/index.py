@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
-from rebuilder.core.dependencies.index import IndexedTask, Sweep, repositories
+from rebuilder.core.dependencies.index import IndexedTask, IndexScan, repositories
 from rebuilder.core.rebuilds.records import readable, view_from_text, view_to_text
 from rebuilder.sqlite._database import Database
 from rebuilder.sqlite._schema import time_text
@@ -90,7 +90,7 @@ class SqliteIndex:
         return [TaskId.parse(task) for (task,) in rows]
 
     def refreshed(self, registry: RegistryId) -> datetime | None:
-        """Return when the last complete sweep began; see DependencyIndex."""
+        """Return when the last complete scan began; see DependencyIndex."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT refreshed_at FROM refreshes WHERE registry = ?", (str(registry),)
@@ -106,7 +106,7 @@ class SqliteIndex:
         return {RegistryId.parse(name): datetime.fromisoformat(time) for name, time in rows}
 
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
-        """Remember that a sweep is complete; see DependencyIndex."""
+        """Remember that a scan is complete; see DependencyIndex."""
         time, possible = time_text(at), time_text(at + _GONE)
         with self._database.transaction() as db:
             db.execute(
@@ -126,22 +126,24 @@ class SqliteIndex:
                 (str(registry), time_text(at - _GONE)),
             )
 
-    def sweep(self, registry: RegistryId) -> Sweep | None:
-        """Return the sweep that is not complete; see DependencyIndex."""
+    def scan(self, registry: RegistryId) -> IndexScan | None:
+        """Return the scan that is not complete; see DependencyIndex."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT started, after FROM refreshes WHERE registry = ?", (str(registry),)
             ).fetchone()
-        return Sweep(registry, datetime.fromisoformat(row[0]), row[1]) if row and row[0] else None
+        return (
+            IndexScan(registry, datetime.fromisoformat(row[0]), row[1]) if row and row[0] else None
+        )
 
-    def save_sweep(self, sweep: Sweep) -> None:
-        """Remember how far a sweep has come; see DependencyIndex."""
+    def save_scan(self, scan: IndexScan) -> None:
+        """Remember how far a scan has come; see DependencyIndex."""
         with self._database.statement() as db:
             db.execute(
                 "INSERT INTO refreshes (registry, started, after) VALUES (?, ?, ?)"
                 " ON CONFLICT (registry) DO UPDATE"
                 " SET started = excluded.started, after = excluded.after",
-                (str(sweep.registry), time_text(sweep.started), sweep.after),
+                (str(scan.registry), time_text(scan.started), scan.after),
             )
 
 

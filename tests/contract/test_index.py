@@ -19,7 +19,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskView, join
-from rebuilder.core.dependencies.index import IndexedTask, Sweep
+from rebuilder.core.dependencies.index import IndexedTask, IndexScan
 from rebuilder.core.rebuilds.records import view_to_text
 from rebuilder.errors import Refused, TransientError
 from rebuilder.ports.index import DependencyIndex
@@ -85,7 +85,7 @@ def test_an_empty_index_knows_nothing(
     assert index.unseen(apps, NOON) == []
     assert index.refreshed(apps) is None
     assert apps not in index.refreshes()
-    assert index.sweep(apps) is None
+    assert index.scan(apps) is None
     index.replace_many([])
 
 
@@ -246,17 +246,19 @@ def test_the_newest_complete_sweep_counts(index: DependencyIndex, apps: Registry
 
 def test_a_sweep_can_be_gone_on_with(index: DependencyIndex, apps: RegistryId) -> None:
     """Where it is to go on is kept, however long that is, until it is complete."""
-    index.save_sweep(Sweep(apps, NOON, "https://management.azure.com/?$skipToken=" + "x" * 40_000))
-    index.save_sweep(Sweep(apps, NOON, "short"))
-    assert index.sweep(apps) == Sweep(apps, NOON, "short")
+    index.save_scan(
+        IndexScan(apps, NOON, "https://management.azure.com/?$skipToken=" + "x" * 40_000)
+    )
+    index.save_scan(IndexScan(apps, NOON, "short"))
+    assert index.scan(apps) == IndexScan(apps, NOON, "short")
     assert index.refreshed(apps) is None
     assert apps not in index.refreshes()
     index.mark_refreshed(apps, NOON - timedelta(hours=1))
-    assert index.sweep(apps) == Sweep(apps, NOON, "short")
+    assert index.scan(apps) == IndexScan(apps, NOON, "short")
     index.mark_refreshed(apps, NOON)
 
-    assert index.sweep(apps) is None
-    index.save_sweep(Sweep(apps, LATER, "again"))
+    assert index.scan(apps) is None
+    index.save_scan(IndexScan(apps, LATER, "again"))
     assert index.refreshed(apps) == NOON
 
 
@@ -303,8 +305,8 @@ def test_an_unreachable_store_is_transient(tmp_path: Path, apps: RegistryId) -> 
             lambda: tables.refreshed(apps),
             tables.refreshes,
             lambda: tables.mark_refreshed(apps, NOON),
-            lambda: tables.sweep(apps),
-            lambda: tables.save_sweep(Sweep(apps, NOON)),
+            lambda: tables.scan(apps),
+            lambda: tables.save_scan(IndexScan(apps, NOON)),
         ]
         for call in calls:
             with pytest.raises(TransientError):
@@ -489,7 +491,7 @@ def test_what_was_read_tomorrow_is_not_believed(
     ahead = NOON + timedelta(days=1)
     assert index.replace(view(apps, repository), ahead)
     index.mark_refreshed(apps, ahead)
-    index.save_sweep(Sweep(apps, ahead, "x"))
+    index.save_scan(IndexScan(apps, ahead, "x"))
     now = view(apps, other)
     if many:
         index.replace_many([IndexedTask(now, NOON)])
@@ -501,7 +503,7 @@ def test_what_was_read_tomorrow_is_not_believed(
     assert names(index.dependents(other)) == ["build-app"]
     assert index.dependents(repository) == []
     assert index.refreshed(apps) == NOON
-    assert index.sweep(apps) is None
+    assert index.scan(apps) is None
     assert not index.remove(now.task, NOON - timedelta(minutes=30))  # that is only late
 
 

@@ -456,14 +456,14 @@ def test_a_forked_process_has_its_own_connections(file: Path) -> None:
 def test_many_threads_read_where_there_is_no_file(tmp_path: Path) -> None:
     """Each has a connection of its own: two in one at the same time is a misuse of SQLite."""
     index = SqliteIndex(tmp_path / "none.db")
-    index.sweep(_REGISTRY)
+    index.scan(_REGISTRY)
     begin = threading.Barrier(8)
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
 
     def read(_: int) -> int:
         begin.wait(SECONDS)
-        return sum(index.sweep(registry) is None for registry in [_REGISTRY] * 300)
+        return sum(index.scan(registry) is None for registry in [_REGISTRY] * 300)
 
     try:
         with ThreadPoolExecutor(8) as pool:

@@ -28,7 +28,7 @@ from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions.reasons import REASONS
 from rebuilder.core.decisions.runs import TaskDisabled
-from rebuilder.core.dependencies.index import Sweep
+from rebuilder.core.dependencies.index import IndexScan
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds
 from rebuilder.core.rebuilds.rebuild import Check, Failure, Native, Rebuild, State
 from rebuilder.core.rebuilds.records import (
@@ -223,7 +223,7 @@ def test_everything_else_of_the_first_version_is_found(store: Store) -> None:
     assert [i.view.task for i in store.index.dependents("mybase.azurecr.io/images/node")] == [ONE]
     assert store.index.view(TWO) is None
     assert store.index.refreshed(APPS) == NOW - HOUR
-    assert store.index.sweep(APPS) == Sweep(APPS, NOW, "after this")
+    assert store.index.scan(APPS) == IndexScan(APPS, NOW, "after this")
     sweep = store.bookmarks.read("sweep")
     assert (sweep.place, sweep.version) == ("docker.io/library/alpine:3", 2)
     assert store.bookmarks.save(sweep.taken("me", NOW)).version == 3

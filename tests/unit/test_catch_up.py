@@ -14,7 +14,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, PlanRebuilds, StartBuild
 from rebuilder.errors import Denied, RebuilderError, Refused, SourceUnavailable, TransientError
 from rebuilder.usecases.build.start_build import start_build
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import APPS, BASE, NEW, OLD, OTHERS, World, dependency, run, task
 
@@ -28,7 +28,7 @@ def _index(world: World) -> None:
     world.sources.failure = SourceUnavailable("the token has expired")
     world.tasks.add(replace(task("build-app", dependency()), dependencies=()))
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
     world.time.pass_(60)
 
 
@@ -78,7 +78,7 @@ def test_runs_that_cannot_be_listed_keep_no_plan_from_being_made(
 ) -> None:
     """What the index knows is planned; the rest a sweep finds."""
     world.tasks.add(task("other", dependency(built_on=OLD)))
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
     world.tasks.failures["runs"] = [error, error]
 
     assert planned(world) == ["other"]
@@ -95,7 +95,7 @@ def test_a_task_that_cannot_be_read_again_keeps_no_plan_from_being_made(world: W
 def test_a_foreign_push_that_no_poll_told_of_starts_nothing(world: World) -> None:
     """Whoever writes a message into a queue does not make a digest up."""
     world.tasks.add(task("build-app", dependency("docker.io/library/alpine:3", OLD)))
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
     world.foreign.failures = [Refused("NotPolled", "no")] * 2
     with pytest.raises(Refused, match="NotPolled"):
         start_build(world.context, StartBuild(ALPINE, task().id), "me")
@@ -106,7 +106,7 @@ def test_a_foreign_push_that_no_poll_told_of_starts_nothing(world: World) -> Non
 def test_a_foreign_registry_that_is_not_polled_starts_nothing(world: World) -> None:
     """Neither is a push of it planned."""
     world.tasks.add(task("build-app", dependency("docker.io/library/alpine:3", OLD)))
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
     settings = replace(world.settings, poll_hosts=("quay.io",))
     context = replace(world.context, settings=settings)
     found = start_build(context, StartBuild(ALPINE, task().id), "me")

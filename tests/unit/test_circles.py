@@ -16,7 +16,7 @@ from rebuilder.settings import Settings
 from rebuilder.usecases.build._circles import dependents
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, dependency, task
 
 ONE = TaskId(APPS, "one")
@@ -189,7 +189,7 @@ def test_who_may_close_a_circle_is_waited_for(circle: World, state: State) -> No
         task("three", dependency(one)),
     )
     circle.images.digests |= {one: OLD, two: OLD}
-    sweep_registry(circle.context, APPS)
+    scan_registry(circle.context, APPS)
     unknown = state is State.CLAIMED
     circle.tasks.failures["schedule"] = [OutcomeUnknown("cut")] if unknown else []
     circle.tasks.effect_first = True
@@ -213,7 +213,7 @@ def test_a_longer_circle_is_known_by_the_index(circle: World) -> None:
         task("three", dependency("myapps.azurecr.io/two:1")),
         task("beside", dependency()),
     )
-    sweep_registry(circle.context, APPS)
+    scan_registry(circle.context, APPS)
     three = TaskId(APPS, "three")
 
     assert dependents(circle.context, ONE) == {TWO, three}

@@ -13,7 +13,7 @@ from rebuilder.core.acr.tasks import MANUAL, RunStatus
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.digests import BaseMoved
-from rebuilder.core.dependencies.index import IndexedTask, Sweep
+from rebuilder.core.dependencies.index import IndexedTask, IndexScan
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
     BUILDS,
@@ -37,7 +37,7 @@ from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.poll_bases import foreign_bookmark, poll_bases
 from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.history.retire_history import retire_history
-from rebuilder.usecases.index.refresh_index import refresh_index, sweep_registry
+from rebuilder.usecases.index.refresh_index import refresh_index, scan_registry
 from rebuilder.usecases.recovery.delivery import deliver
 from tests.unit.fakes import APPS, BASE, NEW, NODE, World, dependency, run, task
 
@@ -74,7 +74,7 @@ def test_how_long_ago_something_was() -> None:
 def known(world: World) -> None:
     """Have the index know the task."""
     world.tasks.add(task())
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
 
 
 def wrong(world: World, work: Callable[[], object]) -> None:
@@ -262,11 +262,11 @@ def test_a_decision_of_tomorrow_leaves_nobody_alone(world: World) -> None:
 def test_an_index_of_tomorrow_is_read_again(world: World) -> None:
     """A sweep that seems to have begun tomorrow answers nobody, and none goes on with it."""
     world.tasks.add(task())
-    wrong(world, lambda: sweep_registry(world.context, APPS))
+    wrong(world, lambda: scan_registry(world.context, APPS))
     report = sweep(world.context, "me")
     assert str(APPS) in report.refreshed
     message = Refresh(APPS, None, world.time.now)
-    world.index.save_sweep(Sweep(APPS, world.time.now + DAY, "zzz"))
+    world.index.save_scan(IndexScan(APPS, world.time.now + DAY, "zzz"))
     refresh_index(world.context, message)
 
     assert world.index.refreshed(APPS) == world.time.now
@@ -277,7 +277,7 @@ def test_an_index_of_tomorrow_is_read_again(world: World) -> None:
 
 def test_a_sweep_of_the_index_that_began_tomorrow_is_asked_for(world: World) -> None:
     """It is nobody's who is at it."""
-    world.index.save_sweep(Sweep(APPS, world.time.now + DAY))
+    world.index.save_scan(IndexScan(APPS, world.time.now + DAY))
     assert str(APPS) in sweep(world.context, "me").refreshed
 
 
@@ -339,7 +339,7 @@ def test_foreign_images_that_were_seen_tomorrow_are_looked_at(world: World) -> N
     """Neither they nor their registry rest for a day."""
     image = dependency("docker.io/library/alpine:3")
     world.tasks.add(task("build-app", image))
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
     world.foreign.seen[str(image.reference)] = Seen(NEW, wait=timedelta(minutes=30))
     wrong(world, lambda: poll_bases(world.context, "wrong"))
     world.foreign.asked.clear()

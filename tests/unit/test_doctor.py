@@ -32,7 +32,7 @@ from rebuilder.errors import Denied, NotFound, RebuilderError
 from rebuilder.settings import Settings
 from rebuilder.usecases.doctor._store import OVERDUE
 from rebuilder.usecases.doctor.examine import Report, examine
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from tests.unit.fakes import APPS, BASE, OTHERS, World, task
 
 SITE = "/subscriptions/s1/resourceGroups/g/providers/Microsoft.Web/sites/app"
@@ -164,7 +164,7 @@ def _good(world: World) -> World:
         replace(task("other", registry=OTHERS), signs_in_to=frozenset({"mybase.azurecr.io"}))
     )
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
     for found in (task(), task("other", registry=OTHERS)):
         world.ledger.claim(rebuild(world, state=State.SUCCEEDED, task=found.id, run_id="r1"))
     return world
@@ -313,7 +313,7 @@ def test_a_base_registry_that_runs_may_push_to(good: World, asked: FakePreflight
     """It warns where one registry is both, unless permissions go by repository there."""
     both = replace(good.context.settings, task_registries=(BASE, APPS, OTHERS))
     good.context = replace(good.context, settings=both)
-    sweep_registry(good.context, BASE)
+    scan_registry(good.context, BASE)
     finding = one(examine(good.context, asked, site=SITE))
 
     assert (finding.code, finding.severity) == ("bases-open-to-runs", "warning")

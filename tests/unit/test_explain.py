@@ -12,7 +12,7 @@ from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, TagGone
 from rebuilder.core.events.pushes import Push
 from rebuilder.errors import Denied
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.plan.bases import registry_remark
 from rebuilder.usecases.reports.explain import Explanation, explain
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, dependency, task
@@ -24,7 +24,7 @@ FORGED = Push(BASE, "images/node", "9", NEWER, None, "event-1")
 def explained(world: World) -> Explanation:
     """Tell of the forged push, with two tasks that no plan decided for."""
     world.tasks.add(task("old"), task("new", dependency(built_on=NEW)))
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
     world.ledger.record_push(FORGED, world.time.now)
     return explain(world.context, ImageReference.parse(NODE))
 

@@ -74,7 +74,7 @@ def test_a_large_task_does_not_keep_the_others_from_being_indexed(world: World) 
             dependency(str(one.reference), None, one.kind) for one in said(images, f"t{number}-")
         ]
         world.tasks.add(task(f"t{number}", *named))
-    assert refresh_index.sweep_registry(world.context, APPS)
+    assert refresh_index.scan_registry(world.context, APPS)
 
     found = {indexed.view.task.name: indexed.view for indexed in world.index.views(APPS)}
     assert [len(found[f"t{n}"].dependencies) for n in range(3)] == [0, 2, 2]

@@ -35,7 +35,7 @@ from rebuilder.ports.queue import PoisonMessage
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up import missed
-from rebuilder.usecases.index.refresh_index import refresh_index, sweep_registry
+from rebuilder.usecases.index.refresh_index import refresh_index, scan_registry
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.recovery.delivery import deliver
@@ -226,7 +226,7 @@ def test_one_task_of_a_command_that_goes_over_many(
     """What it raises is told, or left out, and the answer about the others is given."""
     world.tasks.add(task("good"), task("bad"))
     for registry in world.settings.task_registries:
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
     world.ledger.record_push(PUSH, world.time.now)
     world.time.pass_(60)
     owner = import_module(f"rebuilder.usecases.reports.{module}")
@@ -253,7 +253,7 @@ def test_one_odd_view_keeps_no_tag_from_being_compared(
 ) -> None:
     """Sweep, poll and audit look at what the others follow."""
     world.tasks.add(task("good"), task("bad"))
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
     real = moving
 
     def failing(view: TaskView, policy: Policy) -> tuple[Dependency, ...]:

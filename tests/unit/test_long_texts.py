@@ -25,7 +25,7 @@ from rebuilder.errors import Denied, Refused, TransientError
 from rebuilder.ports.queue import PoisonMessage
 from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.events.accept_event import accept_event
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.recovery.delivery import deliver
 from tests.unit.fakes import APPS, BASE, NEW, World, dependency, task
@@ -123,7 +123,7 @@ def test_one_push_that_cannot_be_sent_is_one(
         known = task(f"t{number}", dependency(name))
         world.tasks.add(known)
         world.images.digests[name] = NEW
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
     if how == "never planned":
         for number in range(3):
             push = Push(BASE, f"images/n{number}", "9", NEW, None, "event")

@@ -23,7 +23,7 @@ from rebuilder.errors import TransientError
 from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.build._native import could_see, newest_runs, wait_until
 from rebuilder.usecases.build.start_build import start_build
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
@@ -262,7 +262,7 @@ def test_what_a_commit_changed_is_read_before_deciding(world: World, *, readable
     file = (step.context, step.dockerfile)
     world.sources.files[file] = f"FROM {NODE}\n".encode()
     world.tasks.add(replace(task(), other_triggers=True, step=step))
-    sweep_registry(world.context, task().id.registry)
+    scan_registry(world.context, task().id.registry)
     world.time.pass_(60)
     ended = world.time.now
     world.tasks.found_runs["theirs"] = run("theirs", status=RunStatus.SUCCEEDED, finished=ended)

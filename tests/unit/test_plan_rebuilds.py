@@ -28,7 +28,7 @@ from rebuilder.ports.acr import TaskPage
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.events.accept_event import accept_event
 from rebuilder.usecases.index import refresh_index
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.leases import SLICE
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.reports import _known
@@ -206,7 +206,7 @@ def test_arm_is_not_asked_for_what_the_index_knows(world: World) -> None:
         task("other", ALPINE),
     )
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
     world.tasks.read.clear()
     world.tasks.failures["tasks of myapps"] = [Denied("must not be listed")]
     decisions = plan_rebuilds(world.context, MESSAGE)
@@ -397,7 +397,7 @@ def test_what_acr_has_recorded_since_the_index_was_read_counts(world: World) -> 
     """A run of somebody else's left the task on an old base; a task that was deleted is gone."""
     world.tasks.add(task("moved", dependency(built_on=NEW)), task("gone"), task("disabled", ALPINE))
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
     assert told(world)["moved"] == ("already-built-on", True)
     world.tasks.add(task("moved"), task("disabled", enabled=False))
     del world.tasks.known[task("gone").id]
@@ -411,7 +411,7 @@ def test_where_arm_does_not_tell_the_index_does(
     """Tasks that may not be listed are said not to be, and what is known of them is told."""
     world.tasks.add(task("other", ALPINE), task("theirs", ALPINE, registry=OTHERS))
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
     world.tasks.failures = {"tasks of myapps": [Denied("no role")]}
     world.ledger.record_push(PUSH, world.time.now)
     unreadable, *known = (e.record.decision for e in explain(world.context, REFERENCE).decisions)
@@ -435,7 +435,7 @@ def test_what_is_told_of_the_others_is_as_good_as_arm_lets_it(world: World) -> N
         task("tagged", dependency("mybase.azurecr.io/images/node:10")),
     )
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
     del world.tasks.known[task("gone").id]
     world.tasks.add(task("late"))
     world.tasks.denied = {task("denied").id}

@@ -31,7 +31,7 @@ from rebuilder.usecases.catch_up.poll_bases import (
     foreign_bookmark,
     poll_bases,
 )
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.leases import LEASE, SLICE, take_lease
 from rebuilder.usecases.plan.deciding import decide_all
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
@@ -48,7 +48,7 @@ def known(world: World, *tasks: Task) -> None:
     """Put tasks into ARM and into the index."""
     world.tasks.add(*tasks)
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
 
 
 def later(world: World, minutes: float = 30) -> PollReport:

@@ -9,14 +9,20 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Kind, Task
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskView, join, recorded
-from rebuilder.core.dependencies.index import Sweep, from_record, repositories, to_record, with_view
+from rebuilder.core.dependencies.index import (
+    IndexScan,
+    from_record,
+    repositories,
+    to_record,
+    with_view,
+)
 from rebuilder.core.rebuilds.messages import REFRESH, Refresh
 from rebuilder.errors import Denied, Refused, Throttled, TransientError
 from rebuilder.isolation import AT_ONCE, attempts
 from rebuilder.ports.acr import TaskPage
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index import refresh_index as usecase
-from rebuilder.usecases.index.refresh_index import refresh_index, sweep_all, sweep_registry
+from rebuilder.usecases.index.refresh_index import refresh_index, scan_all, scan_registry
 from rebuilder.usecases.leases import SLICE
 from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, OTHERS, World, dependency, task
 
@@ -65,7 +71,7 @@ def test_a_sweep_reads_every_task(world: World, *, brief: bool) -> None:
 
     assert dependents(world) == [f"task-{number}" for number in range(5)]
     assert world.index.refreshed(APPS) == world.time.now
-    assert world.index.sweep(APPS) is None
+    assert world.index.scan(APPS) is None
     assert world.queue.sent == []
 
 
@@ -116,7 +122,7 @@ def test_an_interrupted_sweep_is_gone_on_with(world: World) -> None:
     world.tasks.add(*(task(f"task-{number}") for number in range(4)))
     world.tasks.page_size = 2
     first = world.tasks.page(APPS)
-    world.index.save_sweep(Sweep(APPS, world.time.now, first.after or ""))
+    world.index.save_scan(IndexScan(APPS, world.time.now, first.after or ""))
     world.tasks.failures["tasks of myapps"] = [TransientError("503")]
     with pytest.raises(TransientError):
         refresh(world)
@@ -130,7 +136,7 @@ def test_an_interrupted_sweep_is_gone_on_with(world: World) -> None:
 def test_an_abandoned_sweep_is_begun_anew(world: World) -> None:
     """ARM may have forgotten the place, and what was read then is old."""
     world.tasks.add(task())
-    world.index.save_sweep(Sweep(APPS, world.time.now, "zzz"))
+    world.index.save_scan(IndexScan(APPS, world.time.now, "zzz"))
     world.time.pass_(7 * 3600)
     refresh(world)
 
@@ -141,7 +147,7 @@ def test_an_abandoned_sweep_is_begun_anew(world: World) -> None:
 def test_a_place_that_arm_forgot_is_begun_anew(world: World) -> None:
     """A continuation that ARM refuses does not stop the sweep for ever."""
     world.tasks.add(task())
-    world.index.save_sweep(Sweep(APPS, world.time.now, "forgotten"))
+    world.index.save_scan(IndexScan(APPS, world.time.now, "forgotten"))
     world.tasks.failures["tasks of myapps"] = [Refused("InvalidSkipToken", "no")]
     refresh(world)
 
@@ -221,7 +227,7 @@ def test_registries_that_are_configured_no_more_are_not_read(
 
 def test_the_timer_asks_for_every_registry(world: World) -> None:
     """One message each, so that one registry does not wait for another."""
-    sweep_all(world.context)
+    scan_all(world.context)
 
     asked = [Refresh.decode(body) for body, _ in world.queue.take(REFRESH)]
     assert asked == [Refresh(registry, None, world.time.now) for registry in (APPS, OTHERS)]
@@ -252,7 +258,7 @@ def test_a_source_that_does_not_answer_loses_nothing(world: World, *, known: boo
         world.index.replace(copying(task()), world.time.now)
     world.time.pass_(60)
     world.tasks.add(task("build-app", dependency(built_on=NEW)), task("other"))
-    assert sweep_registry(world.context, APPS)
+    assert scan_registry(world.context, APPS)
 
     assert dependents(world) == ["build-app", "other"]
     assert dependents(world, GO) == (["build-app"] if known else [])

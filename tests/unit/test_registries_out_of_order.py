@@ -30,7 +30,7 @@ from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.poll_bases import poll_bases
 from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.recovery.replay import retry
 from tests.unit.fakes import APPS, BASE, NEW, NODE, World, dependency, task
@@ -60,7 +60,7 @@ def context(world: World, request: pytest.FixtureRequest) -> Context:
 def test_the_others_pushes_are_planned_and_built(world: World, context: Context) -> None:
     """Nobody even asks for the one that a task has nothing to do with."""
     world.tasks.add(task())
-    sweep_registry(context, APPS)
+    scan_registry(context, APPS)
     with suppress(TransientError):  # the broken registry is planned when it can be read
         plan_rebuilds(context, PlanRebuilds(PUSH))
     messages = [StartBuild.decode(body) for body, _ in world.queue.take(BUILDS)]
@@ -75,7 +75,7 @@ def test_the_others_pushes_are_planned_and_built(world: World, context: Context)
 def test_sweep_and_poll_go_on(world: World, context: Context) -> None:
     """What the broken registry may be about is told; the others are looked at."""
     world.tasks.add(task("one"), task("two", dependency(OF_GONE)))
-    sweep_registry(context, APPS)
+    scan_registry(context, APPS)
     report, polled = sweep(context, "me"), poll_bases(context, "me")
 
     assert report.missed == [PUSH.key]
@@ -107,7 +107,7 @@ def test_a_task_of_it_waits_only_where_it_may_answer_again(world: World, context
 def test_retry_finds_the_newest_push(world: World, context: Context) -> None:
     """Whoever asks for a rebuild is not kept waiting by a registry that it is not about."""
     world.tasks.add(task())
-    sweep_registry(context, APPS)
+    scan_registry(context, APPS)
     context.ledger.record_push(PUSH, world.time.now)
 
     assert retry(context, task().id).key == PUSH.key
@@ -157,7 +157,7 @@ def test_a_rebuild_that_waited_ends_when_its_registry_is_taken_out(world: World)
 def test_a_push_of_a_registry_that_is_not_configured_starts_nothing(world: World) -> None:
     """Neither a plan nor a build goes by it."""
     world.tasks.add(task())
-    sweep_registry(world.context, APPS)
+    scan_registry(world.context, APPS)
     push = replace(PUSH, registry=GONE)
     world.queue.sent.clear()
     found = start_build(world.context, StartBuild(push, task().id), "me")

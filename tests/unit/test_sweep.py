@@ -10,7 +10,7 @@ from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import RunStatus, Task
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving
 from rebuilder.core.decisions.runs import TaskDisabled
-from rebuilder.core.dependencies.index import Sweep
+from rebuilder.core.dependencies.index import IndexScan
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
     BUILDS,
@@ -25,7 +25,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Conflict, Denied, TransientError
 from rebuilder.usecases.catch_up import sweep as usecase
 from rebuilder.usecases.catch_up.sweep import BOOKMARK, SweepReport, sweep
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.leases import give_back, take_lease
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
@@ -38,7 +38,7 @@ def known(world: World, *tasks: Task) -> None:
     """Put tasks into ARM and into the index."""
     world.tasks.add(*tasks)
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
 
 
 def rebuild(world: World, state: State, **changes: object) -> Rebuild:
@@ -393,7 +393,7 @@ def test_an_old_index_is_read_again(world: World) -> None:
     """A registry that was never or long ago read is asked for, unless somebody is at it."""
     world.index.mark_refreshed(APPS, world.time.now)
     assert sweep(world.context, "me").refreshed == [str(OTHERS)]
-    world.index.save_sweep(Sweep(OTHERS, world.time.now))
+    world.index.save_scan(IndexScan(OTHERS, world.time.now))
     assert sweep(world.context, "me").refreshed == []
     world.time.pass_(25 * 3600)
 

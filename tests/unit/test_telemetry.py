@@ -40,7 +40,7 @@ from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.events.accept_event import accept_events
-from rebuilder.usecases.index.refresh_index import sweep_registry
+from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.recovery.delivery import deliver
 from tests.unit.fakes import (
@@ -340,7 +340,7 @@ def test_a_sweep_tells_what_it_found(heard: Heard, world: World) -> None:
     other = task("other", dependency(built_on=OLD))
     world.tasks.add(other)
     for registry in (APPS, OTHERS):
-        sweep_registry(world.context, registry)
+        scan_registry(world.context, registry)
     report = sweep(world.context, "me")
 
     assert heard.values(signals.UNSETTLED) == {(): 1}

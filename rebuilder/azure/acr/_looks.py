@@ -59,7 +59,7 @@ class Looks:
 
     def _next_page(self) -> None:
         pages = self._pages or self._begin()
-        # A list that fails half way begins anew.
+        # A list that fails half way begins again.
         self._pages = None
         page = next(pages, None)
         if page is None:

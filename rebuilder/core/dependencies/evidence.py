@@ -109,7 +109,7 @@ class ImageContent(Struct, frozen=True):
 def shared_layers(image: ImageContent, base: ImageContent) -> int:
     """How many layers of `base` an image begins with: all of them, or 0.
 
-    A builder may compress a base's layers anew, which changes their digests but not their diff
+    A builder may compress a base's layers again, which changes their digests but not their diff
     ids. An image without layers proves nothing.
     """
     for own, other in ((image.layers, base.layers), (image.diff_ids, base.diff_ids)):

@@ -1,4 +1,4 @@
-"""Who stands on whom: images and the tasks that read and build them, as a graph.
+"""The dependency graph: images and the tasks that read and build them.
 
 Anything may stand on anything: a task may read what it builds itself, and two tasks each other's
 images. Whoever walks the graph must survive that.

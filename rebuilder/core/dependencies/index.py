@@ -30,7 +30,7 @@ class IndexedTask(Struct, frozen=True):
     read_at: datetime
 
 
-class Sweep(Struct, frozen=True):
+class IndexScan(Struct, frozen=True):
     """How far the reading of every task of a registry has come.
 
     Attributes:

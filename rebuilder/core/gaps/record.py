@@ -27,7 +27,7 @@ class RecordLost(Gap, frozen=True):
     code: ClassVar[str] = "record-lost"
     template: ClassVar[str] = (
         "run {self.run} succeeded and ACR has no record of it, as after a deployment that"
-        " writes the task anew: its trigger follows nothing until the next run"
+        " writes the task again: its trigger follows nothing until the next run"
     )
     run: str
 

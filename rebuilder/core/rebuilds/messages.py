@@ -160,7 +160,7 @@ class TrackBuild(Struct, frozen=True):
 
 
 class Refresh(Struct, frozen=True):
-    """A task, or every task of a registry, whose view in the index is to be made anew.
+    """A task, or every task of a registry, whose view in the index is to be made again.
 
     Attributes:
         registry: The registry.

@@ -137,7 +137,7 @@ class Rebuild(Struct, frozen=True):
         cause: Why its run failed, as far as the log tells; None if none failed.
         log: The end of the failed run's log: the lines that matter, escaped, without secrets.
         repair: How many rebuilds on the same digests had succeeded before it: those that left the
-            image on an old base, and those that somebody asked for anew.
+            image on an old base, and those that somebody asked for again.
         stale_by: Why the image likely does not stand on the new base; None unless it is stale.
         follower: Whose message follows the run, of those who may have sent one at once.
         unknown: What a newer version has recorded besides, as it stands there; it is kept.
@@ -249,6 +249,6 @@ def still_stale(rebuild: Rebuild, base: Base) -> StillStale | None:
     begun = rebuild.repair > 0 and (not rebuild.state.over or rebuild.due is not None)
     if not begun and not rebuild.repairable:
         return None
-    reason = rebuild.check_reason or "it was begun anew on the same digests"
+    reason = rebuild.check_reason or "it was begun again on the same digests"
     run = rebuild.run_id
     return StillStale(rebuild.task, str(base.reference), base.digest, rebuild.id, run, reason)

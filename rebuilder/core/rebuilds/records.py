@@ -4,7 +4,7 @@
 and for another word where an unknown one may be left alone: those are read here as follows.
 
 * A field that an older version did not write has its default.
-* A field that this version does not know is kept: what is saved anew still has it.
+* A field that this version does not know is kept: what is saved again still has it.
 * A failure, a check or a native wait of a word that this version does not know counts as none, and
   stays what it is until it is changed.
 * A decision with a reason that this version does not know is shown by its name.

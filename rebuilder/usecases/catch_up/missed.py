@@ -192,7 +192,7 @@ def _left_alone(
     """Return the tasks that lately were decided about, one way or the other.
 
     One that is to be rebuilt gets the time that its message needs; one that is not (it is
-    disabled, say) is decided anew after a while, for what kept it may be over.
+    disabled, say) is decided again after a while, for what kept it may be over.
     """
     now, settings = context.now(), context.settings
     return {

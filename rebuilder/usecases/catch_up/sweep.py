@@ -1,4 +1,4 @@
-"""Sweep: find what an event missed, and go on with what nobody goes on with.
+"""Sweep: find what an event missed, and resume abandoned work.
 
 One sweeper at a time, by a lease that a dead one cannot keep. What a sweep has no time or no
 requests left for, the next one begins with.
@@ -174,7 +174,7 @@ def _refresh(context: Context, report: SweepReport) -> None:
         refreshed = known.get(registry)
         if refreshed is not None and age(refreshed, now) <= context.settings.index_max_age:
             continue
-        going = context.index.sweep(registry)
+        going = context.index.scan(registry)
         if going is None or age(going.started, now) > _SWEEPING:
             context.queue.send(REFRESH, Refresh(registry, None, now).encode())
             report.refreshed.append(str(registry))

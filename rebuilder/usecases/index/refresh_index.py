@@ -1,7 +1,7 @@
 """Refresh: read again what tasks are built on, one task or every task of a registry.
 
-A sweep reads a registry page by page and notes after each page how far it has come, so that it
-can be interrupted, and so that any number of sweeps of one registry do their work together.
+A scan reads a registry page by page and notes after each page how far it has come, so that it
+can be interrupted, and so that any number of scans of one registry do their work together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rebuilder.core.dependencies.evidence import (
     recorded,
     with_earlier,
 )
-from rebuilder.core.dependencies.index import IndexedTask, Sweep, fitting
+from rebuilder.core.dependencies.index import IndexedTask, IndexScan, fitting
 from rebuilder.core.rebuilds.messages import REFRESH, Refresh
 from rebuilder.core.times import age, ahead
 from rebuilder.errors import (
@@ -43,16 +43,16 @@ from rebuilder.usecases.leases import SLICE
 log = logging.getLogger(__name__)
 
 _ABANDONED = timedelta(hours=6)
-"""A sweep that began so long ago is begun anew: where it was to go on may be forgotten."""
+"""A scan that began so long ago is begun again: where it was to go on may be forgotten."""
 
 
 _LATER = timedelta(minutes=5)
 
 _ASKED = timedelta(minutes=10)
-"""For so long a sweep that was asked for is not asked for again."""
+"""For so long a scan that was asked for is not asked for again."""
 
 _LONGEST = timedelta(hours=1)
-"""Between two looks at a task that has not run yet; then the sweeps are often enough."""
+"""Between two looks at a task that has not run yet; then the scans are often enough."""
 
 
 def refresh_index(context: Context, message: Refresh) -> None:
@@ -70,7 +70,7 @@ def refresh_index(context: Context, message: Refresh) -> None:
             _look_again(context, message, refresh_task(context, message.task))
         elif _swept(context, message):
             log.info("registry %s: was swept meanwhile", message.registry)
-        elif not sweep_registry(context, message.registry):
+        elif not scan_registry(context, message.registry):
             context.queue.send(REFRESH, message.encode())
     except PermanentError as error:
         log.error("%s: cannot be read: %s", message.task or message.registry, error)  # noqa: TRY400 - the message says it all
@@ -96,16 +96,16 @@ def _swept(context: Context, message: Refresh) -> bool:
     return refreshed is not None and possible and refreshed >= message.asked_at
 
 
-def sweep_all(context: Context) -> None:
-    """Ask for a sweep of every task registry."""
+def scan_all(context: Context) -> None:
+    """Ask for a scan of every task registry."""
     now = context.now()
     asked = [Refresh(registry, None, now).encode() for registry in context.settings.task_registries]
     context.queue.send_many(REFRESH, asked)
-    log.info("a sweep of %d registries was asked for", len(asked))
+    log.info("a scan of %d registries was asked for", len(asked))
 
 
 def ask_for_refresh(context: Context, registry: RegistryId) -> None:
-    """Ask for a sweep of a registry, unless somebody has done so lately: a plan finds it old.
+    """Ask for a scan of a registry, unless somebody has done so lately: a plan finds it old.
 
     Raises:
         TransientError: It was not asked for.
@@ -165,8 +165,8 @@ def refresh_known(context: Context, task: Task, at: datetime) -> None:
     log.info("task %s: %d dependencies known", task.id, len(view.dependencies))
 
 
-def sweep_registry(context: Context, registry: RegistryId) -> bool:
-    """Read every task of a registry again, or go on with a sweep that is not complete.
+def scan_registry(context: Context, registry: RegistryId) -> bool:
+    """Read every task of a registry again, or go on with a scan that is not complete.
 
     Returns:
         Whether all is read; if not, it is to be called again.
@@ -175,35 +175,35 @@ def sweep_registry(context: Context, registry: RegistryId) -> bool:
         TransientError, PermanentError: The registry could not be read; what was read is stored.
     """
     began = context.now()
-    sweep = context.index.sweep(registry)
-    if sweep is None or age(sweep.started, began) > _ABANDONED:
-        sweep = Sweep(registry, began)
+    scan = context.index.scan(registry)
+    if scan is None or age(scan.started, began) > _ABANDONED:
+        scan = IndexScan(registry, began)
     begun_anew = False
     while True:
-        at = max(context.now(), sweep.started)
+        at = max(context.now(), scan.started)
         try:
-            page = context.tasks.page(registry, sweep.after)
+            page = context.tasks.page(registry, scan.after)
         except Refused:
-            if not sweep.after or begun_anew:
+            if not scan.after or begun_anew:
                 raise
             # ARM does not know the place any more.
-            sweep, begun_anew = Sweep(registry, began), True
+            scan, begun_anew = IndexScan(registry, began), True
             continue
         _store(context, page, at)
         if page.after is None:
             break
-        sweep = Sweep(registry, sweep.started, page.after)
-        context.index.save_sweep(sweep)
+        scan = IndexScan(registry, scan.started, page.after)
+        context.index.save_scan(scan)
         if context.now() - began > SLICE:
-            log.info("registry %s: its sweep goes on in another message", registry)
+            log.info("registry %s: its scan goes on in another message", registry)
             return False
     # What the list did not name is looked for before it is forgotten.
-    unseen = list(context.index.unseen(registry, sweep.started))
+    unseen = list(context.index.unseen(registry, scan.started))
     failed = _failed(unseen, attempts(partial(refresh_task, context), unseen))
     for task, error in failed.items():
         _ask_later(context, task, error)
-    context.index.mark_refreshed(registry, sweep.started)
-    log.info("registry %s: its index is from %s", registry, sweep.started)
+    context.index.mark_refreshed(registry, scan.started)
+    log.info("registry %s: its index is from %s", registry, scan.started)
     return True
 
 
@@ -228,7 +228,7 @@ def _store(context: Context, page: TaskPage, at: datetime) -> None:
 
 
 def _view(context: Context, task: Task) -> TaskView:
-    """Return what is known of a task; a source that is out of order must not stop a sweep."""
+    """Return what is known of a task; a source that is out of order must not stop a scan."""
     try:
         return _gathered(context, task)
     except TransientError as error:

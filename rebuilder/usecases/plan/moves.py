@@ -81,7 +81,7 @@ class Moves:
         """Return when the tag came to name the digest, if a run may have read it before that.
 
         ACR's record is what the tag named when the run ended. If the tag was written later than
-        that and names the same, it was away and came back, or was written anew: no matter.
+        that and names the same, it was away and came back, or was written again: no matter.
         """
         times = self._times()
         if run is None or run.started is None:

@@ -29,7 +29,7 @@ from rebuilder.errors import Denied, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
 from rebuilder.telemetry import signals
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.index.refresh_index import ask_for_refresh, refresh_task, sweep_registry
+from rebuilder.usecases.index.refresh_index import ask_for_refresh, refresh_task, scan_registry
 from rebuilder.usecases.plan.bases import not_named, pushed_base, pushed_reference
 from rebuilder.usecases.plan.deciding import decide_all
 
@@ -113,7 +113,7 @@ def _ages(
     missing = [registry for registry in registries if registry not in known]
     complete = True
     for registry, swept in zip(
-        missing, attempts(lambda r: sweep_registry(context, r), missing), strict=True
+        missing, attempts(lambda r: scan_registry(context, r), missing), strict=True
     ):
         if isinstance(swept, RebuilderError):
             problems[registry] = swept

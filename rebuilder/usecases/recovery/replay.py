@@ -1,4 +1,4 @@
-"""Do again what was given up: replay dead letters or discard them, try a task's rebuild anew."""
+"""Do again what was given up: replay dead letters or discard them, try a task's rebuild again."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def retry(context: Context, task: TaskId) -> Push:
     after = 0 if head is None else head.sequence
     message = StartBuild(replace(push, event="retry"), task, anew=True, after=after)
     context.queue.send(BUILDS, message.encode())
-    log.info("task %s: asked for anew, for push %s", task, push.key)
+    log.info("task %s: asked for again, for push %s", task, push.key)
     return push
 
 

@@ -1,4 +1,4 @@
-"""Draw who stands on whom, across registries."""
+"""Draw the dependency graph across registries."""
 
 from __future__ import annotations
 

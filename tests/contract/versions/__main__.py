@@ -32,7 +32,7 @@ from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions.decision import Decision
 from rebuilder.core.decisions.reasons import REASONS
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
-from rebuilder.core.dependencies.index import Sweep
+from rebuilder.core.dependencies.index import IndexScan
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import NoTag, Push
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
@@ -147,7 +147,7 @@ def fill(
     index.replace(join(ONE, [record]), NOW)
     index.remove(TWO, NOW)
     index.mark_refreshed(APPS, NOW - HOUR)
-    index.save_sweep(Sweep(APPS, NOW, "after this"))
+    index.save_scan(IndexScan(APPS, NOW, "after this"))
     taken = bookmarks.save(Bookmark("sweep").taken("me", NOW + HOUR))
     bookmarks.save(taken.given_back("docker.io/library/alpine:3"))
     bookmarks.save(Bookmark(f"wait/{'f' * 64}", "3"))

@@ -132,7 +132,7 @@ class Tables:
     def __init__(self, service: TableServiceClient, names: Iterable[str]) -> None:
         self._service = service
         # All of them before any is used: the SDK's clients share the policies of their service,
-        # and one that is made later links them anew while others' requests are under way.
+        # and one that is made later links them again while others' requests are under way.
         self._tables = {name: service.get_table_client(name) for name in names}
         self.version: StoreVersion = version_of(service)
 

@@ -87,7 +87,7 @@ class TableBookmarks(TableStore):
             query = "kept_until gt '' and kept_until lt @now"
             if not self._tables.version.filed:
                 # Nobody knows until when those of version 0.1.0 that count waits are to be kept:
-                # one that is missing is counted anew.
+                # one that is missing is counted again.
                 query = f"( {query} ) or ( name ge 'wait/' and name lt 'wait0' )"
             entities, token = page(self._tables, at, query, {"now": time_text(now)})
             old = [entity for entity in entities if _kept_until(entity, now) < now]

@@ -38,7 +38,7 @@ from rebuilder.azure.storage.tables._tables import (
 )
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
-from rebuilder.core.dependencies.index import IndexedTask, Sweep, to_record
+from rebuilder.core.dependencies.index import IndexedTask, IndexScan, to_record
 from rebuilder.core.rebuilds.records import readable
 from rebuilder.isolation import together
 
@@ -95,7 +95,7 @@ class TableIndex(TableStore):
         with translated("store views"):
             made = together(self._create, chunks)
             self._settle_new([rows for rows in made if rows])
-            # Most sweeps find tasks that are there already.
+            # Most scans find tasks that are there already.
             known = (some for some, rows in zip(chunks, made, strict=True) if not rows)
             together(
                 lambda pair: self.replace(pair[0].view, pair[0].read_at), chain.from_iterable(known)
@@ -208,7 +208,7 @@ class TableIndex(TableStore):
         return sorted(TaskId.parse(str(entity["task"])) for entity in entities)
 
     def refreshed(self, registry: RegistryId) -> datetime | None:
-        """Return when the last complete sweep began; see DependencyIndex."""
+        """Return when the last complete scan began; see DependencyIndex."""
         with translated(f"read when {registry} was refreshed"):
             entity, _ = self._refresh(registry)
         return _time(entity["refreshed_at"])
@@ -225,7 +225,7 @@ class TableIndex(TableStore):
         }
 
     def mark_refreshed(self, registry: RegistryId, at: datetime) -> None:
-        """Remember that a sweep is complete; see DependencyIndex."""
+        """Remember that a scan is complete; see DependencyIndex."""
         time, possible = time_text(at), time_text(at + GONE)
 
         def complete(entity: Entity) -> Entity:
@@ -257,29 +257,29 @@ class TableIndex(TableStore):
                 etag=row.etag,
             )
 
-    def sweep(self, registry: RegistryId) -> Sweep | None:
-        """Return the sweep that is not complete; see DependencyIndex."""
-        with translated(f"read the sweep of {registry}"):
+    def scan(self, registry: RegistryId) -> IndexScan | None:
+        """Return the scan that is not complete; see DependencyIndex."""
+        with translated(f"read the scan of {registry}"):
             entity, _ = self._refresh(registry)
         started = _time(entity["started"])
-        return Sweep(registry, started, joined(entity)) if started else None
+        return IndexScan(registry, started, joined(entity)) if started else None
 
-    def save_sweep(self, sweep: Sweep) -> None:
-        """Remember how far a sweep has come; see DependencyIndex."""
+    def save_scan(self, scan: IndexScan) -> None:
+        """Remember how far a scan has come; see DependencyIndex."""
 
         def under_way(entity: Entity) -> Entity:
             return {
-                **_refresh_keys(sweep.registry),
+                **_refresh_keys(scan.registry),
                 "refreshed_at": entity["refreshed_at"],
-                "started": time_text(sweep.started),
-                **split(sweep.after),
+                "started": time_text(scan.started),
+                **split(scan.after),
             }
 
-        with translated(f"note the sweep of {sweep.registry}"):
-            self._change_refresh(sweep.registry, under_way)
+        with translated(f"note the scan of {scan.registry}"):
+            self._change_refresh(scan.registry, under_way)
 
     def _refresh(self, registry: RegistryId) -> tuple[Entity, str]:
-        """Return what is noted of a registry's sweeps, and its version."""
+        """Return what is noted of a registry's scans, and its version."""
         keys = _refresh_keys(registry)
         try:
             found = self._tables.table(REFRESHES).get_entity(keys["PartitionKey"], keys["RowKey"])

@@ -190,7 +190,7 @@ def _sum(*given: object) -> int:
 
 
 def _wrapped(number: int) -> int:
-    """Return a number as Go's int64 has it: what does not fit begins anew at the other end."""
+    """Return a number as Go's int64 has it: what does not fit begins again at the other end."""
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
