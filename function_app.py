@@ -8,6 +8,7 @@ import azure.functions as func
 
 from functions import (
     collect_dead_letters,
+    event_queued,
     image_pushed,
     plan_rebuilds,
     poll_bases,
@@ -33,6 +34,7 @@ app._require_auth_level = True  # noqa: SLF001
 for module in (
     image_pushed,
     task_changed,
+    event_queued,
     refresh_index,
     refresh_tasks,
     plan_rebuilds,

@@ -23,6 +23,10 @@ param storageAccountResourceId string
 @maxLength(63)
 param deadLetterContainerName string
 
+@description('Optional. Queue of the storage account that events go into, with the identity of their topic. By default they go to the functions.')
+@maxLength(63)
+param eventQueueName string = ''
+
 @description('Required. System topics of the base registries.')
 @minLength(1)
 @maxLength(200)
@@ -45,7 +49,7 @@ param eventTimeToLiveInMinutes int = 1440
 module pushes 'modules/event-subscription.bicep' = [
   for topic in pushTopics: {
     scope: resourceGroup(topic.subscriptionId, topic.resourceGroupName)
-    name: 'rebuilder-pushes-${uniqueString(topic.subscriptionId, topic.resourceGroupName, topic.name)}'
+    name: 'rebuilder-pushes-${uniqueString(functionAppName, topic.subscriptionId, topic.resourceGroupName, topic.name)}'
     params: {
       topicName: topic.name
       name: 'rebuilder-pushes-${uniqueString(functionAppName)}'
@@ -56,6 +60,7 @@ module pushes 'modules/event-subscription.bicep' = [
         functionAppName,
         'image_pushed'
       )
+      queueName: eventQueueName
       storageAccountResourceId: storageAccountResourceId
       deadLetterContainerName: deadLetterContainerName
       eventTypes: [
@@ -71,7 +76,7 @@ module pushes 'modules/event-subscription.bicep' = [
 module changes 'modules/event-subscription.bicep' = [
   for topic in taskTopics: {
     scope: resourceGroup(topic.subscriptionId, topic.resourceGroupName)
-    name: 'rebuilder-tasks-${uniqueString(topic.subscriptionId, topic.resourceGroupName, topic.name)}'
+    name: 'rebuilder-tasks-${uniqueString(functionAppName, topic.subscriptionId, topic.resourceGroupName, topic.name)}'
     params: {
       topicName: topic.name
       name: 'rebuilder-tasks-${uniqueString(functionAppName)}'
@@ -82,6 +87,7 @@ module changes 'modules/event-subscription.bicep' = [
         functionAppName,
         'task_changed'
       )
+      queueName: eventQueueName
       storageAccountResourceId: storageAccountResourceId
       deadLetterContainerName: deadLetterContainerName
       eventTypes: [

@@ -31,7 +31,9 @@ param alwaysReadyInstanceCount = 1
 param storageSkuName = 'Standard_ZRS'
 param blobSoftDeleteDays = 30
 param logRetentionInDays = 90
-param lock = true
+param lock = {
+  kind: 'CanNotDelete'
+}
 param alertEmails = [
   'platform@example.com'
 ]

@@ -3,7 +3,18 @@ targetScope = 'subscription'
 metadata name = 'ACR Rebuilder'
 metadata description = 'Everything but the event subscriptions, which need the published function app: event-subscriptions.bicep.'
 
-import { networkType, registryType, sampleTaskType, topicType } from 'modules/types.bicep'
+import {
+  alwaysReadyType
+  appSettingsType
+  diagnosticSettingType
+  existingType
+  lockType
+  namesType
+  networkType
+  registryType
+  sampleTaskType
+  topicType
+} from 'modules/types.bicep'
 
 @description('Required. Name of the environment; azd gives its own. Names of resources come from it.')
 @minLength(1)
@@ -15,7 +26,7 @@ param environmentName string
 @metadata({ azd: { type: 'location' } })
 param location string
 
-@description('Required. The registries that take part: at least one base registry and one with tasks.')
+@description('Required. The registries that take part: at least one whose use is `base` or `both`, and one whose use is `tasks` or `both`.')
 @minLength(1)
 @maxLength(200)
 param registries registryType[]
@@ -27,8 +38,22 @@ param resourceGroupName string = ''
 @description('Optional. Tags of every resource, besides `azd-env-name`.')
 param tags object = {}
 
-@description('Optional. App settings besides those that the template gives: names of the settings table in README.md.')
-param appSettings object = {}
+@description('Optional. Names of resources. By default they come from the name of the environment.')
+param names namesType = {}
+
+@description('Optional. What is there already and is used instead of one that the template makes.')
+param existing existingType = {}
+
+@description('Optional. App settings of the product. They may hold secrets, so no deployment shows them.')
+param appSettings appSettingsType = {}
+
+@description('Optional. App settings that are none of the product, for the Functions host or its packages, for example `OTEL_EXPORTER_OTLP_ENDPOINT`.')
+@secure()
+param platformSettings object = {}
+
+@description('Optional. How events reach the app. `webhook`: Event Grid calls the functions. `queue`: Event Grid puts them into a queue of the storage account with the identity of the topic; nothing has to be open or awake for that. By default `queue` with `privateNetwork`, else `webhook`.')
+@allowed(['webhook', 'queue'])
+param eventDelivery string = privateNetwork ? 'queue' : 'webhook'
 
 @description('Optional. Memory of an instance of the function app in MB.')
 @allowed([512, 2048, 4096])
@@ -39,10 +64,14 @@ param instanceMemoryMB int = 2048
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Optional. How many instances wait for pushes. One keeps the first event after a pause from being delivered twice, and costs money all the time.')
+@description('Optional. How many instances wait for events. One keeps the first event after a pause from being delivered twice, and costs money all the time.')
 @minValue(0)
 @maxValue(20)
 param alwaysReadyInstanceCount int = 0
+
+@description('Optional. Other functions for which instances wait, each with instances of its own.')
+@maxLength(20)
+param alwaysReady alwaysReadyType[] = []
 
 @description('Optional. Redundancy of the storage account.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
@@ -78,11 +107,15 @@ param staleMinutes int = 60
 @description('Optional. Whether storage and the registries that the template makes are closed to the public, the function app to all but Event Grid, with private endpoints between them.')
 param privateNetwork bool = false
 
-@description('Optional. Addresses of the private network.')
+@description('Optional. Addresses of the private network, or subnets and DNS zones that are there.')
 param network networkType = {}
 
-@description('Optional. Whether the storage account, which holds the ledger, cannot be deleted.')
-param lock bool = false
+@description('Optional. Lock of everything that is made and holds something or is hard to make again: storage, identity, logs, function app, network, topics, registries, action group.')
+param lock lockType = {}
+
+@description('Optional. Where logs and metrics of the resources themselves go: storage, topics, registries and function app, as far as the template makes them. By default nowhere; what they cost is paid by volume.')
+@maxLength(5)
+param diagnosticSettings diagnosticSettingType[] = []
 
 @description('Optional. Whether the product may pull from task registries. With it, output images tell what they were built on, and build files in OCI artifacts are read; nothing else needs it.')
 param readOutputImages bool = false
@@ -93,23 +126,34 @@ param sampleTask sampleTaskType?
 var abbreviations = loadJsonContent('abbreviations.json')
 var roleActions = loadJsonContent('rebuilder-role.json', 'Actions')
 var resourceToken = toLower(uniqueString(subscription().id, environmentName, location))
-var allTags = union(tags, { 'azd-env-name': environmentName })
+// By these tags tools/remove.py finds what was made.
+var allTags = union(tags, { 'azd-env-name': environmentName, 'rebuilder-token': resourceToken })
 var groupName = empty(resourceGroupName)
   ? '${abbreviations.resourcesResourceGroups}${environmentName}'
   : resourceGroupName
-var identityName = '${abbreviations.managedIdentityUserAssignedIdentities}rebuilder-${resourceToken}'
-var storageName = '${abbreviations.storageStorageAccounts}${resourceToken}'
-var appName = '${abbreviations.webSitesFunctions}rebuilder-${resourceToken}'
+var suffix = 'rebuilder-${resourceToken}'
+var identityName = names.?identity ?? '${abbreviations.managedIdentityUserAssignedIdentities}${suffix}'
+var storageName = names.?storageAccount ?? '${abbreviations.storageStorageAccounts}${resourceToken}'
+var appName = names.?functionApp ?? '${abbreviations.webSitesFunctions}${suffix}'
+var workspaceName = names.?workspace ?? '${abbreviations.operationalInsightsWorkspaces}${suffix}'
+var vnetName = names.?virtualNetwork ?? '${abbreviations.networkVirtualNetworks}${suffix}'
+// What is in a network that was named is named like it.
+var inVnet = names.?virtualNetwork ?? suffix
+var alertPrefix = names.?alertPrefix ?? '${suffix}-'
+var eventQueueName = 'rebuilder-events'
+var byQueue = eventDelivery == 'queue'
 var packageContainerName = 'app-package'
 var deadLetterContainerName = 'dead-letters'
 
 // Known before the identity is made, so that what-if can tell the names of role assignments.
-var identityResourceId = resourceId(
+var identityResourceId = existing.?identityResourceId ?? resourceId(
   subscription().subscriptionId,
   groupName,
   'Microsoft.ManagedIdentity/userAssignedIdentities',
   identityName
 )
+var identityPlace = split(identityResourceId, '/')
+var vaultPlace = split(existing.?keyVaultResourceId ?? '////////', '/')
 
 var places = [
   for registry in registries: {
@@ -130,10 +174,15 @@ var places = [
     topicName: registry.?topicName ?? '${abbreviations.eventGridSystemTopics}${registry.name}'
     topicIsExisting: registry.?topicName != null
     groupTopicName: registry.?groupTopicName ?? ''
+    hasEndpoint: privateNetwork && (registry.?privateEndpoint ?? registry.?create ?? false)
   }
 ]
-var bases = filter(places, place => place.isBase)
-var taskPlaces = filter(places, place => place.hasTasks)
+var bases = empty(filter(places, place => place.isBase))
+  ? fail('No base registry: one entry of registries needs the use base or both.')
+  : filter(places, place => place.isBase)
+var taskPlaces = empty(filter(places, place => place.hasTasks))
+  ? fail('No registry with tasks: one entry of registries needs the use tasks or both.')
+  : filter(places, place => place.hasTasks)
 var baseIds = map(bases, place => place.resourceId)
 var taskIds = map(taskPlaces, place => place.resourceId)
 var subscriptionIds = union([subscription().id], map(places, place => '/subscriptions/${place.subscriptionId}'))
@@ -147,7 +196,7 @@ var taskGroups = union(
   []
 )
 var ownGroupTopic = '${abbreviations.eventGridSystemTopics}tasks-${resourceToken}'
-var newPlaces = filter(places, place => place.isNew)
+var endpointPlaces = filter(places, place => place.hasEndpoint)
 
 // Each role has the actions of its kind of registry: scheduleRun is of no use in a base registry.
 var authorizationActions = filter(roleActions, action => startsWith(action, 'Microsoft.Authorization/'))
@@ -163,14 +212,26 @@ resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   tags: allTags
 }
 
-module identity 'modules/identity.bicep' = {
+module identity 'modules/identity.bicep' = if (empty(existing.?identityResourceId)) {
   scope: group
   name: 'rebuilder-identity'
   params: {
     name: identityName
     location: location
     tags: allTags
+    lock: lock
   }
+}
+
+module who 'modules/identity-details.bicep' = {
+  scope: resourceGroup(identityPlace[2], identityPlace[4])
+  name: 'rebuilder-who-${resourceToken}'
+  params: {
+    name: last(identityPlace)
+  }
+  dependsOn: [
+    identity
+  ]
 }
 
 module baseRole 'modules/role.bicep' = {
@@ -204,9 +265,13 @@ module newRegistries 'modules/registry.bicep' = [
       name: registry.name
       location: registry.?location ?? location
       tags: allTags
-      sku: registry.?sku ?? (privateNetwork ? 'Premium' : 'Basic')
+      sku: privateNetwork && (registry.?sku ?? 'Premium') != 'Premium'
+        ? fail('Registry ${registry.name}: privateNetwork closes it, and only Premium has private endpoints.')
+        : registry.?sku ?? (privateNetwork ? 'Premium' : 'Basic')
       abac: registry.?abac ?? false
       closed: privateNetwork
+      lock: lock
+      diagnosticSettings: diagnosticSettings
     }
   }
 ]
@@ -217,7 +282,7 @@ module access 'modules/registry-access.bicep' = [
     name: 'rebuilder-access-${uniqueString(resourceToken, place.resourceId)}'
     params: {
       registryName: place.name
-      principalId: identity.outputs.principalId
+      principalId: who.outputs.principalId
       principalKey: identityResourceId
       customRoleNames: concat(
         place.isBase ? [guid(subscription().id, 'ACR Rebuilder, base registries (${resourceToken})')] : [],
@@ -241,15 +306,17 @@ module storage 'modules/storage.bicep' = {
     name: storageName
     location: location
     tags: allTags
-    principalId: identity.outputs.principalId
+    principalId: who.outputs.principalId
     identityResourceId: identityResourceId
     skuName: storageSkuName
     closed: privateNetwork
     lock: lock
+    diagnosticSettings: diagnosticSettings
     softDeleteDays: blobSoftDeleteDays
     packageContainerName: packageContainerName
     deadLetterContainerName: deadLetterContainerName
     queueNames: [
+      eventQueueName
       'rebuilder-pushes'
       'rebuilder-builds'
       'rebuilder-runs'
@@ -278,11 +345,13 @@ module monitoring 'modules/monitoring.bicep' = {
   scope: group
   name: 'rebuilder-monitoring'
   params: {
-    workspaceName: '${abbreviations.operationalInsightsWorkspaces}rebuilder-${resourceToken}'
-    componentName: '${abbreviations.insightsComponents}rebuilder-${resourceToken}'
+    workspaceName: workspaceName
+    existingWorkspaceResourceId: existing.?workspaceResourceId ?? ''
+    componentName: names.?applicationInsights ?? '${abbreviations.insightsComponents}${suffix}'
     location: location
     tags: allTags
-    principalId: identity.outputs.principalId
+    lock: lock
+    principalId: who.outputs.principalId
     identityResourceId: identityResourceId
     retentionInDays: logRetentionInDays
     dailyQuotaGb: logDailyQuotaGb
@@ -293,14 +362,15 @@ module privateNet 'modules/network.bicep' = if (privateNetwork) {
   scope: group
   name: 'rebuilder-network'
   params: {
-    name: '${abbreviations.networkVirtualNetworks}rebuilder-${resourceToken}'
-    securityGroupPrefix: '${abbreviations.networkNetworkSecurityGroups}rebuilder-${resourceToken}-'
-    endpointPrefix: '${abbreviations.networkPrivateEndpoints}rebuilder-${resourceToken}-'
+    name: vnetName
+    securityGroupPrefix: '${abbreviations.networkNetworkSecurityGroups}${inVnet}-'
+    endpointPrefix: '${abbreviations.networkPrivateEndpoints}${inVnet}-'
     location: location
     tags: allTags
+    lock: lock
     network: network
     storageAccountResourceId: storage.outputs.resourceId
-    registries: map(newPlaces, place => {
+    registries: map(endpointPlaces, place => {
       name: place.name
       subscriptionId: place.subscriptionId
       resourceGroupName: place.resourceGroupName
@@ -311,30 +381,78 @@ module privateNet 'modules/network.bicep' = if (privateNetwork) {
   ]
 }
 
+module vaultAccess 'modules/vault-access.bicep' = if (!empty(existing.?keyVaultResourceId)) {
+  scope: resourceGroup(vaultPlace[2], vaultPlace[4])
+  name: 'rebuilder-vault-${resourceToken}'
+  params: {
+    vaultName: last(vaultPlace)
+    principalId: who.outputs.principalId
+    identityResourceId: identityResourceId
+  }
+}
+
+// By whose names nobody else may set anything: it would be undone, or would undo the template.
+var taken = filter(
+  objectKeys(platformSettings),
+  name =>
+    startsWith(toLower(name), 'rebuilder_') || startsWith(toLower(name), 'azurewebjobsstorage') || contains(
+      [
+        'applicationinsights_authentication_string'
+        'applicationinsights_connection_string'
+        'azure_client_id'
+        'functions_request_body_size_limit'
+        'python_threadpool_thread_count'
+      ],
+      toLower(name)
+    )
+)
+
 module app 'modules/function-app.bicep' = {
   scope: group
   name: 'rebuilder-app'
   params: {
     name: appName
-    planName: '${abbreviations.webServerFarms}rebuilder-${resourceToken}'
+    planName: names.?plan ?? '${abbreviations.webServerFarms}${suffix}'
     location: location
     tags: allTags
     serviceName: 'rebuilder'
-    identityResourceId: identity.outputs.resourceId
+    identityResourceId: identityResourceId
     storageAccountName: storage.outputs.name
     packageContainerName: packageContainerName
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
-    alwaysReadyInstanceCount: alwaysReadyInstanceCount
+    alwaysReady: concat(
+      alwaysReadyInstanceCount == 0
+        ? []
+        : [
+            {
+              name: byQueue ? 'function:event_queued' : 'function:image_pushed'
+              instanceCount: alwaysReadyInstanceCount
+            }
+          ],
+      map(alwaysReady, entry => {
+        name: 'function:${entry.functionName}'
+        instanceCount: entry.instanceCount
+      })
+    )
+    lock: lock
+    diagnosticSettings: diagnosticSettings
+    webhook: !byQueue
     subnetResourceId: privateNetwork ? privateNet!.outputs.appSubnetResourceId : ''
     closed: privateNetwork
-    settings: union(appSettings, {
-      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.outputs.clientId};Authorization=AAD'
+    chosenSettings: union(
+      empty(taken)
+        ? platformSettings
+        : fail('platformSettings: these are settings of the product or of the template: ${join(taken, ', ')}.'),
+      appSettings
+    )
+    settings: {
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${who.outputs.clientId};Authorization=AAD'
       APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
-      AZURE_CLIENT_ID: identity.outputs.clientId
+      AZURE_CLIENT_ID: who.outputs.clientId
       AzureWebJobsStorage__accountName: storage.outputs.name
       AzureWebJobsStorage__blobServiceUri: 'https://${storageName}.blob.${environment().suffixes.storage}'
-      AzureWebJobsStorage__clientId: identity.outputs.clientId
+      AzureWebJobsStorage__clientId: who.outputs.clientId
       AzureWebJobsStorage__credential: 'managedidentity'
       AzureWebJobsStorage__queueServiceUri: 'https://${storageName}.queue.${environment().suffixes.storage}'
       AzureWebJobsStorage__tableServiceUri: 'https://${storageName}.table.${environment().suffixes.storage}'
@@ -348,19 +466,28 @@ module app 'modules/function-app.bicep' = {
       REBUILDER_BASE_REGISTRIES: join(baseIds, ',')
       REBUILDER_DEAD_LETTERS: 'https://${storageName}.blob.${environment().suffixes.storage}/${deadLetterContainerName}'
       REBUILDER_TASK_REGISTRIES: join(taskIds, ',')
-    })
+    }
   }
   dependsOn: [
     access
   ]
 }
 
-module actionGroup 'modules/action-group.bicep' = if (alerts && !empty(alertEmails)) {
+var actionGroupName = names.?actionGroup ?? '${abbreviations.insightsActionGroups}${suffix}'
+var makesActionGroup = alerts && !empty(alertEmails)
+var actionGroupResourceId = makesActionGroup
+  ? empty(existing.?actionGroupResourceId)
+      ? resourceId(subscription().subscriptionId, groupName, 'Microsoft.Insights/actionGroups', actionGroupName)
+      : fail('alertEmails are of the action group that the template makes; existing.actionGroupResourceId has its own.')
+  : existing.?actionGroupResourceId ?? ''
+
+module actionGroup 'modules/action-group.bicep' = if (makesActionGroup) {
   scope: group
   name: 'rebuilder-action-group'
   params: {
-    name: '${abbreviations.insightsActionGroups}rebuilder-${resourceToken}'
+    name: actionGroupName
     tags: allTags
+    lock: lock
     emails: alertEmails
   }
 }
@@ -369,13 +496,16 @@ module logAlerts 'modules/alerts.bicep' = if (alerts) {
   scope: group
   name: 'rebuilder-alerts'
   params: {
-    namePrefix: 'rebuilder-${resourceToken}-'
+    namePrefix: alertPrefix
     location: location
     tags: allTags
     workspaceResourceId: monitoring.outputs.workspaceResourceId
-    actionGroupResourceId: alerts && !empty(alertEmails) ? actionGroup!.outputs.resourceId : ''
+    actionGroupResourceId: actionGroupResourceId
     staleMinutes: staleMinutes
   }
+  dependsOn: [
+    actionGroup
+  ]
 }
 
 module pushTopics 'modules/system-topic.bicep' = [
@@ -389,8 +519,8 @@ module pushTopics 'modules/system-topic.bicep' = [
       tags: allTags
       sourceResourceId: place.resourceId
       topicType: 'Microsoft.ContainerRegistry.Registries'
-      alerts: alerts
-      actionGroupResourceId: alerts && !empty(alertEmails) ? actionGroup!.outputs.resourceId : ''
+      lock: lock
+      diagnosticSettings: diagnosticSettings
     }
     dependsOn: [
       newRegistries
@@ -409,12 +539,55 @@ module taskTopics 'modules/system-topic.bicep' = [
       tags: allTags
       sourceResourceId: '/subscriptions/${place.subscriptionId}/resourceGroups/${place.resourceGroupName}'
       topicType: 'Microsoft.Resources.ResourceGroups'
-      alerts: alerts
-      actionGroupResourceId: alerts && !empty(alertEmails) ? actionGroup!.outputs.resourceId : ''
+      lock: lock
+      diagnosticSettings: diagnosticSettings
     }
     // The group of the product may be one of these: the account, which is in it, comes first.
     dependsOn: [
       storage
+    ]
+  }
+]
+
+var pushTopicPlaces = [
+  for place in bases: {
+    name: place.topicName
+    resourceGroupName: place.resourceGroupName
+    subscriptionId: place.subscriptionId
+  }
+]
+var taskTopicPlaces = [
+  for place in taskGroups: {
+    name: empty(place.name) ? ownGroupTopic : place.name
+    resourceGroupName: place.resourceGroupName
+    subscriptionId: place.subscriptionId
+  }
+]
+var topicPlaces = concat(pushTopicPlaces, taskTopicPlaces)
+
+module topicAlerts 'modules/topic-alerts.bicep' = [
+  for place in (alerts ? topicPlaces : []): {
+    // Beside the product, for whose environment they are: another one has its own of the same topic.
+    scope: resourceGroup(
+      place.subscriptionId,
+      toLower(place.subscriptionId) == toLower(subscription().subscriptionId) ? group.name : place.resourceGroupName
+    )
+    name: 'rebuilder-alerts-${uniqueString(resourceToken, place.subscriptionId, place.resourceGroupName, place.name)}'
+    params: {
+      namePrefix: alertPrefix
+      tags: allTags
+      topicResourceId: resourceId(
+        place.subscriptionId,
+        place.resourceGroupName,
+        'Microsoft.EventGrid/systemTopics',
+        place.name
+      )
+      actionGroupResourceId: actionGroupResourceId
+    }
+    dependsOn: [
+      actionGroup
+      pushTopics
+      taskTopics
     ]
   }
 ]
@@ -442,6 +615,38 @@ module taskDeadLetters 'modules/dead-letter-access.bicep' = [
     params: {
       storageAccountName: storageName
       containerName: deadLetterContainerName
+      principalId: taskTopics[index].outputs.principalId
+      topicKey: '/subscriptions/${place.subscriptionId}/resourceGroups/${place.resourceGroupName}'
+    }
+    dependsOn: [
+      storage
+    ]
+  }
+]
+
+module pushQueue 'modules/queue-access.bicep' = [
+  for (place, index) in bases: if (byQueue) {
+    scope: group
+    name: 'rebuilder-queue-${uniqueString(place.resourceId)}'
+    params: {
+      storageAccountName: storageName
+      queueName: eventQueueName
+      principalId: pushTopics[index].outputs.principalId
+      topicKey: place.resourceId
+    }
+    dependsOn: [
+      storage
+    ]
+  }
+]
+
+module taskQueue 'modules/queue-access.bicep' = [
+  for (place, index) in taskGroups: if (byQueue) {
+    scope: group
+    name: 'rebuilder-queue-${uniqueString(place.subscriptionId, place.resourceGroupName)}'
+    params: {
+      storageAccountName: storageName
+      queueName: eventQueueName
       principalId: taskTopics[index].outputs.principalId
       topicKey: '/subscriptions/${place.subscriptionId}/resourceGroups/${place.resourceGroupName}'
     }
@@ -489,21 +694,6 @@ module taskAccess 'modules/registry-access.bicep' = if (sampleTask != null) {
   }
 }
 
-var pushTopicPlaces = [
-  for place in bases: {
-    name: place.topicName
-    resourceGroupName: place.resourceGroupName
-    subscriptionId: place.subscriptionId
-  }
-]
-var taskTopicPlaces = [
-  for place in taskGroups: {
-    name: empty(place.name) ? ownGroupTopic : place.name
-    resourceGroupName: place.resourceGroupName
-    subscriptionId: place.subscriptionId
-  }
-]
-
 @description('Resource group of the product.')
 output AZURE_RESOURCE_GROUP string = group.name
 
@@ -513,17 +703,47 @@ output FUNCTION_APP_NAME string = app.outputs.name
 @description('Resource id of the function app.')
 output FUNCTION_APP_RESOURCE_ID string = app.outputs.resourceId
 
+@description('Resource id of the identity of the function app.')
+output IDENTITY_RESOURCE_ID string = identityResourceId
+
 @description('Object id of the identity of the function app.')
-output IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId
+output IDENTITY_PRINCIPAL_ID string = who.outputs.principalId
 
 @description('Client id of the identity of the function app.')
-output IDENTITY_CLIENT_ID string = identity.outputs.clientId
+output IDENTITY_CLIENT_ID string = who.outputs.clientId
 
 @description('Resource id of the storage account.')
 output STORAGE_ACCOUNT_RESOURCE_ID string = storage.outputs.resourceId
 
 @description('Container of the dead letters of Event Grid.')
 output DEAD_LETTER_CONTAINER_NAME string = deadLetterContainerName
+
+@description('How events reach the app: webhook or queue.')
+output EVENT_DELIVERY string = eventDelivery
+
+@description('Resource id of the Log Analytics workspace.')
+output WORKSPACE_RESOURCE_ID string = monitoring.outputs.workspaceResourceId
+
+@description('Resource id of the Application Insights component.')
+output APPLICATION_INSIGHTS_RESOURCE_ID string = monitoring.outputs.resourceId
+
+@description('Resource id of the action group; empty without one.')
+output ACTION_GROUP_RESOURCE_ID string = actionGroupResourceId
+
+@description('Resource ids of the custom roles.')
+output ROLE_DEFINITION_RESOURCE_IDS string[] = [
+  baseRole.outputs.resourceId
+  taskRole.outputs.resourceId
+]
+
+@description('Resource id of the virtual network; empty without one.')
+output VIRTUAL_NETWORK_RESOURCE_ID string = privateNetwork ? privateNet!.outputs.resourceId : ''
+
+@description('Resource id of the subnet of the function app; empty without one.')
+output APP_SUBNET_RESOURCE_ID string = privateNetwork ? privateNet!.outputs.appSubnetResourceId : ''
+
+@description('Resource id of the subnet of the private endpoints; empty without one.')
+output ENDPOINT_SUBNET_RESOURCE_ID string = privateNetwork ? privateNet!.outputs.endpointSubnetResourceId : ''
 
 @description('System topics of the base registries.')
 output PUSH_TOPICS topicType[] = pushTopicPlaces
@@ -537,6 +757,7 @@ output EVENT_SUBSCRIPTION_PARAMETERS object = {
   functionAppResourceGroupName: { value: group.name }
   storageAccountResourceId: { value: storage.outputs.resourceId }
   deadLetterContainerName: { value: deadLetterContainerName }
+  eventQueueName: { value: byQueue ? eventQueueName : '' }
   pushTopics: { value: pushTopicPlaces }
   taskTopics: { value: taskTopicPlaces }
 }

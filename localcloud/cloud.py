@@ -29,7 +29,7 @@ from localcloud.builds.scheduler import Scheduler
 from localcloud.clock import Clock
 from localcloud.data_roles import DATA_ROLES
 from localcloud.directory import Directory, Principal
-from localcloud.eventgrid import DeadLetterContainer, EventGrid
+from localcloud.eventgrid import DeadLetterContainer, EventGrid, QueuePlace
 from localcloud.functionapps import FunctionApps
 from localcloud.github import github_app
 from localcloud.graph import graph_app
@@ -99,6 +99,7 @@ class LocalCloud:
         self.apps = FunctionApps(self.network, self.tokens, self._enrol, folder / "apps")
         self.eventgrid.find_function = self.apps.event_address
         self.eventgrid.put_blob = self._put_letters
+        self.eventgrid.put_message = self._put_message
         self.builder = _choose(builder)
         made: Builder = (
             BuildahBuilder(self.network)
@@ -325,19 +326,30 @@ class LocalCloud:
 
     def _put_letters(self, place: DeadLetterContainer, blob: str, content: bytes) -> None:
         """Write dead letters as the topic's identity does."""
-        principal = self.directory.by_object_id(place.principal_id)
-        if principal is None:
-            raise RuntimeError(f"the identity {place.principal_id} is gone")
-        token = Credential(self.tokens, principal).get_token("https://storage.azure.com/.default")
         account = place.account_id.rpartition("/")[2]
-        headers = {
-            "Authorization": f"Bearer {token.token}",
-            "x-ms-version": "2023-11-03",
-            "x-ms-blob-type": "BlockBlob",
-        }
+        headers = {**self._storage_headers(place.principal_id), "x-ms-blob-type": "BlockBlob"}
         url = f"https://{account}.blob.core.windows.net/{place.container}/{blob}"
         with self.network.client(timeout=60) as http:
             http.put(url, content=content, headers=headers).raise_for_status()
+
+    def _put_message(self, place: QueuePlace, text: str) -> int:
+        """Put a message into a queue as the topic's identity does; return the answer's status."""
+        account = place.account_id.rpartition("/")[2]
+        url = f"https://{account}.queue.core.windows.net/{place.queue}/messages"
+        with self.network.client(timeout=60) as http:
+            return http.post(
+                url,
+                params={"messagettl": str(place.seconds)},
+                content=f"<QueueMessage><MessageText>{text}</MessageText></QueueMessage>",
+                headers=self._storage_headers(place.principal_id),
+            ).status_code
+
+    def _storage_headers(self, principal_id: str) -> dict[str, str]:
+        principal = self.directory.by_object_id(principal_id)
+        if principal is None:
+            raise RuntimeError(f"the identity {principal_id} is gone")
+        token = Credential(self.tokens, principal).get_token("https://storage.azure.com/.default")
+        return {"Authorization": f"Bearer {token.token}", "x-ms-version": "2023-11-03"}
 
     def _tag_moved(self, registry: Registry, repository: str, tag: str, digest: str) -> None:
         self.native_trigger.pushed(registry, repository, tag, digest)

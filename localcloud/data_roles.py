@@ -1,4 +1,4 @@
-"""Azure's own roles for storage, monitoring, Event Grid and web apps.
+"""Azure's own roles for storage, key vaults, monitoring, Event Grid and web apps.
 
 Source: MicrosoftDocs/azure-docs, role-based-access-control/built-in-roles.
 """
@@ -74,6 +74,19 @@ DATA_ROLES: tuple[Role, ...] = (
         "Storage Queue Data Message Sender",
         "Send messages.",
         (Permission(data_actions=(f"{_QUEUES}/messages/add/action",)),),
+    ),
+    Role(
+        "4633458b-17de-408a-b874-0445c86b69e6",
+        "Key Vault Secrets User",
+        "Read secret contents.",
+        (
+            Permission(
+                data_actions=_each(
+                    "Microsoft.KeyVault/vaults/secrets",
+                    *("getSecret/action", "readMetadata/action"),
+                ),
+            ),
+        ),
     ),
     Role(
         "19e7f393-937e-4f77-808e-94535e297925",

@@ -7,6 +7,7 @@ Source: learn.microsoft.com, Event Grid "delivery and retry", "webhook event del
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import random
@@ -106,6 +107,23 @@ class DeadLetterContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """A storage queue that events are put into.
+
+    Attributes:
+        account_id: The storage account's resource id.
+        queue: The queue's name.
+        principal_id: Who writes: the object id of the topic's identity.
+        seconds: How long a message is kept; -1 for as long as nobody takes it.
+    """
+
+    account_id: str
+    queue: str
+    principal_id: str
+    seconds: int = 604_800
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """An event subscription of a registry, an Azure subscription or a resource group.
 
@@ -124,6 +142,7 @@ class Subscription:
         advanced: What else events must meet.
         function: The resource id of a function, whose address is looked up for each delivery;
             then the endpoint is empty.
+        queue: The queue that events go into instead; the endpoint is empty then, too.
     """
 
     source: str
@@ -139,6 +158,7 @@ class Subscription:
     subject_ends_with: str = ""
     advanced: tuple[AdvancedFilter, ...] = ()
     function: str = ""
+    queue: QueuePlace | None = None
 
     def wants(self, source: str, event_type: str, subject: str) -> bool:
         """Tell whether an event of a source passes the filters."""
@@ -187,10 +207,11 @@ class EventGrid:
         self._held: list[tuple[Subscription, Json]] = []
         self.find_function: Callable[[str], str] = lambda _: ""
         self.put_blob: Callable[[DeadLetterContainer, str, bytes], None] | None = None
+        self.put_message: Callable[[QueuePlace, str], int] | None = None
         # It logs whole addresses, and a webhook's address holds its key.
         logging.getLogger("httpx").setLevel(logging.WARNING)
 
-    # How functions are found and dead letters written is known to the cloud alone, which sets it.
+    # How functions are found, dead letters and messages written, the cloud alone knows, and sets.
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -227,8 +248,9 @@ class EventGrid:
         subject_ends_with: str = "",
         advanced: tuple[AdvancedFilter, ...] = (),
         function: str = "",
+        queue: QueuePlace | None = None,
     ) -> Subscription:
-        """Subscribe a webhook or a function to a topic; one of the same name is replaced.
+        """Subscribe a webhook, a function or a queue to a topic; one of the same name is replaced.
 
         Raises:
             SubscribeError: The endpoint did not prove that it wants them.
@@ -247,9 +269,11 @@ class EventGrid:
             subject_ends_with,
             advanced,
             function,
+            queue,
         )
-        # A function's host answers the handshake for it; Event Grid has asked ARM instead.
-        if not function:
+        # A function's host answers the handshake for it; Event Grid has asked ARM instead. A queue
+        # has nobody to ask.
+        if not function and queue is None:
             shaken = asyncio.wait_for(self._shake_hands(subscription), self.answer_seconds)
             try:
                 self._loop.run(shaken, self.answer_seconds + 60)
@@ -525,6 +549,8 @@ class EventGrid:
         self, subscription: Subscription, events: list[Json], attempt: int
     ) -> tuple[int, str]:
         """Return the answer's status, 0 for none, and its name."""
+        if subscription.queue is not None:
+            return await self._put_messages(subscription, subscription.queue, events)
         body: Json | list[Json] = events
         media_type = "application/json"
         if subscription.schema == "CloudEventSchemaV1_0":
@@ -550,6 +576,23 @@ class EventGrid:
             log.warning("subscription %s: %s", subscription.name, type(error).__name__)
             return 0, "SocketError"
         return answer.status_code, _status_name(answer.status_code)
+
+    async def _put_messages(
+        self, subscription: Subscription, place: QueuePlace, events: list[Json]
+    ) -> tuple[int, str]:
+        """Put events into a queue, a message each: Base64 of their JSON."""
+        try:
+            if self.put_message is None:
+                raise RuntimeError("there is no storage")  # noqa: TRY301 - logged as the others
+            for event in events:
+                text = base64.b64encode(json.dumps(event).encode()).decode()
+                status = await asyncio.to_thread(self.put_message, place, text)
+                if status != HTTPStatus.CREATED:
+                    return status, _status_name(status)
+        except (RuntimeError, httpx.HTTPError) as error:
+            log.warning("subscription %s: %s", subscription.name, error)
+            return 0, "SocketError"
+        return 200, _status_name(200)
 
     async def _dead_letter(
         self,

@@ -71,6 +71,7 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
 
     return Starlette(
         routes=[
+            Route("/v1.0/me", _me),
             Route("/v1.0/servicePrincipals", search),
             Route("/v1.0/users", search),
             Route("/v1.0/directoryObjects/getByIds", by_ids, methods=["POST"]),
@@ -78,6 +79,12 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
             Route("/v1.0/directoryObjects/{id}", one),
         ]
     )
+
+
+def _me(_: Request) -> Response:
+    # Everybody here is an identity, and nobody a person who signed in.
+    text = "/me request is only valid with delegated authentication flow."
+    return _error(400, "BadRequest", text)
 
 
 def _reason(error: InvalidToken) -> str:

@@ -7,6 +7,8 @@ send (`appservice/custom.py`): a zip archive with a bearer token to `/api/publis
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 import httpx
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -28,6 +30,7 @@ SITE_HOST = "*.azurewebsites.net"
 _AUDIENCES = (*AUDIENCES, "https://appservice.azure.com")
 _ACTION = "Microsoft.Web/sites/publish/Action"
 _ALL = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+_FROM = ip_address("127.0.0.1")  # where everybody comes from here
 _SECONDS = 230.0  # what App Service's load balancer allows
 
 
@@ -38,6 +41,8 @@ def scm_app(arm: Arm) -> ASGIApp:
         found = site_named(arm, str(request.url.hostname).partition(".")[0])
         if found is None:
             return Response(status_code=404)
+        if _shut_out(found):
+            return PlainTextResponse("Ip Forbidden", 403)
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         # Basic credentials are off: basicPublishingCredentialsPolicies.
         if kind.lower() != "bearer":
@@ -89,6 +94,19 @@ def scm_app(arm: Arm) -> ASGIApp:
             Route("/api/deployments/{id}/log", log),
         ]
     )
+
+
+def _shut_out(site: Resource) -> bool:
+    """Tell whether the access restrictions of a site let nobody publish from this machine."""
+    config = site.properties.get("siteConfig") or {}
+    kind = "ipSecurity" if config.get("scmIpSecurityRestrictionsUseMain") else "scmIpSecurity"
+    rules = sorted(config.get(f"{kind}Restrictions") or (), key=lambda r: r.get("priority") or 0)
+    for rule in rules:
+        place = str(rule.get("ipAddress") or "")
+        # A service tag or a subnet is not this machine.
+        if "/" in place and _FROM in ip_network(place):
+            return str(rule.get("action")).lower() == "deny"
+    return str(config.get(f"{kind}RestrictionsDefaultAction")).lower() == "deny"
 
 
 def _wire(deployment: Deployment) -> dict[str, object]:

@@ -1,4 +1,6 @@
-"""Build what infra/ holds for those who have no Bicep compiler: templates, snapshots, hashes.
+"""Build what infra/ holds for those who have no Bicep compiler.
+
+Templates, parameter files in JSON, snapshots and hashes.
 
 The compiler is `bicep` in $BICEP, on PATH, or in ../shared/bin beside the project.
 """
@@ -53,7 +55,7 @@ def sources() -> dict[str, str]:
 def outputs() -> dict[str, str]:
     """Return the SHA-256 of every file that was made."""
     made = [f"{name}.json" for name in TEMPLATES]
-    made += [f"{name}.snapshot.json" for name in PARAMETERS]
+    made += [f"{name}.{kind}.json" for name in PARAMETERS for kind in ("parameters", "snapshot")]
     return {name: hashlib.sha256((INFRA / name).read_bytes()).hexdigest() for name in made}
 
 
@@ -86,6 +88,10 @@ def main() -> int:
         print("\n".join(said), file=sys.stderr)
         return 1
     made = [run(bicep, "build", f"{name}.bicep") for name in TEMPLATES]
+    made += [
+        run(bicep, "build-params", f"{name}.bicepparam", "--outfile", f"{name}.parameters.json")
+        for name in PARAMETERS
+    ]
     made += [snapshot(bicep, name, "overwrite") for name in PARAMETERS]
     for name in PARAMETERS:
         _in_order(INFRA / f"{name}.snapshot.json")

@@ -1,3 +1,5 @@
+import { lockType } from 'types.bicep'
+
 metadata name = 'Action group'
 metadata description = 'Who is told.'
 
@@ -8,6 +10,9 @@ param name string
 
 @description('Required. Tags.')
 param tags object
+
+@description('Required. The lock.')
+param lock lockType
 
 @description('Required. Addresses that get an e-mail.')
 @minLength(1)
@@ -28,6 +33,15 @@ resource group 'Microsoft.Insights/actionGroups@2023-01-01' = {
     ]
     enabled: true
     groupShortName: 'rebuilder'
+  }
+}
+
+resource resourceLock 'Microsoft.Authorization/locks@2020-05-01' = if ((lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${name}'
+  scope: group
+  properties: {
+    level: 'CanNotDelete'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
   }
 }
 

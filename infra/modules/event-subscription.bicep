@@ -1,5 +1,5 @@
 metadata name = 'Event subscription'
-metadata description = 'Brings the events of one system topic to one function.'
+metadata description = 'Brings the events of one system topic to one function, or into one queue with the identity of the topic.'
 
 @description('Required. Name of the system topic.')
 @minLength(3)
@@ -13,6 +13,10 @@ param name string
 
 @description('Required. Resource id of the function.')
 param functionResourceId string
+
+@description('Required. Queue, in the storage account of the dead letters, that events go into instead; empty for the function.')
+@maxLength(63)
+param queueName string
 
 @description('Required. Resource id of the storage account of the dead letters.')
 param storageAccountResourceId string
@@ -45,41 +49,63 @@ resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
   name: topicName
 }
 
-resource subscription 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-15' = {
-  parent: topic
-  name: name
-  properties: {
+var toFunction = {
+  destination: {
+    endpointType: 'AzureFunction'
+    properties: {
+      maxEventsPerBatch: 1
+      preferredBatchSizeInKilobytes: 64
+      resourceId: functionResourceId
+    }
+  }
+}
+var toQueue = {
+  deliveryWithResourceIdentity: {
+    identity: {
+      type: 'SystemAssigned'
+    }
     destination: {
-      endpointType: 'AzureFunction'
+      endpointType: 'StorageQueue'
       properties: {
-        maxEventsPerBatch: 1
-        preferredBatchSizeInKilobytes: 64
-        resourceId: functionResourceId
-      }
-    }
-    eventDeliverySchema: 'CloudEventSchemaV1_0'
-    filter: {
-      advancedFilters: advancedFilters
-      enableAdvancedFilteringOnArrays: false
-      includedEventTypes: eventTypes
-    }
-    retryPolicy: {
-      eventTimeToLiveInMinutes: eventTimeToLiveInMinutes
-      maxDeliveryAttempts: maxDeliveryAttempts
-    }
-    deadLetterWithResourceIdentity: {
-      identity: {
-        type: 'SystemAssigned'
-      }
-      deadLetterDestination: {
-        endpointType: 'StorageBlob'
-        properties: {
-          blobContainerName: deadLetterContainerName
-          resourceId: storageAccountResourceId
-        }
+        resourceId: storageAccountResourceId
+        queueName: queueName
+        // Never: what is taken over is not dropped.
+        queueMessageTimeToLiveInSeconds: -1
       }
     }
   }
+}
+
+resource subscription 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-15' = {
+  parent: topic
+  name: name
+  properties: union(
+    {
+      eventDeliverySchema: 'CloudEventSchemaV1_0'
+      filter: {
+        advancedFilters: advancedFilters
+        enableAdvancedFilteringOnArrays: false
+        includedEventTypes: eventTypes
+      }
+      retryPolicy: {
+        eventTimeToLiveInMinutes: eventTimeToLiveInMinutes
+        maxDeliveryAttempts: maxDeliveryAttempts
+      }
+      deadLetterWithResourceIdentity: {
+        identity: {
+          type: 'SystemAssigned'
+        }
+        deadLetterDestination: {
+          endpointType: 'StorageBlob'
+          properties: {
+            blobContainerName: deadLetterContainerName
+            resourceId: storageAccountResourceId
+          }
+        }
+      }
+    },
+    empty(queueName) ? toFunction : toQueue
+  )
 }
 
 @description('Name of the subscription.')

@@ -1,3 +1,5 @@
+import { diagnosticSettingType, diagnosticsOf, lockType } from 'types.bicep'
+
 metadata name = 'Function app'
 metadata description = 'The product, on Flex Consumption.'
 
@@ -29,8 +31,12 @@ param storageAccountName string
 @description('Required. Container of the package.')
 param packageContainerName string
 
-@description('Required. Every app setting.')
+@description('Required. App settings that the template gives.')
 param settings object
+
+@description('Required. App settings that were chosen; those of the template come before them.')
+@secure()
+param chosenSettings object
 
 @description('Required. Memory of an instance in MB.')
 @allowed([512, 2048, 4096])
@@ -41,31 +47,48 @@ param instanceMemoryMB int
 @maxValue(1000)
 param maximumInstanceCount int
 
-@description('Required. How many instances wait for pushes; 0 for none.')
-@minValue(0)
-@maxValue(20)
-param alwaysReadyInstanceCount int
+@description('Required. For which functions instances wait, as Azure has it: `function:NAME`, and how many.')
+@maxLength(20)
+param alwaysReady object[]
 
 @description('Required. Resource id of the subnet of the app; empty for none.')
 param subnetResourceId string
 
-@description('Required. Whether only Event Grid reaches the app.')
+@description('Required. Whether nobody reaches the app but its own subnet and, where events come so, Event Grid.')
 param closed bool
 
+@description('Required. Whether Event Grid calls the app.')
+param webhook bool
+
+@description('Required. The lock.')
+param lock lockType
+
+@description('Required. Where logs and metrics go.')
+@maxLength(5)
+param diagnosticSettings diagnosticSettingType[]
+
+// The platform asks the app itself for its triggers when it was published: from its own subnet.
+var own = {
+  action: 'Allow'
+  description: 'The platform reads the triggers of the app from here.'
+  name: 'own-subnet'
+  priority: 110
+  vnetSubnetResourceId: subnetResourceId
+}
+var eventGrid = {
+  action: 'Allow'
+  description: 'Event Grid delivers events.'
+  ipAddress: 'AzureEventGrid'
+  name: 'event-grid'
+  priority: 100
+  tag: 'ServiceTag'
+}
 var restrictions = {
   ipSecurityRestrictionsDefaultAction: 'Deny'
   scmIpSecurityRestrictionsDefaultAction: 'Deny'
   scmIpSecurityRestrictionsUseMain: false
-  ipSecurityRestrictions: [
-    {
-      action: 'Allow'
-      description: 'Event Grid delivers events.'
-      ipAddress: 'AzureEventGrid'
-      name: 'event-grid'
-      priority: 100
-      tag: 'ServiceTag'
-    }
-  ]
+  ipSecurityRestrictions: webhook ? [eventGrid, own] : [own]
+  scmIpSecurityRestrictions: [own]
 }
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
@@ -98,7 +121,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     httpsOnly: true
     // Else references to Key Vault are resolved by a system-assigned identity, which there is none of.
     keyVaultReferenceIdentity: identityResourceId
-    // Event Grid has to reach the app: it is closed by access restrictions, not by this.
+    // Event Grid and who publishes have to reach the app: it is closed by access restrictions, not by this.
     publicNetworkAccess: 'Enabled'
     virtualNetworkSubnetId: empty(subnetResourceId) ? null : subnetResourceId
     siteConfig: union(
@@ -125,14 +148,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         version: '3.13'
       }
       scaleAndConcurrency: {
-        alwaysReady: alwaysReadyInstanceCount == 0
-          ? []
-          : [
-              {
-                name: 'function:image_pushed'
-                instanceCount: alwaysReadyInstanceCount
-              }
-            ]
+        alwaysReady: alwaysReady
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
       }
@@ -143,7 +159,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
 resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'appsettings'
-  properties: settings
+  properties: union(chosenSettings, settings)
 }
 
 resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
@@ -161,6 +177,24 @@ resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01'
     allow: false
   }
 }
+
+resource appLock 'Microsoft.Authorization/locks@2020-05-01' = if ((lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${name}'
+  scope: app
+  properties: {
+    level: 'CanNotDelete'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
+  }
+}
+
+#disable-next-line use-recent-api-versions // the only one that knows groups of categories
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = [
+  for setting in diagnosticSettings: {
+    name: setting.?name ?? 'rebuilder'
+    scope: app
+    properties: diagnosticsOf(setting)
+  }
+]
 
 @description('Name of the function app.')
 output name string = app.name

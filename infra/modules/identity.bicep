@@ -1,3 +1,5 @@
+import { lockType } from 'types.bicep'
+
 metadata name = 'Identity'
 metadata description = 'Who the function app is.'
 
@@ -12,10 +14,22 @@ param location string
 @description('Required. Tags.')
 param tags object
 
+@description('Required. The lock.')
+param lock lockType
+
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: name
   location: location
   tags: tags
+}
+
+resource resourceLock 'Microsoft.Authorization/locks@2020-05-01' = if ((lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${name}'
+  scope: identity
+  properties: {
+    level: 'CanNotDelete'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
+  }
 }
 
 @description('Name of the identity.')
@@ -23,9 +37,3 @@ output name string = identity.name
 
 @description('Resource id of the identity.')
 output resourceId string = identity.id
-
-@description('Object id of the identity.')
-output principalId string = identity.properties.principalId
-
-@description('Client id of the identity.')
-output clientId string = identity.properties.clientId

@@ -1,10 +1,15 @@
+import { lockType } from 'types.bicep'
+
 metadata name = 'Monitoring'
 metadata description = 'Log Analytics and Application Insights, which take Entra tokens only.'
 
-@description('Required. Name of the Log Analytics workspace.')
+@description('Required. Name of the Log Analytics workspace that is made.')
 @minLength(4)
 @maxLength(63)
 param workspaceName string
+
+@description('Required. Resource id of a workspace that is there; empty for one that is made.')
+param existingWorkspaceResourceId string
 
 @description('Required. Name of the Application Insights component.')
 @minLength(1)
@@ -16,6 +21,9 @@ param location string
 
 @description('Required. Tags.')
 param tags object
+
+@description('Required. The lock.')
+param lock lockType
 
 @description('Required. Object id of the identity of the function app.')
 @minLength(36)
@@ -37,7 +45,7 @@ param dailyQuotaGb int
 
 var roles = loadJsonContent('../built-in-roles.json')
 
-resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = if (empty(existingWorkspaceResourceId)) {
   name: workspaceName
   location: location
   tags: tags
@@ -55,6 +63,8 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   }
 }
 
+var workspaceResourceId = empty(existingWorkspaceResourceId) ? workspace.id : existingWorkspaceResourceId
+
 resource component 'Microsoft.Insights/components@2020-02-02' = {
   name: componentName
   location: location
@@ -63,7 +73,7 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
   properties: {
     Application_Type: 'web'
     DisableLocalAuth: true
-    WorkspaceResourceId: workspace.id
+    WorkspaceResourceId: workspaceResourceId
   }
 }
 
@@ -80,6 +90,24 @@ resource assignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+resource workspaceLock 'Microsoft.Authorization/locks@2020-05-01' = if (empty(existingWorkspaceResourceId) && (lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${workspaceName}'
+  scope: workspace
+  properties: {
+    level: 'CanNotDelete'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
+  }
+}
+
+resource componentLock 'Microsoft.Authorization/locks@2020-05-01' = if ((lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${componentName}'
+  scope: component
+  properties: {
+    level: 'CanNotDelete'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
+  }
+}
+
 @description('Name of the component.')
 output name string = component.name
 
@@ -87,7 +115,7 @@ output name string = component.name
 output resourceId string = component.id
 
 @description('Resource id of the workspace.')
-output workspaceResourceId string = workspace.id
+output workspaceResourceId string = workspaceResourceId
 
 @description('Where telemetry goes. It holds no key that opens anything: local authentication is off.')
 output connectionString string = component.properties.ConnectionString

@@ -1,7 +1,7 @@
-import { networkType, placeType } from 'types.bicep'
+import { lockType, networkType, placeType } from 'types.bicep'
 
 metadata name = 'Private network'
-metadata description = 'A virtual network with the subnet of the function app, and private endpoints of the storage account.'
+metadata description = 'A virtual network with the subnet of the function app, or subnets that are there, and private endpoints of storage and registries.'
 
 @description('Required. Name of the virtual network.')
 @minLength(2)
@@ -20,6 +20,9 @@ param location string
 @description('Required. Tags.')
 param tags object
 
+@description('Required. The lock.')
+param lock lockType
+
 @description('Required. Addresses.')
 param network networkType
 
@@ -27,7 +30,7 @@ param network networkType
 param storageAccountResourceId string
 
 @description('Required. The registries that get private endpoints.')
-@maxLength(20)
+@maxLength(200)
 param registries placeType[]
 
 var services = ['blob', 'queue', 'table']
@@ -38,19 +41,36 @@ var zones = [
   'privatelink${environment().suffixes.acrLoginServer}'
 ]
 
-resource appGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
+var isOwn = empty(network.?appSubnetResourceId)
+var vnetId = isOwn
+  ? resourceId('Microsoft.Network/virtualNetworks', name)
+  : split(network.?appSubnetResourceId ?? '', '/subnets/')[0]
+var appSubnetId = isOwn
+  ? resourceId('Microsoft.Network/virtualNetworks/subnets', name, 'app')
+  : network.?appSubnetResourceId ?? ''
+var endpointSubnetId = isOwn
+  ? resourceId('Microsoft.Network/virtualNetworks/subnets', name, 'endpoints')
+  : network.?endpointSubnetResourceId ?? fail('network.appSubnetResourceId needs network.endpointSubnetResourceId, too.')
+var givenZones = [
+  network.?privateDnsZoneResourceIds.?blob ?? ''
+  network.?privateDnsZoneResourceIds.?queue ?? ''
+  network.?privateDnsZoneResourceIds.?table ?? ''
+  network.?privateDnsZoneResourceIds.?registry ?? ''
+]
+
+resource appGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = if (isOwn) {
   name: '${securityGroupPrefix}app'
   location: location
   tags: tags
 }
 
-resource endpointGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
+resource endpointGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = if (isOwn) {
   name: '${securityGroupPrefix}endpoints'
   location: location
   tags: tags
 }
 
-resource vnet 'Microsoft.Network/virtualNetworks@2025-05-01' = {
+resource vnet 'Microsoft.Network/virtualNetworks@2025-05-01' = if (isOwn) {
   name: name
   location: location
   tags: tags
@@ -76,6 +96,12 @@ resource vnet 'Microsoft.Network/virtualNetworks@2025-05-01' = {
           networkSecurityGroup: {
             id: appGroup.id
           }
+          // By it the access rule of the app knows its own subnet.
+          serviceEndpoints: [
+            {
+              service: 'Microsoft.Web'
+            }
+          ]
         }
       }
       {
@@ -90,18 +116,19 @@ resource vnet 'Microsoft.Network/virtualNetworks@2025-05-01' = {
       }
     ]
   }
+}
 
-  resource appSubnet 'subnets' existing = {
-    name: 'app'
-  }
-
-  resource endpointSubnet 'subnets' existing = {
-    name: 'endpoints'
+resource vnetLock 'Microsoft.Authorization/locks@2020-05-01' = if (isOwn && (lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${name}'
+  scope: vnet
+  properties: {
+    level: 'CanNotDelete'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
   }
 }
 
 resource dnsZones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
-  for zone in zones: {
+  for (zone, index) in zones: if (empty(givenZones[index])) {
     name: zone
     location: 'global'
     tags: tags
@@ -109,7 +136,7 @@ resource dnsZones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
 ]
 
 resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
-  for (zone, index) in zones: {
+  for (zone, index) in zones: if (empty(givenZones[index])) {
     parent: dnsZones[index]
     name: name
     location: 'global'
@@ -119,9 +146,12 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
       // A registry whose private endpoint is elsewhere has no record in this zone: ask the internet's.
       resolutionPolicy: 'NxDomainRedirect'
       virtualNetwork: {
-        id: vnet.id
+        id: vnetId
       }
     }
+    dependsOn: [
+      vnet
+    ]
   }
 ]
 
@@ -143,9 +173,12 @@ resource storageEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
         }
       ]
       subnet: {
-        id: vnet::endpointSubnet.id
+        id: endpointSubnetId
       }
     }
+    dependsOn: [
+      vnet
+    ]
   }
 ]
 
@@ -158,11 +191,16 @@ resource storageNames 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2
         {
           name: service
           properties: {
-            privateDnsZoneId: dnsZones[index].id
+            privateDnsZoneId: empty(givenZones[index])
+              ? resourceId('Microsoft.Network/privateDnsZones', zones[index])
+              : givenZones[index]
           }
         }
       ]
     }
+    dependsOn: [
+      dnsZones
+    ]
   }
 ]
 
@@ -189,9 +227,12 @@ resource registryEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
         }
       ]
       subnet: {
-        id: vnet::endpointSubnet.id
+        id: endpointSubnetId
       }
     }
+    dependsOn: [
+      vnet
+    ]
   }
 ]
 
@@ -204,19 +245,24 @@ resource registryNames 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@
         {
           name: 'registry'
           properties: {
-            privateDnsZoneId: dnsZones[3].id
+            privateDnsZoneId: empty(givenZones[3])
+              ? resourceId('Microsoft.Network/privateDnsZones', zones[3])
+              : givenZones[3]
           }
         }
       ]
     }
+    dependsOn: [
+      dnsZones
+    ]
   }
 ]
 
-@description('Name of the virtual network.')
-output name string = vnet.name
-
 @description('Resource id of the virtual network.')
-output resourceId string = vnet.id
+output resourceId string = vnetId
 
 @description('Resource id of the subnet of the function app.')
-output appSubnetResourceId string = vnet::appSubnet.id
+output appSubnetResourceId string = appSubnetId
+
+@description('Resource id of the subnet of the private endpoints.')
+output endpointSubnetResourceId string = endpointSubnetId

@@ -1,3 +1,5 @@
+import { diagnosticSettingType, diagnosticsOf, lockType } from 'types.bicep'
+
 metadata name = 'Registry'
 metadata description = 'A container registry that was not there.'
 
@@ -21,6 +23,13 @@ param abac bool
 
 @description('Required. Whether only private endpoints and trusted services of Azure reach it; Premium only.')
 param closed bool
+
+@description('Required. The lock.')
+param lock lockType
+
+@description('Required. Where logs and metrics go.')
+@maxLength(5)
+param diagnosticSettings diagnosticSettingType[]
 
 var network = {
   networkRuleBypassOptions: 'AzureServices'
@@ -48,6 +57,24 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
     closed ? network : {}
   )
 }
+
+resource resourceLock 'Microsoft.Authorization/locks@2020-05-01' = if ((lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${name}'
+  scope: registry
+  properties: {
+    level: 'CanNotDelete'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
+  }
+}
+
+#disable-next-line use-recent-api-versions // the only one that knows groups of categories
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = [
+  for setting in diagnosticSettings: {
+    name: setting.?name ?? 'rebuilder'
+    scope: registry
+    properties: diagnosticsOf(setting)
+  }
+]
 
 @description('Name of the registry.')
 output name string = registry.name

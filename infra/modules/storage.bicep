@@ -1,3 +1,5 @@
+import { diagnosticSettingType, diagnosticsOf, lockType } from 'types.bicep'
+
 metadata name = 'Storage'
 metadata description = 'Ledger, queues, the package of the function app, and dead letters. It has no keys: shared keys are off.'
 
@@ -27,8 +29,12 @@ param skuName string
 @description('Required. Whether only private endpoints and trusted services of Azure reach the account.')
 param closed bool
 
-@description('Required. Whether the account cannot be deleted.')
-param lock bool
+@description('Required. The lock.')
+param lock lockType
+
+@description('Required. Where logs and metrics go.')
+@maxLength(5)
+param diagnosticSettings diagnosticSettingType[]
 
 @description('Required. Days for which deleted blobs can be brought back.')
 @minValue(1)
@@ -162,14 +168,41 @@ resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-resource accountLock 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
-  name: '${name}-lock'
+resource accountLock 'Microsoft.Authorization/locks@2020-05-01' = if ((lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${name}'
   scope: account
   properties: {
     level: 'CanNotDelete'
-    notes: 'The ledger of ACR Rebuilder is here.'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
   }
 }
+
+#disable-next-line use-recent-api-versions // the only one that knows groups of categories
+resource blobDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = [
+  for setting in diagnosticSettings: {
+    name: setting.?name ?? 'rebuilder'
+    scope: blobs
+    properties: diagnosticsOf(setting)
+  }
+]
+
+#disable-next-line use-recent-api-versions // the only one that knows groups of categories
+resource queueDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = [
+  for setting in diagnosticSettings: {
+    name: setting.?name ?? 'rebuilder'
+    scope: queueService
+    properties: diagnosticsOf(setting)
+  }
+]
+
+#disable-next-line use-recent-api-versions // the only one that knows groups of categories
+resource tableDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = [
+  for setting in diagnosticSettings: {
+    name: setting.?name ?? 'rebuilder'
+    scope: tableService
+    properties: diagnosticsOf(setting)
+  }
+]
 
 @description('Name of the account.')
 output name string = account.name

@@ -1,3 +1,5 @@
+import { diagnosticSettingType, diagnosticsOf, lockType } from 'types.bicep'
+
 metadata name = 'System topic'
 metadata description = 'The events of one source: a topic that was not there, or the one that was. Azure allows one for each source.'
 
@@ -22,11 +24,12 @@ param sourceResourceId string
 @allowed(['Microsoft.ContainerRegistry.Registries', 'Microsoft.Resources.ResourceGroups'])
 param topicType string
 
-@description('Required. Resource id of the action group that hears of dead letters; empty for no alerts.')
-param actionGroupResourceId string
+@description('Required. The lock.')
+param lock lockType
 
-@description('Required. Whether there are alerts.')
-param alerts bool
+@description('Required. Where logs and metrics go.')
+@maxLength(5)
+param diagnosticSettings diagnosticSettingType[]
 
 resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (!isExisting) {
   name: name
@@ -41,46 +44,37 @@ resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (!isExisting) 
   }
 }
 
-resource found 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = if (isExisting) {
-  name: name
+resource topicLock 'Microsoft.Authorization/locks@2020-05-01' = if (!isExisting && (lock.?kind ?? 'None') == 'CanNotDelete') {
+  name: '${lock.?name ?? 'lock-'}${name}'
+  scope: topic
+  properties: {
+    level: 'CanNotDelete'
+    notes: lock.?notes ?? 'ACR Rebuilder needs it.'
+  }
 }
 
-resource alert 'Microsoft.Insights/metricAlerts@2026-01-01' = [
-  for metric in (alerts ? ['DeadLetteredCount', 'DroppedEventCount'] : []): {
-    name: '${name}-${metric}'
-    location: 'global'
-    tags: tags
-    properties: {
-      actions: empty(actionGroupResourceId) ? [] : [{ actionGroupId: actionGroupResourceId }]
-      autoMitigate: true
-      criteria: {
-        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-        allOf: [
-          {
-            criterionType: 'StaticThresholdCriterion'
-            metricName: metric
-            metricNamespace: 'Microsoft.EventGrid/systemTopics'
-            name: metric
-            operator: 'GreaterThan'
-            threshold: 0
-            timeAggregation: 'Total'
-          }
-        ]
-      }
-      description: 'Event Grid gave events up: docs/operations.md, "When something fails".'
-      enabled: true
-      evaluationFrequency: 'PT15M'
-      scopes: [
-        isExisting ? found.id : topic.id
-      ]
-      severity: 1
-      windowSize: 'PT1H'
-    }
+#disable-next-line use-recent-api-versions // the only one that knows groups of categories
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = [
+  for setting in (isExisting ? [] : diagnosticSettings): {
+    name: setting.?name ?? 'rebuilder'
+    scope: topic
+    properties: diagnosticsOf(setting)
   }
 ]
+
+// A topic that is made or not, read by one that does not care.
+module who 'topic-identity.bicep' = {
+  name: 'rebuilder-who-${uniqueString(deployment().name, name)}'
+  params: {
+    name: name
+  }
+  dependsOn: [
+    topic
+  ]
+}
 
 @description('Name of the topic.')
 output name string = name
 
 @description('Object id of the identity of the topic.')
-output principalId string = isExisting ? found!.identity.principalId : topic!.identity.principalId
+output principalId string = who.outputs.principalId

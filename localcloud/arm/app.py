@@ -31,8 +31,10 @@ from localcloud.arm.resources import (
     functions,
     groups,
     imports,
+    locks,
     permissions,
     plans,
+    providers,
     registries,
     replications,
     roleassignments,
@@ -84,6 +86,8 @@ ROUTES: tuple[Route, ...] = (
     *systemtopics.ROUTES,
     *topicsubscriptions.ROUTES,
     *deployments.ROUTES,
+    *locks.ROUTES,
+    *providers.ROUTES,
     *anything.ROUTES,
 )
 """Everything that ARM answers; the last ones are asked after every other."""
@@ -156,6 +160,8 @@ class ArmApp:
             if route.handler not in FILTERED:
                 require(self._arm.roles, principal, *needed)
             self._arm.actions.append(Action(request.method, *needed, principal.object_id))
+            if request.method == "DELETE":
+                locks.check(self._arm, path)
             body = await _body(request)
             check_body(route, body)
             for linked in linked_to(body):

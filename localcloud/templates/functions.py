@@ -164,6 +164,10 @@ def _skip(value: Value, count: int) -> Value:
     return value[max(count, 0) :]
 
 
+def _fail(message: str) -> Value:
+    raise TemplateError(message)
+
+
 def _first(value: Value) -> Value:
     return value[0] if value else ("" if isinstance(value, str) else None)
 
@@ -266,6 +270,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "empty": lambda value: value is None or len(value) == 0,
     "endswith": lambda text, end: text.lower().endswith(end.lower()),
     "equals": lambda a, b: type(a) is type(b) and a == b,
+    "fail": _fail,
     "false": lambda: False,
     "first": _first,
     "flatten": lambda values: list(itertools.chain(*values)),

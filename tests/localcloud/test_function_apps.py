@@ -342,3 +342,97 @@ def test_one_topic_per_source(world: World) -> None:
     body["properties"]["source"] = images.registry(world.cloud, "otherbase", 1).id
     changed = world.ask("PUT", TOPIC, body).json()["error"]
     assert changed["message"] == "System topic source cannot be modified."
+
+
+def test_events_go_into_a_queue_by_the_topics_identity(world: World) -> None:
+    """One message each, in Base64, for as long as nobody takes it; without the role, dead letters.
+
+    Azure shows where an identity delivers, and no other destination.
+    """
+    topic = world.topic()
+    queue = f"{ACCOUNT}/queueServices/default/queues/events"
+    world.put(queue, {})
+    letters = f"{ACCOUNT}/blobServices/default/containers/deadletter"
+    roles = world.cloud.roles
+    roles.assign("Storage Blob Data Contributor", topic.object_id, letters)
+    by_topic = {"type": "SystemAssigned"}
+    place = {"resourceId": ACCOUNT, "queueName": "events", "queueMessageTimeToLiveInSeconds": -1}
+    delivery = {"endpointType": "StorageQueue", "properties": place}
+    container = {"resourceId": ACCOUNT, "blobContainerName": "deadletter"}
+    kept = {"endpointType": "StorageBlob", "properties": container}
+    body = {
+        "deliveryWithResourceIdentity": {"identity": by_topic, "destination": delivery},
+        "deadLetterWithResourceIdentity": {"identity": by_topic, "deadLetterDestination": kept},
+        "eventDeliverySchema": "CloudEventSchemaV1_0",
+        "filter": {"includedEventTypes": ["Microsoft.ContainerRegistry.ImagePushed"]},
+    }
+    told = world.put(SUBSCRIBED, {"properties": body})["properties"]
+    assert told["destination"] is None
+    assert told["deliveryWithResourceIdentity"]["destination"] == delivery
+    world.push("none")
+    developer = world.cloud.developer
+    listing = "/deadletter?restype=container&comp=list"
+    until(lambda: b"<Name>" in world.storage("blob", listing, developer))
+
+    roles.assign("Storage Queue Data Message Sender", topic.object_id, queue)
+    world.push("some")
+
+    def peek() -> bytes:
+        return world.storage("queue", "/events/messages?peekonly=true", developer)
+
+    until(lambda: b"<MessageText>" in peek())
+    text = peek().partition(b"<MessageText>")[2].partition(b"<")[0]
+    event = json.loads(base64.b64decode(text))
+    assert event["specversion"] == "1.0"
+    assert event["data"]["target"]["repository"] == "some"
+    assert b"<ExpirationTime>Fri, 31 Dec 9999" in peek()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"endpointType": "EventHub"}, "delivers by an identity to storage queues only"),
+        ({"properties": {"resourceId": ACCOUNT}}, "give resourceId and"),
+        ({"properties": {"resourceId": f"{ACCOUNT}x", "queueName": "q"}}, "strebuilderx"),
+    ],
+)
+def test_destinations_that_are_not_there(world: World, changes: Json, said: str) -> None:
+    """A queue of an account that is not there, none at all, another kind."""
+    world.topic()
+    place = {"resourceId": ACCOUNT, "queueName": "events"}
+    destination = {"endpointType": "StorageQueue", "properties": place, **changes}
+    delivery = {"identity": {"type": "SystemAssigned"}, "destination": destination}
+    answer = world.http.put(
+        f"https://management.azure.com{SUBSCRIBED}",
+        json={"properties": {"deliveryWithResourceIdentity": delivery}},
+        params={"api-version": "2025-02-15"},
+        headers={"Authorization": f"Bearer {world.token}"},
+    )
+
+    assert answer.status_code in (400, 404)
+    assert said in answer.text
+
+
+def test_who_is_shut_out_does_not_publish(world: World) -> None:
+    """Access restrictions of Kudu's site: this machine is 127.0.0.1 and no service tag."""
+    headers = {"Authorization": f"Bearer {world.token}"}
+    url = "https://func-test.scm.azurewebsites.net/api/publish"
+
+    def answered(**config: object) -> int:
+        assert world.ask("PATCH", f"{SITE}/config/web", {"properties": config}).is_success
+        # No token: whoever is let in is asked for one.
+        return world.http.post(url, headers={}).status_code
+
+    rule = {"name": "me", "action": "Allow", "priority": 200}
+    assert answered(scmIpSecurityRestrictionsDefaultAction="Deny") == 403
+    assert world.http.post(url, headers=headers).text == "Ip Forbidden"
+    tag = [{**rule, "ipAddress": "AzureEventGrid", "tag": "ServiceTag"}]
+    assert answered(scmIpSecurityRestrictions=tag) == 403
+    assert answered(scmIpSecurityRestrictions=[{**rule, "ipAddress": "127.0.0.1/32"}]) == 401
+    denied = {**rule, "action": "Deny", "priority": 100, "ipAddress": "127.0.0.0/8"}
+    more = [{**rule, "ipAddress": "127.0.0.1/32"}, denied]
+    assert answered(scmIpSecurityRestrictions=more) == 403
+    assert answered(scmIpSecurityRestrictionsUseMain=True) == 401
+    assert answered(ipSecurityRestrictionsDefaultAction="Deny") == 403
+    refused = world.ask("PATCH", f"{SITE}/config/web", {"properties": {"ftpsState": "Disabled"}})
+    assert refused.status_code == 400

@@ -45,6 +45,7 @@ PUSHES = EventSubscription("pushes", TOPIC, f"{SITE}/functions/image_pushed", de
 EVERYTHING = Permission(("*",), (), ("*",))
 NAMES = [
     *("image_pushed", "plan_rebuilds", "start_build", "track_build", "task_changed"),
+    "event_queued",
     *("refresh_index", "refresh_tasks", "sweep", "poll_bases", "collect_dead_letters"),
     "retire_history",
 ]
@@ -393,6 +394,44 @@ def test_a_webhook_may_be_ours(good: World, asked: FakePreflight) -> None:
     asked.subscribed = [EventSubscription("hook", TOPIC, webhook=hook, dead_letters=LETTERS)]
 
     assert codes(examine(good.context, asked)) == []
+
+
+def test_a_queue_is_ours_by_its_account(good: World, asked: FakePreflight) -> None:
+    """Another environment on the same registry has a queue of the same name."""
+    settings = replace(good.context.settings, storage="", storage_account="kept")
+    context = replace(good.context, settings=settings)
+    queue = (ACCOUNT, "rebuilder-events")
+    asked.subscribed = [EventSubscription("q", TOPIC, dead_letters=LETTERS, queue=queue)]
+    assert codes(examine(context, asked, site=SITE)) == []
+    assert codes(examine(good.context, asked, site=SITE)) == []
+
+    for place in ((f"{ACCOUNT}2", "rebuilder-events"), (ACCOUNT, "other")):
+        asked.subscribed = [EventSubscription("q", TOPIC, dead_letters=LETTERS, queue=place)]
+        assert codes(examine(context, asked, site=SITE)) == ["not-subscribed"]
+
+
+def test_a_topic_that_may_not_write_into_the_queue(good: World, asked: FakePreflight) -> None:
+    """The role is named for that topic and that queue; without an identity nothing is known."""
+    queue = (ACCOUNT, "rebuilder-events")
+    topic = replace(TOPIC, principals=("topic-id",))
+    asked.subscribed = [EventSubscription("q", topic, dead_letters=LETTERS, queue=queue)]
+    scope = f"{ACCOUNT}/queueServices/default/queues/rebuilder-events"
+    asked.held[f"topic-id@{scope}"] = []
+    found = one(examine(good.context, asked, site=SITE))
+
+    assert found.code == "queue-not-writable"
+    assert "the topic's identity may not put messages into queue rebuilder-events" in found.what()
+    assert "dead letter" in found.why()
+    (command,) = found.commands()
+    assert "Storage Queue Data Message Sender" in command
+    assert "topic-id" in command
+    assert scope in command
+    for action in ("add/action", "write"):
+        right = f"Microsoft.Storage/storageAccounts/queueServices/queues/messages/{action}"
+        asked.held[f"topic-id@{scope}"] = [Permission(data_actions=(right,))]
+        assert codes(examine(good.context, asked, site=SITE)) == []
+    asked.subscribed = [EventSubscription("q", None, dead_letters=LETTERS, queue=queue)]
+    assert codes(examine(good.context, asked, site=SITE)) == []
 
 
 def test_dead_letters_that_nobody_reads(good: World, asked: FakePreflight) -> None:

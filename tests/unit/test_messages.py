@@ -9,6 +9,7 @@ import pytest
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
     BUILDS,
+    EVENTS,
     PUSHES,
     REFRESH,
     RUNS,
@@ -19,6 +20,7 @@ from rebuilder.core.rebuilds.messages import (
     afresh,
     problem,
     put_back,
+    queued_event,
 )
 from rebuilder.errors import InvalidMessage
 from tests.unit.fakes import BASE, NEW, task
@@ -176,3 +178,21 @@ def test_whether_a_queue_knows_a_message(
     """Of one that it does not know, the reason is told."""
     assert problem(queue, message.encode()) is None
     assert str(problem(queue, "hello")).startswith("InvalidJson: not JSON")
+
+
+def test_an_event_that_was_put_back_is_the_same_event() -> None:
+    """What it collected is left behind; so its dead letter is one, however often it is given up."""
+    for body in ('{"specversion":"1.0","id":"1"}', '{"eventType":"x","id":"1"}'):
+        again = put_back(put_back(body, datetime(2026, 1, 1, tzinfo=UTC)), datetime.now(UTC))
+
+        assert again != body
+        assert afresh(again) == body
+        assert problem(EVENTS, again) is None
+
+
+@pytest.mark.parametrize("body", ["", "[]", "no", '"text"', "\ud800"])
+def test_what_is_no_event_is_told(body: str) -> None:
+    """Event Grid writes one object into each message."""
+    with pytest.raises(InvalidMessage, match="no event: "):
+        queued_event(body)
+    assert "no event: " in str(problem(EVENTS, body))

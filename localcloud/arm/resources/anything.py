@@ -85,9 +85,18 @@ def _delete(arm: Arm, request: Request, _: dict[str, str], __: Json) -> Response
     return Response(status_code=200)
 
 
+def _settings(arm: Arm, request: Request, _: dict[str, str], __: Json) -> Response:
+    """List the diagnostic settings of a resource."""
+    inside = f"{request.url.path.rstrip('/')}/".lower()
+    found = [kept for key, kept in arm.plain.items() if key.startswith(inside)]
+    return JSONResponse({"value": found})
+
+
+_SETTINGS = r"/subscriptions/(?P<s>[^/]+)/.+/providers/Microsoft\.Insights/diagnosticSettings"
 _PATH = r"/subscriptions/(?P<s>[^/]+)/.*providers/.+"
 
 ROUTES: tuple[Route, ...] = (
+    Route("GET", _SETTINGS, _ANY, _settings),
     Route("GET", _PATH, _ANY, _get),
     Route("DELETE", _PATH, _ANY, _delete),
 )

@@ -19,6 +19,7 @@ from localcloud.arm.switches import Method
 from localcloud.eventfilters import FilterError, parse_filters
 from localcloud.eventgrid import (
     DeadLetterContainer,
+    QueuePlace,
     SubscribeError,
     Subscription,
     SystemTopic,
@@ -67,6 +68,15 @@ def brief(subscription: Subscription, place: str, kind: str, topic: str) -> Json
                 "resourceId": subscription.function,
                 "maxEventsPerBatch": subscription.max_events_per_batch,
                 "preferredBatchSizeInKilobytes": 64,
+            },
+        }
+    if subscription.queue is not None:
+        destination = {
+            "endpointType": "StorageQueue",
+            "properties": {
+                "resourceId": subscription.queue.account_id,
+                "queueName": subscription.queue.queue,
+                "queueMessageTimeToLiveInSeconds": subscription.queue.seconds,
             },
         }
     properties: Json = {
@@ -126,6 +136,7 @@ def subscribe(
     name: str,
     properties: Json,
     dead_letters: DeadLetterContainer | None = None,
+    queue: QueuePlace | None = None,
 ) -> Subscription:
     """Subscribe as the properties of a request say.
 
@@ -135,6 +146,7 @@ def subscribe(
         name: The subscription's name.
         properties: In ARM's wire form.
         dead_letters: Where events go that are given up.
+        queue: The queue that they go into, written by an identity; then there is no destination.
 
     Raises:
         ArmError: The destination is not there or does not answer, or a filter is wrong.
@@ -142,7 +154,9 @@ def subscribe(
     destination = properties.get("destination") or {}
     details: Json = destination.get("properties") or {}
     kind, endpoint, function = destination.get("endpointType"), "", ""
-    if kind == "AzureFunction":
+    if queue is not None:
+        pass
+    elif kind == "AzureFunction":
         function = _function(arm, str(details.get("resourceId") or ""))
     elif kind == "WebHook" and details.get("endpointUrl"):
         endpoint = str(details["endpointUrl"])
@@ -150,8 +164,8 @@ def subscribe(
         raise ArmError(
             400,
             "InvalidRequest",
-            "The local cloud delivers to webhooks and functions: give an endpointUrl, or the"
-            " resourceId of a function.",
+            "The local cloud delivers to webhooks, functions and, by an identity, queues: give an"
+            " endpointUrl, the resourceId of a function, or deliveryWithResourceIdentity.",
         )
     chosen, retry = properties.get("filter") or {}, properties.get("retryPolicy") or {}
     try:
@@ -173,6 +187,7 @@ def subscribe(
             subject_ends_with=chosen.get("subjectEndsWith") or "",
             advanced=advanced,
             function=function,
+            queue=queue,
         )
     except FilterError as error:
         raise ArmError(400, "InvalidRequest", str(error)) from error

@@ -11,6 +11,7 @@ from localcloud.arm.resources.sites import (
     SITE,
     SITE_TYPE,
     apply,
+    check_site_config,
     set_settings,
     settings_id,
     settings_of,
@@ -44,6 +45,16 @@ def _get_web(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response
             "properties": {"numberOfWorkers": 1, **(site.properties.get("siteConfig") or {})},
         }
     )
+
+
+def _put_web(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    """Change a site's configuration; access restrictions are what people change of it."""
+    site = site_of(arm, params)
+    given = dict(body.get("properties") or {})
+    check_site_config(given)
+    site.properties["siteConfig"] = {**(site.properties.get("siteConfig") or {}), **given}
+    arm.state.put(site)
+    return _get_web(arm, request, params, {})
 
 
 def _slot_names(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -98,6 +109,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", rf"{SITE}/config/appsettings", ANY, _list_settings),
     Route("POST", rf"{SITE}/config/appsettings/list", ANY, _list_settings),
     Route("GET", rf"{SITE}/config/web", ANY, _get_web),
+    Route("PUT", rf"{SITE}/config/web", ANY, _put_web),
+    Route("PATCH", rf"{SITE}/config/web", ANY, _put_web),
     Route("GET", rf"{SITE}/config/slotConfigNames", ANY, _slot_names),
     Route("GET", _POLICY, ANY, _get_policy),
     Route("PUT", _POLICY, ANY, _put_policy),

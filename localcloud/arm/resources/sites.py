@@ -82,7 +82,7 @@ def settings_of(arm: Arm, site: Resource) -> dict[str, str]:
     return {name: str(value) for name, value in found.properties.items()} if found else {}
 
 
-def _check_site_config(config: Json) -> None:
+def check_site_config(config: Json) -> None:
     """Refuse what Flex Consumption has no use for.
 
     Source: Azure/terraform-azurerm-avm-res-web-site pull requests 345, 353 and 360,
@@ -150,7 +150,7 @@ def _put_site(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Respo
         )
     _check_config(properties.get("functionAppConfig") or {})
     site_config = dict(properties.pop("siteConfig", None) or {})
-    _check_site_config(site_config)
+    check_site_config(site_config)
     settings = site_config.pop("appSettings", None)
     hosts = (f"{name}.azurewebsites.net", f"{name}.scm.azurewebsites.net")
     site = Resource(

@@ -9,12 +9,16 @@ from starlette.responses import JSONResponse, Response
 
 from localcloud.arm.access import filtered, require, sees_subscription
 from localcloud.arm.errors import ArmError
-from localcloud.arm.kept import ANY, REGISTRY_TYPE, SUBSCRIPTION, wire
+from localcloud.arm.kept import ANY, GROUP, REGISTRY_TYPE, SUBSCRIPTION, wire
 from localcloud.arm.model import Arm, Route
 from localcloud.directory import TENANT_ID
 from localcloud.state import Json
 
-_BY_TYPE = re.compile(r"\s*resourceType eq '([^']+)'\s*", re.IGNORECASE)
+_FILTER = re.compile(
+    r"\s*(?:resourceType eq '(?P<kind>[^']+)'|resourceGroup eq '(?P<group>[^']+)'"
+    r"|tagName eq '(?P<tag>[^']+)' and tagValue eq '(?P<value>[^']+)')\s*",
+    re.IGNORECASE,
+)
 _LOCATIONS = ("eastus", "northeurope", "westeurope", "westus", "westus2")
 
 
@@ -75,10 +79,11 @@ def _locations(_: Arm, __: Request, params: dict[str, str], ___: Json) -> Respon
 @filtered
 def _resources(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     text = request.query_params.get("$filter", "")
-    match = _BY_TYPE.fullmatch(text)
+    match = _FILTER.fullmatch(text)
     if text and match is None:
         raise ArmError(400, "InvalidFilterInQueryString", f"Invalid $filter '{text}'.")
-    wanted = match[1].lower() if match else ""
+    chosen = {k: v for k, v in (match.groupdict() if match else {}).items() if v is not None}
+    wanted, group = chosen.get("kind", "").lower(), chosen.get("group") or params.get("g")
     found: list[Json] = [
         {
             "id": registry.id,
@@ -95,11 +100,14 @@ def _resources(arm: Arm, request: Request, params: dict[str, str], _: Json) -> R
         del brief["properties"]
         found.append(brief)
     prefix = f"/subscriptions/{params['s']}/".lower()
+    if group:
+        prefix += f"resourcegroups/{group}/".lower()
     seen = [
         entry
         for entry in found
         if entry["id"].lower().startswith(prefix)
         and wanted in ("", entry["type"].lower())
+        and ("tag" not in chosen or entry["tags"].get(chosen["tag"]) == chosen["value"])
         and arm.may(request, f"{entry['type']}/read", entry["id"])
     ]
     return JSONResponse({"value": seen})
@@ -111,4 +119,5 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", SUBSCRIPTION, ANY, _one_subscription),
     Route("GET", rf"{SUBSCRIPTION}/locations", ANY, _locations),
     Route("GET", rf"{SUBSCRIPTION}/resources", ANY, _resources),
+    Route("GET", rf"{GROUP}/resources", ANY, _resources),
 )

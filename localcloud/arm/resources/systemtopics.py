@@ -92,6 +92,13 @@ def _put_topic(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Resp
     return JSONResponse(wire(made), 201 if new else 200)
 
 
+def _patch_topic(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    """Change tags or identity; nothing else of a topic can be changed."""
+    known = topic_of(arm, params)
+    changed: Json = {name: body[name] for name in ("tags", "identity") if name in body}
+    return _put_topic(arm, request, params, {"location": known.location, **changed})
+
+
 def _get_topic(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return JSONResponse(wire(topic_of(arm, params)))
 
@@ -124,5 +131,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", rf"{GROUP}{_TOPICS}", ANY, _list_topics),
     Route("GET", TOPIC, ANY, _get_topic),
     Route("PUT", TOPIC, ANY, _put_topic),
+    Route("PATCH", TOPIC, ANY, _patch_topic),
     Route("DELETE", TOPIC, ANY, _delete_topic),
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localcloud.arm.errors import ArmError
+from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.kept import ANY, wire
 from localcloud.arm.model import Arm, Route
 from localcloud.arm.resources.eventsubscriptions import brief, subscribe
 from localcloud.arm.resources.systemtopics import TOPIC, TOPIC_TYPE, source_of, topic_of
-from localcloud.eventgrid import DeadLetterContainer, Subscription
+from localcloud.eventgrid import DeadLetterContainer, QueuePlace, Subscription
 from localcloud.state import Json, Resource
 
 _EVENTS = rf"{TOPIC}/eventSubscriptions"
@@ -35,6 +35,15 @@ def _dead_letters(topic: Resource, properties: Json) -> DeadLetterContainer | No
         raise ArmError(
             400, "InvalidRequest", "A dead letter destination needs resourceId, blobContainerName."
         )
+    return DeadLetterContainer(account, container, topic.name, _writer(topic, given))
+
+
+def _writer(topic: Resource, given: Json) -> str:
+    """Return who delivers: the object id of the identity that a destination names.
+
+    Raises:
+        ArmError: The topic has not that identity.
+    """
     asked: Json = given.get("identity") or {}
     own: Json = topic.more.get("identity") or {}
     principal = own.get("principalId")
@@ -44,13 +53,40 @@ def _dead_letters(topic: Resource, properties: Json) -> DeadLetterContainer | No
         principal = next((o["principalId"] for k, o in others.items() if k.lower() == wanted), None)
     if principal is None:
         raise ArmError(400, "InvalidRequest", "The system topic does not have that identity.")
-    return DeadLetterContainer(account, container, topic.name, principal)
+    return str(principal)
+
+
+def _queue(arm: Arm, topic: Resource, properties: Json) -> QueuePlace | None:
+    """Return the queue that events go into by the topic's identity; none for another destination.
+
+    Raises:
+        ArmError: It names no queue of an account that is there, or an identity that the topic has
+            not.
+    """
+    given = properties.get("deliveryWithResourceIdentity")
+    if not given:
+        return None
+    destination: Json = given.get("destination") or {}
+    details: Json = destination.get("properties") or {}
+    account, queue = str(details.get("resourceId") or ""), details.get("queueName")
+    if destination.get("endpointType") != "StorageQueue" or not queue:
+        raise ArmError(
+            400,
+            "InvalidRequest",
+            "The local cloud delivers by an identity to storage queues only: give resourceId and"
+            " queueName.",
+        )
+    if arm.state.resource(account) is None:
+        raise not_found(account)
+    seconds = int(details.get("queueMessageTimeToLiveInSeconds") or 604_800)
+    return QueuePlace(account, str(queue), _writer(topic, given), seconds)
 
 
 def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     topic, properties = topic_of(arm, params), body.get("properties") or {}
     letters = _dead_letters(topic, properties)
-    subscription = subscribe(arm, source_of(arm, topic), params["e"], properties, letters)
+    queue = _queue(arm, topic, properties)
+    subscription = subscribe(arm, source_of(arm, topic), params["e"], properties, letters, queue)
     place = f"{topic.id}/eventSubscriptions/{params['e']}"
     told = _wire(arm, topic, subscription, properties)
     kept = Resource(place, f"{TOPIC_TYPE}/eventSubscriptions", "", told["properties"], {})
@@ -72,6 +108,9 @@ def _wire(arm: Arm, topic: Resource, subscription: Subscription, given: Json) ->
     source = source_of(arm, topic).id
     told = brief(subscription, place, f"{TOPIC_TYPE}/eventSubscriptions", source)
     told["properties"]["filter"] |= given.get("filter") or {}
+    if given.get("deliveryWithResourceIdentity"):
+        told["properties"]["destination"] = None
+        told["properties"]["deliveryWithResourceIdentity"] = given["deliveryWithResourceIdentity"]
     for name in ("deadLetterWithResourceIdentity", "labels", "expirationTimeUtc"):
         if given.get(name):
             told["properties"][name] = given[name]
@@ -93,7 +132,9 @@ def _brief(kept: Resource) -> Json:
 
 
 def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
-    return JSONResponse({"value": [_brief(c) for c in arm.state.under(topic_of(arm, params).id)]})
+    kept = arm.state.under(topic_of(arm, params).id)
+    found = [_brief(child) for child in kept if child.type == f"{TOPIC_TYPE}/eventSubscriptions"]
+    return JSONResponse({"value": found})
 
 
 def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:

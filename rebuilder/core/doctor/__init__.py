@@ -18,8 +18,8 @@ from rebuilder.core.doctor.events import (
     NotSubscribed,
     PushesFiltered,
     PushesNarrowed,
+    QueueNotWritable,
     SubscriptionNotReady,
-    judge_subscriptions,
 )
 from rebuilder.core.doctor.kept import (
     DeadLettersWait,
@@ -45,6 +45,7 @@ from rebuilder.core.doctor.roles import (
     RoleMissing,
     StorageRoleMissing,
 )
+from rebuilder.core.doctor.subscriptions import judge_subscriptions
 from rebuilder.core.doctor.tasks import (
     NativeTriggerOn,
     TaskFinding,
@@ -76,6 +77,7 @@ __all__ = [
     "PullMissing",
     "PushesFiltered",
     "PushesNarrowed",
+    "QueueNotWritable",
     "RebuildOverdue",
     "RegistryNotThere",
     "RoleMissing",

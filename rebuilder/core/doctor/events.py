@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from rebuilder.core.acr.registries import RegistryId
@@ -14,8 +13,6 @@ _ACCOUNT = (
     "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage"
     "/storageAccounts/ACCOUNT"
 )
-_FEW_ATTEMPTS = 2
-_FEW_MINUTES = 60
 
 
 def _container_id(account: str, container: str) -> str:
@@ -291,6 +288,31 @@ class DeadLettersNotWritable(EventFinding, frozen=True):
         )
 
 
+class QueueNotWritable(EventFinding, frozen=True):
+    """A topic's identity may not put events into the queue."""
+
+    code: ClassVar[str] = "queue-not-writable"
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        _, queue = self.subscription.queue or ("", "")
+        return f"{self._named()}: the topic's identity may not put messages into queue {queue}"
+
+    def why(self) -> str:
+        """Why it matters."""
+        return "every push becomes a dead letter, and nothing is rebuilt for it before the sweep"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        account, queue = self.subscription.queue or ("", "")
+        scope = f"{account}/queueServices/default/queues/{queue}"
+        principals = self.subscription.topic.principals if self.subscription.topic else ()
+        return tuple(
+            assign(principal, "Storage Queue Data Message Sender", scope)
+            for principal in principals
+        )
+
+
 class DeadLettersUnread(EventFinding, frozen=True):
     """A subscription's dead letters go where the app does not look.
 
@@ -326,53 +348,3 @@ class DeadLettersUnread(EventFinding, frozen=True):
                 *("--settings", f"REBUILDER_DEAD_LETTERS={address}"),
             ),
         )
-
-
-def judge_subscriptions(
-    registry: RegistryId,
-    topics: Sequence[Topic],
-    found: Sequence[EventSubscription],
-    site: str,
-    dead_letters: str,
-    place: tuple[str, str] | None = None,
-) -> Iterator[Finding]:
-    """Tell what is wrong with the subscriptions to a base registry's events.
-
-    Args:
-        registry: The registry.
-        topics: Its system topics.
-        found: Its subscriptions.
-        site: The function app's resource id; "" if it is not known, then any app will do.
-        dead_letters: Where the app looks for dead letters; "" for nowhere.
-        place: The same as the account's resource id and the container, if they are known.
-    """
-    ours = [
-        entry
-        for entry in found
-        if entry.ours and (not site or entry.webhook or entry.site.lower() == site.lower())
-    ]
-    if not ours:
-        app = site or next((entry.site for entry in found if entry.site), "")
-        yield NotSubscribed(registry, topics[0] if topics else None, app, place)
-        return
-    for entry in ours:
-        if not entry.ready:
-            yield SubscriptionNotReady(registry, entry)
-        if entry.event_types and IMAGE_PUSHED.lower() not in {
-            name.lower() for name in entry.event_types
-        }:
-            yield PushesFiltered(registry, entry)
-        if entry.begins_with or entry.ends_with or entry.advanced:
-            yield PushesNarrowed(registry, entry)
-        if entry.attempts < _FEW_ATTEMPTS or entry.minutes < _FEW_MINUTES:
-            yield FewAttempts(registry, entry)
-        if entry.dead_letters is None:
-            yield NoDeadLetters(registry, entry, place)
-        elif not _same_place(entry.dead_letters, dead_letters):
-            yield DeadLettersUnread(registry, entry, dead_letters)
-
-
-def _same_place(place: tuple[str, str], address: str) -> bool:
-    host, _, container = address.removeprefix("https://").partition("/")
-    account = host.partition(".")[0]
-    return (account.lower(), container.strip("/")) == (short(place[0]).lower(), place[1])

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from rebuilder.core.acr.access import Permission
 from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.rebuilds.messages import EVENTS
 
 IMAGE_PUSHED = "Microsoft.ContainerRegistry.ImagePushed"
 """The type of the event that starts everything."""
@@ -16,7 +17,7 @@ PUSH_FUNCTION = "image_pushed"
 FUNCTIONS = frozenset(
     {
         *("image_pushed", "plan_rebuilds", "start_build", "track_build"),
-        *("task_changed", "refresh_index", "refresh_tasks"),
+        *("event_queued", "task_changed", "refresh_index", "refresh_tasks"),
         *("sweep", "poll_bases", "collect_dead_letters", "retire_history"),
     }
 )
@@ -89,6 +90,8 @@ class EventSubscription(Struct, frozen=True):
         dead_letters: The storage account and the container of its dead letters; None if events
             that cannot be delivered are lost.
         ready: Whether its provisioning succeeded.
+        queue: The storage account's resource id and the queue that events go into; None for other
+            destinations.
     """
 
     name: str
@@ -103,13 +106,16 @@ class EventSubscription(Struct, frozen=True):
     minutes: int = 1440
     dead_letters: tuple[str, str] | None = None
     ready: bool = True
+    queue: tuple[str, str] | None = None
 
     @property
     def ours(self) -> bool:
-        """Whether it delivers to image_pushed, as far as can be told.
+        """Whether it delivers to image_pushed or into the queue of events, as far as can be told.
 
         Event Grid shows of a webhook only what stands before the query, which names the function.
         """
+        if self.queue is not None:
+            return self.queue[1] == EVENTS
         if self.webhook:
             return self.webhook.lower().rstrip("/").endswith("/runtime/webhooks/eventgrid")
         return self.function.lower().endswith(f"/functions/{PUSH_FUNCTION}")

@@ -21,6 +21,9 @@ from rebuilder.core.foreign_json import read_object
 from rebuilder.core.times import utc_time
 from rebuilder.errors import InvalidJson, InvalidMessage, InvalidResourceId, Refused
 
+EVENTS = "rebuilder-events"
+"""What Event Grid writes into, where it calls no function; the others are between functions."""
+
 PUSHES = "rebuilder-pushes"
 BUILDS = "rebuilder-builds"
 RUNS = "rebuilder-runs"
@@ -46,6 +49,7 @@ TRACE = "traceparent"
 # What a message collects on its way: how often it was put back and since when, which of those that
 # wait for the same it is, when its turn at ARM is, and its trace. None of it is what it asks for.
 _COLLECTED = frozenset({"tries", "since", "wait", "waiter", "turn", TRACE})
+_EVENT = frozenset({"specversion", "eventType"})  # what events of either schema have
 
 
 class PlanRebuilds(Struct, frozen=True):
@@ -224,12 +228,25 @@ def problem(queue: str, body: str) -> str | None:
         BUILDS: StartBuild.decode,
         RUNS: TrackBuild.decode,
         REFRESH: Refresh.decode,
+        EVENTS: queued_event,
     }
     try:
         readers[queue](body)
     except InvalidMessage as error:
         return str(error)
     return None
+
+
+def queued_event(body: str) -> Mapping[str, Any]:
+    """Return the event that a message of the queue of events is, of either schema.
+
+    Raises:
+        InvalidMessage: It is no JSON object, so it is no event.
+    """
+    try:
+        return read_object(body)
+    except InvalidJson as error:
+        raise InvalidMessage(f"no event: {error} in {body[:200]!a}") from error
 
 
 def tried_since(body: str) -> tuple[int, datetime | None]:
@@ -283,7 +300,8 @@ def afresh(body: str) -> str:
     except InvalidJson:
         return body
     kept = {name: value for name, value in values.items() if name not in _COLLECTED}
-    if values.get("schema") != _VERSION or len(kept) == len(values):
+    ours = values.get("schema") == _VERSION or _EVENT.intersection(values)
+    if not ours or len(kept) == len(values):
         return body
     return json.dumps(kept, separators=(",", ":"))
 

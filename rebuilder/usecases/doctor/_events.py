@@ -12,6 +12,11 @@ from rebuilder.errors import NotFound
 from rebuilder.settings import BASE_REGISTRIES, TASK_REGISTRIES
 from rebuilder.usecases.doctor._known import READ_ROLES, STORAGE, Check, Known, Result
 
+# Either will do: "Put Message" in Azure's table of permissions for data operations.
+_PUT_MESSAGE = (
+    f"{STORAGE}/queueServices/queues/messages/add/action",
+    f"{STORAGE}/queueServices/queues/messages/write",
+)
 _WRITE_BLOB = f"{STORAGE}/blobServices/containers/blobs/write"
 
 
@@ -99,16 +104,39 @@ def delivery(
     known: Known, registry: RegistryId, topics: list[Topic], found: list[EventSubscription]
 ) -> Iterator[Check]:
     """Judge what is subscribed to a registry's events."""
-    letters = known.context.settings.dead_letters
+    settings = known.context.settings
+    letters = settings.dead_letters
+    account = "" if settings.storage else settings.storage_account
 
     def look() -> Iterator[Result]:
         place = _letters_place(known, letters)
-        yield from doctor.judge_subscriptions(registry, topics, found, known.site, letters, place)
+        yield from doctor.judge_subscriptions(
+            registry, topics, found, known.site, letters, place, account
+        )
 
     yield Check(f"subscriptions of {registry.name}", f"{STORAGE}/read (Reader)", look)
     for entry in found:
         if entry.ours and entry.dead_letters is not None:
             yield _dead_letters(known, registry, entry, entry.dead_letters)
+        if entry.ours and entry.queue is not None:
+            yield _queue(known, registry, entry, entry.queue)
+
+
+def _queue(
+    known: Known, registry: RegistryId, entry: EventSubscription, place: tuple[str, str]
+) -> Check:
+    account, queue = place
+
+    def look() -> Iterator[Result]:
+        scope = f"{account}/queueServices/default/queues/{queue}"
+        principals = entry.topic.principals if entry.topic else ()
+        held: list[Permission] = []
+        for principal in principals:
+            held += known.preflight.permissions(scope, principal)
+        if principals and not any(allows(held, action, data=True) for action in _PUT_MESSAGE):
+            yield doctor.QueueNotWritable(registry, entry)
+
+    return Check(f"queue of the events of {registry.name}", READ_ROLES, look)
 
 
 def _letters_place(known: Known, address: str) -> tuple[str, str] | None:

@@ -17,13 +17,11 @@ from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientErr
 from rebuilder.isolation import attempt
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.events.accept_event import accept_event
-from rebuilder.usecases.events.accept_task_event import accept_task_event
+from rebuilder.usecases.events.accept_any_event import accept_any_event
 from rebuilder.usecases.recovery.collect_dead_letters import QUEUES
 
 log = logging.getLogger(__name__)
 
-_RESOURCES = "microsoft.resources."
 _OUT_OF_ORDER = 3
 
 
@@ -110,19 +108,12 @@ def _event(context: Context, letter: DeadLetter) -> str:
         raw = read_json(letter.body, mend=True)
     except InvalidJson:
         raw = letter.body
-    accepted = accept_task_event(context, raw) if _of_resource(raw) else accept_event(context, raw)
+    accepted = accept_any_event(context, raw)
     if isinstance(accepted, Ignored):
         return f"nothing comes of it: {accepted.sentence()}"
     if isinstance(accepted, Push):
         return f"push {accepted.key} is planned"
     return f"{accepted.task} is read again"
-
-
-def _of_resource(raw: object) -> bool:
-    names = ("type", "eventType")
-    return isinstance(raw, dict) and any(
-        str(raw.get(name) or "").lower().startswith(_RESOURCES) for name in names
-    )
 
 
 def retry(context: Context, task: TaskId) -> Push:

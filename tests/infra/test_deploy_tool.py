@@ -1,0 +1,247 @@
+"""tools/deploy.py: the order, what is tried again and what is not, with a stand-in for `az`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.infra.templates import INFRA, ROOT
+
+PARAMETERS = {
+    "functionAppName": {"value": "app"},
+    "functionAppResourceGroupName": {"value": "group"},
+    "storageAccountResourceId": {"value": "/s"},
+    "deadLetterContainerName": {"value": "dead-letters"},
+    "eventQueueName": {"value": ""},
+    "pushTopics": {"value": []},
+    "taskTopics": {"value": []},
+}
+_AZ = """#!{python}
+import json, os, pathlib, sys, zipfile
+folder = pathlib.Path({folder!r})
+args = sys.argv[1:]
+with (folder / "said").open("a") as said:
+    said.write(json.dumps([*args, os.environ.get("AZURE_ENV_NAME", "")]) + "\\n")
+kind = "-".join(args[:2])
+if args[0] == "deployment":
+    kind = args[2] + ("-events" if args[args.index("--name") + 1].endswith("-events") else "")
+refusal = folder / f"refuse-{{kind}}"
+if refusal.exists():
+    text = refusal.read_text()
+    refusal.unlink()
+    sys.exit(text)
+if args[0] == "functionapp" and args[1] == "function":
+    print((folder / "functions").read_text())
+elif kind == "functionapp-deployment":
+    with zipfile.ZipFile(args[args.index("--src") + 1]) as package:
+        (folder / "package").write_text(json.dumps(package.namelist()))
+elif kind == "show":
+    print((folder / "properties").read_text())
+elif kind == "create-events":
+    file = args[args.index("--parameters") + 1].removeprefix("@")
+    (folder / "given").write_text(pathlib.Path(file).read_text())
+"""
+DEFAULTS = ("--environment", "one", "--location", "westeurope")
+BY_HAND = ("--steps", "publish,wait,subscribe", *DEFAULTS)
+
+
+def _run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    az = folder / "az"
+    az.write_text(_AZ.format(python=sys.executable, folder=str(folder)))
+    az.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AZURE_")}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "deploy.py"), *arguments],
+        env={**kept, "PATH": f"{folder}:{os.environ['PATH']}", **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    (tmp_path / "functions").write_text('["app/image_pushed", "app/task_changed", "app/sweep"]')
+    outputs = {"EVENT_SUBSCRIPTION_PARAMETERS": {"value": PARAMETERS}}
+    properties = {"provisioningState": "Succeeded", "outputs": outputs}
+    (tmp_path / "properties").write_text(json.dumps(properties))
+    return tmp_path
+
+
+def _said(folder: Path) -> list[list[str]]:
+    return [json.loads(line) for line in (folder / "said").read_text().splitlines()]
+
+
+def _kinds(folder: Path) -> list[str]:
+    """Return what was asked of az, but what is only read."""
+    words = [" ".join(args[:3]) for args in _said(folder)]
+    return [text for text in words if not text.startswith("deployment sub show")]
+
+
+def test_the_order(folder: Path) -> None:
+    """Everything but subscriptions, the code, the functions, the subscriptions; each is told."""
+    file = folder / "main.bicepparam"
+    file.touch()
+    steps = "provision,publish,wait,subscribe"
+    done = _run(folder, *DEFAULTS, "--parameters", str(file), "--steps", steps)
+
+    assert done.returncode == 0, done.stderr
+    assert _kinds(folder) == [
+        "deployment sub create",
+        "functionapp deployment source",
+        "rest --method post",
+        "functionapp function list",
+        "deployment sub create",
+    ]
+    first, *_, last = _said(folder)
+    assert first[first.index("--name") + 1] == "acr-rebuilder-one"
+    assert first[first.index("--parameters") + 1] == str(file)
+    assert first[-1] == "one"  # which the .bicepparam reads
+    assert last[last.index("--name") + 1] == "acr-rebuilder-one-events"
+    assert str(INFRA / "event-subscriptions.json") in last
+    assert json.loads((folder / "given").read_text()) == PARAMETERS
+    for number, step in enumerate(steps.split(","), 1):
+        assert f"[{number}/4] {step}\n" in done.stdout
+    assert "done in " in done.stdout
+
+
+def test_a_parameter_file_in_json_needs_no_compiler(folder: Path) -> None:
+    """The committed template is deployed with it."""
+    file = folder / "main.parameters.json"
+    file.touch()
+    done = _run(folder, *DEFAULTS, "--parameters", str(file), "--steps", "provision")
+
+    assert done.returncode == 0, done.stderr
+    (created,) = _said(folder)
+    assert created[created.index("--template-file") + 1] == str(INFRA / "main.json")
+    place = created.index("--parameters")
+    assert created[place + 1 : place + 4] == [
+        f"@{file}",
+        "environmentName=one",
+        "location=westeurope",
+    ]
+
+
+def test_the_package_holds_the_app_alone(folder: Path) -> None:
+    """No bytecode of this machine's."""
+    done = _run(folder, *BY_HAND)
+
+    assert done.returncode == 0, done.stderr
+    names = json.loads((folder / "package").read_text())
+    assert {"function_app.py", "host.json", "requirements.txt"} <= set(names)
+    assert "functions/event_queued.py" in names
+    assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
+
+
+@pytest.mark.parametrize(
+    ("what", "text", "step"),
+    [
+        ("create", "ERROR: RoleDefinitionDoesNotExist: The specified role", "provision"),
+        ("create", "ERROR: PrincipalNotFound: Principal x does not exist", "provision"),
+        (
+            "functionapp-deployment",
+            "InaccessibleStorageException: Failed to access storage account: 403 (Forbidden)",
+            "publish",
+        ),
+        ("create-events", "Destination endpoint not found. Resource details", "subscribe"),
+    ],
+)
+def test_what_time_heals_is_tried_again(folder: Path, what: str, text: str, step: str) -> None:
+    """New roles and new functions need minutes to be known everywhere; that is told."""
+    (folder / f"refuse-{what}").write_text(text)
+    file = folder / "main.bicepparam"
+    file.touch()
+    # The first wait is ten seconds, and no longer than there is time.
+    more = ("--parameters", str(file), "--minutes", "0.5")
+    done = _run(folder, *DEFAULTS, "--steps", step, *more)
+
+    assert done.returncode == 0, done.stderr
+    assert f"not yet: {text}" in done.stdout
+
+
+def test_what_is_refused_for_good_is_told_at_once(folder: Path) -> None:
+    """Nothing further is done."""
+    (folder / "refuse-functionapp-deployment").write_text("AuthorizationFailed: no")
+    done = _run(folder, *BY_HAND)
+
+    assert done.returncode == 1
+    assert "AuthorizationFailed: no" in done.stderr
+    assert _kinds(folder) == ["functionapp deployment source"]
+
+
+def test_azd_gives_the_parameters_by_its_environment(folder: Path) -> None:
+    """It has provisioned and published already; what it knows is not asked for again."""
+    queue = {**PARAMETERS, "eventQueueName": {"value": "rebuilder-events"}}
+    (folder / "functions").write_text('["app/event_queued"]')
+    done = _run(
+        folder,
+        "--azd",
+        PATH=f"{folder}:/usr/bin:/bin",
+        AZURE_ENV_NAME="one",
+        AZURE_LOCATION="westeurope",
+        AZURE_SUBSCRIPTION_ID="sub",
+        EVENT_SUBSCRIPTION_PARAMETERS=json.dumps(queue),
+    )
+
+    assert "[1/3] wait" in done.stdout, done.stderr
+    assert json.loads((folder / "given").read_text()) == queue
+    assert _kinds(folder)[:3] == [
+        "rest --method post",
+        "functionapp function list",
+        "deployment sub create",
+    ]
+    synced, _, created, *_ = _said(folder)
+    assert synced[4].startswith("/subscriptions/sub/resourceGroups/group/providers/")
+    assert synced[4].endswith("/sites/app/host/default/sync?api-version=2024-11-01")
+    assert created[created.index("--subscription") + 1] == "sub"
+
+
+def test_missing_functions_are_named(folder: Path) -> None:
+    """Nothing is subscribed to a function that did not come."""
+    (folder / "functions").write_text('["app/image_pushed"]')
+    done = _run(folder, *BY_HAND, "--minutes", "0")
+
+    assert done.returncode == 1
+    assert "did not come: not there yet: task_changed" in done.stderr
+    assert not (folder / "given").exists()
+
+
+def test_a_deployment_that_failed_is_told(folder: Path) -> None:
+    """Its outputs are empty: the state says why, and what is to be done first."""
+    (folder / "properties").write_text('{"provisioningState": "Failed", "outputs": null}')
+    done = _run(folder, *BY_HAND)
+
+    assert done.returncode == 1
+    assert "acr-rebuilder-one has no outputs, its state is Failed: deploy" in done.stderr
+
+
+def test_whoever_may_not_sync_triggers_waits_for_the_platform(folder: Path) -> None:
+    """It is told, and the functions are waited for all the same."""
+    (folder / "refuse-rest---method").write_text("no right")
+    done = _run(folder, *BY_HAND)
+
+    assert done.returncode == 0, done.stderr
+    assert "triggers were not synced: no right" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--environment", "one"), "say --location"),
+        (("--location", "x"), "say --environment"),
+        ((*DEFAULTS, "--steps", "fly"), "there is no step fly"),
+        ((*DEFAULTS, "--parameters", "none"), "there is no file 'none'"),
+    ],
+)
+def test_what_is_not_said_is_asked_for(folder: Path, arguments: tuple[str, ...], said: str) -> None:
+    """Before anything is done."""
+    done = _run(folder, *arguments)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (folder / "said").exists()

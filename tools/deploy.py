@@ -1,0 +1,342 @@
+"""Deploy the product, in the order that works; running it again changes nothing.
+
+    python3 tools/deploy.py --environment ENV --location LOCATION --parameters FILE
+
+FILE is a .bicepparam of infra/ or a .parameters.json. The steps, each of which may be asked for by
+itself (`--steps`): provision (infra/main.bicep), publish (the code), wait (for its functions),
+subscribe (infra/event-subscriptions.bicep), doctor (`rebuilder doctor`, where it is installed).
+What Azure needs minutes for, new roles above all, is tried again until `--minutes` are over. azd
+does the first two itself and then runs this with `--azd`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from azcli import FailedCommandError, az
+
+ROOT = Path(__file__).resolve().parent.parent
+INFRA = ROOT / "infra"
+OUTPUT = "EVENT_SUBSCRIPTION_PARAMETERS"
+PUBLISHED = ("function_app.py", "functions", "rebuilder", "host.json", "requirements.txt")
+STEPS = ("provision", "publish", "wait", "subscribe", "doctor")
+FOUND_ERRORS = 1
+
+# Roles and identities need minutes to be known everywhere.
+NEW_ROLES = ("roledefinitiondoesnotexist", "principalnotfound")
+# The same on the first publishing: Azure/azure-dev issue 8026.
+NEW_STORAGE_ROLES = ("inaccessiblestorageexception", "403", "forbidden", "authorizationfailure")
+# Event Grid looks for the function itself, and may be later than the list of functions.
+NEW_FUNCTIONS = ("endpoint not found", "endpoint validation", "not found", "eventgrid trigger type")
+_LONGEST_WAIT = 60.0
+
+type Values = Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was asked for.
+
+    Attributes:
+        environment: The name of the environment.
+        location: The region, in which deployments at the subscription are kept, too.
+        parameters: The file of parameters; "" if nothing is provisioned.
+        subscription: The subscription; "" for the one that the Azure CLI is set to.
+        steps: What is done.
+        until: When waiting is over, by the monotonic clock.
+    """
+
+    environment: str
+    location: str
+    parameters: str
+    subscription: str
+    steps: Sequence[str]
+    until: float
+
+    @property
+    def deployment(self) -> str:
+        """The name of the deployment: each environment has its own."""
+        return f"acr-rebuilder-{self.environment}"
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The argument that names the subscription."""
+        return ("--subscription", self.subscription) if self.subscription else ()
+
+
+def say(text: str) -> None:
+    """Tell a person how it goes."""
+    print(text, flush=True)
+
+
+def patiently(work: Callable[[], object], excused: Sequence[str], until: float) -> None:
+    """Do something, again while it fails for what time heals.
+
+    Raises:
+        FailedCommandError: It failed for something else, or for too long.
+    """
+    wait = 5.0
+    while True:
+        try:
+            work()
+        except FailedCommandError as error:
+            left = until - time.monotonic()
+            if left <= 0 or not any(text in str(error).lower() for text in excused):
+                raise
+            wait = min(wait * 2, _LONGEST_WAIT, left)
+            say(f"  not yet: {_first_line(error)}; again in {wait:.0f} s")
+            time.sleep(wait)
+        else:
+            return
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else "no reason was given")[:300]
+
+
+def _waiting(what: str) -> Callable[[float], None]:
+    return lambda seconds: say(f"  {what}: {seconds:.0f} s")
+
+
+def provision(chosen: Chosen) -> None:
+    """Deploy infra/main.bicep with the parameters that were chosen."""
+    create = ("deployment", "sub", "create", "--name", chosen.deployment)
+    file = chosen.parameters
+    # A .bicepparam reads these; a .parameters.json is given them.
+    environment = {
+        **os.environ,
+        "AZURE_ENV_NAME": chosen.environment,
+        "AZURE_LOCATION": chosen.location,
+    }
+    given: tuple[str, ...] = ("--parameters", file)
+    if not file.endswith(".bicepparam"):
+        names = (f"environmentName={chosen.environment}", f"location={chosen.location}")
+        template = ("--template-file", str(INFRA / "main.json"))
+        given = (*template, "--parameters", f"@{file}", *names)
+    query = ("--query", "properties.provisioningState")
+
+    def work() -> None:
+        az(
+            *(*create, "--location", chosen.location, *given, *query, *chosen.place),
+            waiting=_waiting("Azure makes resources"),
+            environment=environment,
+        )
+
+    patiently(work, NEW_ROLES, chosen.until)
+
+
+def outputs(chosen: Chosen) -> Values:
+    """Return the parameters of the event subscriptions, from azd's environment or the deployment.
+
+    Raises:
+        FailedCommandError: Neither has them.
+    """
+    told = json.loads(os.environ.get(OUTPUT) or "null")
+    if not isinstance(told, dict):
+        show = ("deployment", "sub", "show", "--name", chosen.deployment)
+        found = az(*show, "--query", "properties", *chosen.place)
+        properties = found if isinstance(found, dict) else {}
+        told = ((properties.get("outputs") or {}).get(OUTPUT) or {}).get("value")
+        if not isinstance(told, dict):
+            state = properties.get("provisioningState")
+            raise FailedCommandError(
+                f"the deployment {chosen.deployment} has no outputs, its state is {state}: deploy"
+                " infra/main.bicep to its end first (--steps provision)"
+            )
+    return told
+
+
+def package(file: Path) -> None:
+    """Write the package: what the function app needs, the same bytes for the same files."""
+    paths = [path for name in PUBLISHED for path in (ROOT / name, *(ROOT / name).rglob("*"))]
+    wanted = [path for path in sorted(paths) if path.is_file() and "__pycache__" not in path.parts]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in wanted:
+            entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix())
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+
+
+def publish(chosen: Chosen, given: Values) -> None:
+    """Publish the code; Azure installs what it needs."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "app.zip"
+        package(file)
+        say(f"  {file.stat().st_size // 1024} KiB")
+        where = ("--resource-group", group_of(given), "--name", app_of(given))
+        config = ("functionapp", "deployment", "source", "config-zip", *where)
+
+        def work() -> None:
+            az(
+                *(*config, "--src", str(file), "--build-remote", "true", *chosen.place),
+                waiting=_waiting("Azure builds the package"),
+            )
+
+        patiently(work, NEW_STORAGE_ROLES, chosen.until)
+
+
+def app_of(given: Values) -> str:
+    """Return the name of the function app."""
+    return str(given["functionAppName"]["value"])
+
+
+def group_of(given: Values) -> str:
+    """Return the resource group of the function app."""
+    return str(given["functionAppResourceGroupName"]["value"])
+
+
+def wanted_functions(given: Values) -> frozenset[str]:
+    """Return the functions that events are for."""
+    by_queue = (given.get("eventQueueName") or {}).get("value")
+    return frozenset({"event_queued"} if by_queue else {"image_pushed", "task_changed"})
+
+
+def wait(chosen: Chosen, given: Values) -> None:
+    """Wait until the app has the functions.
+
+    Raises:
+        FailedCommandError: It has not in time.
+    """
+    app = app_of(given)
+    listing = ("functionapp", "function", "list", "--name", app, "--resource-group")
+    while True:
+        sync_triggers(chosen, given)
+        try:
+            listed = az(*listing, group_of(given), "--query", "[].name", *chosen.place)
+            names = listed if isinstance(listed, list) else []
+            # ARM names a function APP/FUNCTION.
+            there = {str(name).rpartition("/")[2] for name in names}
+            missing = wanted_functions(given) - there
+            if not missing:
+                say(f"  {len(there)} functions")
+                return
+            problem = f"not there yet: {', '.join(sorted(missing))}"
+        except FailedCommandError as error:
+            problem = str(error)
+        if time.monotonic() >= chosen.until:
+            raise FailedCommandError(f"the functions of {app} did not come: {problem}")
+        say(f"  {_first_line(FailedCommandError(problem))}")
+        time.sleep(10)
+
+
+def sync_triggers(chosen: Chosen, given: Values) -> None:
+    """Have the platform read the app's functions anew; without it the list may stay as it was.
+
+    Source: Azure/azure-functions-host issue 10169. Whoever may not do it waits for the platform.
+    """
+    subscription = chosen.subscription or "{subscriptionId}"
+    place = f"/subscriptions/{subscription}/resourceGroups/{group_of(given)}"
+    site = f"{place}/providers/Microsoft.Web/sites/{app_of(given)}"
+    url = f"{site}/host/default/sync?api-version=2024-11-01"
+    try:
+        az("rest", "--method", "post", "--url", url)
+    except FailedCommandError as error:
+        say(f"  triggers were not synced: {_first_line(error)}")
+
+
+def subscribe(chosen: Chosen, given: Values) -> None:
+    """Deploy the event subscriptions."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "parameters.json"
+        file.write_text(json.dumps(given), "utf-8")
+        create = ("deployment", "sub", "create", "--name", f"{chosen.deployment}-events")
+        template = ("--template-file", str(INFRA / "event-subscriptions.json"))
+        what = (*template, "--parameters", f"@{file}", "--query", "properties.provisioningState")
+
+        def work() -> None:
+            az(*create, "--location", chosen.location, *what, *chosen.place)
+
+        patiently(work, NEW_FUNCTIONS, chosen.until)
+
+
+def doctor(chosen: Chosen, given: Values) -> bool:
+    """Run `rebuilder doctor` with the app's settings and this person's rights.
+
+    Returns:
+        Whether it found no error; also where it is not installed.
+    """
+    program = shutil.which("rebuilder") or str(ROOT / ".venv" / "bin" / "rebuilder")
+    if not Path(program).exists():
+        say("  rebuilder is not installed here (make env), so the set-up was not examined")
+        return True
+    where = ("--resource-group", group_of(given), "--name", app_of(given), *chosen.place)
+    site = str(az("functionapp", "show", "--query", "id", *where))
+    done = subprocess.run([program, "--function-app", site, "doctor"], check=False)
+    return done.returncode == 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do the steps; the exit code says whether events will come, and the doctor found no error."""
+    chosen = _chosen(arguments)
+    clean = True
+    try:
+        for number, step in enumerate(chosen.steps, 1):
+            say(f"[{number}/{len(chosen.steps)}] {step}")
+            began = time.monotonic()
+            if step == "provision":
+                provision(chosen)
+            else:
+                given = outputs(chosen)
+                if step == "publish":
+                    publish(chosen, given)
+                elif step == "wait":
+                    wait(chosen, given)
+                elif step == "subscribe":
+                    subscribe(chosen, given)
+                else:
+                    clean = doctor(chosen, given)
+            say(f"  done in {time.monotonic() - began:.0f} s")
+    except FailedCommandError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if "subscribe" in chosen.steps:
+        say("Events of pushes and of changed tasks are delivered to the function app.")
+    return 0 if clean else FOUND_ERRORS
+
+
+def _chosen(arguments: Sequence[str] | None) -> Chosen:
+    env = os.environ
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--environment", default=env.get("AZURE_ENV_NAME", ""), metavar="ENV")
+    parser.add_argument("--location", default=env.get("AZURE_LOCATION", ""))
+    parser.add_argument("--parameters", default="", metavar="FILE")
+    parser.add_argument("--subscription", default=env.get("AZURE_SUBSCRIPTION_ID", ""))
+    parser.add_argument("--steps", default=",".join(STEPS), help=f"of {', '.join(STEPS)}")
+    parser.add_argument("--azd", action="store_true", help="the steps that azd leaves")
+    parser.add_argument("--minutes", type=float, default=15, help="how long to wait at most")
+    given = parser.parse_args(arguments)
+    asked = {"wait", "subscribe", "doctor"} if given.azd else set(given.steps.split(","))
+    if strange := asked - set(STEPS):
+        parser.error(f"there is no step {', '.join(sorted(strange))}")
+    for name in ("environment", "location"):
+        if not getattr(given, name):
+            parser.error(f"say --{name}")
+    if "provision" in asked and not Path(given.parameters).is_file():
+        parser.error(f"--parameters: there is no file {given.parameters!r}")
+    return Chosen(
+        given.environment,
+        given.location,
+        given.parameters,
+        given.subscription,
+        [step for step in STEPS if step in asked],
+        time.monotonic() + given.minutes * 60,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
