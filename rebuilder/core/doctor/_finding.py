@@ -25,14 +25,17 @@ class Finding(Struct, frozen=True):
 
     code: ClassVar[str]
     severity: ClassVar[Severity] = Severity.ERROR
+    wrong: ClassVar[str] = ""
+    matters: ClassVar[str] = ""
+    """What is wrong, and why it matters; fields of `self` are filled in."""
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
-        raise NotImplementedError
+        return self.wrong.format(self=self)
 
     def why(self) -> str:
         """Why it matters."""
-        raise NotImplementedError
+        return self.matters.format(self=self)
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order; empty if no command does."""

@@ -17,15 +17,9 @@ class SiteNotThere(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "app-not-there"
+    wrong: ClassVar[str] = "there is no function app {self.site}"
+    matters: ClassVar[str] = "events are sent to it, and nobody works them off"
     site: str
-
-    def what(self) -> str:
-        """What is wrong, with the names of the resources."""
-        return f"there is no function app {self.site}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "events are sent to it, and nobody works them off"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -40,15 +34,12 @@ class SiteStopped(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "app-stopped"
+    matters: ClassVar[str] = "nothing is delivered to it, and nothing works off its queues"
     site: Site
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"the function app {short(self.site.id)} is {self.site.state}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "nothing is delivered to it, and nothing works off its queues"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -64,16 +55,15 @@ class FunctionsMissing(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "functions-missing"
+    matters: ClassVar[str] = (
+        "the code was not published, or the host could not load it: see the app's log"
+    )
     site: str
     names: tuple[str, ...]
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"the function app {short(self.site)} has no {', '.join(self.names)}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "the code was not published, or the host could not load it: see the app's log"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""

@@ -81,6 +81,7 @@ class NotSubscribed(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "not-subscribed"
+    matters: ClassVar[str] = "no push to the registry is ever heard of"
     registry: RegistryId
     topic: Topic | None
     site: str
@@ -94,10 +95,6 @@ class NotSubscribed(Finding, frozen=True):
             f"nothing brings the pushes of system topic {self.topic.name}"
             f" ({self.registry.name}) to {PUSH_FUNCTION}"
         )
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "no push to the registry is ever heard of"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -156,6 +153,7 @@ class PushesNarrowed(EventFinding, frozen=True):
 
     code: ClassVar[str] = "pushes-narrowed"
     severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = "what is built on an image of another repository or tag is not rebuilt"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -167,10 +165,6 @@ class PushesNarrowed(EventFinding, frozen=True):
         ]
         return f"{self._named()} lets only {', '.join(filters)} through"
 
-    def why(self) -> str:
-        """Why it matters."""
-        return "what is built on an image of another repository or tag is not rebuilt"
-
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
         return self._patch(filter=_filter())
@@ -181,15 +175,14 @@ class FewAttempts(EventFinding, frozen=True):
 
     code: ClassVar[str] = "few-attempts"
     severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = (
+        "the first delivery after a pause may be refused, and an outage lasts for hours"
+    )
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         found = self.subscription
         return f"{self._named()} tries {found.attempts} time(s), for {found.minutes} minute(s)"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "the first delivery after a pause may be refused, and an outage lasts for hours"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -200,14 +193,11 @@ class SubscriptionNotReady(EventFinding, frozen=True):
     """A subscription's provisioning did not succeed."""
 
     code: ClassVar[str] = "subscription-not-ready"
+    matters: ClassVar[str] = "Event Grid delivers nothing by it"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"{self._named()} was not provisioned to its end"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "Event Grid delivers nothing by it"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -223,15 +213,14 @@ class NoDeadLetters(EventFinding, frozen=True):
 
     code: ClassVar[str] = "no-dead-letters"
     severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = (
+        "an event that cannot be delivered within its time is lost without a word"
+    )
     place: tuple[str, str] | None = None
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"{self._named()} has no place for dead letters"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "an event that cannot be delivered within its time is lost without a word"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -243,15 +232,12 @@ class DeadLetterContainerMissing(EventFinding, frozen=True):
     """The container of a subscription's dead letters is not there."""
 
     code: ClassVar[str] = "dead-letter-container-missing"
+    matters: ClassVar[str] = "Event Grid then drops what it cannot deliver"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         account, container = self.subscription.dead_letters or ("", "")
         return f"{self._named()}: storage account {short(account)} has no container {container}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "Event Grid then drops what it cannot deliver"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -268,15 +254,12 @@ class DeadLettersNotWritable(EventFinding, frozen=True):
     """A topic's identity may not write dead letters."""
 
     code: ClassVar[str] = "dead-letters-not-writable"
+    matters: ClassVar[str] = "Event Grid then drops what it cannot deliver"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         _, container = self.subscription.dead_letters or ("", "")
         return f"{self._named()}: the topic's identity may not write into container {container}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "Event Grid then drops what it cannot deliver"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -322,6 +305,7 @@ class DeadLettersUnread(EventFinding, frozen=True):
 
     code: ClassVar[str] = "dead-letters-unread"
     severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = "events that could not be delivered are kept, and nobody replays them"
     read: str
 
     def what(self) -> str:
@@ -332,10 +316,6 @@ class DeadLettersUnread(EventFinding, frozen=True):
             f"{self._named()} puts dead letters into {short(account)}/{container},"
             f" and REBUILDER_DEAD_LETTERS looks {looks}"
         )
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "events that could not be delivered are kept, and nobody replays them"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""

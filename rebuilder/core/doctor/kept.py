@@ -19,15 +19,11 @@ class IndexNeverFilled(Finding, frozen=True):
 
     code: ClassVar[str] = "index-never-filled"
     severity: ClassVar[Severity] = Severity.NOTE
+    wrong: ClassVar[str] = "the tasks of {self.registry.name} were never all read"
+    matters: ClassVar[str] = (
+        "the first plan has to read them all; after that it should not be so any more"
+    )
     registry: RegistryId
-
-    def what(self) -> str:
-        """What is wrong, with the names of the resources."""
-        return f"the tasks of {self.registry.name} were never all read"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "the first plan has to read them all; after that it should not be so any more"
 
 
 class IndexOld(Finding, frozen=True):
@@ -41,6 +37,9 @@ class IndexOld(Finding, frozen=True):
 
     code: ClassVar[str] = "index-old"
     severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = (
+        "refresh_index or refresh_tasks does not run: see its log; new tasks may be missed"
+    )
     registry: RegistryId
     since: datetime
     site: str = ""
@@ -51,10 +50,6 @@ class IndexOld(Finding, frozen=True):
             f"the tasks of {self.registry.name} were last all read at {self.since.isoformat()},"
             " longer ago than REBUILDER_INDEX_MAX_AGE_HOURS"
         )
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "refresh_index or refresh_tasks does not run: see its log; new tasks may be missed"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -70,15 +65,14 @@ class RebuildOverdue(TaskFinding, frozen=True):
 
     code: ClassVar[str] = "rebuild-overdue"
     severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = (
+        "the sweep should have taken it up: it does not run, or cannot; see its log"
+    )
     due: datetime
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"{self._named()}: its rebuild was to go on at {self.due.isoformat()}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "the sweep should have taken it up: it does not run, or cannot; see its log"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -95,19 +89,16 @@ class TimeAhead(Finding, frozen=True):
 
     code: ClassVar[str] = "time-ahead"
     severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = (
+        "the clock of an instance was ahead; what it left is not waited for, and the next sweep"
+        " puts it right; see that the clocks are set by NTP"
+    )
     about: str
     time: datetime
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"{self.about} is of {self.time.isoformat()}, which is further ahead than it can be"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return (
-            "the clock of an instance was ahead; what it left is not waited for, and the next sweep"
-            " puts it right; see that the clocks are set by NTP"
-        )
 
 
 class DeadLettersWait(Finding, frozen=True):
@@ -119,15 +110,9 @@ class DeadLettersWait(Finding, frozen=True):
 
     code: ClassVar[str] = "dead-letters-wait"
     severity: ClassVar[Severity] = Severity.WARNING
+    wrong: ClassVar[str] = "{self.count} dead letter(s) wait"
+    matters: ClassVar[str] = "what they were to start has not happened"
     count: int
-
-    def what(self) -> str:
-        """What is wrong, with the names of the resources."""
-        return f"{self.count} dead letter(s) wait"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "what they were to start has not happened"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""

@@ -19,16 +19,10 @@ class RegistryNotThere(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "registry-not-there"
+    wrong: ClassVar[str] = "{self.setting} names {self.registry}, which is not there"
+    matters: ClassVar[str] = "nothing that is pushed to it, or built in it, is seen"
     registry: RegistryId
     setting: str
-
-    def what(self) -> str:
-        """What is wrong, with the names of the resources."""
-        return f"{self.setting} names {self.registry}, which is not there"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "nothing that is pushed to it, or built in it, is seen"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -44,18 +38,14 @@ class TasksShutOut(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "tasks-shut-out"
+    wrong: ClassVar[str] = (
+        "the firewall of {self.registry.name} is closed, and tasks may not pass it"
+    )
+    matters: ClassVar[str] = (
+        "since June 2025 a task passes a firewall only where networkRuleBypassAllowedForTasks"
+        " is on, unless it runs in an agent pool inside the network"
+    )
     registry: RegistryId
-
-    def what(self) -> str:
-        """What is wrong, with the names of the resources."""
-        return f"the firewall of {self.registry.name} is closed, and tasks may not pass it"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return (
-            "since June 2025 a task passes a firewall only where networkRuleBypassAllowedForTasks"
-            " is on, unless it runs in an agent pool inside the network"
-        )
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -78,6 +68,9 @@ class AppShutOut(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "app-shut-out"
+    matters: ClassVar[str] = (
+        "the app asks the registry what a pushed tag names; trusted services are not it"
+    )
     registry: RegistryId
     site: str
 
@@ -87,10 +80,6 @@ class AppShutOut(Finding, frozen=True):
             f"the firewall of {self.registry.name} is closed, and the function app"
             f" {short(self.site)} is in no virtual network"
         )
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "the app asks the registry what a pushed tag names; trusted services are not it"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -113,21 +102,15 @@ class TasksNotAllowed(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "tasks-not-allowed"
+    wrong: ClassVar[str] = (
+        "Azure refused to run {self.task} in {self.registry.name}: TasksOperationsNotAllowed"
+    )
+    matters: ClassVar[str] = (
+        "ACR Tasks are paused for subscriptions on free credits: no command mends it; move to"
+        " pay-as-you-go, or ask Azure support, and then retry the task"
+    )
     registry: RegistryId
     task: str
-
-    def what(self) -> str:
-        """What is wrong, with the names of the resources."""
-        return (
-            f"Azure refused to run {self.task} in {self.registry.name}: TasksOperationsNotAllowed"
-        )
-
-    def why(self) -> str:
-        """Why it matters."""
-        return (
-            "ACR Tasks are paused for subscriptions on free credits: no command mends it; move to"
-            " pay-as-you-go, or ask Azure support, and then retry the task"
-        )
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -143,23 +126,17 @@ class BasesOpenToRuns(Finding, frozen=True):
 
     code: ClassVar[str] = "bases-open-to-runs"
     severity: ClassVar[Severity] = Severity.WARNING
+    wrong: ClassVar[str] = (
+        "{self.registry.name} is both base and task registry, and its runs may push to any"
+        " of its repositories"
+    )
+    matters: ClassVar[str] = (
+        "who acts as the function app may start runs in it (scheduleRun) that change base"
+        " images, for all that are built on them; keep base images in a registry of their own,"
+        " or let permissions go by repository, after whoever pulls or pushes has roles for that"
+        " (Container Registry Repository Reader, Writer): AcrPull and AcrPush then do not count"
+    )
     registry: RegistryId
-
-    def what(self) -> str:
-        """What is wrong, with the names of the resources."""
-        return (
-            f"{self.registry.name} is both base and task registry, and its runs may push to any"
-            " of its repositories"
-        )
-
-    def why(self) -> str:
-        """Why it matters."""
-        return (
-            "who acts as the function app may start runs in it (scheduleRun) that change base"
-            " images, for all that are built on them; keep base images in a registry of their own,"
-            " or let permissions go by repository, after whoever pulls or pushes has roles for that"
-            " (Container Registry Repository Reader, Writer): AcrPull and AcrPush then do not count"
-        )
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""

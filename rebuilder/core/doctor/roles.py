@@ -17,16 +17,10 @@ class NoToken(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "no-token"
+    wrong: ClassVar[str] = "there is no token for {self.service}: {self.error}"
+    matters: ClassVar[str] = "without a token nothing can be asked of it"
     service: str
     error: str
-
-    def what(self) -> str:
-        """What is wrong, with the names of the resources."""
-        return f"there is no token for {self.service}: {self.error}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "without a token nothing can be asked of it"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -44,6 +38,9 @@ class RoleMissing(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "role-missing"
+    matters: ClassVar[str] = (
+        "ARM refuses to tell of the registry, its tasks or its runs, or to start one"
+    )
     registry: RegistryId
     principal: str
     actions: tuple[str, ...]
@@ -54,10 +51,6 @@ class RoleMissing(Finding, frozen=True):
         short = ", ".join(action.partition("/")[2] for action in self.actions)
         role = f"the role {self.role!r}" if self.role else "a role"
         return f"identity {self.principal} lacks {role} on {self.registry.name}: no {short}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "ARM refuses to tell of the registry, its tasks or its runs, or to start one"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -72,10 +65,9 @@ class AdviceRoleMissing(RoleMissing, frozen=True):
 
     code: ClassVar[str] = "advice-role-missing"
     severity: ClassVar[Severity] = Severity.WARNING
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "when a build may not pull its base, nothing can tell which role is missing"
+    matters: ClassVar[str] = (
+        "when a build may not pull its base, nothing can tell which role is missing"
+    )
 
 
 class LogRoleMissing(RoleMissing, frozen=True):
@@ -83,13 +75,10 @@ class LogRoleMissing(RoleMissing, frozen=True):
 
     code: ClassVar[str] = "log-role-missing"
     severity: ClassVar[Severity] = Severity.WARNING
-
-    def why(self) -> str:
-        """Why it matters."""
-        return (
-            "why a run failed is not known then: what cannot heal by itself is tried again, and"
-            " nobody is told what would mend it"
-        )
+    matters: ClassVar[str] = (
+        "why a run failed is not known then: what cannot heal by itself is tried again, and"
+        " nobody is told what would mend it"
+    )
 
 
 class PullMissing(Finding, frozen=True):
@@ -103,6 +92,10 @@ class PullMissing(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "pull-missing"
+    matters: ClassVar[str] = (
+        "a plan asks the registry what the pushed tag names now; without an answer it has to"
+        " believe the event, which may be old"
+    )
     registry: RegistryId
     principal: str
     role: str
@@ -114,13 +107,6 @@ class PullMissing(Finding, frozen=True):
         return (
             f"identity {self.principal} lacks the role {self.role!r} on {self.registry.name}"
             f"{note if self.abac else ''}"
-        )
-
-    def why(self) -> str:
-        """Why it matters."""
-        return (
-            "a plan asks the registry what the pushed tag names now; without an answer it has to"
-            " believe the event, which may be old"
         )
 
     def commands(self) -> tuple[str, ...]:
@@ -138,6 +124,9 @@ class StorageRoleMissing(Finding, frozen=True):
     """
 
     code: ClassVar[str] = "storage-role-missing"
+    matters: ClassVar[str] = (
+        "queues, tables and dead letters are where everything that was accepted is kept"
+    )
     account: str
     principal: str
     role: str
@@ -145,10 +134,6 @@ class StorageRoleMissing(Finding, frozen=True):
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"identity {self.principal} lacks the role {self.role!r} on {short(self.account)}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "queues, tables and dead letters are where everything that was accepted is kept"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""

@@ -41,16 +41,13 @@ class TaskWithoutCredentials(TaskFinding, frozen=True):
     """
 
     code: ClassVar[str] = "task-without-credentials"
+    matters: ClassVar[str] = "its next run cannot pull the base image, and fails"
     host: str
     identity: bool
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"{self._named()} is built on an image of {self.host} and has no credentials for it"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "its next run cannot pull the base image, and fails"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -72,6 +69,7 @@ class TaskMayNotPull(TaskFinding, frozen=True):
     """
 
     code: ClassVar[str] = "task-may-not-pull"
+    matters: ClassVar[str] = "its next run cannot pull the base image, and fails"
     registry: RegistryId
     principals: tuple[str, ...]
     role: str
@@ -80,10 +78,6 @@ class TaskMayNotPull(TaskFinding, frozen=True):
         """What is wrong, with the names of the resources."""
         registry = self.registry.name
         return f"{self._named()}: no identity of it has the role {self.role!r} on {registry}"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "its next run cannot pull the base image, and fails"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -98,6 +92,9 @@ class TaskMayNotPush(TaskFinding, frozen=True):
     """
 
     code: ClassVar[str] = "task-may-not-push"
+    matters: ClassVar[str] = (
+        "in such a registry a task may pull and push nothing by itself: its runs fail"
+    )
     principals: tuple[str, ...]
 
     def what(self) -> str:
@@ -106,10 +103,6 @@ class TaskMayNotPush(TaskFinding, frozen=True):
             f"{self._named()}: {self.task.registry.name} goes by repository permissions, and no"
             f" identity of the task has the role {REPOSITORY_WRITER!r} there"
         )
-
-    def why(self) -> str:
-        """Why it matters."""
-        return "in such a registry a task may pull and push nothing by itself: its runs fail"
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
@@ -128,17 +121,14 @@ class NativeTriggerOn(TaskFinding, frozen=True):
 
     code: ClassVar[str] = "native-trigger-on"
     severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = (
+        "where both see a push, the rebuild first waits whether ACR's run comes: it is later"
+        " than it need be, and may be made twice"
+    )
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
         return f"{self._named()}: ACR's own base image trigger is on"
-
-    def why(self) -> str:
-        """Why it matters."""
-        return (
-            "where both see a push, the rebuild first waits whether ACR's run comes: it is later"
-            " than it need be, and may be made twice"
-        )
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
