@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from rebuilder.errors import NewerStore, RebuilderError
 from rebuilder.settings import SQLITE, Settings
@@ -24,6 +23,8 @@ def refuse_newer_store(env: Mapping[str, str] = os.environ) -> None:
     try:
         settings = Settings.from_env(env)
         if settings.storage.startswith(SQLITE):
+            from pathlib import Path  # noqa: PLC0415
+
             from rebuilder.sqlite._database import Database  # noqa: PLC0415
 
             with Database(Path(settings.storage.removeprefix(SQLITE))).reading():

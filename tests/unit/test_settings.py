@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,3 +272,15 @@ def test_the_sample_holds_exactly_the_settings() -> None:
     assert [name for name in names if f"`{name}`" not in written] == []
     filled = {**values, "AZURE_CLIENT_ID": ""}
     assert Settings.from_env(filled).storage == "UseDevelopmentStorage=true"
+
+
+def test_the_page_of_settings_has_their_defaults_and_bounds() -> None:
+    """docs/settings.md tells of each number and schedule what settings.py has."""
+    page = (ROOT / "docs" / "settings.md").read_text()
+    rows = dict(re.findall(r"(?m)^\| `(\w+)` \|(.*)\|$", page))
+    for name, number in settings._NUMBERS.items():
+        default: Any = Settings.__dataclass_fields__[name].default
+        value = default if number.one is None else default // number.one
+        assert rows[number.setting].endswith(f"; {number.least} to {number.most} | `{value}` ")
+    for name, when in settings._SCHEDULES.items():
+        assert rows[name].endswith(f"| `{when}` ")
