@@ -21,7 +21,7 @@ from typing import Any, cast
 import azure.functions as func
 import pytest
 
-from rebuilder import isolation
+from rebuilder import composition, isolation
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.settings import Settings
@@ -113,9 +113,10 @@ def _count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(isolation, "AT_ONCE", 1)
 
 
-def _function(name: str) -> tuple[Any, Callable[[object], object]]:
+def _function(name: str) -> Callable[[object], object]:
     module = importlib.import_module(f"functions.{name}")
-    return module, getattr(module, name)._function.get_user_function()
+    found: Callable[[object], object] = getattr(module, name)._function.get_user_function()
+    return found
 
 
 @dataclass
@@ -157,12 +158,12 @@ class Host:
 
     def call(self, name: str, argument: object) -> int:
         """Call a function in this process; return how many boundaries it has."""
-        module, work = _function(name)
+        work = _function(name)
         context = self.context()
         BOUNDARIES.count = 0
         # Set for this call alone: the next test's functions compose their own.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "compose", lambda: context)
+            patch.setattr(composition, "compose", lambda: context)
             outcome = work(argument)
             if asyncio.iscoroutine(outcome):
                 asyncio.run(outcome)

@@ -8,6 +8,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from unittest.mock import patch
 import azure.functions as func
 
 from functions._events import raw
-from rebuilder import isolation
+from rebuilder import composition, isolation
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.events.dead_letters import DeadLetter
@@ -67,15 +68,20 @@ _STORES = frozenset({"ledger", "queue", "index", "bookmarks", "dead_letters"})
 _ARM = frozenset({"tasks", "access"})
 
 
-def _function(name: str) -> tuple[Any, Callable[..., None]]:
+def _function(name: str) -> Callable[..., None]:
     module: Any = importlib.import_module(f"functions.{name}")
     if name in _EVENTS:
         # What the function does with each event, without an event loop for each.
-        return module, lambda event: module._accept([raw(event)])
-    return module, getattr(module, name)._function.get_user_function()
+        return lambda event: module._accept([raw(event)])
+    found: Callable[..., None] = getattr(module, name)._function.get_user_function()
+    return found
 
 
 FUNCTIONS = {name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *TIMERS)}
+
+
+# What the functions compose with: each invocation has a context of its own.
+_composed: ContextVar[Context] = ContextVar("_composed")
 
 
 class Weather:
@@ -146,8 +152,7 @@ class Host:
         self._placed = ExitStack()
         # One request at a time, so that a seed replays exactly.
         self._placed.enter_context(patch.object(isolation, "AT_ONCE", 1))
-        for module, _ in FUNCTIONS.values():
-            self._placed.enter_context(patch.object(module, "compose", module.compose))
+        self._placed.enter_context(patch.object(composition, "compose", _composed.get))
         with Database(self.file).transaction():
             pass  # makes the tables
         self._db = sqlite3.connect(self.file)
@@ -252,11 +257,11 @@ class Host:
     ) -> None:
         """Call a function; `end` hears how it ended, which may be much later."""
         instance = self.rng.randrange(2)
-        module, work = FUNCTIONS[name]
+        work = FUNCTIONS[name]
         context = self.context(instance)
 
         def call() -> None:
-            module.compose = lambda: context
+            _composed.set(context)
             work(argument)
 
         invocation = Invocation(name, call, self.azure.now)
@@ -415,11 +420,11 @@ class Host:
             return
         # A copy of it may have led to something before this one is dropped.
         began = min(began, self._replayed.pop(what))
-        rows = self._db.execute("SELECT body FROM messages WHERE queue = ?", (BUILDS,))
-        others = [StartBuild.decode(body) for (body,) in rows.fetchall()]
-        if any((other.task, other.push.key) == what for other in others):
+        if what in self._messages(BUILDS):
             self._replayed[what] = began  # that one is it now
             return
+        if what in self._messages(f"{BUILDS}-poison"):
+            return  # the host gave it up, and it becomes a letter
         context = self.context(plain=True)
         ledger = context.ledger
         if any(self._is_of(letter, what) for letter in context.dead_letters.waiting()):
@@ -440,6 +445,12 @@ class Host:
         if not any(record.last_at >= since for record in decided):
             self.note(f"VANISHED {message.task.name} {message.push.key[-140:]}")
             self.surprises.append(f"a replayed letter vanished: {message.task.name}")
+
+    def _messages(self, queue: str) -> set[tuple[TaskId, str]]:
+        """Return for what messages of a queue are: task, and push."""
+        rows = self._db.execute("SELECT body FROM messages WHERE queue = ?", (queue,))
+        messages = [StartBuild.decode(body) for (body,) in rows.fetchall()]
+        return {(message.task, message.push.key) for message in messages}
 
     @staticmethod
     def _is_of(letter: DeadLetter, what: tuple[TaskId, str]) -> bool:

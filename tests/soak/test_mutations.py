@@ -13,6 +13,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from rebuilder import composition
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
@@ -77,7 +78,7 @@ def world(tmp_path: Path) -> World:
 
 def _call(name: str, world: World, argument: object, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(f"functions.{name}")
-    monkeypatch.setattr(module, "compose", lambda: world.context)
+    monkeypatch.setattr(composition, "compose", lambda: world.context)
     outcome = getattr(module, name)._function.get_user_function()(argument)
     if asyncio.iscoroutine(outcome):
         asyncio.run(outcome)

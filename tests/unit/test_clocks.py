@@ -13,6 +13,7 @@ from rebuilder.core.acr.tasks import MANUAL, RunStatus
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.digests import BaseMoved
+from rebuilder.core.decisions.unreadable import TaskGone
 from rebuilder.core.dependencies.index import IndexedTask, IndexScan
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
@@ -161,6 +162,28 @@ def test_the_run_of_a_claim_of_tomorrow_is_found(world: World) -> None:
     assert world.tasks.scheduled == []
 
 
+@pytest.mark.parametrize("repair", [0, 1])
+def test_the_run_of_a_claim_is_found_by_a_clock_that_is_ahead_too(
+    world: World, repair: int
+) -> None:
+    """Then nothing seems wrong: what began after the push is the claim's, by Azure's clock.
+
+    Not where a repair was wanted: that the push is older than a run says nothing then.
+    """
+    world.tasks.add(task())
+    pushed = replace(PUSH, pushed_at=world.time.now - MINUTE)
+    world.ledger.record_push(pushed, world.time.now)
+    claimed(world, State.CLAIMED, repair=repair)
+    began = world.time.now
+    world.tasks.found_runs["ca7"] = run("ca7", trigger=MANUAL, created=began, started=began)
+    wrong(world, lambda: world.time.pass_(91) or start_build(world.context, MESSAGE, "me"))
+
+    rebuild = world.ledger.head(task().id)
+    assert rebuild is not None
+    assert len(world.tasks.scheduled) == repair
+    assert (rebuild.sequence, rebuild.run_id == "ca7") == (1, not repair)
+
+
 def test_what_is_held_until_tomorrow_is_built(world: World) -> None:
     """The native trigger is waited for an hour or two, whatever a record says."""
     world.tasks.add(replace(task(), native_trigger=True))
@@ -257,6 +280,29 @@ def test_a_decision_of_tomorrow_leaves_nobody_alone(world: World) -> None:
 
     wrong(world, decide)
     assert sweep(world.context, "me").missed == [PUSH.key]
+
+
+def test_a_decision_of_a_clock_that_is_behind_comes_after_the_plan(world: World) -> None:
+    """Else the plan would be the last word, and nothing seem to have come of it."""
+    pushed = replace(PUSH, pushed_at=world.time.now)
+    moved = BaseMoved(task().id, NODE, "runtime", None, NEW, "registry")
+    world.ledger.record_decisions(pushed, [moved], world.time.now + timedelta(seconds=9))
+    world.time.now -= 3 * DAY
+    start_build(world.context, StartBuild(pushed, task().id), "me")
+
+    newest = max(world.ledger.decisions(pushed), key=lambda record: record.last_at)
+    assert isinstance(newest.decision, TaskGone)
+    assert newest.last_at == pushed.pushed_at + timedelta(seconds=9, microseconds=1)
+
+
+def test_a_decision_of_a_clock_that_is_behind_comes_after_the_push(world: World) -> None:
+    """Where no plan is recorded."""
+    pushed = replace(PUSH, pushed_at=world.time.now)
+    world.time.now -= DAY
+    start_build(world.context, StartBuild(pushed, task().id), "me")
+
+    (record,) = world.ledger.decisions(pushed)
+    assert record.last_at > world.time.now + DAY
 
 
 def test_an_index_of_tomorrow_is_read_again(world: World) -> None:

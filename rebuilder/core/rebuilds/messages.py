@@ -132,17 +132,19 @@ class TrackBuild(Struct, frozen=True):
             another version has been overtaken.
         follower: Who sent it, of those who may have followed at once: the record names the one
             that goes on; "" for whichever it is.
+        unread: How often the run was over by then, and what came of it could not be read.
     """
 
     task: TaskId
     sequence: int
     record: int
     follower: str = ""
+    unread: int = 0
 
     def encode(self) -> str:
         """Write the message as text."""
         values = {"task": str(self.task), "sequence": self.sequence, "record": self.record}
-        return _encode({**values, "follower": self.follower})
+        return _encode({**values, "follower": self.follower, "unread": self.unread})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -159,6 +161,7 @@ class TrackBuild(Struct, frozen=True):
                 _number(v["record"]),
                 # Messages of version 0.1.0 have none.
                 str(v.get("follower") or "")[:_NAME],
+                _number(v.get("unread") or 0),
             ),
         )
 

@@ -25,13 +25,15 @@ _WRITTEN = timedelta(minutes=1)
 """So soon after the end of a run its log has been written."""
 
 _WORTH_WAITING = timedelta(minutes=10)
-"""So long after the end of a run its log is asked for again, if it cannot be read now."""
+"""So long after the end of a run ARM is asked again for its log, if it asks to wait."""
 
 # What a role that is missing may be the reason of.
 _OF_ACCESS = (BaseDenied, BaseMissing, SignInDenied, NotKnown)
 
 
-def with_cause(context: Context, rebuild: Rebuild, run: Run, task: Task | None) -> Rebuild | None:
+def with_cause(
+    context: Context, rebuild: Rebuild, run: Run, task: Task | None, *, patient: bool
+) -> Rebuild | None:
     """Return a rebuild with why its run failed, what would mend it, and the end of the log.
 
     That the log cannot be read keeps nobody from going on: then the cause is not known, and says
@@ -42,10 +44,11 @@ def with_cause(context: Context, rebuild: Rebuild, run: Run, task: Task | None) 
         rebuild: The rebuild.
         run: Its run, which failed.
         task: The task as ARM tells of it now; None if it is gone.
+        patient: Whether the log can be read again later.
 
     Returns:
-        None if the run has not ended long ago, and its log is still to be written to its end or
-        cannot be read now.
+        None if the log is still to be written to its end, or cannot be read now, and it can be
+        read again later.
 
     Raises:
         Throttled: ARM asks to wait, and the run has not ended long ago.
@@ -58,7 +61,7 @@ def with_cause(context: Context, rebuild: Rebuild, run: Run, task: Task | None) 
             raise
         unread = f"its log could not be read: {error}"
     except TransientError as error:
-        if _ended_within(context, run, _WORTH_WAITING):
+        if patient:
             return None
         unread = f"its log could not be read: {error}"
     except Denied:

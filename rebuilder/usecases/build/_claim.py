@@ -88,16 +88,31 @@ def take_over(delivery: Delivery, head: Rebuild) -> Rebuild:
     return held if run is None else record_run(delivery.context, held, run)
 
 
+def _earliest(context: Context, rebuild: Rebuild) -> datetime:
+    """Return the time before which a run cannot be of a claim.
+
+    Whoever claimed it may have had a clock that was ahead, and so may we, which nobody notices.
+    Azure's own clock told when the base was pushed: what began after that builds on it, too,
+    unless the run was wanted because another one had not done so.
+    """
+    earliest = rebuild.claimed_at - CLOCKS_DIFFER
+    if rebuild.outcome == _WRONG_CLOCK:
+        # Nobody knows when it was claimed, only when that was noticed.
+        earliest -= LONGEST_LEASE
+    if rebuild.repair:
+        return earliest
+    push = context.ledger.push(rebuild.push)
+    pushed = push.push.pushed_at if push is not None else None
+    return earliest if pushed is None else min(earliest, pushed)
+
+
 def _find_run(context: Context, rebuild: Rebuild) -> str | None:
     """Return the run that an abandoned claim may have started.
 
     ARM may or may not show a run's token. A run without one that nobody else can have started
     is taken for ours: any run that began after the claim builds on the digests of the claim.
     """
-    earliest = rebuild.claimed_at - CLOCKS_DIFFER
-    if rebuild.outcome == _WRONG_CLOCK:
-        # Nobody knows when it was claimed, only when that was noticed.
-        earliest -= LONGEST_LEASE
+    earliest = _earliest(context, rebuild)
     known = {r.run_id for r in rebuilds_since(context.ledger, rebuild.task, earliest)}
     runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
     for run in runs:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from copy import replace
+from datetime import datetime, timedelta
 
+from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.runs import NoStep, TaskDisabled
 from rebuilder.core.decisions.unreadable import NotConfigured, TaskGone, TaskUnreadable
@@ -20,6 +22,8 @@ from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import not_named
 
 log = logging.getLogger(__name__)
+
+_AFTER = timedelta(microseconds=1)
 
 
 class Delivery:
@@ -68,7 +72,7 @@ class Delivery:
     def decided(self, head: Rebuild | None, decision: TaskDecision) -> TaskDecision:
         """Record why nothing is built, and that nothing waits for it any more."""
         context = self.context
-        context.ledger.record_decisions(self.message.push, [decision], context.now())
+        context.ledger.record_decisions(self.message.push, [decision], self._now(decision.task))
         if (
             head is not None
             and head.unsettled
@@ -78,6 +82,17 @@ class Delivery:
             self.skipped(head, decision.sentence())
         log.info("task %s not rebuilt (%s): %s", decision.task, decision.code, decision.sentence())
         return decision
+
+    def _now(self, task: TaskId) -> datetime:
+        """Return the time of a decision: after the plan's, though our clock may be behind.
+
+        Else the plan would be the last word on the push, and nothing seem to have come of it.
+        """
+        now, push = self.context.now(), self.message.push
+        if push.pushed_at is None or push.pushed_at <= now:
+            return now
+        before = self.context.ledger.decisions(push, task)
+        return max((record.last_at for record in before), default=push.pushed_at) + _AFTER
 
     def _concerns(self, head: Rebuild, decision: TaskDecision) -> bool:
         """Tell whether a decision is about the image that a rebuild waits for, or all of them."""

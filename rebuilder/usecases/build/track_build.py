@@ -39,9 +39,9 @@ _RATE_WAIT = timedelta(hours=1)
 """How long a registry is left alone that does not say how long. Docker Hub counts over six hours,
 and by address: another agent may have another one."""
 
-_CHECK_PATIENCE = timedelta(minutes=15)
-"""How long after a run's end its images are tried to be read; then it is unknown what they stand
-on. A clock that is further away than that, in either direction, tells nothing."""
+_MOST_UNREAD = 60
+"""How often what came of a run is looked at again if it cannot be read: a quarter of an hour, by
+default. Counted and not timed, for the clock of whoever looks may be wrong."""
 
 
 class _Sent(Struct, frozen=True):
@@ -135,21 +135,22 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
         dependencies=_dependencies(task) if task else (),
         advice=None,
     )
+    patient = message.unread < _MOST_UNREAD
+    unread = replace(message, unread=message.unread + 1)
     if run.status is RunStatus.SUCCEEDED:
         try:
-            patient = run.finished is not None and abs(at - run.finished) < _CHECK_PATIENCE
             verdict = check_output(context, rebuild, task, run, patient=patient)
         except TransientError as error:
             advice = f"run {run.run_id} succeeded; what it pushed is looked at again: {error}"
-            return _goes_on(context, message, rebuild, run, advice)
+            return _goes_on(context, unread, rebuild, run, advice)
         refreshed = _refreshed(context, task, at)  # what was known before tells what is old
         return _succeeded(context, rebuild, verdict, outcome, refreshed=refreshed)
     failure = _FAILURES[run.status]
     if failure is Failure.CANCELED:
         return _failed(context, rebuild, failure, outcome)
-    told = with_cause(context, rebuild, run, task)
+    told = with_cause(context, rebuild, run, task, patient=patient)
     if told is None:
-        return _goes_on(context, message, rebuild, run)
+        return _goes_on(context, unread, rebuild, run)
     return _failed(context, told, failure, outcome)
 
 
