@@ -214,6 +214,16 @@ def test_shells_complete(words: str, position: str, found: list[str]) -> None:
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == found
 
 
+def test_commands_complete_without_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell shows what each does, from the table."""
+    monkeypatch.setattr(cli, "import_module", None)
+    context = click.Context(cli.commands)
+    found = {item.value: item.help for item in cli.commands.shell_complete(context, "")}
+
+    assert list(found) == cli.commands.list_commands(context) == COMMANDS
+    assert found["graph"] == "draw the dependency graph of images and tasks"
+
+
 def test_every_exit_code_has_its_meaning() -> None:
     """And each that a command names is one of them."""
     assert all(code.meaning for code in Exit)
