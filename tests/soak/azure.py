@@ -47,7 +47,8 @@ class SimRun:
     moved: str | None = None
     in_time: bool = True
     wanted: dict[str, str | None] = field(default_factory=dict)  # what the tags named at creation
-    occasion: dict[str, int] = field(default_factory=dict)  # how often each tag had moved by then
+    # How often each tag had moved by then, of those it uses and those it is known to use.
+    occasion: dict[str, int] = field(default_factory=dict)
     lagged: bool = False
     unsure: bool = False  # a tag moved while it was under way
     chain: tuple[TaskId, ...] = ()  # whose outputs led to it, if nothing else did
@@ -233,7 +234,9 @@ class Azure:
         number = sum(1 for registry, _ in self.runs if registry == task.id.registry)
         run = SimRun(f"ca{number + 1}", task.id, by, self.now, token, moved, in_time)
         run.wanted = self.names_now(task)
-        run.occasion = {base: self.moves.get(base, 0) for base in task.bases}
+        # An edit that nobody has read yet leaves other tags to be believed in.
+        tags = {*task.bases, *self.believed(task.id)}
+        run.occasion = {base: self.moves.get(base, 0) for base in tags}
         run.lasts = lasts
         run.ends = ends or self._ending(task, run)
         if by == "product":
