@@ -48,7 +48,7 @@ demo: env
 	@$(PYTHON) -m localcloud.demo
 
 # The Azure CLI that is on PATH, or one of our own.
-cloud: env $(if $(shell command -v az),,.tools/azure-cli/done)
+cloud: env .tools/azurite/done $(if $(shell command -v az),,.tools/azure-cli/done)
 	@$(PYTHON) -m localcloud $(foreach source,$(MAP),--map '$(source)')
 
 tutorial: env .tools/azure-cli/done

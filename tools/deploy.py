@@ -317,9 +317,13 @@ def _chosen(arguments: Sequence[str] | None) -> Chosen:
     parser.add_argument("--parameters", default="", metavar="FILE")
     parser.add_argument("--subscription", default=env.get("AZURE_SUBSCRIPTION_ID", ""))
     parser.add_argument("--steps", default=",".join(STEPS), help=f"of {', '.join(STEPS)}")
+    parser.add_argument("--package", type=Path, help="write the package there, and do nothing else")
     parser.add_argument("--azd", action="store_true", help="the steps that azd leaves")
     parser.add_argument("--minutes", type=float, default=15, help="how long to wait at most")
     given = parser.parse_args(arguments)
+    if given.package:
+        package(given.package)
+        sys.exit(0)
     asked = {"wait", "subscribe", "doctor"} if given.azd else set(given.steps.split(","))
     if strange := asked - set(STEPS):
         parser.error(f"there is no step {', '.join(sorted(strange))}")

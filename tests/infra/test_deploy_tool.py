@@ -138,6 +138,15 @@ def test_the_package_holds_the_app_alone(folder: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
 
 
+def test_the_package_is_the_same_each_time(folder: Path) -> None:
+    """It is written for those who publish by hand, too; nothing else is done."""
+    for name in ("one.zip", "two.zip"):
+        assert _run(folder, "--package", str(folder / name)).returncode == 0
+
+    assert (folder / "one.zip").read_bytes() == (folder / "two.zip").read_bytes()
+    assert not (folder / "said").exists()
+
+
 @pytest.mark.parametrize(
     ("what", "text", "step"),
     [

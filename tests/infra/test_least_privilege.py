@@ -46,10 +46,10 @@ def package() -> bytes:
 class Deployed:
     """A cloud with two registries, a task, and the product deployed by the templates of infra/."""
 
-    def __init__(self, cloud: LocalCloud, folder: Path) -> None:
+    def __init__(self, cloud: LocalCloud, folder: Path, **more: object) -> None:
         self.cloud = cloud
         self.base, self.apps = (self._registry(NAMES[n]) for n in ("BASE_ACR", "ACR_NAME"))
-        values = {name: value for name, value in PARAMETERS.items() if name != "sampleTask"}
+        values = {name: value for name, value in PARAMETERS.items() if name != "sampleTask"} | more
         self.outputs = self.deploy("main", values)
         self.site = self.outputs["FUNCTION_APP_RESOURCE_ID"]
         self.principal_id = self.outputs["IDENTITY_PRINCIPAL_ID"]
@@ -156,13 +156,35 @@ class Deployed:
 
 @pytest.fixture(name="deployed")
 def _deployed(cloud: LocalCloud, tmp_path: Path) -> Deployed:
+    return _published(cloud, tmp_path)
+
+
+def _published(cloud: LocalCloud, tmp_path: Path, **more: object) -> Deployed:
     folder = tmp_path / "context"
     folder.mkdir()
-    deployed = Deployed(cloud, folder)
+    deployed = Deployed(cloud, folder, **more)
     deployed.publish()
     values = deployed.outputs["EVENT_SUBSCRIPTION_PARAMETERS"]
     deployed.deploy("event-subscriptions", {name: v["value"] for name, v in values.items()})
     return deployed
+
+
+@pytest.mark.timeout(1800)
+def test_a_push_rebuilds_by_the_queue_as_well(cloud: LocalCloud, tmp_path: Path) -> None:
+    """Event Grid calls no function: it writes into the queue, and the same rebuild comes of it."""
+    deployed = _published(cloud, tmp_path, eventDelivery="queue")
+    (subscription,) = cloud.eventgrid.subscriptions(deployed.base)
+    assert subscription.queue is not None
+    assert (subscription.function, subscription.endpoint) == ("", "")
+    assert subscription.queue.account_id == deployed.outputs["STORAGE_ACCOUNT_RESOURCE_ID"]
+
+    deployed.push("second")
+    deployed.await_rebuild()
+
+    topic = subscription.queue.principal_id
+    written = {o.operation.name for o in cloud.storage_operations() if o.principal_id == topic}
+    assert written == {"Put Message"}
+    assert "event_queued" in deployed.log()
 
 
 @pytest.mark.timeout(1800)

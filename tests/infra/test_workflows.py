@@ -114,6 +114,16 @@ def test_the_workflow_deploys_as_people_do() -> None:
     assert all((ROOT / name).exists() for name in names)
 
 
+def test_the_local_cloud_brings_what_a_deployment_needs() -> None:
+    """Whoever deploys on it from a fresh clone needs storage, and so Azurite."""
+    text = (ROOT / "Makefile").read_text("utf-8")
+
+    for target in ("cloud", "deploy-local"):
+        found = re.search(rf"^{target}: (.+)$", text, re.MULTILINE)
+        assert found is not None
+        assert ".tools/azurite/done" in found[1]
+
+
 def test_azd_runs_the_hook() -> None:
     """azure.yaml names a hook and a service that are there."""
     azure = yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))

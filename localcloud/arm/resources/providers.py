@@ -9,6 +9,12 @@ from localcloud.arm.kept import ANY, SUBSCRIPTION
 from localcloud.arm.model import Arm, Route
 from localcloud.state import Json
 
+# What the Azure CLI asks for where nobody names an API version: `az resource update`.
+_TYPES = {
+    "microsoft.containerregistry": [
+        {"resourceType": "registries", "apiVersions": ["2025-11-01"], "locations": []}
+    ]
+}
 _PROVIDER = rf"{SUBSCRIPTION}/providers/(?P<n>[^/]+)"
 
 
@@ -19,7 +25,7 @@ def _answer(_: Arm, __: Request, params: dict[str, str], ___: Json) -> Response:
         "namespace": params["n"],
         "registrationState": "Registered",
         "registrationPolicy": "RegistrationRequired",
-        "resourceTypes": [],
+        "resourceTypes": _TYPES.get(params["n"].lower(), []),
     }
     return JSONResponse(told)
 
