@@ -105,16 +105,21 @@ class Patience(RetryPolicy[Any, Any]):
 
     def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
         """Tell whether a response is worth another request."""
+        if signals.on():
+            _tell(response)
         answer = response.http_response
-        signals.tell(
-            signals.REQUESTS,
-            by={
-                "server.address": urlsplit(response.http_request.url).hostname,
-                "http.request.method": response.http_request.method,
-                "http.response.status_code": answer.status_code,
-            },
-        )
         told = {str(name).lower() for name in answer.headers}
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS or told.intersection(RETRY_AFTER):
             return False
         return super().is_retry(settings, response)
+
+
+def _tell(response: PipelineResponse[Any, Any]) -> None:
+    """Count an answer, whatever becomes of it."""
+    request = response.http_request
+    by = {
+        "server.address": urlsplit(request.url).hostname,
+        "http.request.method": request.method,
+        "http.response.status_code": response.http_response.status_code,
+    }
+    signals.tell(signals.REQUESTS, by=by)
