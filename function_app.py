@@ -7,6 +7,7 @@ import logging
 import azure.functions as func
 
 from functions import (
+    carry_out_act,
     collect_dead_letters,
     event_queued,
     image_pushed,
@@ -44,5 +45,6 @@ for module in (
     poll_bases,
     collect_dead_letters,
     retire_history,
+    carry_out_act,
 ):
     app.register_functions(module.blueprint)

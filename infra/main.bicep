@@ -321,6 +321,7 @@ module storage 'modules/storage.bicep' = {
       'rebuilder-builds'
       'rebuilder-runs'
       'rebuilder-refresh'
+      'rebuilder-acts'
     ]
     tableNames: [
       'rebuilderbookmarks'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from rebuilder.ports.index import DependencyIndex
 from rebuilder.ports.ledger import Ledger
 from rebuilder.ports.preflight import Preflight
 from rebuilder.ports.queue import WorkQueue
+from rebuilder.ports.steering import Steering
 from rebuilder.settings import SQLITE, Settings
 from rebuilder.telemetry import exporters, signals
 from rebuilder.telemetry.queues import TracedQueues
@@ -61,6 +64,18 @@ def app_environment(site: str, arm_endpoint: str = "") -> dict[str, str]:
     from rebuilder.azure.identity import PUBLIC_ARM, credential  # noqa: PLC0415
 
     return app_settings(credential(""), arm_endpoint.rstrip("/") or PUBLIC_ARM, site)
+
+
+def operator(settings: Settings) -> str:
+    """Return who works here: by the token for ARM, or by the account of this machine.
+
+    Raises:
+        TransientError, Denied: There is no token, or it does not say whose it is.
+    """
+    if settings.storage.startswith(SQLITE):
+        return getpass.getuser()
+    with closing(preflight(settings)) as asked:
+        return asked.caller()
 
 
 def release() -> None:
@@ -109,6 +124,7 @@ def _compose(settings: Settings) -> Context:
         OciRegistries.from_settings(settings),
         _dead_events(settings),
         _now,
+        store.steering,
     )
     _made.append(context)
     return context
@@ -122,6 +138,7 @@ class _Store(Struct, frozen=True):
     index: DependencyIndex
     bookmarks: Bookmarks
     dead_letters: DeadLetters
+    steering: Steering
 
 
 def _store(settings: Settings) -> _Store:
@@ -131,6 +148,7 @@ def _store(settings: Settings) -> _Store:
         from rebuilder.sqlite.index import SqliteIndex  # noqa: PLC0415
         from rebuilder.sqlite.ledger import SqliteLedger  # noqa: PLC0415
         from rebuilder.sqlite.queues import SqliteQueues  # noqa: PLC0415
+        from rebuilder.sqlite.steering import FileSteering  # noqa: PLC0415
 
         path = Path(settings.storage.removeprefix(SQLITE))
         return _Store(
@@ -139,8 +157,10 @@ def _store(settings: Settings) -> _Store:
             SqliteIndex(path),
             SqliteBookmarks(path),
             SqliteDeadLetters(path),
+            FileSteering(path),
         )
     from rebuilder.azure.storage.queues import StorageQueues  # noqa: PLC0415
+    from rebuilder.azure.storage.steering import BlobSteering  # noqa: PLC0415
     from rebuilder.azure.storage.tables._tables import table_service  # noqa: PLC0415
     from rebuilder.azure.storage.tables.bookmarks import TableBookmarks  # noqa: PLC0415
     from rebuilder.azure.storage.tables.dead_letters import TableDeadLetters  # noqa: PLC0415
@@ -148,12 +168,14 @@ def _store(settings: Settings) -> _Store:
     from rebuilder.azure.storage.tables.ledger import TableLedger  # noqa: PLC0415
 
     service = table_service(settings)
+    bookmarks = TableBookmarks(service)
     return _Store(
         TableLedger(service),
         StorageQueues.from_settings(settings),
         TableIndex(service),
-        TableBookmarks(service),
+        bookmarks,
         TableDeadLetters(service),
+        BlobSteering.from_settings(settings, bookmarks),
     )
 
 

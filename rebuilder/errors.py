@@ -16,6 +16,7 @@
     + UnreadableRecord: what is kept is of a form that this version does not know
     + InvalidBuildFile: a Dockerfile or task file cannot be read
       - ArgumentMissing: a Dockerfile could be read if a build argument had a value
+    + InvalidPolicy: a policy file cannot be used
     + SourceUnavailable: a build file cannot be had, and asking again does not help
     + NotFound: Azure does not know the resource
     + Denied: the identity lacks a role
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 
 class RebuilderError(Exception):
@@ -150,6 +152,33 @@ class ArgumentMissing(InvalidBuildFile):
     def __init__(self, line: int, problem: str, missing: tuple[str, ...]) -> None:
         super().__init__(line, problem)
         self.missing = missing
+
+
+class Fault(NamedTuple):
+    """What is wrong with a file, where, and what would be right.
+
+    Attributes:
+        file: The file's name.
+        line: The line, counted from 1.
+        column: The column, counted from 1.
+        problem: What is wrong, and what would be right.
+    """
+
+    file: str
+    line: int
+    column: int
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.problem}"
+
+
+class InvalidPolicy(PermanentError):
+    """A policy file cannot be used; every fault is named at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(map(str, faults)))
 
 
 class SourceUnavailable(PermanentError):

@@ -49,6 +49,7 @@ MESSAGE_HOURS = "REBUILDER_MESSAGE_HOURS"
 DEAD_LETTERS = "REBUILDER_DEAD_LETTERS"
 DEAD_LETTER_SCHEDULE = "REBUILDER_DEAD_LETTER_SCHEDULE"
 HISTORY_DAYS = "REBUILDER_HISTORY_DAYS"
+MODE = "REBUILDER_MODE"
 
 SQLITE = "sqlite:"
 _PUBLIC_ARM = "https://management.azure.com"
@@ -58,6 +59,7 @@ _SCHEDULES = {
     POLL_SCHEDULE: "0 */5 * * * *",
     DEAD_LETTER_SCHEDULE: "30 */5 * * * *",
 }
+_ACT, _OBSERVE = "act", "observe"
 _POLLED = ("docker.io", "mcr.microsoft.com", "ghcr.io", "quay.io")
 _HOSTS = ("github.com", "dev.azure.com", "*.visualstudio.com", "*.azurecr.io")
 _CRON_FIELD = re.compile(r"[A-Za-z0-9*,/-]+")
@@ -112,6 +114,8 @@ class Settings:
         dead_letters: The blob container of Event Grid's dead letters; "" if there is none.
         dead_letter_schedule: When dead letters are collected, as NCRONTAB.
         history: How long the past is kept.
+        blob_endpoint: From AzureWebJobsStorage__blobServiceUri.
+        observe: Whether everything is done but to start runs.
     """
 
     base_registries: frozenset[RegistryId]
@@ -151,6 +155,8 @@ class Settings:
     dead_letters: str = ""
     dead_letter_schedule: str = _SCHEDULES[DEAD_LETTER_SCHEDULE]
     history: timedelta = timedelta(days=90)
+    blob_endpoint: str = ""
+    observe: bool = False
 
     def polls(self, host: str) -> bool:
         """Tell whether a foreign registry is one of those that are polled."""
@@ -169,7 +175,10 @@ class Settings:
         storage = env.get(STORAGE, "").strip()
         part = {
             name: env.get(f"{STORAGE}__{name}", "").strip()
-            for name in ("accountName", "queueServiceUri", "tableServiceUri", "clientId")
+            for name in (
+                *("accountName", "queueServiceUri", "tableServiceUri", "blobServiceUri"),
+                "clientId",
+            )
         }
         endpoints = part["queueServiceUri"] and part["tableServiceUri"]
         if not (storage or part["accountName"] or endpoints):
@@ -191,6 +200,9 @@ class Settings:
         rebuild_for = env.get(REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
         if rebuild_for not in list(RebuildFor):
             problems.append(f"{REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}")
+        mode = env.get(MODE, "").strip().lower() or _ACT
+        if mode not in (_ACT, _OBSERVE):
+            problems.append(f"{MODE} is {mode!r}: write {_ACT} or {_OBSERVE}")
         tools = _tools(env, problems)
         schedules = {name: schedule(env, name) for name in _SCHEDULES}
         problems += [
@@ -234,6 +246,8 @@ class Settings:
             dead_letter_schedule=schedules[DEAD_LETTER_SCHEDULE],
             poll_hosts=polled,
             dead_letters=dead_letters,
+            blob_endpoint=part["blobServiceUri"],
+            observe=mode == _OBSERVE,
             **numbers,
         )
 

@@ -125,6 +125,15 @@ resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@
   }
 }
 
+// Where `rebuilder policy apply` puts the policy file.
+resource policies 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
+  parent: blobs
+  name: 'rebuilder-policy'
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
 resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2025-08-01' = {
   parent: account
   name: 'default'

@@ -331,6 +331,7 @@ type appSettingsType = {
 
   @description('Optional. How long a message is put back while a service is out of order; then it is a dead letter; 1 to 168. By default `24`.')
   REBUILDER_MESSAGE_HOURS: string?
+  REBUILDER_MODE: string?
 
   @description('Optional. How long ACR\'s own base image trigger is waited for, where it is on and could see the dependency; 0 to 3600. By default `120`.')
   REBUILDER_NATIVE_WAIT_SECONDS: string?

@@ -35,7 +35,7 @@ from rebuilder.core.doctor.setup import (
     Topic,
 )
 from rebuilder.core.foreign_json import read_object
-from rebuilder.core.rebuilds.messages import BUILDS, EVENTS, PUSHES, REFRESH, RUNS
+from rebuilder.core.rebuilds.messages import QUEUES
 from rebuilder.errors import Denied, InvalidJson, NotFound, RebuilderError, Refused
 from rebuilder.settings import SQLITE, Settings
 
@@ -242,7 +242,7 @@ class ArmPreflight:
             own = credential(self._settings.storage_client_id)
             service = QueueServiceClient(endpoint(self._settings, "queue"), own, **TIMEOUTS)
         with service, translated("look into the queues"):
-            for name in (EVENTS, PUSHES, BUILDS, RUNS, REFRESH):
+            for name in QUEUES:
                 # A queue is made on first use.
                 with suppress(ResourceNotFoundError):
                     service.get_queue_client(name).peek_messages(1)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rebuilder.core.failures.causes import to_record as to_cause
+from rebuilder.core.policies.holds import to_record as to_held
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 
 
@@ -54,6 +55,7 @@ def rebuild_record(rebuild: Rebuild | None) -> dict[str, Any] | None:
         "checkReason": rebuild.check_reason,
         "chain": list(rebuild.chain),
         "hold": rebuild.hold if rebuild.state is State.HELD else None,
+        "held": None if rebuild.held is None else to_held(rebuild.held),
         "cause": _cause_record(rebuild),
         "repair": rebuild.repair,
         "staleBy": rebuild.stale_by,

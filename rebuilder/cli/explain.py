@@ -16,7 +16,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.audit.books import Waiting
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.reasons import to_record
-from rebuilder.core.rebuilds.rebuild import REPAIR_WAITS, Check, Native, Rebuild, State
+from rebuilder.core.rebuilds.rebuild import REPAIR_WAITS, Check, Hold, Native, Rebuild, State
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.explain import EARLIER, Explained, Explanation, IndexAge
 from rebuilder.usecases.reports.explain import explain as look
@@ -140,7 +140,7 @@ def _circumstances(rebuild: Rebuild) -> Iterator[str]:
     """Tell what a person wants to know of a rebuild besides its outcome."""
     if rebuild.unsettled and rebuild.due is not None:
         what = {
-            State.HELD: "build",
+            State.HELD: "look" if rebuild.hold is Hold.GATE else "build",
             State.FAILED: "next attempt",
             State.SUCCEEDED: f"repair {rebuild.repair + 1} of {len(REPAIR_WAITS)}",
         }.get(rebuild.state, "next look")

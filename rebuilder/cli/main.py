@@ -52,6 +52,12 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
         ),
         _Entry("retry", "dead_letters", "rebuild a task although its rebuild was given up or done"),
     ),
+    "when things are rebuilt": (
+        _Entry("holds", "holds", "list the rebuilds that are held, by the reason"),
+        _Entry("pause", "pause", "stop the line: all of it, or tasks, registries or images"),
+        _Entry("resume", "pause", "let go on what was paused"),
+        _Entry("policy", "policy", "check, show, apply and take back the policy file"),
+    ),
     "the set-up": (
         _Entry("doctor", "doctor", "look for what is wrong with the set-up, and print the fix"),
     ),

@@ -46,3 +46,8 @@ def ahead(time: datetime, now: datetime, longest: timedelta = timedelta()) -> bo
 def age(time: datetime, now: datetime) -> timedelta:
     """How long ago something was; what cannot have been yet counts as very long ago."""
     return timedelta.max if ahead(time, now) else now - time
+
+
+def day_and_time(time: datetime) -> str:
+    """Write a time for a person, in UTC."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
+from rebuilder._nowhere import NoSteering
 from rebuilder.core.acr.registries import (
     ForeignRegistry,
     PushedRegistry,
@@ -23,7 +24,9 @@ from rebuilder.ports.index import DependencyIndex
 from rebuilder.ports.ledger import Ledger
 from rebuilder.ports.queue import WorkQueue
 from rebuilder.ports.sources import BuildSources
+from rebuilder.ports.steering import Steering
 from rebuilder.settings import Settings
+from rebuilder.usecases.steering.in_force import Known
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ class Context(Struct, frozen=True):
     foreign: ForeignRegistries
     dead_events: DeadEventStore
     now: Clock
+    steering: Steering = field(default_factory=NoSteering)
+    in_force: Known = field(default_factory=Known)
     _hosts: dict[RegistryId, str] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -60,6 +65,7 @@ class Context(Struct, frozen=True):
             self.dead_letters,
             self.foreign,
             self.dead_events,
+            self.steering,
         ):
             adapter.close()
 

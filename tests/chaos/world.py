@@ -23,7 +23,10 @@ from tests.chaos.judge import SeenRun, Verdict, judge
 from tests.chaos.processes import ROOT, Child, Door, Host, new_keys
 from tests.patience import until
 
-QUEUES = ("rebuilder-pushes", "rebuilder-builds", "rebuilder-runs", "rebuilder-refresh")
+QUEUES = (
+    *("rebuilder-pushes", "rebuilder-builds", "rebuilder-runs", "rebuilder-refresh"),
+    "rebuilder-acts",
+)
 
 _PATIENCE = 4
 """How often the common limit is waited for while things still happen: the machine may be busy."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from localcloud.cloud import LocalCloud
 from localcloud.eventgrid import Schema, Subscription
 from localcloud.functionshost import FunctionsHost, Invocation
 from localcloud.state import Registry
+from rebuilder.azure.storage.steering import CONTAINER
 from rebuilder.composition import compose, release
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
-from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS
+from rebuilder.core.rebuilds.messages import QUEUES
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.explain import Explanation, explain
 from tests import images
@@ -34,7 +36,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class World:
     """A cloud with one base registry and two application registries, and the app running."""
 
-    def __init__(self, cloud: LocalCloud, storage: str, folder: Path) -> None:
+    def __init__(
+        self,
+        cloud: LocalCloud,
+        storage: str,
+        folder: Path,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self.cloud = cloud
         self.base = images.registry(cloud, "mybase", 0)
         self.apps = images.registry(cloud, "myapps", 0)
@@ -53,6 +61,7 @@ class World:
             "REBUILDER_BUILD_ATTEMPTS": "2",
             "REBUILDER_RETRY_BUILD_SECONDS": "1",
             "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.1",
+            **(more or {}),
         }
         # The clock of the timers stands: they run where a test runs them, not at a full hour.
         self.host = FunctionsHost(
@@ -112,7 +121,7 @@ class World:
                 return dict(db.execute("SELECT queue, COUNT(*) FROM messages GROUP BY queue"))
         counts = {}
         with QueueServiceClient.from_connection_string(self._storage) as service:
-            for queue in (PUSHES, BUILDS, RUNS, REFRESH):
+            for queue in QUEUES:
                 try:
                     properties = service.get_queue_client(queue).get_queue_properties()
                     counts[queue] = int(properties.approximate_message_count or 0)
@@ -148,6 +157,11 @@ def _empty(connection_string: str) -> None:
     with QueueServiceClient.from_connection_string(connection_string) as queues:
         for queue in queues.list_queues():
             queues.delete_queue(queue)
+    with (
+        BlobServiceClient.from_connection_string(connection_string) as blobs,
+        suppress(ResourceNotFoundError),
+    ):
+        blobs.delete_container(CONTAINER)
     with TableServiceClient.from_connection_string(connection_string) as tables:
         for table in tables.list_tables():
             tables.delete_table(table.name)

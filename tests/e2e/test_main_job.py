@@ -246,6 +246,8 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
         "sweep": "timerTrigger",
         "poll_bases": "timerTrigger",
         "refresh_tasks": "queueTrigger",
+        "event_queued": "queueTrigger",
+        "carry_out_act": "queueTrigger",
         "plan_rebuilds": "queueTrigger",
         "start_build": "queueTrigger",
         "track_build": "queueTrigger",

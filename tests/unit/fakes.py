@@ -32,6 +32,7 @@ from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
+from rebuilder.sqlite.steering import FileSteering
 from rebuilder.usecases.context import Context
 
 BASE = RegistryId("s1", "g", "mybase")
@@ -416,4 +417,5 @@ class World:
             self.foreign,
             self.dead_events,
             self.time,
+            FileSteering(folder / "ledger.db"),
         )

@@ -18,6 +18,7 @@ from rebuilder.core.acr.tasks import (
 from rebuilder.core.decisions.decide import Base, decide
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving, TagGone
+from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
 from rebuilder.core.decisions.policy import Policy, RebuildFor
 from rebuilder.core.decisions.reasons import REASONS, from_record, to_record
 from rebuilder.core.decisions.rebuilds import RebuildFailed, RebuildUnderWay
@@ -262,6 +263,8 @@ def test_a_record_newer_than_the_build_is_no_proof(
         (MayNotPull(task().id, str(BASE_ID), "mybase.azurecr.io", (), ""), "credential add"),
         (TagGone(task().id, NODE), NODE),
         (NotConfigured(task().id, "r", "SETTING"), "SETTING does not name r"),
+        (IgnoredByPolicy(task().id, NODE, NEW, "rule 2 (line 7)"), "rule 2 (line 7)"),
+        (WouldRebuild(task().id, NODE, NEW, (f"{NODE}@{NEW}",)), "REBUILDER_MODE is observe"),
         (RegistryUnreadable(str(APPS), "no role"), "no role"),
         (IndexOld(str(APPS), NOON, 24), "older than 24 hours"),
     ],
@@ -277,7 +280,7 @@ def test_later_decisions_say_why(
 
 def test_codes_are_unique() -> None:
     """A code names one reason."""
-    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 29
+    assert len({reason.__name__ for reason in REASONS.values()}) == len(REASONS) == 31
 
 
 def rebuild(sequence: int, key: str) -> Rebuild:

@@ -48,6 +48,7 @@ NAMES = [
     "event_queued",
     *("refresh_index", "refresh_tasks", "sweep", "poll_bases", "collect_dead_letters"),
     "retire_history",
+    "carry_out_act",
 ]
 
 
@@ -480,6 +481,22 @@ def test_what_is_kept(good: World, asked: FakePreflight) -> None:
     assert report.findings[0].commands() == (f"az functionapp restart --ids {SITE}",)
     assert report.findings[2].commands() == ("rebuilder retry myapps/build-app",)
     assert report.findings[3].commands()[1] == "rebuilder replay --all"
+
+
+def test_a_policy_that_is_not_in_force(good: World, asked: FakePreflight) -> None:
+    """Without a good version before it nothing begins; with one, it counts."""
+    steering, now = good.context.steering, good.time.now
+    steering.apply("version: 7", who="", at=now, because="", before="")
+    (found,) = examine(good.context, asked).findings
+    assert found.code == "policy-not-in-force"
+    assert "policy version 1:1:10: 7: write 1" in found.what()
+    assert found.why() == "no version of it can be read, so nothing begins"
+    assert found.commands()[0] == "rebuilder policy show"
+    for text in ("version: 1", "version: 7"):
+        steering.apply(text, who="", at=now, because="", before=steering.token())
+    good.context.in_force.forget()
+    (found,) = examine(good.context, asked).findings
+    assert "the last good version is in force" in found.why()
 
 
 def test_an_index_that_was_never_filled(world: World, asked: FakePreflight) -> None:

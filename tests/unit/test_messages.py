@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from rebuilder.core.events.pushes import Push
+from rebuilder.core.policies.acts import Act, Scope, Target, What
 from rebuilder.core.rebuilds.messages import (
+    ACTS,
     BUILDS,
     EVENTS,
     PUSHES,
     REFRESH,
     RUNS,
+    OperatorAct,
     PlanRebuilds,
     Refresh,
     StartBuild,
@@ -27,6 +30,16 @@ from tests.unit.fakes import BASE, NEW, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, datetime(2026, 1, 1, tzinfo=UTC), "event-1")
 WITHOUT_TIME = Push(BASE, "images/node", "9", NEW, None, "")
+
+ACT = Act(
+    "a1",
+    What.PAUSE,
+    Target(Scope.TASK, "myapps/*"),
+    "ann",
+    "bad base",
+    datetime(2026, 1, 1, tzinfo=UTC),
+    datetime(2026, 1, 2, tzinfo=UTC),
+)
 
 # What the host calls its own; it writes a message's keys over these, in any case.
 METADATA = {
@@ -50,10 +63,11 @@ METADATA = {
         Refresh(BASE, None, datetime(2026, 1, 1, tzinfo=UTC)),
         Refresh.of(task().id, datetime(2026, 1, 1, tzinfo=UTC)),
         Refresh.of(task().id, datetime(2026, 1, 1, tzinfo=UTC), looks=0),
+        OperatorAct(ACT),
     ],
 )
 def test_messages_come_back_as_they_were(
-    message: PlanRebuilds | StartBuild | TrackBuild | Refresh,
+    message: PlanRebuilds | StartBuild | TrackBuild | Refresh | OperatorAct,
 ) -> None:
     """Encoding and decoding are inverse, and no key hides the host's metadata."""
     text = message.encode()
@@ -170,10 +184,11 @@ def test_what_was_collected_is_left_behind() -> None:
         (BUILDS, StartBuild(PUSH, task().id)),
         (RUNS, TrackBuild(task().id, 2, 3)),
         (REFRESH, Refresh(BASE, None, datetime(2026, 1, 1, tzinfo=UTC))),
+        (ACTS, OperatorAct(ACT)),
     ],
 )
 def test_whether_a_queue_knows_a_message(
-    queue: str, message: PlanRebuilds | StartBuild | TrackBuild | Refresh
+    queue: str, message: PlanRebuilds | StartBuild | TrackBuild | Refresh | OperatorAct
 ) -> None:
     """Of one that it does not know, the reason is told."""
     assert problem(queue, message.encode()) is None

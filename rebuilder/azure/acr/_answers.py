@@ -64,6 +64,7 @@ def task_of(task_id: TaskId, found: models.Task) -> Task:
         on,
         _others(trigger),
         properties.creation_date if properties else None,
+        tags=tuple((text_of(name), text_of(value)) for name, value in (found.tags or {}).items()),
     )
 
 

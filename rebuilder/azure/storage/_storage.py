@@ -45,6 +45,10 @@ def connected[Client](make: Callable[[str], Client], text: str) -> Client:
 
 
 def endpoint(settings: Settings, service: str) -> str:
-    """Return the address of the account's `queue` or `table` service."""
-    named = {"queue": settings.queue_endpoint, "table": settings.table_endpoint}[service]
+    """Return the address of the account's `queue`, `table` or `blob` service."""
+    named = {
+        "queue": settings.queue_endpoint,
+        "table": settings.table_endpoint,
+        "blob": settings.blob_endpoint,
+    }[service]
     return named or f"https://{settings.storage_account}.{service}.core.windows.net"

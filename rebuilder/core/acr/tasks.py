@@ -198,6 +198,7 @@ class Task(Struct, frozen=True):
         created: When it was made, if known.
         output: What its runs make; None if nobody has looked.
         unread: Why more may be read than `dependencies` tells; "" if they are all.
+        tags: The tags of the resource, by name.
     """
 
     id: TaskId
@@ -214,6 +215,7 @@ class Task(Struct, frozen=True):
     created: datetime | None = None
     output: Output | None = None
     unread: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class RunStatus(StrEnum):

@@ -12,10 +12,10 @@ from typing import Any
 from msgspec.structs import asdict
 
 from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.decisions import digests, rebuilds, runs, unreadable, uses
+from rebuilder.core.decisions import digests, operators, rebuilds, runs, unreadable, uses
 from rebuilder.core.decisions.decision import Decision
 
-_FAMILIES = (digests, rebuilds, runs, unreadable, uses)
+_FAMILIES = (digests, operators, rebuilds, runs, unreadable, uses)
 
 REASONS: Mapping[str, type[Decision]] = {
     reason.code: reason
@@ -53,6 +53,7 @@ def from_record(record: Mapping[str, Any]) -> Decision:
         "principals": tuple,
         "chain": tuple,
         "names": tuple,
+        "bases": tuple,
         "created": datetime.fromisoformat,
         "started": datetime.fromisoformat,
         "since": datetime.fromisoformat,

@@ -25,6 +25,7 @@ from rebuilder.core.doctor.kept import (
     DeadLettersWait,
     IndexNeverFilled,
     IndexOld,
+    PolicyNotInForce,
     RebuildOverdue,
     TimeAhead,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "NoDeadLetters",
     "NoToken",
     "NotSubscribed",
+    "PolicyNotInForce",
     "PullMissing",
     "PushesFiltered",
     "PushesNarrowed",

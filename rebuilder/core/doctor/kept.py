@@ -117,3 +117,28 @@ class DeadLettersWait(Finding, frozen=True):
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
         return ("rebuilder dead-letters", "rebuilder replay --all")
+
+
+class PolicyNotInForce(Finding, frozen=True):
+    """The newest version of the policy file cannot be read.
+
+    Attributes:
+        problem: What is wrong with it.
+        another: Whether a version before it is in force; else nothing begins.
+    """
+
+    code: ClassVar[str] = "policy-not-in-force"
+    severity: ClassVar[Severity] = Severity.ERROR
+    wrong: ClassVar[str] = "the newest policy file is not in force: {self.problem}"
+    problem: str
+    another: bool
+
+    def why(self) -> str:
+        """Why it matters."""
+        if self.another:
+            return "the last good version is in force instead, so what was decided since is not"
+        return "no version of it can be read, so nothing begins"
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        return ("rebuilder policy show", "rebuilder policy apply FILE")

@@ -18,6 +18,8 @@ from rebuilder.core.acr.references import digest_problem, path_problem, tag_prob
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.events.pushes import Push, storable
 from rebuilder.core.foreign_json import read_object
+from rebuilder.core.policies import acts
+from rebuilder.core.policies.acts import Act
 from rebuilder.core.times import utc_time
 from rebuilder.errors import InvalidJson, InvalidMessage, InvalidResourceId, Refused
 
@@ -28,6 +30,10 @@ PUSHES = "rebuilder-pushes"
 BUILDS = "rebuilder-builds"
 RUNS = "rebuilder-runs"
 REFRESH = "rebuilder-refresh"
+ACTS = "rebuilder-acts"
+
+QUEUES = (EVENTS, PUSHES, BUILDS, RUNS, REFRESH, ACTS)
+"""Every queue that functions take messages from."""
 
 MOST_BYTES = 48 * 1024
 """How large a message may be: a queue takes 64 KiB, of Base64.
@@ -212,6 +218,25 @@ class Refresh(Struct, frozen=True):
         )
 
 
+class OperatorAct(Struct, frozen=True):
+    """What an operator asks for."""
+
+    act: Act
+
+    def encode(self) -> str:
+        """Write the message as text."""
+        return _encode({"act": acts.to_record(self.act)})
+
+    @classmethod
+    def decode(cls, body: str) -> Self:
+        """Read the message.
+
+        Raises:
+            InvalidMessage: It is not one.
+        """
+        return _decode(body, lambda v: cls(acts.from_record(v["act"])))
+
+
 def check_size(body: str) -> None:
     """See that a queue takes a message.
 
@@ -232,6 +257,7 @@ def problem(queue: str, body: str) -> str | None:
         RUNS: TrackBuild.decode,
         REFRESH: Refresh.decode,
         EVENTS: queued_event,
+        ACTS: OperatorAct.decode,
     }
     try:
         readers[queue](body)

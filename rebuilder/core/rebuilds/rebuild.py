@@ -17,6 +17,7 @@ from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.digests import StillStale
 from rebuilder.core.failures.cause import Cause
+from rebuilder.core.policies.holds import Held
 
 LONGEST_WAIT = timedelta(hours=24)
 """The longest wait for a next attempt, however often it failed and whatever a registry asks for."""
@@ -29,6 +30,9 @@ LONGEST_LEASE = timedelta(hours=1)
 
 LONGEST_HOLD = timedelta(hours=2)
 """The longest wait for ACR's own trigger: that of a setting, and an hour for its poll."""
+
+LONGEST_GATE = timedelta(hours=24)
+"""How long what operators hold is not looked at at most: it may be held for weeks."""
 
 LONGEST_LOOK = timedelta(hours=1)
 """The longest that REBUILDER_TRACK_SECONDS allows."""
@@ -62,6 +66,7 @@ class Hold(StrEnum):
 
     NATIVE = "native"  # ACR's own base image trigger, whose run would be its run
     ARM = "arm"  # ARM, which took no request just now: nothing was sent
+    GATE = "gate"  # what operators decided; `held` tells the reasons
 
 
 class Failure(StrEnum):
@@ -139,6 +144,7 @@ class Rebuild(Struct, frozen=True):
         repair: How many rebuilds on the same digests had succeeded before it: those that left the
             image on an old base, and those that somebody asked for again.
         stale_by: Why the image likely does not stand on the new base; None unless it is stale.
+        held: Why the gate holds it, or held it before it was begun; None if it never did.
         follower: Whose message follows the run, of those who may have sent one at once.
         unknown: What a newer version has recorded besides, as it stands there; it is kept.
     """
@@ -172,6 +178,7 @@ class Rebuild(Struct, frozen=True):
     repair: int = 0
     stale_by: Likely | None = None
     follower: str = ""
+    held: Held | None = None
     unknown: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -204,6 +211,8 @@ class Rebuild(Struct, frozen=True):
     @property
     def longest_wait(self) -> timedelta:
         """The longest that `due`, or else the lease, can lie ahead in its state."""
+        if self.state is State.HELD and self.hold is Hold.GATE:
+            return LONGEST_GATE
         return _LONGEST.get(self.state, LONGEST_LOOK)
 
 

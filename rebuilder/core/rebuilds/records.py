@@ -37,6 +37,7 @@ from rebuilder.core.decisions.reasons import REASONS
 from rebuilder.core.dependencies import index
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.failures import causes
+from rebuilder.core.policies import holds
 from rebuilder.core.rebuilds.rebuild import Check, Failure, Hold, Likely, Native, Rebuild, State
 from rebuilder.errors import RebuilderError, UnreadableRecord
 
@@ -55,7 +56,7 @@ _WORDS: dict[str, type[StrEnum]] = {
     "hold": Hold,
     "stale_by": Likely,
 }
-_NEWER = frozenset({"hold", "cause", "log", "repair", "stale_by", "follower"})
+_NEWER = frozenset({"hold", "cause", "log", "repair", "stale_by", "follower", "held"})
 _UNKNOWN = "unknown"
 _NAMES = frozenset(Rebuild.__struct_fields__) - {_UNKNOWN}
 _DEFAULTS = dict(
@@ -95,6 +96,8 @@ def rebuild_to_text(rebuild: Rebuild) -> str:
         values[name] = values[name].isoformat() if values[name] else None
     if rebuild.cause is not None:
         values["cause"] = causes.to_record(rebuild.cause)
+    if rebuild.held is not None:
+        values["held"] = holds.to_record(rebuild.held)
     # A word that was not known stays, unless it was changed.
     values = {n: value for n, value in values.items() if value or n not in rebuild.unknown}
     return json.dumps({**rebuild.unknown, **values}, sort_keys=True)
@@ -129,6 +132,8 @@ def _rebuild(found: dict[str, Any]) -> Rebuild:
             unknown[name] = word
     if cause := values.pop("cause", None):
         values["cause"] = causes.from_record(cause)
+    if held := values.pop("held", None):
+        values["held"] = holds.from_record(held)
     return Rebuild(**values, unknown=unknown)
 
 

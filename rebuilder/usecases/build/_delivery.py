@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.operators import WouldRebuild
 from rebuilder.core.decisions.runs import NoStep, TaskDisabled
 from rebuilder.core.decisions.unreadable import NotConfigured, TaskGone, TaskUnreadable
 from rebuilder.core.events.pushes import Push
@@ -96,7 +97,7 @@ class Delivery:
 
     def _concerns(self, head: Rebuild, decision: TaskDecision) -> bool:
         """Tell whether a decision is about the image that a rebuild waits for, or all of them."""
-        if isinstance(decision, TaskGone | TaskUnreadable | TaskDisabled | NoStep):
+        if isinstance(decision, TaskGone | TaskUnreadable | TaskDisabled | NoStep | WouldRebuild):
             return True
         if isinstance(decision, NotConfigured) and decision.registry == str(head.task.registry):
             return True

@@ -43,6 +43,13 @@ from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.plan.bases import other_bases, pushed_base, pushed_reference
 from rebuilder.usecases.plan.deciding import decide_for, other_digest, was_away
 from rebuilder.usecases.plan.moves import Moves
+from rebuilder.usecases.steering.gate import (
+    hold_back,
+    ignored,
+    still_held,
+    waited,
+    would_rebuild,
+)
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +115,8 @@ class _Start:
             head = take_over(self._delivery, head)
         if foreign := self._delivery.not_configured():
             return self._delivery.decided(head, foreign)
+        if head is not None and (held := still_held(self._delivery, head)):
+            return held
         # Before anything is read: a thousand messages that wait do not all ask ARM twice.
         crowded = message.turn is None and pace.crowded(context, message.task.registry.subscription)
         if crowded and (later := self._delivery.turn_later()):
@@ -131,15 +140,24 @@ class _Start:
             # It is ours by now and no run was started for it, so that none will change the image.
             head = self._delivery.skipped(head, _MOVED_ON)
         self._task, self._moves = task, Moves(context, base)
-        decision = decide_for(context, task, base, self._moves)
+        answer = self._left(head, task, base, self._moves)
+        return self._rebuild(head, task, recorded, base) if answer is None else answer
+
+    def _left(
+        self, head: Rebuild | None, task: Task, base: Base, moves: Moves
+    ) -> TaskDecision | PutBack | None:
+        """Return why nothing is to be built, or when to look again; None if there is a reason."""
+        decision = decide_for(self._context, task, base, moves)
         if isinstance(decision, AlreadyBuiltOn):
             if other := self._delivery.runs.under_way():
-                return until_run(context, other)  # it may end with an image on the one before
+                # It may end with an image on the one before.
+                return until_run(self._context, other)
             if not self._delivery.asked_for(head):
                 return self._delivery.decided(head, decision)
         elif not decision.rebuild:
             return self._delivery.decided(head, decision)
-        return self._rebuild(head, task, recorded, base)
+        by_policy = ignored(self._context, task, base)
+        return None if by_policy is None else self._delivery.decided(head, by_policy)
 
     def _view(self, recorded: Task) -> IndexedTask | None:
         """Return what the index knows; what a commit may have changed since is read first.
@@ -179,6 +197,7 @@ class _Start:
             owner=self._delivery.owner,
             lease_until=now + context.settings.lease,
             repair=int(self._delivery.asked_for(head)),
+            held=None if head is None else waited(head, _MOVED_ON),
         )
         if head is None:
             return self._attempt(wanted, None, recorded, base)
@@ -303,7 +322,7 @@ class _Start:
                 adopted = replace(claimed, bases=_names(used), native=Native.ADOPTED)
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return record_run(context, adopted, run.run_id)
-            held = rebuild.state is State.HELD and rebuild.hold is not Hold.ARM
+            held = rebuild.state is State.HELD and rebuild.hold is Hold.NATIVE
             if held and rebuild.due is not None and is_to_wait(context, rebuild, rebuild.due):
                 return PutBack(rebuild.due - now, "the native trigger")
             if before is None:
@@ -315,9 +334,21 @@ class _Start:
                 rebuild = replace(rebuild, native=Native.MISSED)
         if other := self._delivery.runs.under_way():
             return until_run(context, other)
+        if kept := self._kept_back(rebuild, before, recorded, base):
+            return kept
         if self._delivery.message.turn is None and (later := self._delivery.turn_later()):
             return later
         return schedule(self._delivery, claim(self._delivery, rebuild))
+
+    def _kept_back(
+        self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base
+    ) -> TaskDecision | Rebuild | None:
+        """Return a rebuild that operators let not begin now; None if it may."""
+        task = recorded if self._task is None else self._task
+        if held := hold_back(self._delivery, rebuild, task, base):
+            return held
+        observed = would_rebuild(self._context, rebuild, base)
+        return None if observed is None else self._delivery.decided(before, observed)
 
 
 def given_up(head: Rebuild) -> RebuildFailed:

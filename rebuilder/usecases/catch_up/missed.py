@@ -11,6 +11,7 @@ from msgspec import Struct
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry, TaskId
 from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.decisions.operators import WouldRebuild
 from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.decisions.unreadable import TaskUnreadable
 from rebuilder.core.dependencies.index import moving
@@ -198,5 +199,7 @@ def _left_alone(
     return {
         task
         for task, (at, decision) in newest.items()
-        if age(at, now) < (settings.sweep_patience if decision.rebuild else settings.sweep_again)
+        # Who only observes would decide the same again, every hour.
+        if (settings.observe and isinstance(decision, WouldRebuild))
+        or age(at, now) < (settings.sweep_patience if decision.rebuild else settings.sweep_again)
     }

@@ -165,3 +165,15 @@ def letters(known: Known) -> Check:
             yield doctor.DeadLettersWait(len(waiting))
 
     return Check("dead letters", "Storage Table Data Reader", look)
+
+
+def policy(known: Known) -> Check:
+    """Tell of a policy file that cannot be read."""
+
+    def look() -> Iterator[Result]:
+        context = known.context
+        found = context.in_force.now(context.steering, context.now())
+        if found.broken:
+            yield doctor.PolicyNotInForce(found.broken, not found.unreadable)
+
+    return Check("the policy file", "Storage Blob Data Reader", look)

@@ -14,15 +14,7 @@ from msgspec import Struct
 
 from rebuilder.core.events.dead_events import read_dead_events
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
-from rebuilder.core.rebuilds.messages import (
-    BUILDS,
-    EVENTS,
-    PUSHES,
-    REFRESH,
-    RUNS,
-    afresh,
-    problem,
-)
+from rebuilder.core.rebuilds.messages import QUEUES, afresh, problem
 from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempt
 from rebuilder.ports.dead_letters import DeadEvents
@@ -31,9 +23,6 @@ from rebuilder.telemetry import signals
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
-
-QUEUES = (EVENTS, PUSHES, BUILDS, RUNS, REFRESH)
-"""Every queue that functions take messages from."""
 
 NO_REASON = (
     "its function died or ran out of time at every delivery; no reason is recorded, see the"

@@ -11,14 +11,13 @@ from rebuilder.core.acr.registries import ForeignRegistry, TaskId
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import Ignored, Push
 from rebuilder.core.foreign_json import read_json
-from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, afresh
+from rebuilder.core.rebuilds.messages import BUILDS, QUEUES, StartBuild, afresh
 from rebuilder.core.rebuilds.rebuild import Check, State
 from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.events.accept_any_event import accept_any_event
-from rebuilder.usecases.recovery.collect_dead_letters import QUEUES
 
 log = logging.getLogger(__name__)
 

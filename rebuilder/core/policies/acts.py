@@ -1,0 +1,166 @@
+"""What operators do: pause something and resume it, with who, why and until when.
+
+A pause is state and no configuration: it is kept apart from the policy file, and goes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from rebuilder.core.policies.globs import fits
+
+PLACE = "acts"
+"""The name of the bookmark that acts are kept in; of those before, `acts/0` and so on."""
+
+PAGE = 100
+"""How many acts are kept together."""
+
+LONGEST = 500
+"""Characters of a reason."""
+
+
+class What(StrEnum):
+    """What an operator does."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    APPLY = "apply"  # a policy file was applied: what waits is to be looked at
+
+
+class Scope(StrEnum):
+    """What kind of things a pause is for."""
+
+    ALL = "all"
+    REGISTRY = "registry"  # of tasks
+    TASK = "task"
+    BASE = "base"
+
+
+class Target(Struct, frozen=True):
+    """What a pause is for.
+
+    Attributes:
+        scope: What kind of things.
+        pattern: Which, as policies write it; "" for all.
+    """
+
+    scope: Scope = Scope.ALL
+    pattern: str = ""
+
+    def fits(self, task: str, registry: str, images: tuple[str, ...]) -> bool:
+        """Whether it is meant.
+
+        Args:
+            task: The task, as `REGISTRY/TASK`.
+            registry: Its registry.
+            images: The names of every image that its run would read, as `Moved.names` has them.
+        """
+        match self.scope:
+            case Scope.ALL:
+                return True
+            case Scope.REGISTRY:
+                return fits(self.pattern.lower(), (registry,))
+            case Scope.TASK:
+                return fits(self.pattern.lower(), (task,))
+            case Scope.BASE:
+                return fits(self.pattern, images)
+
+    def __str__(self) -> str:
+        return f"--{self.scope} {self.pattern}" if self.pattern else "all"
+
+
+class Act(Struct, frozen=True, rename={"id": "actId"}):
+    """What an operator did.
+
+    Attributes:
+        id: Tells it from others; the same act delivered twice is one.
+        what: What.
+        target: To what.
+        who: Who, by the token or the account of the machine.
+        because: Why.
+        at: When.
+        until: Until when it holds; None if until somebody ends it.
+    """
+
+    id: str
+    what: What
+    target: Target
+    who: str
+    because: str
+    at: datetime
+    until: datetime | None = None
+
+
+class Controls(Struct, frozen=True):
+    """What operators did, and what of it is in force.
+
+    Attributes:
+        pauses: What is paused.
+        acts: The last acts, oldest first; PAGE of them at most.
+        before: How many acts there were before those.
+    """
+
+    pauses: tuple[Act, ...] = ()
+    acts: tuple[Act, ...] = ()
+    before: int = 0
+
+    def done(self, act: Act) -> Controls:
+        """What there is once an act is done; the same if it was done before.
+
+        One that is older than the last on the same target is remembered and changes nothing:
+        messages overtake each other.
+        """
+        if any(known.id == act.id for known in self.acts):
+            return self
+        acts = (*self.acts, act)
+        before = self.before
+        if len(self.acts) == PAGE:
+            acts, before = (act,), before + PAGE
+        overtaken = any(
+            known.target == act.target and known.at > act.at and known.what is not What.APPLY
+            for known in (*self.acts, *self.pauses)
+        )
+        kept = self.pauses
+        if not overtaken and act.what is not What.APPLY:
+            kept = tuple(pause for pause in kept if pause.target != act.target)
+            kept = (*kept, act) if act.what is What.PAUSE else kept
+        return replace(self, pauses=kept, acts=acts, before=before)
+
+    def in_force(self, now: datetime) -> tuple[Act, ...]:
+        """The pauses that are not over."""
+        return tuple(p for p in self.pauses if p.until is None or now < p.until)
+
+    def write(self) -> str:
+        """Write it as text."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def read(cls, text: str) -> Controls:
+        """Read what `write` wrote; nothing for an empty text.
+
+        Raises:
+            ValueError: It is none.
+        """
+        return msgspec.json.decode(text, type=cls) if text else cls()
+
+
+def to_record(act: Act) -> dict[str, Any]:
+    """An act as JSON values."""
+    found: dict[str, Any] = msgspec.to_builtins(act)
+    return found
+
+
+def from_record(record: Mapping[str, Any]) -> Act:
+    """An act from a record that `to_record` made.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return msgspec.convert(dict(record), Act)

@@ -1,0 +1,326 @@
+"""The policies of an operator, and what of them applies to a task.
+
+The last rule that matches wins, value by value; windows add up. Rules that ask for a task's tags,
+and a policy that a task selects by its tag, come after all of that and can only tighten: whoever
+owns a task can make it wait for longer, and not for less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import replace
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.policies.globs import Patterns, fits
+from rebuilder.core.policies.windows import AnyOf, Freeze, Window
+
+SELECT = "rebuilder-policy"
+"""The tag of a task that selects a policy."""
+
+DEFAULT = "default"
+"""The policy that every task begins with."""
+
+_WAITS = 3
+"""How many cooldowns may pass at most where no `maxWait` tells."""
+
+
+class Moved(Struct, frozen=True):
+    """An image whose tag moved.
+
+    Attributes:
+        reference: The tag, with its registry.
+        kinds: What the task uses it for.
+    """
+
+    reference: str
+    kinds: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What patterns are compared with: the tag, with the registry's host and its name alone."""
+        host, _, rest = self.reference.partition("/")
+        return self.reference, f"{host.partition('.')[0]}/{rest}"
+
+
+class Match(Struct, frozen=True):
+    """Which tasks, and which moves, something is for; what is empty fits everything.
+
+    Attributes:
+        base: Patterns of images.
+        task: Patterns of tasks, as `REGISTRY/TASK`.
+        registry: Patterns of the tasks' registries.
+        tags: Patterns by the names of tags.
+        kinds: What the task uses the image for.
+    """
+
+    base: tuple[str, ...] = ()
+    task: tuple[str, ...] = ()
+    registry: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    kinds: frozenset[str] = frozenset()
+
+
+class Subject(Struct, frozen=True):
+    """What rules are asked about.
+
+    Attributes:
+        task: The task, as `REGISTRY/TASK`.
+        registry: Its registry.
+        images: The names of the image that moved.
+        kinds: What the task uses it for.
+        tags: The task's tags, by their names in lower case.
+    """
+
+    task: str
+    registry: str
+    images: tuple[str, ...]
+    kinds: frozenset[str]
+    tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, task: TaskId, moved: Moved, tags: Iterable[tuple[str, str]]) -> Subject:
+        """What rules are asked about a task and an image that moved."""
+        return cls(
+            task_name(task),
+            task.registry.name,
+            moved.names,
+            moved.kinds,
+            {name.lower(): value for name, value in tags},
+        )
+
+
+class Values(Struct, frozen=True):
+    """What a policy says; None where it says nothing.
+
+    Attributes:
+        ignore: Whether nothing is rebuilt.
+        cooldown: How long an image has to be there before anything is built on it.
+        max_wait: How long the first image that is not built on waits at most.
+        windows: When it may be built; empty for the word `always`.
+    """
+
+    ignore: bool | None = None
+    cooldown: timedelta | None = None
+    max_wait: timedelta | None = None
+    windows: AnyOf | None = None
+
+
+class Policy(Struct, frozen=True):
+    """A policy.
+
+    Attributes:
+        values: What it says.
+        selectable: Whether tasks may select it by their tag.
+    """
+
+    values: Values
+    selectable: bool = False
+
+
+class Rule(Struct, frozen=True):
+    """A rule.
+
+    Attributes:
+        name: What it is called where a value is told of: its number and its line.
+        match: What it is for.
+        values: What it says.
+    """
+
+    name: str
+    match: Match
+    values: Values
+
+
+class Matching:
+    """Which of many matches fit a task and an image, found at once.
+
+    Args:
+        matches: The matches.
+    """
+
+    def __init__(self, matches: Iterable[Match]) -> None:
+        self._matches = tuple(matches)
+        numbered = list(enumerate(self._matches))
+        self._base = _Part((pattern, n) for n, match in numbered for pattern in match.base)
+        self._task = _Part((p.lower(), n) for n, match in numbered for p in match.task)
+        self._registry = _Part((p.lower(), n) for n, match in numbered for p in match.registry)
+
+    def of(self, subject: Subject) -> list[int]:
+        """Return the numbers of those that fit, in order."""
+        left = set(range(len(self._matches)))
+        for part, names in (
+            (self._base, subject.images),
+            (self._task, (subject.task,)),
+            (self._registry, (subject.registry,)),
+        ):
+            left -= part.asking - part.patterns.of(names)
+        return sorted(n for n in left if self._fits(self._matches[n], subject))
+
+    def _fits(self, match: Match, subject: Subject) -> bool:
+        if match.kinds and not match.kinds & subject.kinds:
+            return False
+        tags = subject.tags
+        return all(n in tags and fits(p, (tags[n],)) for n, p in match.tags)
+
+
+class _Part:
+    """One kind of patterns of many matches."""
+
+    def __init__(self, given: Iterable[tuple[str, int]]) -> None:
+        kept = list(given)
+        self.patterns: Patterns[int] = Patterns(kept)
+        self.asking = frozenset(number for _, number in kept)
+
+
+class Policies:
+    """A policy file.
+
+    Rules that ask for tags are kept apart: they can only tighten.
+
+    Args:
+        policies: The policies by name.
+        rules: The rules, in the order of the file.
+        freezes: The freezes, each with what it is for.
+    """
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy] | None = None,
+        rules: Iterable[Rule] = (),
+        freezes: Iterable[tuple[Freeze, Match]] = (),
+    ) -> None:
+        self.policies = dict(policies or {})
+        every, frozen = tuple(rules), tuple(freezes)
+        self.rules = tuple(rule for rule in every if not rule.match.tags)
+        self.tightening = tuple(rule for rule in every if rule.match.tags)
+        self.freezes = tuple(freeze for freeze, _ in frozen)
+        self._rules = Matching(rule.match for rule in self.rules)
+        self._tightening = Matching(rule.match for rule in self.tightening)
+        self._freezes = Matching(match for _, match in frozen)
+
+    @property
+    def selectable(self) -> tuple[str, ...]:
+        """The names of the policies that tasks may select."""
+        return tuple(sorted(name for name, policy in self.policies.items() if policy.selectable))
+
+    def fitting(self, subject: Subject) -> Iterator[Rule]:
+        """Yield the rules that fit, in the order of the file, but for those that ask for tags."""
+        return (self.rules[number] for number in self._rules.of(subject))
+
+    def fitting_tags(self, subject: Subject) -> Iterator[Rule]:
+        """Yield the rules that ask for tags and fit."""
+        return (self.tightening[number] for number in self._tightening.of(subject))
+
+    def frozen(self, subject: Subject, now: datetime) -> list[Freeze]:
+        """Return the freezes that are in force."""
+        fitting = [self.freezes[number] for number in self._freezes.of(subject)]
+        return [freeze for freeze in fitting if freeze.begins <= now < freeze.ends]
+
+
+class Applied(Struct, frozen=True):
+    """What applies to a task.
+
+    Attributes:
+        ignore: Whether nothing is rebuilt.
+        cooldown: How long an image has to be there.
+        max_wait: How long the first that is not built on waits at most; None for a few cooldowns.
+        windows: Groups of windows of which one each has to be open.
+        unknown: What the task's tag names that is no policy; "" if it names one, or nothing.
+        sources: Which rule said what, by the name of the value, as the file calls it.
+    """
+
+    ignore: bool = False
+    cooldown: timedelta = timedelta()
+    max_wait: timedelta | None = None
+    windows: tuple[AnyOf, ...] = ()
+    unknown: str = ""
+    sources: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def longest(self) -> timedelta:
+        """How long the first image that is not built on waits at most."""
+        limit = _WAITS * self.cooldown if self.max_wait is None else self.max_wait
+        return max(limit, self.cooldown)
+
+    def set_by(self, values: Values, source: str) -> Applied:
+        """What applies once a rule has said what it says."""
+        found = self
+        if values.ignore is not None:
+            found = replace(_told(found, "ignore", source), ignore=values.ignore)
+        if values.cooldown is not None:
+            found = replace(_told(found, "cooldown", source), cooldown=values.cooldown)
+        if values.max_wait is not None:
+            found = replace(_told(found, "maxWait", source), max_wait=values.max_wait)
+        if values.windows is not None:
+            more = bool(values.windows and found.windows)
+            group = (*(found.windows[0] if more else ()), *values.windows)
+            found = replace(_told(found, "windows", source, add=more), windows=(group,))
+            # The word `always` takes back what rules before have said.
+            found = found if group else replace(found, windows=())
+        return found
+
+    def tightened(self, values: Values, source: str) -> Applied:
+        """What applies once somebody who may only tighten has said what they say."""
+        found = self
+        if values.ignore and not self.ignore:
+            found = replace(_told(found, "ignore", source), ignore=True)
+        if values.cooldown is not None and values.cooldown > self.cooldown:
+            # What it could wait for at most before is kept, and what it says itself.
+            least = max(self.longest, values.cooldown)
+            found = replace(_told(found, "cooldown", source), cooldown=values.cooldown)
+            found = replace(found, max_wait=max(found.max_wait or least, least))
+        if values.max_wait is not None and values.max_wait > found.longest:
+            found = replace(_told(found, "maxWait", source), max_wait=values.max_wait)
+        if values.windows:
+            found = _told(found, "windows", source, add=bool(found.windows))
+            found = replace(found, windows=(*found.windows, values.windows))
+        return found
+
+    def and_also(self, other: Applied) -> Applied:
+        """What applies where both apply: whichever is tighter."""
+        found = self.tightened(Values(other.ignore, other.cooldown, other.longest), "")
+        return replace(
+            found,
+            windows=tuple(dict.fromkeys((*self.windows, *other.windows))),
+            unknown=self.unknown or other.unknown,
+            sources=tuple(dict.fromkeys((*self.sources, *other.sources))),
+        )
+
+
+def _told(applied: Applied, name: str, source: str, *, add: bool = False) -> Applied:
+    """Note which rule said something, instead of who did before, or besides."""
+    if not source:
+        return applied
+    kept = tuple(said for said in applied.sources if add or said[0] != name)
+    return replace(applied, sources=(*kept, (name, source)))
+
+
+def applied(policies: Policies, subject: Subject) -> Applied:
+    """What applies to a task when an image moves; see Policies."""
+    found = Applied()
+    if default := policies.policies.get(DEFAULT):
+        found = found.set_by(default.values, f"policy {DEFAULT}")
+    for rule in policies.fitting(subject):
+        found = found.set_by(rule.values, rule.name)
+    for rule in policies.fitting_tags(subject):
+        found = found.tightened(rule.values, rule.name)
+    name = subject.tags.get(SELECT, "").strip()
+    if name:
+        chosen = policies.policies.get(name)
+        if chosen is None or not chosen.selectable:
+            return replace(found, unknown=name)
+        found = found.tightened(chosen.values, f"the task's tag {SELECT}={name}")
+    return found
+
+
+def task_name(task: TaskId) -> str:
+    """The name of a task as patterns are compared with it."""
+    return f"{task.registry.name}/{task.name}"
+
+
+def shown(windows: Iterable[Window]) -> str:
+    """Windows for a person."""
+    return " or ".join(map(str, windows))

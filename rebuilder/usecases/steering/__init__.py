@@ -1,0 +1,1 @@
+"""What operators decided, looked up and carried out."""

@@ -1,0 +1,168 @@
+"""What operators decided, asked before a rebuild is claimed: it may begin, or is held.
+
+A rebuild that is held is a record like any other, with its reasons and with when it is looked at
+next. Its message is put off until then; one more that comes before finds that nothing has changed
+and is dropped, so that of any number of pushes meanwhile one rebuild comes, on the newest digests.
+"""
+
+from __future__ import annotations
+
+import logging
+from copy import replace
+from datetime import datetime
+
+from rebuilder.core.acr.tasks import Task
+from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
+from rebuilder.core.policies.gate import Asked, Go, InForce, applies, gate
+from rebuilder.core.policies.holds import Held
+from rebuilder.core.policies.policy import Moved
+from rebuilder.core.rebuilds.messages import BUILDS
+from rebuilder.core.rebuilds.rebuild import LONGEST_GATE, Hold, Rebuild, State
+from rebuilder.errors import Conflict
+from rebuilder.usecases.build._delivery import Delivery
+from rebuilder.usecases.build._waiting import SOON
+from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
+
+
+def ignored(context: Context, task: Task, base: Base) -> IgnoredByPolicy | None:
+    """Return that a policy has a task left alone when an image moves; None if none has."""
+    policies = in_force(context).policies
+    if policies is None:
+        return None
+    found = applies(policies, task.id, (_moved(task, str(base.reference)),), task.tags)
+    if not found.ignore:
+        return None
+    rule = dict(found.sources).get("ignore", "")
+    return IgnoredByPolicy(task.id, str(base.reference), base.digest, rule)
+
+
+def still_held(delivery: Delivery, head: Rebuild) -> Rebuild | None:
+    """Return a rebuild that is held if nothing can have changed; None if it is to be looked at.
+
+    Neither ARM nor a registry is asked: what waits for weeks costs next to nothing.
+    """
+    context, held = delivery.context, head.held
+    if held is None or not _is_held(head) or delivery.message.anew:
+        return None
+    now, controls = context.now(), in_force(context)
+    if delivery.message.push.key != head.push or controls.version != held.controls:
+        return None
+    if held.until is not None and held.until <= now:
+        return None
+    return _wait(delivery, head, head, now)
+
+
+def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> Rebuild | None:
+    """Hold a rebuild that may not begin now.
+
+    Args:
+        delivery: The delivery.
+        rebuild: The rebuild: a new one, or one that was held or taken over.
+        task: The task, with every dependency that is known of it.
+        base: The tag that moved.
+
+    Returns:
+        The rebuild as it is held; None if it may begin.
+
+    Raises:
+        Conflict: Another delivery was quicker.
+        TransientError: What operators decided cannot be read.
+    """
+    context = delivery.context
+    controls = in_force(context)
+    if controls.policies is None and not controls.pauses and not controls.unreadable:
+        return None
+    now = context.now()
+    came = _came(delivery, base, now)
+    before = rebuild.held or Held((), came, came)
+    follows = {name.rpartition("@")[0] for name in rebuild.bases}
+    moved = tuple(sorted({*before.moved, str(base.reference)} & follows))
+    first, newest = min(before.first, came), max(before.newest, came)
+    asked = Asked(
+        task.id,
+        tuple(_moved(task, reference) for reference in moved),
+        tuple(sorted(follows)),
+        task.tags,
+        first,
+        newest,
+        by_hand=delivery.message.anew,
+    )
+    found = gate(asked, controls, now)
+    if isinstance(found, Go):
+        return None
+    held = Held(found.reasons, first, newest, moved, controls.version)
+    wanted = replace(
+        rebuild,
+        state=State.HELD,
+        hold=Hold.GATE,
+        held=held,
+        lease_until=now,
+        outcome=held.sentence(),
+    )
+    return _wait(delivery, rebuild, wanted, now)
+
+
+def would_rebuild(context: Context, rebuild: Rebuild, base: Base) -> WouldRebuild | None:
+    """Return that a rebuild is not begun because the product only observes; None if it acts."""
+    if not context.settings.observe:
+        return None
+    return WouldRebuild(rebuild.task, str(base.reference), base.digest, rebuild.bases)
+
+
+def waited(head: Rebuild, moved_on: str) -> Held | None:
+    """Return what is kept of a rebuild that was held and never begun, for the one in its place.
+
+    The first image that is not built on waits on, whatever is pushed after it.
+
+    Args:
+        head: The task's newest rebuild.
+        moved_on: The outcome of one whose base moved on before it was begun.
+    """
+    left = head.state is State.SKIPPED and head.outcome == moved_on
+    return head.held if _is_held(head) or left else None
+
+
+def in_force(context: Context) -> InForce:
+    """Return what operators decided; see Known.now."""
+    return context.in_force.now(context.steering, context.now())
+
+
+def _is_held(head: Rebuild) -> bool:
+    return head.state is State.HELD and head.hold is Hold.GATE
+
+
+def _wait(delivery: Delivery, stored: Rebuild, wanted: Rebuild, now: datetime) -> Rebuild:
+    """Keep a rebuild held, with one message for when it is to be looked at."""
+    context = delivery.context
+    due, held = stored.due, wanted.held
+    ahead = due is not None and now + SOON < due <= now + LONGEST_GATE
+    if _is_held(stored) and stored.held == held and ahead:
+        log.info("rebuild %s is held on: %s", stored.id, stored.outcome)
+        return stored
+    until = None if held is None else held.until
+    due = now + LONGEST_GATE if until is None else min(until, now + LONGEST_GATE)
+    # The message goes first: one too many is dropped. It comes when it is time, and not before.
+    message = replace(delivery.message, turn=None, wait=0, waiter="")
+    context.queue.send(BUILDS, message.encode(), due - now + SOON)
+    kept = replace(wanted, due=due)
+    if stored.state is State.HELD or stored.version > 1:
+        kept = context.ledger.save(kept)
+    elif not context.ledger.claim(kept):
+        raise Conflict(f"task {kept.task}: {kept.id} was claimed by another delivery")
+    log.info("rebuild %s of %s is held: %s", kept.id, kept.task, kept.outcome)
+    return kept
+
+
+def _came(delivery: Delivery, base: Base, now: datetime) -> datetime:
+    """Return when an image was first told of; its own account of its age proves nothing."""
+    push = replace(delivery.message.push, digest=base.digest)
+    known = delivery.context.ledger.push(push.key)
+    return now if known is None else min(known.first_at, now)
+
+
+def _moved(task: Task, reference: str) -> Moved:
+    kinds = {d.kind.value for d in task.dependencies if str(d.reference) == reference}
+    return Moved(reference, frozenset(kinds))
