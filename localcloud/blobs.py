@@ -21,6 +21,8 @@ from starlette.routing import Route
 from localcloud.network import ASGIApp
 
 HOST = "acrtaskprod.blob.core.windows.net"
+LAYERS = "weumanaged1.blob.core.windows.net"
+"""Where a registry's blobs are, when it sends clients there."""
 
 type Content = Callable[[], tuple[bytes, str]]
 """The bytes so far, and how it ended; empty while there may be more."""
@@ -44,14 +46,14 @@ class Blobs:
             ]
         )
 
-    def share(self, path: str, content: Content | None = None) -> str:
+    def share(self, path: str, content: Content | None = None, host: str = HOST) -> str:
         """Return an address to read `content` at, or to upload to if there is none yet."""
         signature = secrets.token_urlsafe(24)
         with self._lock:
             self._signatures[path] = signature
             if content is not None:
                 self._contents[path] = content
-        return f"https://{HOST}/{path}?sv=2024-11-04&sp=rw&sig={signature}"
+        return f"https://{host}/{path}?sv=2024-11-04&sp=rw&sig={signature}"
 
     def read(self, path: str) -> bytes | None:
         """Return what was uploaded to a path."""

@@ -20,6 +20,7 @@ from localcloud.admin import Admin
 from localcloud.arm import Arm
 from localcloud.arm.app import ArmApp
 from localcloud.arm.kept import GROUP_TYPE
+from localcloud.arm.record import RECORD, recorder
 from localcloud.blobs import Blobs
 from localcloud.builds import buildah, hub
 from localcloud.builds.buildah import BuildahBuilder
@@ -93,6 +94,7 @@ class LocalCloud:
             self._tag_moved,
         )
         self.blobs = Blobs()
+        self.registry.share = self._share
         self.storage = Storage(
             self.state, self.clock, self.tokens, self.roles, self.network, folder
         )
@@ -131,6 +133,8 @@ class LocalCloud:
             self.storage,
             self.apps,
         )
+        if path := os.environ.get(RECORD):
+            self.arm.witnesses.append(recorder(Path(path)))
         self._arm_app = ArmApp(self.arm, self.network.drop_connections)
         self.developer = self.directory.create("developer")
         self.function_app = self.directory.create("function app")
@@ -150,6 +154,7 @@ class LocalCloud:
             "native_trigger": self.native_trigger.behaviour,
             "identity": self.identity_behaviour,
             "hub": self.registry.hub_behaviour,
+            "registry": self.registry.behaviour,
         }
         self._admin = Admin(self.arm, areas, self.eventgrid.settle, self.network.drop_connections)
         self.admin_url = ""
@@ -157,7 +162,8 @@ class LocalCloud:
     def start(self) -> None:
         """Start every server."""
         self.network.mount("management.azure.com", self._arm_app.app)
-        self.network.mount(blobs.HOST, self.blobs.app)
+        for host in (blobs.HOST, blobs.LAYERS):
+            self.network.mount(host, self.blobs.app)
         self.network.mount(graph.HOST, graph_app(self.directory, self.tokens))
         self.network.mount(github.HOST, github_app(self.scheduler.contexts))
         registries = registry_app(self.registry)
@@ -350,6 +356,10 @@ class LocalCloud:
             raise RuntimeError(f"the identity {principal_id} is gone")
         token = Credential(self.tokens, principal).get_token("https://storage.azure.com/.default")
         return {"Authorization": f"Bearer {token.token}", "x-ms-version": "2023-11-03"}
+
+    def _share(self, path: str, data: bytes) -> str:
+        """Return an address at which a registry's blob can be read for a while."""
+        return self.blobs.share(path, lambda: (data, ""), blobs.LAYERS)
 
     def _tag_moved(self, registry: Registry, repository: str, tag: str, digest: str) -> None:
         self.native_trigger.pushed(registry, repository, tag, digest)

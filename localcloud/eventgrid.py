@@ -27,6 +27,7 @@ import httpx
 
 from localcloud import switches
 from localcloud.clock import Clock
+from localcloud.directory import TENANT_ID
 from localcloud.eventfilters import AdvancedFilter
 from localcloud.network import Loop
 from localcloud.state import Json, Registry, azure_time
@@ -137,12 +138,13 @@ class Subscription:
         max_events_per_batch: How many events a request holds at most.
         max_attempts: How often an event is tried.
         time_to_live: How long an event is tried.
-        subject_begins_with: What subjects begin with, in any case.
-        subject_ends_with: What subjects end with, in any case.
+        subject_begins_with: What subjects begin with.
+        subject_ends_with: What subjects end with.
         advanced: What else events must meet.
         function: The resource id of a function, whose address is looked up for each delivery;
             then the endpoint is empty.
         queue: The queue that events go into instead; the endpoint is empty then, too.
+        minds_case: Whether what subjects begin and end with is compared with its case.
     """
 
     source: str
@@ -159,14 +161,18 @@ class Subscription:
     advanced: tuple[AdvancedFilter, ...] = ()
     function: str = ""
     queue: QueuePlace | None = None
+    minds_case: bool = False
 
     def wants(self, source: str, event_type: str, subject: str) -> bool:
         """Tell whether an event of a source passes the filters."""
+        begins, ends = self.subject_begins_with, self.subject_ends_with
+        if not self.minds_case:
+            subject, begins, ends = subject.lower(), begins.lower(), ends.lower()
         return (
             self.source == source.lower()
             and (not self.event_types or event_type in self.event_types)
-            and subject.lower().startswith(self.subject_begins_with.lower())
-            and subject.lower().endswith(self.subject_ends_with.lower())
+            and subject.startswith(begins)
+            and subject.endswith(ends)
         )
 
 
@@ -249,6 +255,7 @@ class EventGrid:
         advanced: tuple[AdvancedFilter, ...] = (),
         function: str = "",
         queue: QueuePlace | None = None,
+        minds_case: bool = False,
     ) -> Subscription:
         """Subscribe a webhook, a function or a queue to a topic; one of the same name is replaced.
 
@@ -270,6 +277,7 @@ class EventGrid:
             advanced,
             function,
             queue,
+            minds_case,
         )
         # A function's host answers the handshake for it; Event Grid has asked ARM instead. A queue
         # has nobody to ask.
@@ -345,7 +353,7 @@ class EventGrid:
             **common,
             "eventType": event_type,
             "eventTime": now,
-            "dataVersion": "2.0",
+            "dataVersion": "2" if event_type.startswith("Microsoft.Resources.") else "2.0",
             "metadataVersion": "1",
         }
 
@@ -410,14 +418,17 @@ class EventGrid:
         _, _, subscription, _, group, *_ = resource_id.split("/")
         word = "Delete" if deleted else "Write"
         action = f"{kind}/{word.lower()}"
+        # Event Grid writes the ids of these events so, whatever ARM does.
+        place = resource_id.replace("/resourceGroups/", "/resourcegroups/")
         data = {
-            "authorization": {"scope": resource_id, "action": action},
+            "authorization": {"scope": place, "action": action},
             "correlationId": str(uuid.uuid4()),
             "resourceProvider": kind.partition("/")[0],
-            "resourceUri": resource_id,
+            "resourceUri": place,
             "operationName": action,
             "status": "Succeeded",
             "subscriptionId": subscription,
+            "tenantId": TENANT_ID,
         }
         whole = f"/subscriptions/{subscription}"
         with self._changed:
@@ -426,7 +437,7 @@ class EventGrid:
             # Where nobody listens there is no event, so none is lost instead of another.
             if topic.lower() in subscribed:
                 event_type = f"Microsoft.Resources.Resource{word}Success"
-                self.publish(SystemTopic(topic), event_type, resource_id, data)
+                self.publish(SystemTopic(topic), event_type, place, data)
 
     def _released(self) -> list[tuple[Subscription, Json]]:
         """Take what is held back if it is enough, in the order in which it is to be delivered."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from localcloud.clock import Clock
 from localcloud.network import Loop
-from localcloud.state import Json, Registry, Run, State, Task, azure_time, platform_of
+from localcloud.state import Json, Registry, Run, State, Task, acr_time, platform_of
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class NativeTrigger:
         every = trigger.get("baseImageTriggerType") == "All"
         # One entry per output tag names the same image several times; it is one reason, not many.
         return any(
-            (every or entry["type"] == "RunTime")
+            (every or str(entry["type"]).lower() == "runtime")
             and (entry["repository"], entry["tag"]) == (image["repository"], image["tag"])
             and entry["digest"] != image["digest"]
             and self._state.by_host(entry["registry"]) is registry
@@ -131,7 +131,7 @@ class NativeTrigger:
             self._submit(registry, run)
 
     def _queued(self, registry: Registry, task: Task, image: Json) -> Run:
-        now = azure_time(self._clock.now())
+        now = acr_time(self._clock.now())
         run_id = self._state.next_run_id(registry)
         step = task.properties["step"]
         properties: Json = {
@@ -143,7 +143,7 @@ class NativeTrigger:
             "task": task.name,
             "imageUpdateTrigger": {"id": str(uuid.uuid4()), "timestamp": now, "images": [image]},
             "platform": platform_of(task.properties.get("platform")),
-            "agentConfiguration": {"cpu": 2},
+            "agentConfiguration": task.properties.get("agentConfiguration") or {"cpu": 2},
             "provisioningState": "Succeeded",
             "isArchiveEnabled": False,
             "outputImages": [],

@@ -73,6 +73,10 @@ class Assignment:
         principal_type: What that is: ServicePrincipal, User.
         scope: Where: a resource, a resource group, a subscription, or "/" for everywhere.
         description: For a person.
+        created: When it was made, in ARM's form; "" for one that was there from the beginning.
+        updated: When it was last written.
+        author: The object id of who made it.
+        editor: The object id of who last wrote it.
     """
 
     id: str
@@ -81,6 +85,10 @@ class Assignment:
     principal_type: str
     scope: str
     description: str = ""
+    created: str = ""
+    updated: str = ""
+    author: str = ""
+    editor: str = ""
 
 
 def _acr(*actions: str) -> tuple[str, ...]:

@@ -165,7 +165,7 @@ class Tutorial:
         table = self.list_runs()
         listed = {row.split()[0]: row for row in table.splitlines()[2:]}
         for run in (first, second):
-            self._expect(listed.get(run, ""), "taskhelloworld", "Linux", "Succeeded")
+            self._expect(listed.get(run, ""), "taskhelloworld", "linux", "Succeeded")
         # ARM lets nobody but itself say that an image started a run; the product remembers.
         self._screen.detail("(ARM calls every run that somebody schedules Manual.)")
         rows = self._type("rebuilder runs").splitlines()
@@ -293,14 +293,14 @@ class Tutorial:
         self._pause(paused=False)
         self._type(
             "az rest --method put --url"
-            ' "https://management.azure.com$appregID/taskRuns/once?api-version=2019-06-01-preview"'
+            ' "https://management.azure.com$appregID/taskRuns/rerun?api-version=2019-06-01-preview"'
             ' \\\n  --body \'{"properties": {"runRequest": {"type": "TaskRunRequest",'
             ' "taskId": "\'$appregID\'/tasks/taskuser"}}}\' --output none'
         )
         self._expect(
             self._type(
                 "az acr taskrun show --registry $ACR_NAME --resource-group $APP_GROUP"
-                " --name once --query runResult.task"
+                " --name rerun --query runResult.task"
             ),
             "taskuser",
         )

@@ -109,7 +109,7 @@ def push_index(
         return client.push_manifest(host, repository, tag, index)
 
 
-def dependency(image: str, digest: str = "", kind: str = "RunTime") -> Json:
+def dependency(image: str, digest: str = "", kind: str = "Runtime") -> Json:
     """Return a recorded dependency: image is registry/repository:tag."""
     host, _, rest = image.partition("/")
     repository, _, tag = rest.partition(":")

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import operations
 from localcloud.arm.access import (
     AUDIENCES,
     FILTERED,
@@ -64,6 +65,7 @@ _BUILDS = re.compile(
 )
 
 ROUTES: tuple[Route, ...] = (
+    *operations.ROUTES,
     *roledefinitions.ROUTES,
     *roleassignments.ROUTES,
     *permissions.ROUTES,
@@ -169,7 +171,7 @@ class ArmApp:
             if _BUILDS.fullmatch(f"{request.method} {path}"):
                 self._check_builds(self._arm.registry(params))
             # In a thread: an event subscription waits for its endpoint's handshake.
-            return await run_in_threadpool(route.handler, self._arm, request, params, body)
+            return await run_in_threadpool(self._router.answer, route, request, params, body)
         raise no_such(request.method, path)
 
     def _check_builds(self, registry: Registry) -> None:

@@ -26,7 +26,7 @@ def wire(resource: Resource) -> Json:
         "location": resource.location,
         "tags": resource.tags,
         **resource.more,
-        "properties": resource.properties,
+        "properties": {n: v for n, v in resource.properties.items() if v is not None},
     }
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from localcloud.arm.errors import ArmError
 from localcloud.arm.limits import Throttle
-from localcloud.arm.schema import Object
+from localcloud.arm.schema import Kind
 from localcloud.arm.switches import Action, Behaviour, Fault, ImportBehaviour, Method
 from localcloud.blobs import Blobs
 from localcloud.builds.scheduler import Scheduler
@@ -44,7 +44,31 @@ class Route(NamedTuple):
     pattern: str
     versions: frozenset[str]
     handler: Handler
-    body: Object | None = None
+    body: Kind | None = None
+
+
+class Exchange(NamedTuple):
+    """A request that ARM let in, and its answer.
+
+    Attributes:
+        method: The method.
+        path: The path.
+        version: The API version.
+        pattern: The pattern of the route that answered.
+        body: What the client sent; None for nothing.
+        status: The answer's status.
+        headers: The answer's headers, by name in lower case.
+        answer: What ARM answered; None for nothing.
+    """
+
+    method: str
+    path: str
+    version: str
+    pattern: str
+    body: Json | None
+    status: int
+    headers: dict[str, str]
+    answer: Json | None
 
 
 @dataclass(slots=True)
@@ -52,12 +76,12 @@ class Operation:
     """Something that goes on after ARM has answered.
 
     Attributes:
+        state: Tells how it goes: InProgress, Succeeded, Failed, Canceled.
         asked: How often a client has asked how it goes.
-        error: ARM's error, if it failed.
     """
 
+    state: Callable[[], str]
     asked: int = 0
-    error: Json | None = None
 
 
 class Inner(Protocol):
@@ -125,12 +149,15 @@ class Arm:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.actions: list[Action] = []
+        self.witnesses: list[Callable[[Exchange], None]] = []
         self.operations: dict[str, Operation] = {}
         # By resource id in lower case: what was deployed, and resources that are only kept.
         self.deployments: dict[str, Json] = {}
         self.deployment_operations: dict[str, list[Json]] = {}
         self.deployment_templates: dict[str, Json] = {}
         self.plain: dict[str, Json] = {}
+        # What event subscriptions were made of, with their webhooks' addresses.
+        self.subscribed: dict[str, Json] = {}
 
     def registry(self, params: Mapping[str, str]) -> Registry:
         """Return the registry of a path.

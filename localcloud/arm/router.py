@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from localcloud.arm.access import action_of, linked_to, require, require_linked
-from localcloud.arm.errors import ArmError
-from localcloud.arm.model import Arm, Route
+from localcloud.arm.errors import ArmError, wire_error
+from localcloud.arm.model import Arm, Exchange, Route
 from localcloud.arm.schema import check
 from localcloud.directory import Principal
 from localcloud.state import Json
@@ -40,6 +41,36 @@ class Router:
         for pattern, route in self._routes:
             if route.method == method and (match := pattern.fullmatch(path)):
                 yield route, match.groupdict()
+
+    def answer(
+        self, route: Route, request: Request, params: dict[str, str], body: Json
+    ) -> Response:
+        """Let a route answer; in a thread of its own, for some wait for others."""
+        status, answered, headers = 500, None, {}
+        try:
+            response = route.handler(self._arm, request, params, body)
+        except ArmError as error:
+            status, answered = error.status, {"error": wire_error(error)}
+            raise
+        else:
+            status, headers = response.status_code, dict(response.headers)
+            if self._arm.witnesses and response.body:
+                answered = json.loads(bytes(response.body))
+            return response
+        finally:
+            for witness in self._arm.witnesses:
+                witness(
+                    Exchange(
+                        request.method,
+                        request.url.path,
+                        request.query_params.get("api-version", ""),
+                        route.pattern,
+                        body or None,
+                        status,
+                        headers,
+                        answered,
+                    )
+                )
 
     def preflight(self, principal: Principal, resource_id: str, api_version: str) -> bool:
         """Check that somebody may put a resource; tell whether the local cloud has its type.
@@ -73,7 +104,7 @@ class Router:
             check_body(route, body)
             for linked in linked_to(body):
                 require_linked(self._arm.roles, principal, needed, linked)
-            response = route.handler(self._arm, request, params, body)
+            response = self.answer(route, request, params, body)
             answer = json.loads(bytes(response.body)) if response.body else {}
             if response.status_code >= 400:  # noqa: PLR2004 - HTTP
                 error = answer.get("error") or {}

@@ -171,6 +171,7 @@ class Member:
         told: Whether ARM alone sets it. What a client sends in its place is passed over, for
             clients send back what they have read.
         secret: Whether no answer shows it.
+        hidden: Whether an answer may leave it out, though a request must have it.
         nullable: Whether ARM tells null of it.
     """
 
@@ -179,6 +180,7 @@ class Member:
     always: bool = False
     told: bool = False
     secret: bool = False
+    hidden: bool = False
     nullable: bool = False
 
 
@@ -195,6 +197,11 @@ def key(kind: Kind) -> Member:
 def told(kind: Kind) -> Member:
     """Return a member that ARM alone sets."""
     return Member(kind, told=True)
+
+
+def hidden(kind: Kind) -> Member:
+    """Return a member that requests must have, and answers show unless it is a secret."""
+    return Member(kind, required=True, always=True, hidden=True)
 
 
 def secret(kind: Kind, *, needed: bool = False) -> Member:
@@ -229,7 +236,7 @@ class Object:
         for name in self.needed:
             member = self.members[name]
             asked = (use == "put") or (use == "patch" and member.always)
-            shown = use == "answer" and not member.secret
+            shown = use == "answer" and not (member.secret or member.hidden)
             if (asked or shown) and value.get(name) is None:
                 words = f"Required property '{name}' not found in JSON.{_at(path)}"
                 yield Difference(f"{path}.{name}" if path else name, words)
@@ -281,7 +288,7 @@ class OneOf:
 type Kind = Text | Word | Number | Flag | Anything | Items | Map | Object | OneOf
 
 
-def check(schema: Object, body: Value, use: Use) -> None:
+def check(schema: Kind, body: Value, use: Use) -> None:
     """Refuse a body that is not as its schema says.
 
     Raises:

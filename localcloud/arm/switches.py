@@ -17,21 +17,28 @@ class Behaviour:
     Attributes:
         list_has_dependencies: Whether the list of tasks carries baseImageDependencies.
         put_keeps_dependencies: Whether a PUT of a task keeps what was recorded.
+        put_keeps_creation: Whether a PUT of a task that is there keeps its creationDate.
         shows_update_token: Whether runs show their updateTriggerToken.
         filters_mind_case: Whether a $filter compares text with its case.
         shows_secret_arguments: Whether tasks show that they give a secret argument; if not, only
             listDetails tells.
-        page_size: How many tasks or runs a page holds at most.
+        page_size: How many items a page of any list holds at most.
+        links_name_a_port: Whether links to next pages name the host with its port and in another
+            case, as ARM's sometimes do (VictoriaMetrics pull request 6915).
+        polls: How often a client that asks is told that an operation still goes on.
         tasks_not_allowed: The resource ids, in any case, of the registries whose runs Azure refuses
             with TasksOperationsNotAllowed, as it does on free credits; `*` for all.
     """
 
     list_has_dependencies: bool = True
     put_keeps_dependencies: bool = False
+    put_keeps_creation: bool = False
     shows_update_token: bool = True
     filters_mind_case: bool = False
     shows_secret_arguments: bool = True
     page_size: Annotated[int, AtLeast(1)] = 100
+    links_name_a_port: bool = False
+    polls: int = 0
     tasks_not_allowed: list[str] = field(default_factory=list)
 
 

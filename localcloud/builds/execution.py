@@ -395,7 +395,7 @@ class Execution:
                 digest = _inspected(docker, image)
                 if split(image.reference) in docker.pushed:
                     outputs.append({**_wire(image), "digest": digest})
-            kinds = [("RunTime", found.scanned.runtime)]
+            kinds = [("Runtime", found.scanned.runtime)]
             kinds += [("BuildTime", image) for image in found.scanned.buildtime]
             for kind, image in kinds:
                 digest = self._digest(docker, image, kit=found.step.kit)
@@ -424,7 +424,7 @@ class Execution:
     def _tell_of(self, dependencies: Iterable[Json]) -> None:
         self.log("The following dependencies were found:")
         for found in dependencies:
-            kind = "runtime" if found["type"] == "RunTime" else "buildtime"
+            kind = "runtime" if found["type"] == "Runtime" else "buildtime"
             self.log(f"- {kind}-dependency:")
             for name in ("registry", "repository", "tag", "digest"):
                 self.log(f"    {name}: {found[name]}")

@@ -24,7 +24,7 @@ from localcloud.clock import Clock
 from localcloud.directory import Directory
 from localcloud.network import Network
 from localcloud.registry import RegistryService
-from localcloud.state import Registry, Run, State, azure_time
+from localcloud.state import Registry, Run, State, acr_time
 from localcloud.switches import AtLeast
 from localcloud.tokens import Tokens
 
@@ -188,7 +188,7 @@ class Scheduler:
             if run.over:
                 return
             run.properties["status"] = "Running"
-            run.properties["startTime"] = azure_time(self._clock.now())
+            run.properties["startTime"] = acr_time(self._clock.now())
         started = self._clock.elapsed()
         seconds = self._timeout(registry, run)
         over = f"the run's time, {seconds:g} seconds, is over"
@@ -251,7 +251,7 @@ class Scheduler:
         log.info("run %s of %s: %s", run.run_id, registry.login_server, run.properties["status"])
 
     def _end(self, run: Run, status: str, error: str | None) -> None:
-        now = azure_time(self._clock.now())
+        now = acr_time(self._clock.now())
         with self._state.lock:
             run.properties |= {
                 "status": status,

@@ -32,6 +32,18 @@ class HubBehaviour:
     rate_limit: str = ""
 
 
+@dataclass(slots=True)
+class RegistryBehaviour:
+    """How registries serve blobs.
+
+    Attributes:
+        blobs_elsewhere: Whether a GET of a blob is sent on to a storage account, as Azure does it;
+            then closed networks have to open that host, too.
+    """
+
+    blobs_elsewhere: bool = False
+
+
 HUB_HOSTS = ("registry-1.docker.io", "docker.io", "index.docker.io", "registry.hub.docker.com")
 
 
@@ -61,6 +73,9 @@ class RegistryService:
         self.auth = Auth(tokens, roles)
         self.uploads: dict[str, bytearray] = {}
         self.hub_behaviour = HubBehaviour()
+        self.behaviour = RegistryBehaviour()
+        # Where blobs are served from is known to the cloud alone, which sets it.
+        self.share: Callable[[str, bytes], str] = lambda path, _: path
         self._state = state
         self._clock = clock
         self._publish = publish
@@ -166,12 +181,13 @@ class RegistryService:
         """Publish an event as the samples of Azure/azure-rest-api-specs have it."""
         target: Json = {
             "mediaType": manifest.media_type,
-            "size": len(manifest.data),
             "digest": manifest.digest,
-            "length": len(manifest.data),
             "repository": repository,
-            "url": f"https://{registry.login_server}/v2/{repository}/manifests/{manifest.digest}",
         }
+        if action == "push":
+            url = f"https://{registry.login_server}/v2/{repository}/manifests/{manifest.digest}"
+            size = len(manifest.data)
+            target |= {"size": size, "length": size, "url": url}
         if tag is not None:
             target["tag"] = tag
         data: Json = {

@@ -75,6 +75,9 @@ async def _get_blob(service: RegistryService, request: Request, registry: Regist
     name, digest = request.path_params["name"], request.path_params["digest"]
     service.require(request, registry, f"repository:{name}:pull")
     data = service.store.blob(registry, name, digest)
+    if service.behaviour.blobs_elsewhere and request.method == "GET":
+        place = service.share(f"{registry.name}/blobs/{digest.replace(':', '/')}", data)
+        return Response(status_code=307, headers={"Location": place})
     start, end, status = 0, len(data), 200
     headers = {"Docker-Content-Digest": digest, "Accept-Ranges": "bytes"}
     if match := _RANGE.fullmatch(request.headers.get("range", "")):

@@ -53,7 +53,7 @@ def put(cloud: LocalCloud, place: str, version: str, **body: object) -> dict[str
     with cloud.network.client(timeout=60) as http:
         answer = http.put(
             f"{ARM}{place}?api-version={version}",
-            json={"location": "westeurope", **body},
+            json=body if "Services" in place else {"location": "westeurope", **body},
             headers={"Authorization": f"Bearer {token}"},
         )
     answer.raise_for_status()

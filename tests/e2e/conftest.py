@@ -14,6 +14,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
+from localcloud.arm.record import RECORD
 from localcloud.cloud import LocalCloud
 from localcloud.eventgrid import Schema, Subscription
 from localcloud.functionshost import FunctionsHost, Invocation
@@ -27,10 +28,24 @@ from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.explain import Explanation, explain
 from tests import images
 from tests.azurite import Azurite
+from tests.openapi.judge import differences, recorded
 from tests.patience import SECONDS, until
 
 _NEVER_DUE = datetime(2026, 1, 1, 12, 7, 7, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(name="recorded")
+def _recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold what ARM was asked and told by the documents' facts, when a test is over.
+
+    For tests whose tasks are as ARM would have taken them.
+    """
+    path = tmp_path / "arm-record"
+    monkeypatch.setenv(RECORD, str(path))
+    yield
+    exchanges = recorded(path) if path.exists() else []
+    assert differences(exchanges) == []
 
 
 class World:

@@ -17,6 +17,8 @@ from tests import images
 from tests.e2e.conftest import World
 from tests.patience import until
 
+pytestmark = pytest.mark.usefixtures("recorded")
+
 BASE = "mybase.azurecr.io/images/node:9"
 URL = "https://github.com/contoso/app.git"
 

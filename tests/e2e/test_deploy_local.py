@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.arm.record import RECORD
+from tests.openapi.judge import differences, recorded
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -19,13 +22,21 @@ def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path) -> 
     done = subprocess.run(
         [sys.executable, "-m", "localcloud.deploy", "--builder", "embedded"],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "TMPDIR": str(tmp_path),
+            RECORD: str(tmp_path / "record"),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    exchanges = recorded(tmp_path / "record")
+    assert len(exchanges) > 100
+    assert differences(exchanges) == []
     assert len(re.findall(r"^  Resource changes: \d+ no change\.$", done.stdout, re.MULTILINE)) == 2
     rebuilt = re.findall(
         r"^  c\w+ +taskhelloworld +Linux +Succeeded +Image Update ", done.stdout, re.MULTILINE

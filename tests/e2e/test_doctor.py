@@ -18,7 +18,10 @@ from localcloud.sample import NAMES, cli_environment, path
 from localcloud.state import Json, Registry, Resource
 from rebuilder.cli import main as cli
 from rebuilder.composition import release
+from tests.armversions import version_of
 from tests.infra.test_least_privilege import HOST, Deployed
+
+pytestmark = pytest.mark.usefixtures("recorded")
 
 ARM = "https://management.azure.com"
 _STORAGE_ROLES = (
@@ -88,7 +91,7 @@ class Patient:
     def arm(self, method: str, place: str, body: Json | None = None) -> Json:
         """Ask ARM as the developer."""
         token = self.cloud.tokens.issue(self.cloud.developer, f"{ARM}/")
-        url = f"{ARM}{place}?api-version=2025-02-15"
+        url = f"{ARM}{place}?api-version={version_of(place)}"
         with self.cloud.network.client() as http:
             answer = http.request(
                 method, url, json=body, headers={"Authorization": f"Bearer {token}"}

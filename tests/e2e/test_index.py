@@ -19,6 +19,8 @@ from tests import images, patience
 from tests.e2e.conftest import World
 from tests.patience import SECONDS
 
+pytestmark = pytest.mark.usefixtures("recorded")
+
 BASE = "mybase.azurecr.io/images/node:9"
 REPOSITORY = BASE.rpartition(":")[0]
 

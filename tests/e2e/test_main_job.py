@@ -22,6 +22,8 @@ from tests import images, patience
 from tests.e2e.conftest import World
 from tests.patience import SECONDS
 
+pytestmark = pytest.mark.usefixtures("recorded")
+
 BASE = "mybase.azurecr.io/images/node:9"
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.arm.record import RECORD
+from tests.openapi.judge import differences, recorded
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -20,13 +23,21 @@ def test_the_tutorial_comes_out_as_promised(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "localcloud.tutorial"],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "TMPDIR": str(tmp_path),
+            RECORD: str(tmp_path / "record"),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    exchanges = recorded(tmp_path / "record")
+    assert len(exchanges) > 100
+    assert differences(exchanges) == []
     pages = re.findall(r"the page says (\S+)", done.stdout)
     assert pages == ["9.11.2", "9.11.2a", "9.11.2b"]
     rebuilt = re.findall(

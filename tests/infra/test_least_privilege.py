@@ -87,7 +87,9 @@ class Deployed:
         url = f"https://management.azure.com/subscriptions/{SUBSCRIPTION}"
         url += f"/providers/Microsoft.Resources/deployments/{template}?api-version=2024-11-01"
         with self.cloud.network.client() as http:
-            answer = http.put(url, json=body, headers={"Authorization": f"Bearer {token}"}).json()
+            headers = {"Authorization": f"Bearer {token}"}
+            http.put(url, json=body, headers=headers).raise_for_status()
+            answer = http.get(url, headers=headers).json()
         assert answer["properties"]["provisioningState"] == "Succeeded", answer
         outputs: Json = answer["properties"].get("outputs") or {}
         return {name: output["value"] for name, output in outputs.items()}

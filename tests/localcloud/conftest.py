@@ -17,6 +17,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.network import Loop, Server
 from localcloud.state import Registry
 from tests import images
+from tests.armversions import name_version
 from tests.clocks import StoppedClock
 from tests.webhook import Webhook
 
@@ -77,7 +78,7 @@ def _arm(still: LocalCloud) -> Iterator[httpx.Client]:
     with still.network.client(
         base_url=ARM,
         headers={"Authorization": f"Bearer {token}"},
-        params={"api-version": "2025-03-01-preview"},
+        event_hooks={"request": [name_version]},
     ) as client:
         yield client
 

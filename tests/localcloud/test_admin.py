@@ -37,7 +37,7 @@ def test_it_describes_every_switch(admin: httpx.Client) -> None:
     assert all(entry["value"] == entry["default"] for entry in entries)
     assert all(entry["meaning"] and entry["type"] for entry in told["fault"].values())
     assert told["switches"]["arm"]["page_size"] == {
-        "meaning": "How many tasks or runs a page holds at most.",
+        "meaning": "How many items a page of any list holds at most.",
         "type": "a whole number, at least 1",
         "default": 100,
         "value": 100,

@@ -16,11 +16,11 @@ from localcloud.cloud import LocalCloud
 from localcloud.eventgrid import SystemTopic
 from localcloud.state import Registry, Run
 from tests import images
+from tests.armversions import name_version
 from tests.patience import SECONDS
 from tests.webhook import Webhook
 
 ARM = "https://management.azure.com"
-VERSION = {"api-version": "2025-03-01-preview"}
 
 
 @pytest.fixture(name="apps")
@@ -42,7 +42,8 @@ def _tasks(cloud: LocalCloud, apps: Registry) -> Iterator[ContainerRegistryTasks
 def _http(cloud: LocalCloud) -> Iterator[httpx.Client]:
     token = cloud.tokens.issue(cloud.developer, ARM)
     headers = {"Authorization": f"Bearer {token}"}
-    with cloud.network.client(base_url=ARM, headers=headers, params=VERSION) as client:
+    hooks = {"request": [name_version]}
+    with cloud.network.client(base_url=ARM, headers=headers, event_hooks=hooks) as client:
         yield client
 
 
@@ -184,13 +185,15 @@ def test_a_changed_task_is_told_of(
     assert cloud.wait_idle(SECONDS)
 
     events = [event for call in webhook.calls for event in call.body]
+    told = task.replace("/resourceGroups/", "/resourcegroups/")
+    assert {event["dataVersion"] for event in events} == {"2"}
     assert sorted(event["eventType"].rpartition(".")[2] for event in events) == [
         "ResourceDeleteSuccess",
         "ResourceWriteSuccess",
         "ResourceWriteSuccess",
     ]
     assert {(e["topic"], e["subject"], e["data"]["resourceUri"]) for e in events} == {
-        (topic, task, task)
+        (topic, told, told)
     }
 
 
@@ -279,16 +282,16 @@ def test_runs_are_cancelled_and_archived(
         ("GET", "/runs/none", None, 404, "ResourceNotFound"),
         ("GET", "x/tasks", None, 404, "ResourceNotFound"),
         ("GET", "/nothing", None, 404, "InvalidResourceType"),
-        ("PUT", "/tasks/a", {}, 400, "InvalidTaskName"),
+        ("PUT", "/tasks/a", {"location": "westeurope"}, 400, "InvalidTaskName"),
         (
             "PUT",
             "/tasks/builder",
-            {"properties": {"step": {"type": "Docker"}}},
+            {"location": "westeurope", "properties": {"step": {"type": "Docker"}}},
             400,
-            "InvalidTaskStep",
+            "InvalidRequestContent",
         ),
-        ("POST", "/scheduleRun", {"type": "Other"}, 400, "InvalidRunRequest"),
-        ("POST", "/scheduleRun", {"type": "DockerBuildRequest"}, 400, "InvalidRequest"),
+        ("POST", "/scheduleRun", {"type": "Other"}, 400, "InvalidRequestContent"),
+        ("POST", "/scheduleRun", {"type": "DockerBuildRequest"}, 400, "InvalidRequestContent"),
         (
             "POST",
             "/scheduleRun",
@@ -339,7 +342,7 @@ def test_requests_need_a_token_and_a_version(cloud: LocalCloud, apps: Registry) 
         error = answer.json().get("error", {})
         return f"{answer.status_code} {error.get('code')}"
 
-    preview = VERSION["api-version"]
+    preview = "2025-03-01-preview"
     assert ask("", preview) == "401 AuthenticationFailed"
     assert ask("nonsense", preview) == "401 InvalidAuthenticationToken"
     assert ask(elsewhere, preview) == "401 InvalidAuthenticationTokenAudience"
@@ -370,8 +373,12 @@ def test_events_are_subscribed_to_at_every_scope(
     assert made.status_code == 201
     assert made.json()["properties"]["topic"] == scope
     assert "s3cret" not in made.text
-    assert http.get(f"{url}/Changes").json() == made.json()
-    assert http.get(url).json()["value"] == [made.json()]
+    wire = made.json()
+    assert wire["properties"].pop("provisioningState") == "Creating"
+    wire["properties"]["provisioningState"] = "Succeeded"
+    assert http.get(made.headers["azure-asyncoperation"]).json()["status"] == "Succeeded"
+    assert http.get(f"{url}/Changes").json() == wire
+    assert http.get(url).json()["value"] == [wire]
     assert http.delete(f"{url}/changes").status_code == 200
 
     assert http.delete(f"{url}/changes").status_code == 204

@@ -66,8 +66,10 @@ def test_a_template_is_deployed_and_deployed_again(still: LocalCloud, arm: httpx
 
     made = arm.put(_DEPLOYMENT, json=_body())
 
-    told = made.json()["properties"]
-    assert (made.status_code, told["provisioningState"]) == (201, "Succeeded")
+    assert (made.status_code, made.json()["properties"]["provisioningState"]) == (201, "Accepted")
+    assert arm.get(made.headers["azure-asyncoperation"]).json() == {"status": "Succeeded"}
+    told = arm.get(_DEPLOYMENT).json()["properties"]
+    assert told["provisioningState"] == "Succeeded"
     assert told["outputs"]["login"] == {"type": "String", "value": "crsubbxasfc6lu6.azurecr.io"}
     assert [name.rpartition("/")[2] for name in told["outputs"]["ids"]["value"]] == [
         "id-one",
@@ -81,12 +83,12 @@ def test_a_template_is_deployed_and_deployed_again(still: LocalCloud, arm: httpx
     )
     assert identity is not None
     assert assignment.principal_id == identity.properties["principalId"]
-    assert "hidden" not in json.dumps(made.json())
+    assert "hidden" not in json.dumps([made.json(), told])
 
     roles = [a.id for a in still.roles.assignments()]
     assert set(_what_if(arm, _body()).values()) == {"NoChange"}
-    again = arm.put(_DEPLOYMENT, json=_body())
-    assert again.json()["properties"]["outputs"] == told["outputs"]
+    assert arm.put(_DEPLOYMENT, json=_body()).status_code == 201
+    assert arm.get(_DEPLOYMENT).json()["properties"]["outputs"] == told["outputs"]
     assert [a.id for a in still.roles.assignments()] == roles
     assert set(_what_if(arm, _body()).values()) == {"NoChange"}
 
@@ -180,7 +182,7 @@ def test_a_failed_resource_fails_the_deployment(arm: httpx.Client) -> None:
 
     answer = arm.put(path, json=body)
 
-    assert answer.json()["properties"]["provisioningState"] == "Running"
+    assert answer.json()["properties"]["provisioningState"] == "Accepted"
     status = arm.get(answer.headers["Azure-AsyncOperation"]).json()
     assert (status["status"], status["error"]["code"]) == ("Failed", "DeploymentFailed")
     assert [detail["code"] for detail in status["error"]["details"]] == ["InvalidResourceName"]

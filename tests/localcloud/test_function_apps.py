@@ -17,6 +17,7 @@ from localcloud.directory import Principal
 from localcloud.state import Json
 from localcloud.tokens import Credential
 from tests import images
+from tests.armversions import version_of
 from tests.patience import SECONDS, until
 
 SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
@@ -62,7 +63,7 @@ class World:
 
     def ask(self, method: str, path: str, body: object = None) -> httpx.Response:
         """Ask ARM."""
-        url = f"https://management.azure.com{path}?api-version=2024-11-01"
+        url = f"https://management.azure.com{path}?api-version={version_of(path)}"
         headers = {"Authorization": f"Bearer {self.token}"}
         return self.http.request(method, url, json=body, headers=headers)
 
@@ -137,7 +138,7 @@ def _world(cloud: LocalCloud) -> Iterator[World]:
     world = World(cloud)
     with world.http:
         location = {"location": "westeurope"}
-        world.put(ACCOUNT, {**location, "sku": {"name": "Standard_LRS"}})
+        world.put(ACCOUNT, {**location, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}})
         for container in ("package", "deadletter"):
             world.put(f"{ACCOUNT}/blobServices/default/containers/{container}", {})
         identity = world.put(IDENTITY, location)["properties"]
@@ -199,15 +200,37 @@ def _subscription(function: str, **properties: object) -> Json:
 
 def test_flex_refuses_what_it_has_no_use_for(world: World) -> None:
     """In Azure's words, with its code; nothing of the site is changed."""
-    site = world.ask("GET", SITE).json()
-    site["properties"]["siteConfig"] = {"ftpsState": "Disabled", "http20Enabled": True}
-    answer = world.ask("PUT", SITE, site)
+    useless: Json = {
+        "ftpsState": "Disabled",
+        "linuxFxVersion": "Python|3.13",
+        "netFrameworkVersion": "v8.0",
+        "use32BitWorkerProcess": False,
+        "functionAppScaleLimit": 5,
+        "preWarmedInstanceCount": 1,
+        "functionsRuntimeScaleMonitoringEnabled": True,
+    }
+    for name, value in useless.items():
+        site = world.ask("GET", SITE).json()
+        site["properties"]["siteConfig"] = {name: value, "http20Enabled": True}
+        answer = world.ask("PUT", SITE, site)
+        assert answer.status_code == 400
+        error = answer.json()["error"]
+        known = (
+            f"(Site.SiteConfig.{name[0].upper()}{name[1:]}) for Flex Consumption sites is invalid"
+        )
+        assert known in error["message"]
+        assert error["details"][2]["ErrorEntity"]["ExtendedCode"] == "51021"
+    assert not useless.keys() & world.ask("GET", f"{SITE}/config/web").json()["properties"].keys()
 
-    assert answer.status_code == 400
-    error = answer.json()["error"]
-    assert "(Site.SiteConfig.FtpsState) for Flex Consumption sites is invalid" in error["message"]
-    assert error["details"][2]["ErrorEntity"]["ExtendedCode"] == "51021"
-    assert "ftpsState" not in world.ask("GET", f"{SITE}/config/web").json()["properties"]
+
+def test_settings_are_not_for_readers(world: World) -> None:
+    """They are listed by POST, which a Reader may not, and GET shows them to nobody."""
+    assert world.ask("GET", f"{SITE}/config/appsettings").status_code == 405
+    reader = world.cloud.directory.create("reader")
+    world.cloud.roles.assign("Reader", reader.object_id, GROUP)
+    world.token = world.cloud.tokens.issue(reader, "https://management.azure.com/")
+    assert world.ask("GET", SITE).status_code == 200
+    assert world.ask("POST", f"{SITE}/config/appsettings/list").status_code == 403
 
 
 def test_triggers_can_be_synced(world: World) -> None:
@@ -367,7 +390,7 @@ def test_events_go_into_a_queue_by_the_topics_identity(world: World) -> None:
         "filter": {"includedEventTypes": ["Microsoft.ContainerRegistry.ImagePushed"]},
     }
     told = world.put(SUBSCRIBED, {"properties": body})["properties"]
-    assert told["destination"] is None
+    assert "destination" not in told
     assert told["deliveryWithResourceIdentity"]["destination"] == delivery
     world.push("none")
     developer = world.cloud.developer
@@ -391,7 +414,10 @@ def test_events_go_into_a_queue_by_the_topics_identity(world: World) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"endpointType": "EventHub"}, "delivers by an identity to storage queues only"),
+        (
+            {"endpointType": "EventHub", "properties": {"resourceId": "x"}},
+            "delivers by an identity to storage queues only",
+        ),
         ({"properties": {"resourceId": ACCOUNT}}, "give resourceId and"),
         ({"properties": {"resourceId": f"{ACCOUNT}x", "queueName": "q"}}, "strebuilderx"),
     ],

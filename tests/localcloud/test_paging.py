@@ -195,7 +195,7 @@ def test_new_runs_do_not_shift_the_pages(
 def test_tasks_that_come_and_go_do_not_shift_the_pages(
     still: LocalCloud, apps: Registry, tasks: ContainerRegistryTasksMgmtClient
 ) -> None:
-    """Tasks made or deleted between two pages neither hide nor repeat another one."""
+    """Tasks that go hide and repeat no other; one that comes is the last, as in Azure."""
     still.arm.behaviour.page_size = 2
     for letter in "bcdefg":
         images.task(apps, f"task-{letter}", None)
@@ -205,7 +205,7 @@ def test_tasks_that_come_and_go_do_not_shift_the_pages(
         if found[-1] == "c":
             images.task(apps, "task-a", None)
             del apps.tasks["task-b"], apps.tasks["task-c"]
-    assert found == list("bcdefg")
+    assert found == list("bcdefga")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_other_queries_are_refused(
 ) -> None:
     """A number that is none and a token that no page has given are errors."""
     assert numbers
-    answer = arm.get(f"{apps.id}/runs", params={"api-version": "2019-04-01", **query})
+    answer = arm.get(f"{apps.id}/runs", params=query)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidQueryParameter")
 
 

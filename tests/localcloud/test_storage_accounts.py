@@ -72,8 +72,7 @@ def test_an_account_tells_its_endpoints(arm: Arm) -> None:
 def test_messages_need_the_queue_s_role(arm: Arm, cloud: LocalCloud, somebody: Principal) -> None:
     """A queue that ARM made takes messages from who has a role on it, and every one is recorded."""
     place = f"{ACCOUNT}/queueServices/default/queues/rebuilder-builds"
-    assert arm.ask("PUT", place, {}).status_code == 201
-    assert arm.ask("PUT", place, {}).status_code == 200
+    assert [arm.ask("PUT", place, {}).status_code for _ in range(2)] == [200, 200]
     with _queues(cloud, somebody) as service:
         queue = service.get_queue_client("rebuilder-builds")
         with pytest.raises(HttpResponseError) as refused:
@@ -137,7 +136,7 @@ def test_keys_are_refused(arm: Arm, cloud: LocalCloud) -> None:
 def test_two_accounts_keep_apart(arm: Arm, cloud: LocalCloud) -> None:
     """Accounts share a process, but not their containers; a name is taken once in the world."""
     second = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/stother"
-    body = {"location": "westeurope", "sku": {"name": "Standard_LRS"}}
+    body = {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
     arm.ask("PUT", second, body)
     taken = arm.ask("PUT", ACCOUNT.replace("apps", "others"), body)
     assert taken.json()["error"]["code"] == "ResourceGroupNotFound"

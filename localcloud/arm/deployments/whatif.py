@@ -62,7 +62,7 @@ def _change(arm: Arm, principal: Principal, instance: Instance) -> Json:
         **instance.body,
     }
     try:
-        before = arm.router.call(principal, "GET", instance.id, instance.version, {})[1]
+        before = _held(arm, principal, instance)
     except ArmError as error:
         if error.status != 404:  # noqa: PLR2004 - HTTP
             raise
@@ -71,6 +71,16 @@ def _change(arm: Arm, principal: Principal, instance: Instance) -> Json:
     kind = "Modify" if delta else "NoChange"
     shown = {**before, "apiVersion": instance.version}
     return {**wire, "changeType": kind, "before": shown, "after": after, "delta": delta}
+
+
+def _held(arm: Arm, principal: Principal, instance: Instance) -> Json:
+    """Return a resource as it is now."""
+    if instance.id.lower().endswith("/config/appsettings"):
+        # Who may deploy settings may list them; nobody can GET them.
+        site = instance.id.rpartition("/config/")[0]
+        arm.router.call(principal, "GET", site, instance.version, {})
+        return arm.router.call(principal, "POST", f"{instance.id}/list", instance.version, {})[1]
+    return arm.router.call(principal, "GET", instance.id, instance.version, {})[1]
 
 
 def _deltas(before: Json, after: Json, path: str = "") -> Iterator[Json]:

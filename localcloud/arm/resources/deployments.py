@@ -14,10 +14,11 @@ import uuid
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.deployments import whatif
 from localcloud.arm.deployments.engine import DEPLOYMENTS, Engine, Place, invalid
 from localcloud.arm.errors import ArmError, wire_error
-from localcloud.arm.kept import ANY, GROUP, SUBSCRIPTION, group_of
+from localcloud.arm.kept import GROUP, SUBSCRIPTION, group_of
 from localcloud.arm.model import Arm, Handler, Route
 from localcloud.arm.switches import Method
 from localcloud.directory import Principal
@@ -140,18 +141,16 @@ def _predict(arm: Arm, request: Request, params: dict[str, str], body: Json) -> 
 
 def _put(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     place = _place(arm, params, body)
-    new = place.id.lower() not in arm.deployments
     wire = deploy(arm, arm.principal(request), place, _properties(body), body.get("tags") or {})
-    if wire["properties"]["provisioningState"] == "Succeeded":
-        return JSONResponse(wire, 201 if new else 200)
-    # The deployment was accepted, and fails later, as everywhere in ARM.
+    # Accepted, whatever comes of it: by the time that a client asks, it is over.
     url = f"https://management.azure.com{place.id}/operationStatuses/{uuid.uuid4().hex}"
     version = request.query_params["api-version"]
     headers = {"Azure-AsyncOperation": f"{url}?api-version={version}", "Retry-After": "1"}
-    running = copy.deepcopy(wire)
-    running["properties"]["provisioningState"] = "Running"
-    del running["properties"]["error"]
-    return JSONResponse(running, 201, headers)
+    accepted = copy.deepcopy(wire)
+    accepted["properties"]["provisioningState"] = "Accepted"
+    for name in ("error", "outputs", "outputResources"):
+        accepted["properties"].pop(name, None)
+    return JSONResponse(accepted, 201, headers)
 
 
 def _validate(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
@@ -194,13 +193,13 @@ def _get(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respons
     return Response(status_code=204) if request.method == "HEAD" else JSONResponse(found)
 
 
-def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     base = f"/subscriptions/{params['s']}"
     if "g" in params:
         base = group_of(arm, params).id
     inside = f"{base}/providers/{DEPLOYMENTS}/".lower()
     found = [wire for key, wire in arm.deployments.items() if key.startswith(inside)]
-    return JSONResponse({"value": found})
+    return paging.listed(arm, request, found)
 
 
 def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -213,9 +212,9 @@ def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return Response(status_code=204)
 
 
-def _operations(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _operations(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     key = str(_find(arm, params)["id"]).lower()
-    return JSONResponse({"value": arm.deployment_operations[key]})
+    return paging.listed(arm, request, arm.deployment_operations[key])
 
 
 def _operation(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -256,7 +255,7 @@ _HANDLERS: tuple[tuple[Method, str, Handler], ...] = (
 )
 
 ROUTES: tuple[Route, ...] = tuple(
-    Route(method, f"{scope}{path}", ANY, handler)
+    Route(method, f"{scope}{path}", versions.RESOURCES, handler)
     for scope in (GROUP, SUBSCRIPTION)
     for method, path, handler in _HANDLERS
 )

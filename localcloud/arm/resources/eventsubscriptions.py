@@ -11,21 +11,26 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.kept import ANY, GROUP, SUBSCRIPTION, group_of
+from localcloud.arm.kept import GROUP, SUBSCRIPTION, group_of
 from localcloud.arm.model import Arm, Handler, Route
+from localcloud.arm.operations import begun
 from localcloud.arm.resources.registries import REGISTRY
+from localcloud.arm.schema import Kind
+from localcloud.arm.schemas import events as schemas
 from localcloud.arm.switches import Method
 from localcloud.eventfilters import FilterError, parse_filters
 from localcloud.eventgrid import (
     DeadLetterContainer,
     QueuePlace,
+    Schema,
     SubscribeError,
     Subscription,
     SystemTopic,
     Topic,
 )
-from localcloud.state import Json
+from localcloud.state import Json, told
 
 _EVENTS = r"/providers/Microsoft\.EventGrid/eventSubscriptions"
 _SCOPES = (REGISTRY, GROUP, SUBSCRIPTION)
@@ -44,7 +49,7 @@ def _topic(arm: Arm, params: dict[str, str]) -> Topic:
     return SystemTopic(f"/subscriptions/{params['s']}")
 
 
-def brief(subscription: Subscription, place: str, kind: str, topic: str) -> Json:
+def brief(subscription: Subscription, place: str, kind: str, topic: str, given: Json) -> Json:
     """Return a subscription in ARM's form.
 
     Args:
@@ -52,6 +57,7 @@ def brief(subscription: Subscription, place: str, kind: str, topic: str) -> Json
         place: The resource id that ARM knows it by.
         kind: Its resource type.
         topic: The resource id of its topic.
+        given: What it was made of.
     """
     # The address of a webhook holds its key: only its base is ever shown.
     destination: Json = {
@@ -79,14 +85,17 @@ def brief(subscription: Subscription, place: str, kind: str, topic: str) -> Json
                 "queueMessageTimeToLiveInSeconds": subscription.queue.seconds,
             },
         }
+    types = list(subscription.event_types)
     properties: Json = {
         "topic": topic,
         "provisioningState": "Succeeded",
         "destination": destination,
         "filter": {
-            "includedEventTypes": list(subscription.event_types) or None,
             "subjectBeginsWith": subscription.subject_begins_with,
             "subjectEndsWith": subscription.subject_ends_with,
+            "isSubjectCaseSensitive": subscription.minds_case,
+            **told(given.get("filter") or {}),
+            **({"includedEventTypes": types} if types else {}),
         },
         "eventDeliverySchema": subscription.schema,
         "retryPolicy": {
@@ -94,13 +103,16 @@ def brief(subscription: Subscription, place: str, kind: str, topic: str) -> Json
             "eventTimeToLiveInMinutes": int(subscription.time_to_live.total_seconds() // 60),
         },
     }
+    for name in ("deadLetterWithResourceIdentity", "labels", "expirationTimeUtc"):
+        if given.get(name):
+            properties[name] = given[name]
     return {"id": place, "name": subscription.name, "type": kind, "properties": properties}
 
 
-def _wire(topic: Topic, subscription: Subscription) -> Json:
+def _wire(arm: Arm, topic: Topic, subscription: Subscription) -> Json:
     kind = "Microsoft.EventGrid/eventSubscriptions"
     place = f"{topic.id}/providers/{kind}/{subscription.name}"
-    return brief(subscription, place, kind, topic.id)
+    return brief(subscription, place, kind, topic.id, arm.subscribed.get(place.lower()) or {})
 
 
 def _function(arm: Arm, resource_id: str) -> str:
@@ -128,6 +140,22 @@ def _function(arm: Arm, resource_id: str) -> str:
             "Can't add resource; Azure Event Grid supports EventGrid Trigger type only.",
         )
     return resource_id
+
+
+def _schema(properties: Json) -> Schema:
+    """Return how events are to be written.
+
+    Raises:
+        ArmError: In a schema of the client's own.
+    """
+    given = str(properties.get("eventDeliverySchema") or "EventGridSchema").lower()
+    known: dict[str, Schema] = {
+        "eventgridschema": "EventGridSchema",
+        "cloudeventschemav1_0": "CloudEventSchemaV1_0",
+    }
+    if given not in known:
+        raise ArmError(400, "InvalidRequest", "The local cloud knows no input schema of topics.")
+    return known[given]
 
 
 def subscribe(
@@ -177,7 +205,7 @@ def subscribe(
             topic,
             name,
             endpoint,
-            schema=properties.get("eventDeliverySchema") or "EventGridSchema",
+            schema=_schema(properties),
             event_types=chosen.get("includedEventTypes"),
             dead_letters=dead_letters,
             max_events_per_batch=details.get("maxEventsPerBatch") or 1,
@@ -188,6 +216,7 @@ def subscribe(
             advanced=advanced,
             function=function,
             queue=queue,
+            minds_case=bool(chosen.get("isSubjectCaseSensitive")),
         )
     except FilterError as error:
         raise ArmError(400, "InvalidRequest", str(error)) from error
@@ -200,7 +229,7 @@ def subscribe(
         ) from error
 
 
-def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+def _put(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     topic = _topic(arm, params)
     properties = body.get("properties") or {}
     if properties.get("deadLetterDestination") or properties.get("deadLetterWithResourceIdentity"):
@@ -211,37 +240,59 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             " topic's identity.",
         )
     subscription = subscribe(arm, topic, params["e"], properties)
-    return JSONResponse(_wire(topic, subscription), 201)
+    arm.subscribed[_place(topic, subscription.name)] = properties
+    return creating(arm, request, _wire(arm, topic, subscription))
+
+
+def creating(arm: Arm, request: Request, wire: Json) -> Response:
+    """Answer that a subscription is about to be there."""
+    made = {**wire, "properties": {**wire["properties"], "provisioningState": "Creating"}}
+    return JSONResponse(made, 201, begun(arm, request, "Microsoft.EventGrid", "global"))
+
+
+def _patch(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    """Change a subscription; a body here has no `properties` around what it changes."""
+    known = arm.subscribed.get(_place(_topic(arm, params), params["e"]))
+    if known is None:
+        raise not_found(f"Microsoft.EventGrid/eventSubscriptions/{params['e']}")
+    return _put(arm, request, params, {"properties": {**known, **told(body)}})
+
+
+def _place(topic: Topic, name: str) -> str:
+    return f"{topic.id}/providers/Microsoft.EventGrid/eventSubscriptions/{name}".lower()
 
 
 def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     topic = _topic(arm, params)
     for subscription in arm.eventgrid.subscriptions(topic):
         if subscription.name.lower() == params["e"].lower():
-            return JSONResponse(_wire(topic, subscription))
+            return JSONResponse(_wire(arm, topic, subscription))
     raise not_found(f"Microsoft.EventGrid/eventSubscriptions/{params['e']}")
 
 
-def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     topic = _topic(arm, params)
-    found = [_wire(topic, entry) for entry in arm.eventgrid.subscriptions(topic)]
-    return JSONResponse({"value": found})
+    found = [_wire(arm, topic, entry) for entry in arm.eventgrid.subscriptions(topic)]
+    return paging.listed(arm, request, found)
 
 
 def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
-    gone = arm.eventgrid.unsubscribe(_topic(arm, params), params["e"])
+    topic = _topic(arm, params)
+    gone = arm.eventgrid.unsubscribe(topic, params["e"])
+    arm.subscribed.pop(_place(topic, params["e"]), None)
     return Response(status_code=200 if gone else 204)
 
 
-_HANDLERS: tuple[tuple[Method, str, Handler], ...] = (
-    ("GET", _EVENTS, _list),
-    ("GET", rf"{_EVENTS}/(?P<e>[^/]+)", _get),
-    ("PUT", rf"{_EVENTS}/(?P<e>[^/]+)", _put),
-    ("DELETE", rf"{_EVENTS}/(?P<e>[^/]+)", _delete),
+_HANDLERS: tuple[tuple[Method, str, Handler, Kind | None], ...] = (
+    ("GET", _EVENTS, _list, None),
+    ("GET", rf"{_EVENTS}/(?P<e>[^/]+)", _get, None),
+    ("PUT", rf"{_EVENTS}/(?P<e>[^/]+)", _put, schemas.SUBSCRIPTION),
+    ("PATCH", rf"{_EVENTS}/(?P<e>[^/]+)", _patch, schemas.CHANGES),
+    ("DELETE", rf"{_EVENTS}/(?P<e>[^/]+)", _delete, None),
 )
 
 ROUTES: tuple[Route, ...] = tuple(
-    Route(method, f"{scope}{path}", ANY, handler)
+    Route(method, f"{scope}{path}", versions.EVENTS, handler, body)
     for scope in _SCOPES
-    for method, path, handler in _HANDLERS
+    for method, path, handler, body in _HANDLERS
 )

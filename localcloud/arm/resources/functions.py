@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import filtered
 from localcloud.arm.errors import ArmError
-from localcloud.arm.kept import ANY
 from localcloud.arm.model import Arm, Route
 from localcloud.arm.resources.sites import SITE, SITE_TYPE, VERSIONS, site_of
 from localcloud.state import Json, Resource
@@ -39,10 +39,10 @@ def _function(site: Resource, name: str, bindings: list[Json]) -> Json:
     }
 
 
-def _functions(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _functions(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     site = site_of(arm, params)
     found = arm.apps.functions(site.id)
-    return JSONResponse({"value": [_function(site, name, found[name]) for name in found]})
+    return paging.listed(arm, request, [_function(site, name, found[name]) for name in found])
 
 
 def _one_function(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -72,7 +72,7 @@ def _keys(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
 
 
 @filtered
-def _stacks(_: Arm, __: Request, ___: dict[str, str], ____: Json) -> Response:
+def _stacks(arm: Arm, request: Request, _: dict[str, str], __: Json) -> Response:
     versions = [
         {
             "displayText": f"Python {version}",
@@ -107,13 +107,15 @@ def _stacks(_: Arm, __: Request, ___: dict[str, str], ____: Json) -> Response:
     ]
     stack = {"displayText": "Python 3", "value": "3", "minorVersions": versions}
     properties = {"displayText": "Python", "value": "python", "majorVersions": [stack]}
-    return JSONResponse({"value": [{"name": "python", "properties": properties}]})
+    return paging.listed(arm, request, [{"name": "python", "properties": properties}])
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", rf"{SITE}/functions", ANY, _functions),
-    Route("GET", rf"{SITE}/functions/(?P<f>[^/]+)", ANY, _one_function),
-    Route("POST", rf"{SITE}/host/default/listKeys", ANY, _keys),
-    Route("POST", rf"{SITE}/host/default/sync", ANY, _sync),
-    Route("GET", r"/providers/Microsoft\.Web/locations/[^/]+/functionAppStacks", ANY, _stacks),
+    Route("GET", rf"{SITE}/functions", versions.WEB, _functions),
+    Route("GET", rf"{SITE}/functions/(?P<f>[^/]+)", versions.WEB, _one_function),
+    Route("POST", rf"{SITE}/host/default/listKeys", versions.WEB, _keys),
+    Route("POST", rf"{SITE}/host/default/sync", versions.WEB, _sync),
+    Route(
+        "GET", r"/providers/Microsoft\.Web/locations/[^/]+/functionAppStacks", versions.WEB, _stacks
+    ),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import filtered
 from localcloud.arm.errors import ArmError
 from localcloud.arm.kept import (
-    ANY,
     GROUP,
     GROUP_TYPE,
     IDENTITY_TYPE,
@@ -19,7 +19,9 @@ from localcloud.arm.kept import (
     wire,
 )
 from localcloud.arm.model import Arm, Route
+from localcloud.arm.operations import begun
 from localcloud.arm.resources import anything, userassigned
+from localcloud.arm.schemas import common
 from localcloud.state import Json, Resource
 
 
@@ -32,7 +34,7 @@ def _groups(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Resp
         for group in arm.state.resources(GROUP_TYPE)
         if group.id.lower().startswith(prefix) and arm.may(request, action, group.id)
     ]
-    return JSONResponse({"value": seen})
+    return paging.listed(arm, request, seen)
 
 
 def _put_group(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
@@ -61,7 +63,7 @@ def _get_group(arm: Arm, request: Request, params: dict[str, str], _: Json) -> R
     return Response(status_code=204) if request.method == "HEAD" else JSONResponse(group)
 
 
-def _delete_group(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _delete_group(arm: Arm, request: Request, params: dict[str, str], __: Json) -> Response:
     group = group_of(arm, params)
     inside = f"{group.id}/".lower()
     for registry in arm.state.registries():
@@ -78,13 +80,14 @@ def _delete_group(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
         arm.state.remove(kept.id)
     arm.state.remove(group.id)
     arm.roles.forget_scope(group.id)
-    return Response(status_code=200)
+    headers = begun(arm, request, "Microsoft.Resources", group.location, result=True)
+    return Response(status_code=202, headers=headers)
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", rf"{SUBSCRIPTION}/resourceGroups", ANY, _groups),
-    Route("GET", GROUP, ANY, _get_group),
-    Route("HEAD", GROUP, ANY, _get_group),
-    Route("PUT", GROUP, ANY, _put_group),
-    Route("DELETE", GROUP, ANY, _delete_group),
+    Route("GET", rf"{SUBSCRIPTION}/resourceGroups", versions.RESOURCES, _groups),
+    Route("GET", GROUP, versions.RESOURCES, _get_group),
+    Route("HEAD", GROUP, versions.RESOURCES, _get_group),
+    Route("PUT", GROUP, versions.RESOURCES, _put_group, common.GROUP),
+    Route("DELETE", GROUP, versions.RESOURCES, _delete_group),
 )

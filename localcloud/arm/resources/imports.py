@@ -7,16 +7,15 @@ its code.
 
 from __future__ import annotations
 
-import uuid
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from localcloud.arm.access import filtered
+from localcloud.arm import versions
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.kept import SUBSCRIPTION
-from localcloud.arm.model import Arm, Operation, Route
-from localcloud.arm.resources.registries import PROVIDER, REGISTRY, VERSIONS
+from localcloud.arm.model import Arm, Route
+from localcloud.arm.operations import begun
+from localcloud.arm.resources.registries import PROVIDER_NAME, REGISTRY
+from localcloud.arm.schemas import registries as schemas
 from localcloud.registry.content import HUB_HOSTS
 from localcloud.registry.store import INDEX_TYPES, Manifest, RegistryError
 from localcloud.state import Json, Registry
@@ -57,15 +56,9 @@ def _import(arm: Arm, request: Request, params: dict[str, str], body: Json) -> R
             notify=arm.imports.sends_events,
             trigger=arm.imports.triggers_tasks,
         )
-    operation = f"registries-{uuid.uuid4()}"
-    arm.operations[operation] = Operation()
-    location = request.url.replace(
-        scheme="https",
-        path=f"/subscriptions/{registry.subscription_id}/providers/Microsoft.ContainerRegistry"
-        f"/locations/{registry.location}/operationResults/{operation}",
-    )
     # By now it is done; the client has to ask once, as it does on Azure.
-    return Response(status_code=202, headers={"Location": str(location), "Retry-After": "0"})
+    headers = begun(arm, request, PROVIDER_NAME, registry.location, result=True)
+    return Response(status_code=202, headers=headers)
 
 
 def _source(arm: Arm, request: Request, asked: Json) -> Registry:
@@ -139,18 +132,6 @@ def _invalid(message: str) -> ArmError:
     return ArmError(400, "InvalidParameters", message)
 
 
-# Whoever has its address may ask: the built-in role for imports, given on one registry, does not
-# hold an action for the region's results (Azure/acr issue 281; that ARM lets it pass is assumed).
-@filtered
-def _result(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
-    if params["o"] not in arm.operations:
-        raise not_found(params["o"])
-    return Response(status_code=200)
-
-
-_RESULTS = rf"{SUBSCRIPTION}{PROVIDER}/locations/[^/]+/operationResults/(?P<o>[^/]+)"
-
 ROUTES: tuple[Route, ...] = (
-    Route("POST", rf"{REGISTRY}/importImage", VERSIONS, _import),
-    Route("GET", _RESULTS, VERSIONS, _result),
+    Route("POST", rf"{REGISTRY}/importImage", versions.REGISTRIES, _import, schemas.IMPORT),
 )

@@ -7,10 +7,10 @@ per role that the caller has at the scope or above it.
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import filtered
-from localcloud.arm.kept import ANY
 from localcloud.arm.model import Arm, Route
 from localcloud.state import Json
 
@@ -19,21 +19,26 @@ from localcloud.state import Json
 @filtered
 def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     held = arm.roles.permissions(arm.principal(request).object_id, params["scope"])
-    return JSONResponse(
-        {
-            "value": [
-                {
-                    "actions": list(permission.actions),
-                    "notActions": list(permission.not_actions),
-                    "dataActions": list(permission.data_actions),
-                    "notDataActions": list(permission.not_data_actions),
-                }
-                for permission in held
-            ]
-        }
+    return paging.listed(
+        arm,
+        request,
+        [
+            {
+                "actions": list(permission.actions),
+                "notActions": list(permission.not_actions),
+                "dataActions": list(permission.data_actions),
+                "notDataActions": list(permission.not_data_actions),
+            }
+            for permission in held
+        ],
     )
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", r"(?P<scope>/.+)/providers/Microsoft\.Authorization/permissions", ANY, _list),
+    Route(
+        "GET",
+        r"(?P<scope>/.+)/providers/Microsoft\.Authorization/permissions",
+        versions.ROLES,
+        _list,
+    ),
 )

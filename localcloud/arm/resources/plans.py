@@ -5,9 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import versions
 from localcloud.arm.errors import ArmError
-from localcloud.arm.kept import ANY, GROUP, group_id, group_of, location_of, missing, wire
+from localcloud.arm.kept import GROUP, group_id, group_of, location_of, missing, wire
 from localcloud.arm.model import Arm, Route
+from localcloud.arm.schemas import web as schemas
 from localcloud.state import Json, Resource
 
 _PLAN = rf"{GROUP}/providers/Microsoft\.Web/serverfarms/(?P<p>[^/]+)"
@@ -51,7 +53,7 @@ def _delete_plan(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Resp
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _PLAN, ANY, _get_plan),
-    Route("PUT", _PLAN, ANY, _put_plan),
-    Route("DELETE", _PLAN, ANY, _delete_plan),
+    Route("GET", _PLAN, versions.WEB, _get_plan),
+    Route("PUT", _PLAN, versions.WEB, _put_plan, schemas.PLAN),
+    Route("DELETE", _PLAN, versions.WEB, _delete_plan),
 )

@@ -9,18 +9,16 @@ import secrets
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import filtered
 from localcloud.arm.errors import ArmError
-from localcloud.arm.kept import GROUP, REGISTRY_TYPE, SUBSCRIPTION, group_of
+from localcloud.arm.kept import GROUP, REGISTRY_TYPE, SUBSCRIPTION, group_of, location_of
 from localcloud.arm.model import Arm, Route
+from localcloud.arm.operations import begun
+from localcloud.arm.schemas import registries as schemas
 from localcloud.state import Json, Registry, azure_time
 
-VERSIONS = frozenset(
-    {
-        *("2019-05-01", "2023-07-01", "2025-04-01", "2025-11-01"),
-        *("2025-05-01-preview", "2025-06-01-preview", "2026-01-01-preview", "2026-09-01-preview"),
-    }
-)
+PROVIDER_NAME = "Microsoft.ContainerRegistry"
 PROVIDER = r"/providers/Microsoft\.ContainerRegistry"
 REGISTRY = rf"{GROUP}{PROVIDER}/registries/(?P<r>[^/]+)"
 
@@ -30,7 +28,7 @@ _SKUS = {name.lower(): name for name in ("Basic", "Standard", "Premium")}
 _READ_ONLY = frozenset({"loginServer", "creationDate", "provisioningState", "status"})
 
 
-def _wire(registry: Registry) -> Json:
+def _wire(registry: Registry, state: str = "Succeeded") -> Json:
     return {
         "id": registry.id,
         "name": registry.name,
@@ -51,7 +49,7 @@ def _wire(registry: Registry) -> Json:
             **registry.properties,
             "loginServer": registry.login_server,
             "creationDate": registry.created,
-            "provisioningState": "Succeeded",
+            "provisioningState": state,
         },
     }
 
@@ -71,9 +69,6 @@ def _sku(body: Json) -> str:
 
 def _settable(body: Json) -> Json:
     properties = copy.deepcopy(body.get("properties") or {})
-    mode = properties.get("roleAssignmentMode")
-    if mode not in (None, "LegacyRegistryPermissions", "AbacRepositoryPermissions"):
-        raise ArmError(400, "InvalidRequestContent", f"roleAssignmentMode is '{mode}'.")
     return {
         name: value
         for name, value in properties.items()
@@ -81,11 +76,9 @@ def _settable(body: Json) -> Json:
     }
 
 
-def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+def _put(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     group_of(arm, params)
-    name, location = params["r"], body.get("location")
-    if not location:
-        raise ArmError(400, "LocationRequired", "The location property is required.")
+    name, location = params["r"], location_of(body)
     if not _NAME.fullmatch(name):
         raise ArmError(
             400,
@@ -101,7 +94,7 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             params["s"],
             params["g"],
             name,
-            location.lower().replace(" ", ""),
+            location,
             login_server,
             sku,
             properties,
@@ -117,7 +110,8 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     except ValueError as error:
         message = f"The registry DNS name {login_server} is already in use."
         raise ArmError(409, "AlreadyInUse", message) from error
-    return JSONResponse(_wire(registry), 201)
+    headers = begun(arm, request, PROVIDER_NAME, registry.location)
+    return JSONResponse(_wire(registry, "Creating"), 201, headers)
 
 
 def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
@@ -131,17 +125,18 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
     return JSONResponse(_wire(registry))
 
 
-def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _delete(arm: Arm, request: Request, params: dict[str, str], __: Json) -> Response:
     try:
         registry = arm.registry(params)
     except ArmError:
         return Response(status_code=204)
     arm.delete_registry(registry)
-    return Response(status_code=200)
+    headers = begun(arm, request, PROVIDER_NAME, registry.location, result=True)
+    return Response(status_code=202, headers=headers)
 
 
 @filtered
-def _list(arm: Arm, request: Request, params: dict[str, str], __: Json) -> Response:
+def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     group = params.get("g")
     found = [
         _wire(registry)
@@ -150,7 +145,7 @@ def _list(arm: Arm, request: Request, params: dict[str, str], __: Json) -> Respo
         and (group is None or registry.resource_group.lower() == group.lower())
         and arm.may(request, f"{REGISTRY_TYPE}/read", registry.id)
     ]
-    return JSONResponse({"value": found})
+    return paging.listed(arm, request, found)
 
 
 def _credentials(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -185,13 +180,19 @@ def _available(arm: Arm, _: Request, __: dict[str, str], body: Json) -> Response
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", rf"{SUBSCRIPTION}{PROVIDER}/checkNameAvailability", VERSIONS, _available),
-    Route("GET", rf"{SUBSCRIPTION}{PROVIDER}/registries", VERSIONS, _list),
-    Route("GET", rf"{GROUP}{PROVIDER}/registries", VERSIONS, _list),
-    Route("GET", REGISTRY, VERSIONS, _get),
-    Route("PUT", REGISTRY, VERSIONS, _put),
-    Route("PATCH", REGISTRY, VERSIONS, _patch),
-    Route("DELETE", REGISTRY, VERSIONS, _delete),
-    Route("POST", rf"{REGISTRY}/listCredentials", VERSIONS, _credentials),
-    Route("POST", rf"{REGISTRY}/regenerateCredential", VERSIONS, _renew),
+    Route(
+        "POST",
+        rf"{SUBSCRIPTION}{PROVIDER}/checkNameAvailability",
+        versions.REGISTRIES,
+        _available,
+        schemas.NAME,
+    ),
+    Route("GET", rf"{SUBSCRIPTION}{PROVIDER}/registries", versions.REGISTRIES, _list),
+    Route("GET", rf"{GROUP}{PROVIDER}/registries", versions.REGISTRIES, _list),
+    Route("GET", REGISTRY, versions.REGISTRIES, _get),
+    Route("PUT", REGISTRY, versions.REGISTRIES, _put, schemas.REGISTRY),
+    Route("PATCH", REGISTRY, versions.REGISTRIES, _patch, schemas.REGISTRY),
+    Route("DELETE", REGISTRY, versions.REGISTRIES, _delete),
+    Route("POST", rf"{REGISTRY}/listCredentials", versions.REGISTRIES, _credentials),
+    Route("POST", rf"{REGISTRY}/regenerateCredential", versions.REGISTRIES, _renew, schemas.RENEW),
 )

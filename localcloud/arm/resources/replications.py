@@ -10,9 +10,13 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.errors import ArmError, not_found
+from localcloud.arm.kept import location_of
 from localcloud.arm.model import Arm, Route
-from localcloud.arm.resources.registries import REGISTRY, VERSIONS
+from localcloud.arm.operations import begun
+from localcloud.arm.resources.registries import PROVIDER_NAME, REGISTRY
+from localcloud.arm.schemas import registries as schemas
 from localcloud.state import Json, Registry, Replication, azure_time
 
 _REPLICATION = rf"{REGISTRY}/replications/(?P<n>[^/]+)"
@@ -66,11 +70,9 @@ def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
         return JSONResponse(_wire(*_find(arm, params)))
 
 
-def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+def _put(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     registry = arm.registry(params)
-    name, location = params["n"], _region(str(body.get("location") or ""))
-    if not location:
-        raise ArmError(400, "LocationRequired", "The location property is required.")
+    name, location = params["n"], location_of(body)
     if registry.sku != "Premium":
         message = f"Replications are not supported for the SKU {registry.sku}; it must be Premium."
         raise ArmError(400, "FeatureNotSupported", message)
@@ -83,7 +85,11 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             raise ArmError(409, "InvalidResourceLocation", f"{name} is in {known.location}.")
         made = _made(arm, known.name if known else name, location, body)
         registry.replications[name.lower()] = made
-        return JSONResponse(_wire(registry, made), 200 if known else 201)
+    if known is not None:
+        return JSONResponse(_wire(registry, made))
+    wire = _wire(registry, made)
+    wire["properties"] = {**wire["properties"], "provisioningState": "Creating"}
+    return JSONResponse(wire, 201, begun(arm, request, PROVIDER_NAME, location))
 
 
 def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
@@ -97,27 +103,30 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
         return JSONResponse(_wire(registry, replication))
 
 
-def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _delete(arm: Arm, request: Request, params: dict[str, str], __: Json) -> Response:
     registry = arm.registry(params)
     if params["n"].lower() == _region(registry.location):
         raise ArmError(400, "InvalidRequest", "The home region's replication cannot be deleted.")
     with arm.state.lock:
         known = registry.replications.pop(params["n"].lower(), None)
-    return Response(status_code=200 if known else 204)
+    if known is None:
+        return Response(status_code=204)
+    headers = begun(arm, request, PROVIDER_NAME, known.location, result=True)
+    return Response(status_code=202, headers=headers)
 
 
-def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     registry = arm.registry(params)
     with arm.state.lock:
         home = [_home(arm, registry)] if registry.sku == "Premium" else []
         found = [_wire(registry, item) for item in (*home, *registry.replications.values())]
-    return JSONResponse({"value": found})
+    return paging.listed(arm, request, found)
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", rf"{REGISTRY}/replications", VERSIONS, _list),
-    Route("GET", _REPLICATION, VERSIONS, _get),
-    Route("PUT", _REPLICATION, VERSIONS, _put),
-    Route("PATCH", _REPLICATION, VERSIONS, _patch),
-    Route("DELETE", _REPLICATION, VERSIONS, _delete),
+    Route("GET", rf"{REGISTRY}/replications", versions.REGISTRIES, _list),
+    Route("GET", _REPLICATION, versions.REGISTRIES, _get),
+    Route("PUT", _REPLICATION, versions.REGISTRIES, _put, schemas.REPLICATION),
+    Route("PATCH", _REPLICATION, versions.REGISTRIES, _patch, schemas.REPLICATION),
+    Route("DELETE", _REPLICATION, versions.REGISTRIES, _delete),
 )

@@ -8,8 +8,8 @@ import uuid
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.kept import ANY
 from localcloud.arm.model import Arm, Route
 from localcloud.arm.resources.roledefinitions import (
     AND,
@@ -20,9 +20,10 @@ from localcloud.arm.resources.roledefinitions import (
     scope_of,
     subscription_of,
 )
+from localcloud.arm.schemas import roles as schemas
 from localcloud.directory import TENANT_ID, Principal
 from localcloud.roles import Assignment, covers
-from localcloud.state import Json
+from localcloud.state import Json, told
 
 _ASSIGNMENTS = rf"{SCOPE}{PROVIDER}/roleAssignments"
 _ASSIGNMENT = rf"{_ASSIGNMENTS}/(?P<a>[^/]+)"
@@ -42,7 +43,7 @@ def _list_assignments(arm: Arm, request: Request, params: dict[str, str], _: Jso
             found = [a for a in found if covers(a.scope, scope)]
         else:
             raise ArmError(400, "UnsupportedQuery", f"The filter '{part}' is not supported.")
-    return JSONResponse({"value": [_assignment(assignment) for assignment in found]})
+    return paging.listed(arm, request, [_assignment(assignment) for assignment in found])
 
 
 def _assignment(assignment: Assignment) -> Json:
@@ -60,11 +61,19 @@ def _assignment(assignment: Assignment) -> Json:
             "description": assignment.description or None,
             "condition": None,
             "conditionVersion": None,
+            **told(
+                {
+                    "createdOn": assignment.created,
+                    "updatedOn": assignment.updated,
+                    "createdBy": assignment.author,
+                    "updatedBy": assignment.editor,
+                }
+            ),
         },
     }
 
 
-def _put_assignment(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+def _put_assignment(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     try:
         uuid.UUID(params["a"])
     except ValueError as error:
@@ -107,6 +116,10 @@ def _put_assignment(arm: Arm, _: Request, params: dict[str, str], body: Json) ->
         principal.kind,
         scope,
         properties.get("description") or "",
+        held.created if held else arm.now(),
+        arm.now(),
+        held.author if held else arm.principal(request).object_id,
+        arm.principal(request).object_id,
     )
     arm.roles.put(assignment)
     return JSONResponse(_assignment(assignment), 200 if held else 201)
@@ -188,8 +201,8 @@ def _delete_assignment(arm: Arm, _: Request, params: dict[str, str], __: Json) -
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _ASSIGNMENTS, ANY, _list_assignments),
-    Route("GET", _ASSIGNMENT, ANY, _get_assignment),
-    Route("PUT", _ASSIGNMENT, ANY, _put_assignment),
-    Route("DELETE", _ASSIGNMENT, ANY, _delete_assignment),
+    Route("GET", _ASSIGNMENTS, versions.ROLES, _list_assignments),
+    Route("GET", _ASSIGNMENT, versions.ROLES, _get_assignment),
+    Route("PUT", _ASSIGNMENT, versions.ROLES, _put_assignment, schemas.ASSIGNMENT),
+    Route("DELETE", _ASSIGNMENT, versions.ROLES, _delete_assignment),
 )

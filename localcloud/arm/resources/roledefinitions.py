@@ -12,10 +12,11 @@ import re
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import require_linked
 from localcloud.arm.errors import ArmError
-from localcloud.arm.kept import ANY
 from localcloud.arm.model import Arm, Route
+from localcloud.arm.schemas import roles as schemas
 from localcloud.roles import Permission, Role, covers
 from localcloud.state import Json
 
@@ -85,7 +86,7 @@ def _list_definitions(arm: Arm, request: Request, params: dict[str, str], _: Jso
         for role in roles
         if any(covers(s, scope) or (below and covers(scope, s)) for s in role.scopes)
     ]
-    return JSONResponse({"value": [_definition(role, scope) for role in usable]})
+    return paging.listed(arm, request, [_definition(role, scope) for role in usable])
 
 
 def role_of(arm: Arm, name: str) -> Role:
@@ -169,8 +170,8 @@ def _delete_definition(arm: Arm, _: Request, params: dict[str, str], __: Json) -
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _DEFINITIONS, ANY, _list_definitions),
-    Route("GET", _DEFINITION, ANY, _get_definition),
-    Route("PUT", _DEFINITION, ANY, _put_definition),
-    Route("DELETE", _DEFINITION, ANY, _delete_definition),
+    Route("GET", _DEFINITIONS, versions.ROLES, _list_definitions),
+    Route("GET", _DEFINITION, versions.ROLES, _get_definition),
+    Route("PUT", _DEFINITION, versions.ROLES, _put_definition, schemas.DEFINITION),
+    Route("DELETE", _DEFINITION, versions.ROLES, _delete_definition),
 )

@@ -7,13 +7,13 @@ import uuid
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localcloud.arm import paging
+from localcloud.arm import paging, versions
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.filters import parse_filter
 from localcloud.arm.model import Arm, Route
 from localcloud.arm.resources.registries import REGISTRY
-from localcloud.arm.resources.tasks import VERSIONS, check_timeout
-from localcloud.state import Json, Registry, Run, azure_time, platform_of
+from localcloud.arm.schemas import tasks as schemas
+from localcloud.state import Json, Registry, Run, acr_time, platform_of, told
 
 _RUN = rf"{REGISTRY}/runs/(?P<run>[^/]+)"
 # What the log's metadata says of a run that is over; azure-cli's _stream_utils.py reads it.
@@ -23,12 +23,6 @@ _ENDED = {
     "Error": "internalerror",
     "Timeout": "timedout",
     "Canceled": "canceled",
-}
-# What each request of a quick run must hold.
-_REQUIRED: dict[str, tuple[str, ...]] = {
-    "DockerBuildRequest": ("dockerFilePath",),
-    "FileTaskRunRequest": ("taskFilePath",),
-    "EncodedTaskRunRequest": ("encodedTaskContent",),
 }
 
 
@@ -43,7 +37,7 @@ def run_wire(arm: Arm, registry: Registry, run: Run) -> Json:
         "id": f"{registry.id}/runs/{run.run_id}",
         "name": run.run_id,
         "type": "Microsoft.ContainerRegistry/registries/runs",
-        "properties": properties,
+        "properties": told(properties),
     }
 
 
@@ -59,7 +53,7 @@ def schedule(arm: Arm, registry: Registry, body: Json, caller: str) -> Run:
     Raises:
         ArmError: There is no such task, or the request is wrong.
     """
-    now = azure_time(arm.clock.now())
+    now = acr_time(arm.clock.now())
     properties: Json = {
         "status": "Queued",
         "lastUpdatedTime": now,
@@ -83,35 +77,33 @@ def _kind(registry: Registry, body: Json) -> Json:
     """Return what a run is by its request: its type, its task, its platform."""
     kind = body.get("type")
     if kind == "TaskRunRequest":
-        name = str(body.get("taskId") or body.get("taskName") or "").rpartition("/")[2]
+        name = str(body["taskId"]).rpartition("/")[2]
         task = registry.tasks.get(name.lower())
         if task is None:
             raise not_found(f"{registry.id}/tasks/{name}")
         if task.properties.get("status") == "Disabled":
             raise ArmError(400, "TaskDisabled", f"The task {name} is disabled.")
         override = body.get("overrideTaskStepProperties") or {}
+        agent = task.properties.get("agentConfiguration")
         return {
             "runType": "QuickRun",
             "task": task.name,
             "platform": platform_of(task.properties.get("platform")),
+            **({"agentConfiguration": agent} if agent else {}),
             "updateTriggerToken": override.get("updateTriggerToken"),
         }
-    required = _REQUIRED.get(str(kind))
-    if required is None:
-        raise ArmError(400, "InvalidRunRequest", f"The run request type {kind!r} is not supported.")
-    missing = [name for name in (*required, "platform") if not body.get(name)]
-    if missing:
-        raise ArmError(400, "InvalidRequest", f"{' and '.join(missing)} are required.")
-    check_timeout(body.get("timeout"))
-    run_type = "QuickBuild" if kind == "DockerBuildRequest" else "QuickRun"
-    return {"runType": run_type, "platform": platform_of(body["platform"])}
+    return {"runType": "QuickRun", "platform": platform_of(body["platform"])}
 
 
 def _schedule(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     registry = arm.registry(params)
     run = schedule(arm, registry, body, arm.principal(request).object_id)
+    shown = ("runId", "status", "lastUpdatedTime", "provisioningState", "isArchiveEnabled")
     with arm.state.lock:
-        return JSONResponse(run_wire(arm, registry, run))
+        wire = run_wire(arm, registry, run)
+    # No more than this: the run itself is for GET.
+    wire["properties"] = {n: wire["properties"][n] for n in shown}
+    return JSONResponse(wire)
 
 
 def _upload_url(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -162,7 +154,7 @@ def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respon
         page = [run_wire(arm, registry, run) for run in found[:size]]
     more = len(found) > size and (not asked or top > size)
     last = found[size - 1].run_id if more else None
-    return JSONResponse(paging.answer(request, page, last, top - size if asked else None))
+    return JSONResponse(paging.answer(arm, request, page, last, top - size if asked else None))
 
 
 def _cancel(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -181,15 +173,15 @@ def _log(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
             return "".join(f"{line}\r\n" for line in run.log).encode(), ended
 
     path = f"{registry.name}/logs/{run.run_id}/rawtext.log"
-    return JSONResponse({"logLink": arm.blobs.share(path, content), "logArtifactLink": None})
+    return JSONResponse({"logLink": arm.blobs.share(path, content)})
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", rf"{REGISTRY}/scheduleRun", VERSIONS, _schedule),
-    Route("POST", rf"{REGISTRY}/listBuildSourceUploadUrl", VERSIONS, _upload_url),
-    Route("GET", rf"{REGISTRY}/runs", VERSIONS, _list),
-    Route("GET", _RUN, VERSIONS, _get),
-    Route("PATCH", _RUN, VERSIONS, _patch),
-    Route("POST", rf"{_RUN}/cancel", VERSIONS, _cancel),
-    Route("POST", rf"{_RUN}/listLogSasUrl", VERSIONS, _log),
+    Route("POST", rf"{REGISTRY}/scheduleRun", versions.TASKS, _schedule, schemas.RUN_REQUEST),
+    Route("POST", rf"{REGISTRY}/listBuildSourceUploadUrl", versions.TASKS, _upload_url),
+    Route("GET", rf"{REGISTRY}/runs", versions.TASKS, _list),
+    Route("GET", _RUN, versions.TASKS, _get),
+    Route("PATCH", _RUN, versions.TASKS, _patch, schemas.RUN_CHANGES),
+    Route("POST", rf"{_RUN}/cancel", versions.TASKS, _cancel),
+    Route("POST", rf"{_RUN}/listLogSasUrl", versions.TASKS, _log),
 )

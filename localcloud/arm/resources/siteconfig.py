@@ -5,7 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localcloud.arm.kept import ANY, wire
+from localcloud.arm import versions
+from localcloud.arm.errors import ArmError
+from localcloud.arm.kept import wire
 from localcloud.arm.model import Arm, Route
 from localcloud.arm.resources.sites import (
     SITE,
@@ -17,6 +19,7 @@ from localcloud.arm.resources.sites import (
     settings_of,
     site_of,
 )
+from localcloud.arm.schemas import web as schemas
 from localcloud.state import Json, Resource
 
 _POLICY = rf"{SITE}/basicPublishingCredentialsPolicies/(?P<k>scm|ftp)"
@@ -32,6 +35,17 @@ def _put_settings(arm: Arm, _: Request, params: dict[str, str], body: Json) -> R
 def _list_settings(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     site = site_of(arm, params)
     return JSONResponse(_settings_wire(site, settings_of(arm, site)))
+
+
+def _no_settings(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    """Refuse to show app settings to whoever may read: they are listed by POST.
+
+    Source: Microsoft.Web sites, "List Application Settings", the REST reference.
+    """
+    site_of(arm, params)
+    raise ArmError(
+        405, "MethodNotAllowed", "The requested resource does not support http method 'GET'."
+    )
 
 
 def _get_web(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -105,13 +119,13 @@ def _settings_wire(site: Resource, settings: Json) -> Json:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("PUT", rf"{SITE}/config/appsettings", ANY, _put_settings),
-    Route("GET", rf"{SITE}/config/appsettings", ANY, _list_settings),
-    Route("POST", rf"{SITE}/config/appsettings/list", ANY, _list_settings),
-    Route("GET", rf"{SITE}/config/web", ANY, _get_web),
-    Route("PUT", rf"{SITE}/config/web", ANY, _put_web),
-    Route("PATCH", rf"{SITE}/config/web", ANY, _put_web),
-    Route("GET", rf"{SITE}/config/slotConfigNames", ANY, _slot_names),
-    Route("GET", _POLICY, ANY, _get_policy),
-    Route("PUT", _POLICY, ANY, _put_policy),
+    Route("PUT", rf"{SITE}/config/appsettings", versions.WEB, _put_settings, schemas.SETTINGS),
+    Route("GET", rf"{SITE}/config/appsettings", versions.WEB, _no_settings),
+    Route("POST", rf"{SITE}/config/appsettings/list", versions.WEB, _list_settings),
+    Route("GET", rf"{SITE}/config/web", versions.WEB, _get_web),
+    Route("PUT", rf"{SITE}/config/web", versions.WEB, _put_web, schemas.CONFIG),
+    Route("PATCH", rf"{SITE}/config/web", versions.WEB, _put_web, schemas.CONFIG),
+    Route("GET", rf"{SITE}/config/slotConfigNames", versions.WEB, _slot_names),
+    Route("GET", _POLICY, versions.WEB, _get_policy),
+    Route("PUT", _POLICY, versions.WEB, _put_policy, schemas.POLICY),
 )

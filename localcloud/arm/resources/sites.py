@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import filtered
 from localcloud.arm.errors import ArmError
 from localcloud.arm.identities import assigned, forget_identity, identities_of
 from localcloud.arm.kept import (
-    ANY,
     GROUP,
     SUBSCRIPTION,
     group_id,
@@ -26,6 +26,7 @@ from localcloud.arm.kept import (
     wire,
 )
 from localcloud.arm.model import Arm, Route
+from localcloud.arm.schemas import web as schemas
 from localcloud.functionapps import Deployment
 from localcloud.state import Json, Resource
 
@@ -90,15 +91,21 @@ def check_site_config(config: Json) -> None:
     """
     refused = sorted(name for name in config if name.lower() in _REFUSED_OF_SITES)
     if refused:
-        named = ", ".join(f"Site.SiteConfig.{name[0].upper()}{name[1:]}" for name in refused)
-        message = (
-            f"The following site configuration property ({named}) for Flex Consumption sites is"
-            " invalid. Please remove or rename it before retrying."
-        )
-        error = ArmError(400, "BadRequest", message)
-        entity = {"ExtendedCode": "51021", "Parameters": [named], "Message": message}
-        error.details = [{"Message": message}, {"Code": "BadRequest"}, {"ErrorEntity": entity}]
-        raise error
+        named = [f"Site.SiteConfig.{name[0].upper()}{name[1:]}" for name in refused]
+        raise _refused("site configuration property", named)
+
+
+def _refused(what: str, names: list[str]) -> ArmError:
+    """Return Azure's answer to what Flex Consumption refuses: code 51021."""
+    named = ", ".join(names)
+    message = (
+        f"The following {what} ({named}) for Flex Consumption sites is invalid. Please remove or"
+        " rename it before retrying."
+    )
+    error = ArmError(400, "BadRequest", message)
+    entity = {"ExtendedCode": "51021", "Parameters": [what, named], "Message": message}
+    error.details = [{"Message": message}, {"Code": "BadRequest"}, {"ErrorEntity": entity}]
+    return error
 
 
 def set_settings(arm: Arm, site: Resource, settings: Json) -> None:
@@ -109,13 +116,7 @@ def set_settings(arm: Arm, site: Resource, settings: Json) -> None:
     """
     refused = sorted(_REFUSED_ON_FLEX & settings.keys())
     if refused:
-        named = ", ".join(f"Site.SiteConfig.AppSettings.{name}" for name in refused)
-        raise ArmError(
-            400,
-            "BadRequest",
-            f"The following app setting ({named}) for Flex Consumption sites is invalid. Please"
-            " remove or rename it before retrying.",
-        )
+        raise _refused("app setting", [f"Site.SiteConfig.AppSettings.{name}" for name in refused])
     arm.state.put(Resource(settings_id(site), f"{SITE_TYPE}/config", "", settings, {}))
 
 
@@ -135,11 +136,13 @@ def _check_config(config: Json) -> None:
         )
 
 
-def _put_site(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+def _put_site(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     group_of(arm, params)
     site_id = f"{group_id(params)}/providers/{SITE_TYPE}/{params['w']}"
     known, given = arm.state.resource(site_id), dict(body.get("properties") or {})
     name = params["w"].lower()
+    if known is None and request.method == "PATCH":
+        raise missing(SITE_TYPE, params["w"], params["g"])
     if known is None and site_named(arm, name) is not None:
         raise ArmError(409, "Conflict", f"Website with given name {params['w']} already exists.")
     properties = {**(known.properties if known else {}), **given}
@@ -201,7 +204,7 @@ def _sites(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Respo
         if site.id.lower().startswith(f"{start}/".lower())
         and arm.may(request, f"{SITE_TYPE}/read", site.id)
     ]
-    return JSONResponse({"value": seen})
+    return paging.listed(arm, request, seen)
 
 
 def _delete_site(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -229,10 +232,10 @@ def publish(arm: Arm, site: Resource, package: bytes) -> Deployment:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", rf"{SUBSCRIPTION}{_SITES}", ANY, _sites),
-    Route("GET", rf"{GROUP}{_SITES}", ANY, _sites),
-    Route("GET", SITE, ANY, _get_site),
-    Route("PUT", SITE, ANY, _put_site),
-    Route("PATCH", SITE, ANY, _put_site),
-    Route("DELETE", SITE, ANY, _delete_site),
+    Route("GET", rf"{SUBSCRIPTION}{_SITES}", versions.WEB, _sites),
+    Route("GET", rf"{GROUP}{_SITES}", versions.WEB, _sites),
+    Route("GET", SITE, versions.WEB, _get_site),
+    Route("PUT", SITE, versions.WEB, _put_site, schemas.SITE),
+    Route("PATCH", SITE, versions.WEB, _put_site, schemas.SITE),
+    Route("DELETE", SITE, versions.WEB, _delete_site),
 )

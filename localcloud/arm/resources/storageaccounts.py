@@ -10,11 +10,11 @@ import re
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import filtered
 from localcloud.arm.errors import ArmError
 from localcloud.arm.identities import assigned, forget_identity
 from localcloud.arm.kept import (
-    ANY,
     GROUP,
     SUBSCRIPTION,
     group_id,
@@ -24,6 +24,7 @@ from localcloud.arm.kept import (
     wire,
 )
 from localcloud.arm.model import Arm, Route
+from localcloud.arm.schemas import storage as schemas
 from localcloud.state import Json, Resource
 from localcloud.storage.service import ACCOUNT_TYPE
 
@@ -51,9 +52,11 @@ def _id(params: dict[str, str]) -> str:
     return f"{group_id(params)}/providers/{ACCOUNT_TYPE}/{params['a']}"
 
 
-def _put_account(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+def _put_account(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     group_of(arm, params)
     known = arm.state.resource(_id(params))
+    if known is None and request.method == "PATCH":
+        raise missing(ACCOUNT_TYPE, params["a"], params["g"])
     if not _NAME.fullmatch(params["a"]):
         raise ArmError(
             400,
@@ -68,9 +71,7 @@ def _put_account(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Re
             f"The storage account named {params['a']} is already taken.",
         )
     given = {k: v for k, v in (body.get("properties") or {}).items() if k not in _READ_ONLY}
-    sku = body.get("sku") or (known.more["sku"] if known else None)
-    if not sku:
-        raise ArmError(400, "InvalidRequestContent", "sku.name is missing: use Standard_LRS.")
+    sku: Json = body.get("sku") or (known.more["sku"] if known else {})
     name = params["a"]
     endpoints = {service: f"https://{name}.{service}.core.windows.net/" for service in SERVICES}
     account = Resource(
@@ -109,7 +110,7 @@ def _accounts(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Re
         if account.id.lower().startswith(f"{scope}/".lower())
         and arm.may(request, f"{ACCOUNT_TYPE}/read", account.id)
     ]
-    return JSONResponse({"value": seen})
+    return paging.listed(arm, request, seen)
 
 
 def _delete_account(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -131,10 +132,10 @@ def forget_account(arm: Arm, account: Resource) -> None:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", rf"{SUBSCRIPTION}{_PROVIDER}", ANY, _accounts),
-    Route("GET", rf"{GROUP}{_PROVIDER}", ANY, _accounts),
-    Route("GET", ACCOUNT, ANY, _get_account),
-    Route("PUT", ACCOUNT, ANY, _put_account),
-    Route("PATCH", ACCOUNT, ANY, _put_account),
-    Route("DELETE", ACCOUNT, ANY, _delete_account),
+    Route("GET", rf"{SUBSCRIPTION}{_PROVIDER}", versions.STORAGE, _accounts),
+    Route("GET", rf"{GROUP}{_PROVIDER}", versions.STORAGE, _accounts),
+    Route("GET", ACCOUNT, versions.STORAGE, _get_account),
+    Route("PUT", ACCOUNT, versions.STORAGE, _put_account, schemas.ACCOUNT),
+    Route("PATCH", ACCOUNT, versions.STORAGE, _put_account, schemas.ACCOUNT),
+    Route("DELETE", ACCOUNT, versions.STORAGE, _delete_account),
 )

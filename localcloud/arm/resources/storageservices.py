@@ -7,10 +7,12 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.kept import ANY, wire
+from localcloud.arm.kept import wire
 from localcloud.arm.model import Arm, Route
 from localcloud.arm.resources.storageaccounts import ACCOUNT, account_of
+from localcloud.arm.schemas import storage as schemas
 from localcloud.state import Json, Resource
 from localcloud.storage.service import ACCOUNT_TYPE
 
@@ -73,7 +75,9 @@ def _put_child(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Resp
         )
     child = Resource(place, kind, "", body.get("properties") or {}, {})
     new = arm.state.put(child)
-    return JSONResponse(_brief(child), 201 if new else 200)
+    # Of a container alone it says that it is new.
+    created = new and params["service"].lower() == "blob"
+    return JSONResponse(_brief(child), 201 if created else 200)
 
 
 def _get_child(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -84,11 +88,11 @@ def _get_child(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Respon
     return JSONResponse(_brief(found))
 
 
-def _list_children(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _list_children(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     account = account_of(arm, params)
     kind = _child_id(account, {**params, "c": "any"})[1]
     seen = [_brief(c) for c in arm.state.under(account.id) if c.type.lower() == kind.lower()]
-    return JSONResponse({"value": seen})
+    return paging.listed(arm, request, seen)
 
 
 def _delete_child(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -99,14 +103,16 @@ def _delete_child(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
     service, target = _target(params)
     arm.storage.manage(account, service, "DELETE", target)
     arm.roles.forget_scope(place)
-    return Response(status_code=200)
+    return Response(status_code=200 if params["service"].lower() == "blob" else 204)
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _SERVICE, ANY, _get_service),
-    Route("PUT", _SERVICE, ANY, _put_service),
-    Route("GET", rf"{_SERVICE}/(?P<kind>containers|queues|tables)", ANY, _list_children),
-    Route("GET", _CHILD, ANY, _get_child),
-    Route("PUT", _CHILD, ANY, _put_child),
-    Route("DELETE", _CHILD, ANY, _delete_child),
+    Route("GET", _SERVICE, versions.STORAGE, _get_service),
+    Route("PUT", _SERVICE, versions.STORAGE, _put_service, schemas.SERVICE),
+    Route(
+        "GET", rf"{_SERVICE}/(?P<kind>containers|queues|tables)", versions.STORAGE, _list_children
+    ),
+    Route("GET", _CHILD, versions.STORAGE, _get_child),
+    Route("PUT", _CHILD, versions.STORAGE, _put_child, schemas.CHILD),
+    Route("DELETE", _CHILD, versions.STORAGE, _delete_child),
 )

@@ -7,9 +7,10 @@ import re
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import filtered, require, sees_subscription
 from localcloud.arm.errors import ArmError
-from localcloud.arm.kept import ANY, GROUP, REGISTRY_TYPE, SUBSCRIPTION, wire
+from localcloud.arm.kept import GROUP, REGISTRY_TYPE, SUBSCRIPTION, wire
 from localcloud.arm.model import Arm, Route
 from localcloud.directory import TENANT_ID
 from localcloud.state import Json
@@ -38,7 +39,7 @@ def _subscription(arm: Arm, key: str) -> Json:
 def _subscriptions(arm: Arm, request: Request, _: dict[str, str], __: Json) -> Response:
     principal = arm.principal(request)
     seen = [key for key in arm.state.subscriptions if sees_subscription(arm.roles, principal, key)]
-    return JSONResponse({"value": [_subscription(arm, key) for key in seen]})
+    return paging.listed(arm, request, [_subscription(arm, key) for key in seen])
 
 
 @filtered
@@ -55,13 +56,13 @@ def _one_subscription(arm: Arm, request: Request, params: dict[str, str], _: Jso
 
 
 @filtered
-def _tenants(_: Arm, __: Request, ___: dict[str, str], ____: Json) -> Response:
+def _tenants(arm: Arm, request: Request, _: dict[str, str], __: Json) -> Response:
     tenant = {"id": f"/tenants/{TENANT_ID}", "tenantId": TENANT_ID, "displayName": "Local cloud"}
-    return JSONResponse({"value": [tenant]})
+    return paging.listed(arm, request, [tenant])
 
 
 @filtered
-def _locations(_: Arm, __: Request, params: dict[str, str], ___: Json) -> Response:
+def _locations(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     subscription = f"/subscriptions/{params['s']}"
     found = [
         {
@@ -73,7 +74,7 @@ def _locations(_: Arm, __: Request, params: dict[str, str], ___: Json) -> Respon
         }
         for name in _LOCATIONS
     ]
-    return JSONResponse({"value": found})
+    return paging.listed(arm, request, found)
 
 
 @filtered
@@ -110,14 +111,14 @@ def _resources(arm: Arm, request: Request, params: dict[str, str], _: Json) -> R
         and ("tag" not in chosen or entry["tags"].get(chosen["tag"]) == chosen["value"])
         and arm.may(request, f"{entry['type']}/read", entry["id"])
     ]
-    return JSONResponse({"value": seen})
+    return paging.listed(arm, request, seen)
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/tenants", ANY, _tenants),
-    Route("GET", "/subscriptions", ANY, _subscriptions),
-    Route("GET", SUBSCRIPTION, ANY, _one_subscription),
-    Route("GET", rf"{SUBSCRIPTION}/locations", ANY, _locations),
-    Route("GET", rf"{SUBSCRIPTION}/resources", ANY, _resources),
-    Route("GET", rf"{GROUP}/resources", ANY, _resources),
+    Route("GET", "/tenants", versions.SUBSCRIPTIONS, _tenants),
+    Route("GET", "/subscriptions", versions.SUBSCRIPTIONS, _subscriptions),
+    Route("GET", SUBSCRIPTION, versions.SUBSCRIPTIONS, _one_subscription),
+    Route("GET", rf"{SUBSCRIPTION}/locations", versions.SUBSCRIPTIONS, _locations),
+    Route("GET", rf"{SUBSCRIPTION}/resources", versions.RESOURCES, _resources),
+    Route("GET", rf"{GROUP}/resources", versions.RESOURCES, _resources),
 )

@@ -7,14 +7,17 @@ errors: what users report (azure-docs pull request 97986, azure-quickstart-templ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.identities import assigned, forget_identity
-from localcloud.arm.kept import ANY, GROUP, SUBSCRIPTION, group_id, group_of, location_of, wire
+from localcloud.arm.kept import GROUP, SUBSCRIPTION, group_id, group_of, location_of, wire
 from localcloud.arm.model import Arm, Route
+from localcloud.arm.schemas import events as schemas
 from localcloud.eventgrid import SystemTopic, Topic
 from localcloud.state import Json, Resource
 
@@ -92,24 +95,30 @@ def _put_topic(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Resp
     return JSONResponse(wire(made), 201 if new else 200)
 
 
-def _patch_topic(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
-    """Change tags or identity; nothing else of a topic can be changed."""
+def _patch_topic(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+    """Change tags and identity, which are all that can be changed."""
     known = topic_of(arm, params)
-    changed: Json = {name: body[name] for name in ("tags", "identity") if name in body}
-    return _put_topic(arm, request, params, {"location": known.location, **changed})
+    tags = body.get("tags")
+    made = replace(
+        known,
+        tags=known.tags if tags is None else tags,
+        more=assigned(arm, known, known.id, body),
+    )
+    arm.state.put(made)
+    return JSONResponse(wire(made))
 
 
 def _get_topic(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return JSONResponse(wire(topic_of(arm, params)))
 
 
-def _list_topics(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _list_topics(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     scope = f"/subscriptions/{params['s']}/"
     if "g" in params:
         scope += f"resourceGroups/{params['g']}/"
     found = arm.state.resources(TOPIC_TYPE)
-    return JSONResponse(
-        {"value": [wire(t) for t in found if t.id.lower().startswith(scope.lower())]}
+    return paging.listed(
+        arm, request, [wire(t) for t in found if t.id.lower().startswith(scope.lower())]
     )
 
 
@@ -127,10 +136,10 @@ def _delete_topic(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Res
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", rf"{SUBSCRIPTION}{_TOPICS}", ANY, _list_topics),
-    Route("GET", rf"{GROUP}{_TOPICS}", ANY, _list_topics),
-    Route("GET", TOPIC, ANY, _get_topic),
-    Route("PUT", TOPIC, ANY, _put_topic),
-    Route("PATCH", TOPIC, ANY, _patch_topic),
-    Route("DELETE", TOPIC, ANY, _delete_topic),
+    Route("GET", rf"{SUBSCRIPTION}{_TOPICS}", versions.EVENTS, _list_topics),
+    Route("GET", rf"{GROUP}{_TOPICS}", versions.EVENTS, _list_topics),
+    Route("GET", TOPIC, versions.EVENTS, _get_topic),
+    Route("PUT", TOPIC, versions.EVENTS, _put_topic, schemas.TOPIC),
+    Route("PATCH", TOPIC, versions.EVENTS, _patch_topic, schemas.TOPIC),
+    Route("DELETE", TOPIC, versions.EVENTS, _delete_topic),
 )

@@ -9,18 +9,17 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localcloud.arm import paging
+from localcloud.arm import paging, versions
 from localcloud.arm.errors import ArmError, not_found
 from localcloud.arm.model import Arm, Route
 from localcloud.arm.resources.registries import REGISTRY
+from localcloud.arm.schemas import tasks as schemas
 from localcloud.directory import TENANT_ID
-from localcloud.state import Json, Registry, Task, azure_time
+from localcloud.state import Json, Registry, Task, acr_time, told
 
-VERSIONS = frozenset({"2018-09-01", "2019-04-01", "2019-06-01-preview", "2025-03-01-preview"})
 _TASK = rf"{REGISTRY}/tasks/(?P<t>[^/]+)"
 _TYPE = "Microsoft.ContainerRegistry/registries/tasks"
 _NAME = re.compile(r"[a-zA-Z0-9-_]{5,50}")
-_TIMEOUT = (300, 28800)
 _DEFAULT_TIMEOUT = 3600
 
 
@@ -41,28 +40,51 @@ def _wire(arm: Arm, registry: Registry, task: Task, *, secret: bool = False) -> 
     properties = copy.deepcopy(task.properties)
     if not secret:
         step = properties.get("step") or {}
-        if "contextAccessToken" in step:
-            step["contextAccessToken"] = None
-        if step.get("arguments") and not arm.behaviour.shows_secret_arguments:
-            step["arguments"] = [a for a in step["arguments"] if not a.get("isSecret")]
-        for argument in step.get("arguments") or []:
-            if argument.get("isSecret"):
-                argument["value"] = None
-        for trigger in (properties.get("trigger") or {}).get("sourceTriggers") or []:
-            (trigger.get("sourceRepository") or {})["sourceControlAuthProperties"] = None
+        step.pop("contextAccessToken", None)
+        for kind in ("arguments", "values"):
+            if step.get(kind):
+                step[kind] = shown(step[kind], named=arm.behaviour.shows_secret_arguments)
+        triggers = properties.get("trigger") or {}
+        # The address may hold a password, and often a token.
+        if isinstance(triggers.get("baseImageTrigger"), dict):
+            triggers["baseImageTrigger"].pop("updateTriggerEndpoint", None)
+        for trigger in triggers.get("sourceTriggers") or []:
+            (trigger.get("sourceRepository") or {}).pop("sourceControlAuthProperties", None)
         credentials = properties.get("credentials") or {}
         if credentials.get("customRegistries"):
             names = credentials["customRegistries"]
             credentials["customRegistries"] = dict.fromkeys(names)
+    if isinstance(properties.get("step"), dict):
+        # An empty list stays: it says that ACR has looked, and found nothing.
+        properties["step"] = {n: v for n, v in properties["step"].items() if v is not None}
     wire: Json = {
         "id": f"{registry.id}/tasks/{task.name}",
         "name": task.name,
         "type": _TYPE,
         "location": task.location,
         "tags": task.tags,
-        "properties": properties,
+        "properties": told(properties),
+        "identity": task.identity,
     }
-    return wire | ({"identity": task.identity} if task.identity else {})
+    return told(wire)
+
+
+def shown(entries: list[Json], *, named: bool) -> list[Json]:
+    """Return arguments or values as everybody who may read the task sees them.
+
+    Args:
+        entries: As they were set.
+        named: Whether a secret one is named, without its value, or left out.
+    """
+    members = {
+        False: frozenset({"name", "value", "isSecret"}),
+        True: frozenset({"name", "isSecret"}),
+    }
+    return [
+        {n: v for n, v in entry.items() if n in members[bool(entry.get("isSecret"))]}
+        for entry in entries
+        if named or not entry.get("isSecret")
+    ]
 
 
 def _identity(arm: Arm, task_id: str, wanted: Json | None, known: Json | None) -> Json | None:
@@ -100,41 +122,22 @@ def _identity(arm: Arm, task_id: str, wanted: Json | None, known: Json | None) -
     return None if kind == "None" else identity
 
 
-def _check(properties: Json) -> None:
-    """Refuse what ACR refuses; source: the validation in azure-mgmt-containerregistry's models."""
-    step = properties.get("step") or {}
-    if step.get("type") == "Docker" and not step.get("dockerFilePath"):
-        raise ArmError(400, "InvalidTaskStep", "step.dockerFilePath is required.")
-    check_timeout(properties.get("timeout"))
-
-
-def check_timeout(timeout: int | None) -> None:
-    """Refuse a run's time that ACR refuses, in seconds.
-
-    Raises:
-        ArmError: It is too short or too long.
-    """
-    if timeout is not None and not _TIMEOUT[0] <= timeout <= _TIMEOUT[1]:
-        raise ArmError(
-            400,
-            "InvalidTimeout",
-            f"timeout is {timeout}; it must be {_TIMEOUT[0]} to {_TIMEOUT[1]} seconds.",
-        )
-
-
 def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     registry = arm.registry(params)
     if not _NAME.fullmatch(params["t"]):
         raise ArmError(400, "InvalidTaskName", f"The task name '{params['t']}' is invalid.")
-    properties: Json = copy.deepcopy(body.get("properties") or {})
-    _check(properties)
+    properties: Json = _stripped(copy.deepcopy(body.get("properties") or {}))
+    _default_statuses(properties.get("trigger") or {})
     step = properties.get("step") or {}
     with arm.state.lock:
         known = registry.tasks.get(params["t"].lower())
         name = known.name if known else params["t"]
+        made = acr_time(arm.clock.now())
+        if known is not None and arm.behaviour.put_keeps_creation:
+            made = known.properties["creationDate"]
         properties |= {
             "provisioningState": "Succeeded",
-            "creationDate": azure_time(arm.clock.now()),
+            "creationDate": made,
             "status": properties.get("status") or "Enabled",
             "timeout": properties.get("timeout") or _DEFAULT_TIMEOUT,
         }
@@ -151,10 +154,29 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             _identity(arm, f"{registry.id}/tasks/{name}", body.get("identity"), held),
             body.get("tags") or {},
         )
+        if known is not None:
+            task.number = known.number
         registry.tasks[params["t"].lower()] = task
         _tell(arm, registry, task)
         # Not 201 for a new one: azure-cli shows a task that it created only if it is 200.
         return JSONResponse(_wire(arm, registry, task))
+
+
+def _stripped(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a value without the members that are null, which say nothing."""
+    if isinstance(value, dict):
+        return {name: _stripped(held) for name, held in value.items() if held is not None}
+    return [_stripped(item) for item in value] if isinstance(value, list) else value
+
+
+def _default_statuses(triggers: Json) -> None:
+    """Enable the triggers that do not say whether they are."""
+    base = triggers.get("baseImageTrigger")
+    listed = (*(triggers.get("sourceTriggers") or ()), *(triggers.get("timerTriggers") or ()))
+    for trigger in (*([base] if base else []), *listed):
+        trigger.setdefault("status", "Enabled")
+    if base:
+        base.setdefault("updateTriggerPayloadType", "Default")
 
 
 def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
@@ -166,11 +188,14 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
         merged = {**task.properties}
         for name, value in changes.items():
             held = merged.get(name)
-            if value is None or not isinstance(held, dict):
-                merged[name] = value
+            if value is None:  # says nothing: terraform-provider-azurerm, container registry tasks
+                continue
+            if not isinstance(held, dict):
+                merged[name] = _stripped(value)
             elif name == "step":
-                value["baseImageDependencies"] = held.get("baseImageDependencies")
-                merged[name] = {**held, **value} if held["type"] == value.get("type") else value
+                step = _stripped(value)
+                step["baseImageDependencies"] = held.get("baseImageDependencies")
+                merged[name] = {**held, **step} if held["type"] == step.get("type") else step
             elif name == "credentials":
                 given = value.pop("customRegistries", None) or {}
                 custom = {**(held.get("customRegistries") or {}), **given}
@@ -179,7 +204,7 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
                 merged[name] = {**held, **value, "customRegistries": custom}
             else:
                 merged[name] = _merge(held, value)
-        _check(merged)
+        _default_statuses(merged.get("trigger") or {})
         if "identity" in body:
             task.identity = _patched_identity(arm, registry, task, body["identity"])
         task.properties = merged
@@ -241,22 +266,26 @@ def _tell(arm: Arm, registry: Registry, task: Task, *, deleted: bool = False) ->
 def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     registry = arm.registry(params)
     size = arm.behaviour.page_size
-    first = paging.after(request) or ""
+    token = paging.after(request)
+    if token is not None and not token.isdecimal():
+        raise paging.bad_token(token)
     with arm.state.lock:
-        names = sorted(name for name in registry.tasks if name > first)
-        found = [_wire(arm, registry, registry.tasks[name]) for name in names[:size]]
+        # In the order in which they were made, as Azure lists them.
+        newer = [t for t in registry.tasks.values() if t.number > int(token or 0)]
+        newer.sort(key=lambda task: task.number)
+        found = [_wire(arm, registry, task) for task in newer[:size]]
     if not arm.behaviour.list_has_dependencies:
         for wire in found:
             (wire["properties"].get("step") or {}).pop("baseImageDependencies", None)
-    last = names[size - 1] if len(names) > size else None
-    return JSONResponse(paging.answer(request, found, last))
+    last = str(newer[size - 1].number) if len(newer) > size else None
+    return JSONResponse(paging.answer(arm, request, found, last))
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", rf"{REGISTRY}/tasks", VERSIONS, _list),
-    Route("GET", _TASK, VERSIONS, _get),
-    Route("PUT", _TASK, VERSIONS, _put),
-    Route("PATCH", _TASK, VERSIONS, _patch),
-    Route("DELETE", _TASK, VERSIONS, _delete),
-    Route("POST", rf"{_TASK}/listDetails", VERSIONS, _details),
+    Route("GET", rf"{REGISTRY}/tasks", versions.TASKS, _list),
+    Route("GET", _TASK, versions.TASKS, _get),
+    Route("PUT", _TASK, versions.TASKS, _put, schemas.TASK),
+    Route("PATCH", _TASK, versions.TASKS, _patch, schemas.TASK),
+    Route("DELETE", _TASK, versions.TASKS, _delete),
+    Route("POST", rf"{_TASK}/listDetails", versions.TASKS, _details),
 )

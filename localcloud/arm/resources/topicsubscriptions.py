@@ -5,13 +5,15 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.errors import ArmError, not_found
-from localcloud.arm.kept import ANY, wire
+from localcloud.arm.kept import wire
 from localcloud.arm.model import Arm, Route
-from localcloud.arm.resources.eventsubscriptions import brief, subscribe
+from localcloud.arm.resources.eventsubscriptions import brief, creating, subscribe
 from localcloud.arm.resources.systemtopics import TOPIC, TOPIC_TYPE, source_of, topic_of
-from localcloud.eventgrid import DeadLetterContainer, QueuePlace, Subscription
-from localcloud.state import Json, Resource
+from localcloud.arm.schemas import events as schemas
+from localcloud.eventgrid import DeadLetterContainer, QueuePlace
+from localcloud.state import Json, Resource, told
 
 _EVENTS = rf"{TOPIC}/eventSubscriptions"
 
@@ -82,39 +84,28 @@ def _queue(arm: Arm, topic: Resource, properties: Json) -> QueuePlace | None:
     return QueuePlace(account, str(queue), _writer(topic, given), seconds)
 
 
-def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+def _put(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     topic, properties = topic_of(arm, params), body.get("properties") or {}
     letters = _dead_letters(topic, properties)
     queue = _queue(arm, topic, properties)
     subscription = subscribe(arm, source_of(arm, topic), params["e"], properties, letters, queue)
-    place = f"{topic.id}/eventSubscriptions/{params['e']}"
-    told = _wire(arm, topic, subscription, properties)
-    kept = Resource(place, f"{TOPIC_TYPE}/eventSubscriptions", "", told["properties"], {})
-    arm.state.put(kept)
-    return JSONResponse(told, 201)
+    place = f"{topic.id}/eventSubscriptions/{subscription.name}"
+    wire = brief(subscription, place, f"{TOPIC_TYPE}/eventSubscriptions", topic.id, properties)
+    if given := properties.get("deliveryWithResourceIdentity"):
+        del wire["properties"]["destination"]
+        wire["properties"]["deliveryWithResourceIdentity"] = given
+    arm.subscribed[place.lower()] = properties
+    arm.state.put(Resource(place, wire["type"], "", wire["properties"], {}))
+    return creating(arm, request, wire)
 
 
 def _patch(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
     """Change a subscription; a body here has no `properties` around what it changes."""
     place = f"{topic_of(arm, params).id}/eventSubscriptions/{params['e']}"
-    kept = arm.state.resource(place)
-    if kept is None:
+    known = arm.subscribed.get(place.lower())
+    if known is None:
         raise ArmError(404, "ResourceNotFound", "Event subscription doesn't exist.")
-    return _put(arm, request, params, {"properties": {**kept.properties, **body}})
-
-
-def _wire(arm: Arm, topic: Resource, subscription: Subscription, given: Json) -> Json:
-    place = f"{topic.id}/eventSubscriptions/{subscription.name}"
-    source = source_of(arm, topic).id
-    told = brief(subscription, place, f"{TOPIC_TYPE}/eventSubscriptions", source)
-    told["properties"]["filter"] |= given.get("filter") or {}
-    if given.get("deliveryWithResourceIdentity"):
-        told["properties"]["destination"] = None
-        told["properties"]["deliveryWithResourceIdentity"] = given["deliveryWithResourceIdentity"]
-    for name in ("deadLetterWithResourceIdentity", "labels", "expirationTimeUtc"):
-        if given.get(name):
-            told["properties"][name] = given[name]
-    return told
+    return _put(arm, request, params, {"properties": {**known, **told(body)}})
 
 
 def _get(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
@@ -131,24 +122,25 @@ def _brief(kept: Resource) -> Json:
     return told
 
 
-def _list(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+def _list(arm: Arm, request: Request, params: dict[str, str], _: Json) -> Response:
     kept = arm.state.under(topic_of(arm, params).id)
-    found = [_brief(child) for child in kept if child.type == f"{TOPIC_TYPE}/eventSubscriptions"]
-    return JSONResponse({"value": found})
+    kind = f"{TOPIC_TYPE}/eventSubscriptions"
+    return paging.listed(arm, request, [_brief(child) for child in kept if child.type == kind])
 
 
 def _delete(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     topic = topic_of(arm, params)
     if not arm.state.remove(f"{topic.id}/eventSubscriptions/{params['e']}"):
         return Response(status_code=204)
+    arm.subscribed.pop(f"{topic.id}/eventSubscriptions/{params['e']}".lower(), None)
     arm.eventgrid.unsubscribe(source_of(arm, topic), params["e"])
     return Response(status_code=200)
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _EVENTS, ANY, _list),
-    Route("GET", rf"{_EVENTS}/(?P<e>[^/]+)", ANY, _get),
-    Route("PUT", rf"{_EVENTS}/(?P<e>[^/]+)", ANY, _put),
-    Route("PATCH", rf"{_EVENTS}/(?P<e>[^/]+)", ANY, _patch),
-    Route("DELETE", rf"{_EVENTS}/(?P<e>[^/]+)", ANY, _delete),
+    Route("GET", _EVENTS, versions.EVENTS, _list),
+    Route("GET", rf"{_EVENTS}/(?P<e>[^/]+)", versions.EVENTS, _get),
+    Route("PUT", rf"{_EVENTS}/(?P<e>[^/]+)", versions.EVENTS, _put, schemas.SUBSCRIPTION),
+    Route("PATCH", rf"{_EVENTS}/(?P<e>[^/]+)", versions.EVENTS, _patch, schemas.CHANGES),
+    Route("DELETE", rf"{_EVENTS}/(?P<e>[^/]+)", versions.EVENTS, _delete),
 )

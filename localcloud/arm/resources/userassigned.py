@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.arm import paging, versions
 from localcloud.arm.access import filtered
 from localcloud.arm.errors import not_found
 from localcloud.arm.kept import (
-    ANY,
     GROUP,
     IDENTITY_TYPE,
     SUBSCRIPTION,
@@ -18,6 +20,7 @@ from localcloud.arm.kept import (
     wire,
 )
 from localcloud.arm.model import Arm, Route
+from localcloud.arm.schemas import common
 from localcloud.directory import TENANT_ID
 from localcloud.state import Json, Resource
 
@@ -61,6 +64,14 @@ def _put_identity(arm: Arm, _: Request, params: dict[str, str], body: Json) -> R
     return JSONResponse(wire(kept), 201 if new else 200)
 
 
+def _patch_identity(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
+    known = _identity(arm, params)
+    tags = body.get("tags")
+    kept = replace(known, tags=known.tags if tags is None else tags)
+    arm.state.put(kept)
+    return JSONResponse(wire(kept))
+
+
 def _get_identity(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     return JSONResponse(wire(_identity(arm, params)))
 
@@ -89,14 +100,14 @@ def _identities(arm: Arm, request: Request, params: dict[str, str], _: Json) -> 
         if identity.id.lower().startswith(prefix)
         and arm.may(request, f"{IDENTITY_TYPE}/read", identity.id)
     ]
-    return JSONResponse({"value": seen})
+    return paging.listed(arm, request, seen)
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", rf"{SUBSCRIPTION}{_IDENTITIES}", ANY, _identities),
-    Route("GET", rf"{GROUP}{_IDENTITIES}", ANY, _identities),
-    Route("GET", _IDENTITY, ANY, _get_identity),
-    Route("PUT", _IDENTITY, ANY, _put_identity),
-    Route("PATCH", _IDENTITY, ANY, _put_identity),
-    Route("DELETE", _IDENTITY, ANY, _delete_identity),
+    Route("GET", rf"{SUBSCRIPTION}{_IDENTITIES}", versions.IDENTITIES, _identities),
+    Route("GET", rf"{GROUP}{_IDENTITIES}", versions.IDENTITIES, _identities),
+    Route("GET", _IDENTITY, versions.IDENTITIES, _get_identity),
+    Route("PUT", _IDENTITY, versions.IDENTITIES, _put_identity, common.USER_ASSIGNED),
+    Route("PATCH", _IDENTITY, versions.IDENTITIES, _patch_identity, common.USER_ASSIGNED),
+    Route("DELETE", _IDENTITY, versions.IDENTITIES, _delete_identity),
 )
