@@ -78,7 +78,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A whole number.
+    """A whole number; in a request also as a text, which ARM's reader takes and the CLI sends.
 
     Attributes:
         least: The least that it may be.
@@ -88,8 +88,10 @@ class Number:
     least: int = 0
     most: int = 2**63 - 1
 
-    def differences(self, value: Value, path: str, _: Use) -> Iterator[Difference]:
+    def differences(self, value: Value, path: str, use: Use) -> Iterator[Difference]:
         """Yield where a value is something else."""
+        if use != "answer" and isinstance(value, str) and value.isdecimal():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             yield _wrong(value, "System.Int32", path)
         elif not self.least <= value <= self.most:

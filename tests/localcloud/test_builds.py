@@ -187,7 +187,7 @@ def test_an_uploaded_context_is_built(clouds: LocalCloud, tmp_path: Path) -> Non
     assert log.headers["x-ms-meta-complete"] == "successful"
     assert (unsigned.status_code, guessed.status_code) == (403, 403)
     assert "A=1" in config_of(clouds, base, "node", "9")["config"]["Env"]
-    assert base.runs[run_id].properties["runType"] == "QuickBuild"
+    assert base.runs[run_id].properties["runType"] == "QuickRun"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from localcloud.arm.model import Exchange
 from localcloud.arm.resources.registries import REGISTRY
-from localcloud.arm.schema import Object
+from localcloud.arm.schema import Number, Object
 from localcloud.arm.schemas import events, tasks
 from localcloud.cloud import LocalCloud
 from localcloud.eventgrid import Schema, SystemTopic
@@ -68,6 +68,14 @@ def test_each_kind_of_difference_is_found(exchange: Exchange, said: str) -> None
     """Statuses, unknown members, nulls, what is missing, secrets, requests, errors, lists."""
     found = differences([exchange])
     assert any(said in line for line in found), found
+
+
+def test_a_number_may_be_sent_as_a_text() -> None:
+    """As the Azure CLI does; it is not told so."""
+    kind = Number(1, 30)
+    assert [list(kind.differences(text, "n", "put")) for text in ("7", 7)] == [[], []]
+    assert list(kind.differences("7", "n", "answer"))
+    assert list(kind.differences("31", "n", "put"))
 
 
 def test_a_runs_words_have_a_case() -> None:
