@@ -112,6 +112,7 @@ def example(reason: type[Decision], task: TaskId) -> Decision:
     samples: dict[str, Any] = {
         "task": task,
         "dependencies": ("a:1", "b:2"),
+        "bases": ("c:3@d", "e:4@f"),
         "principals": ("one", "two"),
         "chain": ("three", "four"),
         "started": NOW,

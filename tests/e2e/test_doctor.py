@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("recorded")
 
 ARM = "https://management.azure.com"
 _STORAGE_ROLES = (
+    "Storage Blob Data Reader",
     "Storage Queue Data Reader",
     "Storage Table Data Reader",
 )
