@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ probe = Probe()
 def write(folder: Path, code: str, host: object = None) -> Path:
     """Write an app; `host` is its host.json, by default one that polls fast."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Bytecode is as good as its source by second and size, and one app may follow another at once.
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
     (folder / "function_app.py").write_text(_HEAD + code)
     content = {"version": "2.0", "extensions": {"queues": FAST}} if host is None else host
     (folder / "host.json").write_text(content if isinstance(content, str) else json.dumps(content))
