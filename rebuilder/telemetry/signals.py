@@ -7,7 +7,6 @@ conventions 1.38, "Messaging" and "HTTP"), else they begin with `rebuilder.`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,10 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Tracer
 
-log = logging.getLogger(__name__)
-
 _LONGEST = 512  # characters of an attribute
-_SCOPE = "rebuilder"
 
 
 class Shape(StrEnum):
