@@ -25,41 +25,53 @@ class _Entry(NamedTuple):
 
 GROUPS: Mapping[str, Sequence[_Entry]] = {
     "what happened": (
-        _Entry("explain", "explain", "tell what a pushed image led to, and why"),
-        _Entry("runs", "runs", "list the newest runs of the task registries"),
+        _Entry("explain", "see.explain", "tell what a pushed image led to, and why"),
+        _Entry("runs", "see.runs", "list the newest runs of the task registries"),
         _Entry(
             "audit",
-            "audit",
+            "see.audit",
             "prove that each push had one effect on each task, or name the exception",
         ),
     ),
     "what depends on what": (
-        _Entry("deps", "deps", "list the images that a Dockerfile, a task file or a task reads"),
-        _Entry("graph", "graph", "draw the dependency graph of images and tasks"),
-        _Entry("gaps", "gaps", "tell what ACR's own record of the tasks misses or has wrong"),
+        _Entry(
+            "deps", "see.deps", "list the images that a Dockerfile, a task file or a task reads"
+        ),
+        _Entry("graph", "see.graph", "draw the dependency graph of images and tasks"),
+        _Entry("gaps", "see.gaps", "tell what ACR's own record of the tasks misses or has wrong"),
     ),
     "what went wrong": (
         _Entry(
-            "dead-letters", "dead_letters", "list messages and events that were given up, and why"
+            "dead-letters",
+            "repair.dead_letters",
+            "list messages and events that were given up, and why",
         ),
         _Entry(
-            "replay", "dead_letters", "do again what was given up; nothing is built twice by it"
+            "replay",
+            "repair.dead_letters",
+            "do again what was given up; nothing is built twice by it",
         ),
         _Entry(
             "discard",
-            "dead_letters",
+            "repair.dead_letters",
             "forget a dead letter for good: nothing is to be done about it",
         ),
-        _Entry("retry", "dead_letters", "rebuild a task although its rebuild was given up or done"),
+        _Entry(
+            "retry",
+            "repair.dead_letters",
+            "rebuild a task although its rebuild was given up or done",
+        ),
     ),
     "when things are rebuilt": (
-        _Entry("holds", "holds", "list the rebuilds that are held, by the reason"),
-        _Entry("pause", "pause", "stop the line: all of it, or tasks, registries or images"),
-        _Entry("resume", "pause", "let go on what was paused"),
-        _Entry("policy", "policy", "check, show, apply and take back the policy file"),
+        _Entry("holds", "decide.holds", "list the rebuilds that are held, by the reason"),
+        _Entry("pause", "decide.pause", "stop the line: all of it, or tasks, registries or images"),
+        _Entry("resume", "decide.pause", "let go on what was paused"),
+        _Entry("policy", "decide.policy", "check, show, apply and take back the policy file"),
     ),
     "the set-up": (
-        _Entry("doctor", "doctor", "look for what is wrong with the set-up, and print the fix"),
+        _Entry(
+            "doctor", "setup.doctor", "look for what is wrong with the set-up, and print the fix"
+        ),
     ),
 }
 """The commands by what people want. Their help stands here, so that to list them imports none."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rebuilder import composition
-from rebuilder.cli import doctor as cli_doctor
 from rebuilder.cli import main as cli
+from rebuilder.cli.setup import doctor as cli_doctor
 from rebuilder.core import doctor
 from rebuilder.core.acr.access import BASE_ADVICE, PULL, READ_REGISTRY, TASK_ACTIONS, Permission
 from rebuilder.core.acr.registries import RegistryId

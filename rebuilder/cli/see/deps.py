@@ -137,7 +137,7 @@ def deps(*, file: str | None, task: str, as_json: bool, **options: Any) -> int: 
 
 @with_context
 def _task(context: Context, task: str, *, as_json: bool) -> int:
-    from rebuilder.cli.task import print_task  # noqa: PLC0415 - a file needs none of it
+    from rebuilder.cli.see.task import print_task  # noqa: PLC0415 - a file needs none of it
 
     return print_task(context, task, as_json=as_json)
 

@@ -1,0 +1,1 @@
+"""Commands by which operators say when things are rebuilt."""
