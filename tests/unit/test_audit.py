@@ -146,6 +146,19 @@ def test_a_newer_digest_supersedes(world: World) -> None:
     assert only(world).verdict is Verdict.STALE
 
 
+def test_a_rebuild_after_one_of_a_clock_that_was_ahead_supersedes(world: World) -> None:
+    """What was skipped has the time of tomorrow; the one after it has its number."""
+    world.time.now += 24 * HOUR
+    told(world, MOVED)
+    built(world, State.SKIPPED, run_id=None, outcome="the base moved on")
+    follower(world)
+    world.time.now -= 24 * HOUR
+    built(world, State.SUCCEEDED, NEWER)
+    world.time.now += 48 * HOUR
+
+    assert audited(world, since=72 * HOUR).findings[0].verdict is Verdict.SUPERSEDED
+
+
 def test_a_rebuild_before_the_push_supersedes_nothing(world: World) -> None:
     """What was claimed earlier cannot have known the digest."""
     follower(world)

@@ -110,7 +110,7 @@ def _of_task(books: Books, told: Told, task: TaskId, decisions: Sequence[Made]) 
             return found(Verdict.STALE, done.check_reason or "rebuilt, but still stale", done)
         verdict = Verdict.ADOPTED if done.native is Native.ADOPTED else Verdict.REBUILT
         return found(verdict, f"run {done.run_id} on {', '.join(done.bases)}", done)
-    if newer := _newer_rebuild(rebuilds, told, wanted):
+    if newer := _newer_rebuild(rebuilds, told, wanted, on):
         sentence = f"run {newer.run_id} is on {', '.join(newer.bases)}"
         if newer.check is Check.STALE:
             return found(Verdict.STALE, newer.check_reason or sentence, newer)
@@ -208,16 +208,21 @@ def _native_too(books: Books, rebuild: Rebuild) -> bool:
 
 
 def _newer_rebuild(
-    rebuilds: Sequence[Rebuild], told: Told, wanted: Iterable[str]
+    rebuilds: Sequence[Rebuild], told: Told, wanted: Iterable[str], on: Sequence[Rebuild]
 ) -> Rebuild | None:
-    """Return a rebuild that succeeded on another digest of the same tag, claimed after the push."""
+    """Return a rebuild that succeeded on another digest of the same tag, after the push.
+
+    Times are those of the clocks that wrote them; that a rebuild comes after the attempts on the
+    push's own digest is known by its number.
+    """
     tags = {base.partition("@")[0] for base in wanted}
+    tried = max((rebuild.sequence for rebuild in on), default=None)
     return next(
         (
             rebuild
             for rebuild in rebuilds
             if rebuild.state is State.SUCCEEDED
-            and rebuild.claimed_at >= told.at
+            and (rebuild.claimed_at >= told.at or (tried is not None and rebuild.sequence > tried))
             and tags & {base.partition("@")[0] for base in rebuild.bases}
         ),
         None,
