@@ -13,7 +13,8 @@ from rebuilder.core.audit.standing import of_attempt
 from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import PAGE, Act, Scope, Target, What
-from rebuilder.core.policies.holds import CoolingDown, Frozen, OutsideWindow, Paused, Reason
+from rebuilder.core.policies.holds import CoolingDown, Frozen, OutsideWindow, Paused
+from rebuilder.core.policies.reason import Reason
 from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct, PlanRebuilds, StartBuild
 from rebuilder.core.rebuilds.rebuild import LONGEST_GATE, Hold, Rebuild, State
 from rebuilder.core.rebuilds.records import rebuild_from_text, rebuild_to_text

@@ -19,7 +19,6 @@ from rebuilder.core.policies.holds import (
     OutsideWindow,
     Paused,
     PolicyUnreadable,
-    Reason,
     UnknownPolicy,
 )
 from rebuilder.core.policies.policy import (
@@ -31,6 +30,7 @@ from rebuilder.core.policies.policy import (
     shown,
     task_name,
 )
+from rebuilder.core.policies.reason import Reason
 from rebuilder.core.policies.windows import opens
 
 

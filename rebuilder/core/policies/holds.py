@@ -9,31 +9,8 @@ from typing import Any, ClassVar, Union
 import msgspec
 from msgspec import Struct
 
+from rebuilder.core.policies.reason import Reason
 from rebuilder.core.times import day_and_time
-
-
-class Reason(Struct, frozen=True, tag_field="code"):
-    """Why a rebuild waits. Each reason is a subclass, whose tag is its code in records."""
-
-    title: ClassVar[str]
-
-    @property
-    def code(self) -> str:
-        """The reason's name in records."""
-        return str(self.__struct_config__.tag)
-
-    @property
-    def ends(self) -> datetime | None:
-        """When it is over; None if somebody has to end it."""
-        return None
-
-    def ender(self) -> str:
-        """What ends it, for a person."""
-        raise NotImplementedError
-
-    def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
-        raise NotImplementedError
 
 
 class CoolingDown(Reason, frozen=True, tag="cooling-down"):
