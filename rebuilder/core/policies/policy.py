@@ -7,9 +7,10 @@ owns a task can make it wait for longer, and not for less.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import replace
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -220,6 +221,26 @@ class Policies:
         return [freeze for freeze in fitting if freeze.begins <= now < freeze.ends]
 
 
+class Plain(NamedTuple):
+    """A value that stands by itself: the last rule wins, and a task's tags only tighten it.
+
+    Attributes:
+        name: What the file calls it.
+        tighter: Of what applies and what is said, what is tighter.
+        both: What applies where two images moved; what is tighter if it is None.
+    """
+
+    name: str
+    tighter: Callable[[Any, Any], Any]
+    both: Callable[[Any, Any], Any] | None = None
+
+
+PLAIN: Mapping[str, Plain] = {
+    "ignore": Plain("ignore", lambda now, said: now or said),
+}
+"""The values that stand by themselves, by their names in Values and in Applied."""
+
+
 class Applied(Struct, frozen=True):
     """What applies to a task.
 
@@ -248,8 +269,9 @@ class Applied(Struct, frozen=True):
     def set_by(self, values: Values, source: str) -> Applied:
         """What applies once a rule has said what it says."""
         found = self
-        if values.ignore is not None:
-            found = replace(_told(found, "ignore", source), ignore=values.ignore)
+        for name, plain in PLAIN.items():
+            if (said := getattr(values, name)) is not None:
+                found = replace(_told(found, plain.name, source), **{name: said})
         if values.cooldown is not None:
             found = replace(_told(found, "cooldown", source), cooldown=values.cooldown)
         if values.max_wait is not None:
@@ -265,8 +287,11 @@ class Applied(Struct, frozen=True):
     def tightened(self, values: Values, source: str) -> Applied:
         """What applies once somebody who may only tighten has said what they say."""
         found = self
-        if values.ignore and not self.ignore:
-            found = replace(_told(found, "ignore", source), ignore=True)
+        for name, plain in PLAIN.items():
+            now, said = getattr(self, name), getattr(values, name)
+            tighter = now if said is None else plain.tighter(now, said)
+            if tighter != now:
+                found = replace(_told(found, plain.name, source), **{name: tighter})
         if values.cooldown is not None and values.cooldown > self.cooldown:
             # What it could wait for at most before is kept, and what it says itself.
             least = max(self.longest, values.cooldown)
@@ -281,7 +306,10 @@ class Applied(Struct, frozen=True):
 
     def and_also(self, other: Applied) -> Applied:
         """What applies where both apply: whichever is tighter."""
-        found = self.tightened(Values(other.ignore, other.cooldown, other.longest), "")
+        found = self.tightened(Values(cooldown=other.cooldown, max_wait=other.longest), "")
+        for name, plain in PLAIN.items():
+            both = plain.both or plain.tighter
+            found = replace(found, **{name: both(getattr(self, name), getattr(other, name))})
         return replace(
             found,
             windows=tuple(dict.fromkeys((*self.windows, *other.windows))),

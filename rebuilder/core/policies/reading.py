@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import replace
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
@@ -197,7 +198,7 @@ class _Reader:
                 self._window(window, (*path, "windows", number))
                 for number, window in enumerate(listed)
             )
-        return Values(None, cooldown, longest, windows)
+        return Values(cooldown=cooldown, max_wait=longest, windows=windows)
 
     def _duration(self, given: Mapping[str, Any], name: str, path: Path) -> timedelta | None:
         text = given.get(name)
@@ -268,8 +269,7 @@ class _Reader:
                 (*path, "ignore"),
                 "a rule that asks for tags can only tighten: leave `ignore: false` out",
             )
-        values = Values(ignore, values.cooldown, values.max_wait, values.windows)
-        return Rule(source, match, values)
+        return Rule(source, match, replace(values, ignore=ignore))
 
 
 def _scalar(found: object) -> object:
