@@ -265,6 +265,61 @@ def test_a_run_that_ended_later_made_the_image(world: World) -> None:
     assert len(world.tasks.scheduled) == 1
 
 
+def built_by_another(world: World, *, since: bool) -> None:
+    """Build on the new image; the tag names the newer one for a while, when somebody runs the task.
+
+    Args:
+        world: The world.
+        since: Whether somebody does.
+    """
+    start(world)
+    begin(world)
+    end(world)
+    moved(world, ON_NEWER)
+    world.time.pass_(60)
+    if since:
+        began = world.time.now
+        world.time.pass_(60)
+        another = run("ca9", status=RunStatus.SUCCEEDED, started=began, finished=world.time.now)
+        world.tasks.found_runs["ca9"] = another
+    moved(world, ON_NEW)
+    world.time.pass_(60)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_another_run_made_while_the_tag_was_away_is_built_again(
+    world: World, *, known: bool
+) -> None:
+    """The newest rebuild is on the image that the tag names, and is not what the task stands on."""
+    built_by_another(world, since=True)
+    record(world, NEW)
+    if not known:
+        unknown = task("build-app", dependency(built_on=None))
+        world.tasks.add(unknown)
+        world.index.replace(join(unknown.id, [recorded(unknown)]), world.time.now)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_NEW))
+    assert decision.rebuild
+
+    begun = start(world, ON_NEW)
+    assert len(world.tasks.scheduled) == 2, begun
+
+
+def test_nobody_else_ran_it_while_the_tag_was_away(world: World) -> None:
+    """Then the rebuild is what the task stands on."""
+    built_by_another(world, since=False)
+    decision = start(world, ON_NEW)
+    assert isinstance(decision, AlreadyBuiltOn)
+    assert decision.known_from == "ledger of rebuilds"
+
+
+def test_who_may_not_look_goes_by_the_rebuild(world: World) -> None:
+    """A registry that does not tell when its tags were written proves nothing against it."""
+    built_by_another(world, since=True)
+    world.images.failure = Denied("no")
+    base = Base(ImageReference.parse(NODE), NEW, "event")
+    assert isinstance(decide_for(world.context, world.tasks.task(task().id), base), AlreadyBuiltOn)
+
+
 def test_the_sweep_finds_it_without_an_event(world: World) -> None:
     """Nobody told that the tag went back; what was decided before the run ended proves nothing."""
     for push in (ON_OLD, ON_NEW):

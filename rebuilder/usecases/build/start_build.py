@@ -41,7 +41,7 @@ from rebuilder.usecases.build._waiting import (
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.plan.bases import other_bases, pushed_base, pushed_reference
-from rebuilder.usecases.plan.deciding import decide_for, other_digest, was_away
+from rebuilder.usecases.plan.deciding import decide_for, other_digest, run_since, was_away
 from rebuilder.usecases.plan.moves import Moves
 from rebuilder.usecases.steering.gate import (
     hold_back,
@@ -95,8 +95,7 @@ class _Start:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         self._context = delivery.context
-        self._moves: Moves | None = None
-        self._task: Task | None = None
+        self._looked: tuple[Task, Moves] | None = None
 
     def go(self) -> TaskDecision | Rebuild | PutBack:
         context, message = self._context, self._delivery.message
@@ -139,8 +138,9 @@ class _Start:
         if head is not None and head.state is State.CLAIMED and other_digest(head, base):
             # It is ours by now and no run was started for it, so that none will change the image.
             head = self._delivery.skipped(head, _MOVED_ON)
-        self._task, self._moves = task, Moves(context, base)
-        answer = self._left(head, task, base, self._moves)
+        moves = Moves(context, base)
+        self._looked = (task, moves)
+        answer = self._left(head, task, base, moves)
         return self._rebuild(head, task, recorded, base) if answer is None else answer
 
     def _left(
@@ -228,7 +228,7 @@ class _Start:
         context = self._context
         on = str(base.reference.at(base.digest)) in head.bases
         match head.state:
-            case State.SUCCEEDED if self._delivery.asked_for(head) or self._was_away(head):
+            case State.SUCCEEDED if self._delivery.asked_for(head) or self._is_gone(head):
                 again = replace(wanted, repair=head.repair + 1)
                 return self._attempt(again, None, recorded, base)
             case State.SUCCEEDED if on and head.repairable:
@@ -260,12 +260,15 @@ class _Start:
                 return self._attempt(head, head, recorded, base)
         return self._attempt(wanted, None, recorded, base)
 
+    def _is_gone(self, head: Rebuild) -> bool:
+        """Tell whether what a rebuild left is not, or may not be, what the task stands on."""
+        return self._was_away(head) or (
+            self._looked is not None and run_since(self._context, head, *self._looked)
+        )
+
     def _was_away(self, head: Rebuild) -> bool:
         """Tell whether the tag named another digest while a rebuild on this one was under way."""
-        task, moves = self._task, self._moves
-        if task is None or moves is None:
-            return False
-        return was_away(self._context, task, head, moves) is not None
+        return self._looked is not None and was_away(self._context, head, *self._looked) is not None
 
     def _done(self, head: Rebuild, base: Base, known_from: str) -> TaskDecision:
         name = str(base.reference)
@@ -344,7 +347,7 @@ class _Start:
         self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | None:
         """Return a rebuild that operators let not begin now; None if it may."""
-        task = recorded if self._task is None else self._task
+        task = recorded if self._looked is None else self._looked[0]
         if held := hold_back(self._delivery, rebuild, task, base):
             return held
         observed = would_rebuild(self._context, rebuild, base)

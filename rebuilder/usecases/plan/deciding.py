@@ -103,6 +103,8 @@ def _succeeded_on(
     newest = _newest_success(context, task, head)
     if newest is None or _proof(moves.base) not in newest.bases or newest.repairable:
         return None
+    if run_since(context, newest, task, moves):
+        return None
     return _read_another(context, task, decision.dependency, newest, moves) or AlreadyBuiltOn(
         task.id, decision.dependency, moves.base.digest, _LEDGER
     )
@@ -114,7 +116,21 @@ def _newest_success(context: Context, task: Task, head: Rebuild | None) -> Rebui
     return context.ledger.newest_success(task.id)
 
 
-def was_away(context: Context, task: Task, rebuild: Rebuild, moves: Moves) -> datetime | None:
+def run_since(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> bool:
+    """Tell whether another run made the task's image after a rebuild, and may have read another.
+
+    Nobody is asked who ran the task unless the tag was away: only then does it matter.
+    """
+    try:
+        if not moves.away_since(rebuild):
+            return False
+    except Denied:
+        return False
+    made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
+    return made is not None and made.run_id != rebuild.run_id
+
+
+def was_away(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> datetime | None:
     """Return when a tag named another digest while a rebuild on the one it names was under way.
 
     Returns:
@@ -141,7 +157,7 @@ def _read_another(
     context: Context, task: Task, name: str, rebuild: Rebuild, moves: Moves
 ) -> BuiltWhileMoving | None:
     """Return that the tag was away and came back while a rebuild on its digest was under way."""
-    away = was_away(context, task, rebuild, moves)
+    away = was_away(context, rebuild, task, moves)
     if away is None:
         return None
     source = f"rebuild {rebuild.id}, while which the tag named another"
@@ -178,8 +194,10 @@ def _proven(
     if head is not None and (stale := still_stale(head, base)) is not None:
         return stale
     if head is not None and head.state is State.SUCCEEDED and _proof(base) in head.bases:
-        another = _read_another(context, task, decision.dependency, head, moves)
-        return another or replace(decision, known_from=_LEDGER)
+        if another := _read_another(context, task, decision.dependency, head, moves):
+            return another
+        if not run_since(context, head, task, moves):
+            return replace(decision, known_from=_LEDGER)
     made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
     newest = _newest_success(context, task, head)
     if newest is not None and made is not None and made.run_id != newest.run_id:

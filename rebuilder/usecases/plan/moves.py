@@ -123,6 +123,15 @@ class Moves:
         told = times.away(began, run.finished or until)
         return times.written if told is None and other else told
 
+    def away_since(self, rebuild: Rebuild) -> bool:
+        """Tell whether the tag was told to name another digest since a rebuild was claimed.
+
+        Whoever has run the task meanwhile may have read that one.
+        """
+        times = self._times()
+        claimed, written = rebuild.claimed_at, times.written
+        return written is not None and times.away(claimed, written) is not None
+
     def _run(self, rebuild: Rebuild) -> Run | None:
         try:
             return self._context.tasks.run(rebuild.task.registry, rebuild.run_id or "")
