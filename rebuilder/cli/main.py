@@ -27,6 +27,7 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
     "what happened": (
         _Entry("explain", "see.explain", "tell what a pushed image led to, and why"),
         _Entry("runs", "see.runs", "list the newest runs of the task registries"),
+        _Entry("stale", "see.stale", "tell what stands on an old base, since when and why"),
         _Entry(
             "audit",
             "see.audit",

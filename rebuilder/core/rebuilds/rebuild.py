@@ -145,6 +145,7 @@ class Rebuild(Struct, frozen=True):
             image on an old base, and those that somebody asked for again.
         stale_by: Why the image likely does not stand on the new base; None unless it is stale.
         held: Why the gate holds it, or held it before it was begun; None if it never did.
+        run_ended: When its run ended, as ARM tells; None if it is not over, or nobody recorded it.
         follower: Whose message follows the run, of those who may have sent one at once.
         unknown: What a newer version has recorded besides, as it stands there; it is kept.
     """
@@ -179,6 +180,7 @@ class Rebuild(Struct, frozen=True):
     stale_by: Likely | None = None
     follower: str = ""
     held: Held | None = None
+    run_ended: datetime | None = None
     unknown: Mapping[str, object] = field(default_factory=dict)
 
     @property

@@ -47,7 +47,7 @@ VERSION = 3
 BEFORE_VERSIONS = 2
 """The version of tables that tell none."""
 
-_TIMES = ("claimed_at", "lease_until", "finished_at", "due")
+_TIMES = ("claimed_at", "lease_until", "finished_at", "due", "run_ended")
 _LISTS = ("bases", "output_images", "dependencies", "chain")
 _WORDS: dict[str, type[StrEnum]] = {
     "failure": Failure,
@@ -56,7 +56,7 @@ _WORDS: dict[str, type[StrEnum]] = {
     "hold": Hold,
     "stale_by": Likely,
 }
-_NEWER = frozenset({"hold", "cause", "log", "repair", "stale_by", "follower", "held"})
+_NEWER = frozenset({"hold", "cause", "log", "repair", "stale_by", "follower", "held", "run_ended"})
 _UNKNOWN = "unknown"
 _NAMES = frozenset(Rebuild.__struct_fields__) - {_UNKNOWN}
 _DEFAULTS = dict(
@@ -93,7 +93,8 @@ def rebuild_to_text(rebuild: Rebuild) -> str:
     }
     values["task"] = str(rebuild.task)
     for name in _TIMES:
-        values[name] = values[name].isoformat() if values[name] else None
+        if name in values:
+            values[name] = values[name].isoformat() if values[name] else None
     if rebuild.cause is not None:
         values["cause"] = causes.to_record(rebuild.cause)
     if rebuild.held is not None:

@@ -132,6 +132,7 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
     rebuild = replace(
         rebuild,
         output_images=run.output_images,
+        run_ended=run.finished,
         dependencies=_dependencies(task) if task else (),
         advice=None,
     )
