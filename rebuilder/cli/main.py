@@ -27,6 +27,7 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
     "what happened": (
         _Entry("explain", "see.explain", "tell what a pushed image led to, and why"),
         _Entry("runs", "see.runs", "list the newest runs of the task registries"),
+        _Entry("logs", "see.logs", "print the log of a run, at once or as it grows"),
         _Entry("stale", "see.stale", "tell what stands on an old base, since when and why"),
         _Entry(
             "audit",

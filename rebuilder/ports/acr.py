@@ -28,6 +28,24 @@ class TaskPage(Struct, frozen=True):
     after: str | None = None
 
 
+class LogPart(Struct, frozen=True):
+    """A part of a run's log.
+
+    Attributes:
+        text: Whole lines, some kilobytes of them, as ACR wrote them.
+        place: What gives the part after it.
+        more: Whether there is more to be read at once.
+        complete: Whether nothing will come after it.
+        left_out: How many bytes before it were left out, because the log is so long.
+    """
+
+    text: str
+    place: str
+    more: bool = False
+    complete: bool = False
+    left_out: int = 0
+
+
 class Tasks(Protocol):
     """ACR tasks and runs, through ARM.
 
@@ -79,6 +97,19 @@ class Tasks(Protocol):
 
         What it holds is whatever a build printed. Raises SourceUnavailable, too, if ACR names an
         address that is none of Azure's storage.
+        """
+
+    def log_part(self, registry: RegistryId, run_id: str, place: str) -> LogPart:
+        """Read a part of a run's log, which may still be written.
+
+        What it holds is whatever a build printed. Raises NotFound if there is no log yet, and
+        SourceUnavailable, too, as `log_end` does.
+
+        Args:
+            registry: The registry.
+            run_id: The run.
+            place: The `place` of the part before; "" for the beginning, or of a long log for what
+                is not too far from its end.
         """
 
     def close(self) -> None:

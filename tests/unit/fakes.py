@@ -22,7 +22,7 @@ from rebuilder.core.acr.tasks import (
 )
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
-from rebuilder.ports.acr import TaskPage
+from rebuilder.ports.acr import LogPart, TaskPage
 from rebuilder.ports.dead_letters import DeadEvents
 from rebuilder.ports.foreign import Seen
 from rebuilder.ports.queue import PoisonMessage
@@ -137,6 +137,8 @@ class FakeTasks:
     pages: list[TaskPage] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
     logs_read: list[str] = field(default_factory=list)
+    parts: dict[str, list[LogPart]] = field(default_factory=dict)
+    places: list[str] = field(default_factory=list)
     listed: int = 0
     out_of_order: dict[RegistryId, RebuilderError] = field(default_factory=dict)
     asked: list[RegistryId] = field(default_factory=list)
@@ -225,6 +227,13 @@ class FakeTasks:
         self.logs_read.append(run_id)
         self._fail("log")
         return self.logs.get(run_id, "")
+
+    def log_part(self, registry: RegistryId, run_id: str, place: str) -> LogPart:
+        """Read the next part of a run's log, of which there are as many as were given."""
+        del registry
+        self.places.append(place)
+        self._fail("log")
+        return self.parts[run_id].pop(0)
 
     def close(self) -> None:
         """Do nothing."""

@@ -16,18 +16,20 @@ from rebuilder.azure._errors import answered
 from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.acr._answers import name_of, run_of, task_of, text_of
 from rebuilder.azure.acr._looks import Looks
-from rebuilder.azure.acr.log_ends import LogEnds
+from rebuilder.azure.acr.log_ends import LinkExpired, LogEnds
 from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
 from rebuilder.azure.manners import Kind as Counted
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import Run, Task
 from rebuilder.errors import NotFound, Refused, TransientError
-from rebuilder.ports.acr import TaskPage
+from rebuilder.ports.acr import LogPart, TaskPage
 
 log = logging.getLogger(__name__)
 
 _NEWEST = 100
 _HURRY_SECONDS = 10.0
+_LINKS = 100
+"""How many addresses of logs are kept at most."""
 
 
 class ArmTasks:
@@ -51,6 +53,7 @@ class ArmTasks:
         self._clock = clock
         self._looks: dict[RegistryId, Looks] = {}
         self._log_ends = LogEnds()
+        self._links: dict[tuple[RegistryId, str], str] = {}
         self._options: dict[str, Any] = {
             "base_url": arm_endpoint,
             "credential_scopes": [f"{arm_endpoint}/.default"],
@@ -220,12 +223,33 @@ class ArmTasks:
     def log_end(self, registry: RegistryId, run_id: str) -> str:
         """Read the end of a run's log; see Tasks."""
         what = f"read the log of run {run_id} of {registry}"
+        return self._log_ends.read(self._log_link(registry, run_id, what), what)
+
+    def log_part(self, registry: RegistryId, run_id: str, place: str) -> LogPart:
+        """Read a part of a run's log; see Tasks.
+
+        The address is kept here while a log is read, and nowhere else.
+        """
+        what = f"read the log of run {run_id} of {registry}"
+        known = self._links.get((registry, run_id))
+        if known is not None:
+            try:
+                return self._log_ends.part(known, what, place)
+            except LinkExpired:
+                log.info("%s: its address is asked for again", what)
+        link = self._log_link(registry, run_id, what)
+        if len(self._links) >= _LINKS:
+            self._links.clear()
+        self._links[registry, run_id] = link
+        return self._log_ends.part(link, what, place)
+
+    def _log_link(self, registry: RegistryId, run_id: str, what: str) -> str:
         with self._manners.request(registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
             runs = self._client(registry).runs
             found = runs.get_log_sas_url(registry.resource_group, registry.name, run_id)
         if not found.log_link:
             raise NotFound(f"{what}: there is none")
-        return self._log_ends.read(found.log_link, what)
+        return str(found.log_link)
 
     def _client(self, registry: RegistryId) -> ContainerRegistryTasksMgmtClient:
         return self._tasks[registry.subscription]

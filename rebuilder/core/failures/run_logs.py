@@ -14,6 +14,7 @@ KEPT_BYTES = 4096
 """How much of a log's end is kept."""
 
 _LINE = 500  # characters of a line that are kept
+_WIDE = 2000  # characters of a line that is shown to somebody who reads the log
 _READ = 4000  # characters of a line that are looked at
 _SHOWN = 300  # characters of a line that is quoted in a sentence
 
@@ -105,6 +106,33 @@ def end(log: str) -> str:
             break
         kept.append(text)
     return "\n".join(reversed(kept))
+
+
+class Screen:
+    """A log as people may see it, part by part: each line escaped, cut, without secrets.
+
+    Attributes:
+        hides: Whether it is in the middle of a private key, of which nothing is shown.
+    """
+
+    def __init__(self, *, hides: bool = False) -> None:
+        self.hides = hides
+
+    def lines(self, text: str) -> list[str]:
+        """Return the lines of a part that is made of whole lines."""
+        found: list[str] = []
+        parts = text.split("\n")
+        if not parts[-1]:
+            parts.pop()
+        for line in map(_on_screen, parts):
+            if _KEY_BEGINS.search(line):
+                self.hides = True
+                found.append(f"{_HIDDEN} (a private key)")
+            if not self.hides:
+                found.append(shown(line, _WIDE))
+            if _KEY_ENDS.search(line):
+                self.hides = False
+        return found
 
 
 def shown(text: str, most: int = _SHOWN) -> str:
