@@ -68,6 +68,8 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
         _Entry("holds", "decide.holds", "list the rebuilds that are held, by the reason"),
         _Entry("pause", "decide.pause", "stop the line: all of it, or tasks, registries or images"),
         _Entry("resume", "decide.pause", "let go on what was paused"),
+        _Entry("approve", "decide.approve", "approve what waits for it, on the digests of now"),
+        _Entry("reject", "decide.approve", "leave what waits for approval, for these digests"),
         _Entry("policy", "decide.policy", "check, show, apply and take back the policy file"),
     ),
     "the set-up": (

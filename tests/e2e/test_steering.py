@@ -111,6 +111,24 @@ def test_pause_and_resume(world: World) -> None:
     assert world.context.ledger.head(other) is not None
 
 
+def test_approve(world: World) -> None:
+    """It waits for two people, on the digests that they saw; the newest is built, once."""
+    old = world.push("one")
+    task = world.task(world.apps, "build-app", old)
+    world.subscribe()
+    apply(world, "version: 1\npolicies: {default: {approval: {votes: 2}}}\n")
+    world.push("two")
+    of = (held(world, task).id,)
+    ask(world.context, What.APPROVE, Target(), who="ann", because="tested", of=of)
+    newest = world.push("three")
+    until(lambda: f"{BASE}@{newest}" in held(world, task).bases, "the newest to be held")
+    of = (held(world, task).id,)
+    for who in ("ann", "bob"):
+        assert world.apps.runs == {}
+        ask(world.context, What.APPROVE, Target(), who=who, because="tested", of=of)
+    rebuilt_once_on(world, task, newest, 1)
+
+
 @pytest.fixture(name="observing")
 def _observing(cloud: LocalCloud, storage: str, tmp_path: Path) -> Iterator[World]:
     world = World(cloud, storage, tmp_path, {"REBUILDER_MODE": "observe"})

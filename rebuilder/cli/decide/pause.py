@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from rebuilder.cli._acts import who
 from rebuilder.cli._command import Command, with_context
 from rebuilder.cli._terminal import say
 from rebuilder.cli.exits import Exit
@@ -70,7 +71,7 @@ def _pause(context: Context, target: Target, because: str, until: timedelta | da
     if until and end <= now:
         raise Refused("--until", "it is over already")
     over = end if until else None
-    ask(context, What.PAUSE, target, who=_who(context), because=because, until=over)
+    ask(context, What.PAUSE, target, who=who(context), because=because, until=over)
     told = f" until {day_and_time(over)}" if over else ""
     say(f"{target} is to be paused{told}; see `rebuilder holds`")
     return Exit.OK
@@ -87,15 +88,9 @@ def resume(*, registry: str, task: str, base: str, because: str) -> int:
 @with_context
 def _resume(context: Context, target: Target, because: str) -> int:
     known = [str(pause.target) for pause in paused(context)]
-    ask(context, What.RESUME, target, who=_who(context), because=because)
+    ask(context, What.RESUME, target, who=who(context), because=because)
     if str(target) in known:
         say(f"{target} is to go on")
         return Exit.OK
     say(f"{target} is not known to be paused; paused: {', '.join(known) or 'nothing'}")
     return Exit.FAILED
-
-
-def _who(context: Context) -> str:
-    from rebuilder import composition  # noqa: PLC0415 - with it come Azure's packages
-
-    return composition.operator(context.settings)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
+from rebuilder.cli._acts import who
 from rebuilder.cli._chosen import find_task
 from rebuilder.cli._command import Command, with_context
 from rebuilder.cli._format import duration
 from rebuilder.cli._terminal import complain, orderly, say
 from rebuilder.cli.exits import Exit
 from rebuilder.core.dependencies.index import with_view
+from rebuilder.core.policies.approval import Approval
 from rebuilder.core.policies.gate import Asked, Go, applies, gate
 from rebuilder.core.policies.policy import Moved, shown, task_name
 from rebuilder.core.policies.versions import PolicyVersion
@@ -96,7 +98,7 @@ def _apply(context: Context, file: str, because: str) -> int:
 
     try:
         text = _read(file)
-        applied = apply_policy(context, text, file=file, who=_who(context), because=because)
+        applied = apply_policy(context, text, file=file, who=who(context), because=because)
     except InvalidPolicy as error:
         return _faults(error)
     say(f"version {applied.number} is in force, everywhere within half a minute")
@@ -107,7 +109,7 @@ def _roll_back(context: Context, number: str, because: str) -> int:
     from rebuilder.usecases.steering.policy_file import roll_back  # noqa: PLC0415 - as above
 
     wanted = int(number) if number else None
-    back, new = roll_back(context, wanted, who=_who(context), because=because)
+    back, new = roll_back(context, wanted, who=who(context), because=because)
     say(f"version {new.number} is in force: the same as version {back.number}")
     return Exit.OK
 
@@ -134,6 +136,13 @@ def _show(context: Context) -> None:
         say("REBUILDER_MODE is observe: nothing is started.")
 
 
+def _approval(approval: Approval | None) -> str:
+    if approval is None or not approval.votes:
+        return "none"
+    oneself = "" if approval.by_oneself else ", not by who asked for it"
+    return f"{approval.votes} vote(s), each for {duration(approval.expires)}{oneself}"
+
+
 def _show_task(context: Context, name: str) -> None:
     recorded = find_task(context, name)
     known = context.index.view(recorded.id)
@@ -155,6 +164,7 @@ def _show_task(context: Context, name: str) -> None:
                 "cooldown": duration(found.cooldown),
                 "maxWait": duration(found.longest),
                 "windows": " and ".join(map(shown, found.windows)) or "always",
+                "approval": _approval(found.approval),
             }
             for value, text in values.items():
                 said = [source for name, source in found.sources if name == value]
@@ -165,9 +175,3 @@ def _show_task(context: Context, name: str) -> None:
         else:
             for reason in answer.reasons:
                 say(f"  now: {reason.sentence()} ({reason.ender()})")
-
-
-def _who(context: Context) -> str:
-    from rebuilder import composition  # noqa: PLC0415 - with it come Azure's packages
-
-    return composition.operator(context.settings)

@@ -13,7 +13,7 @@ from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn
 from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State, rejected
 from rebuilder.core.times import CLOCKS_DIFFER, ahead
 
 
@@ -103,6 +103,8 @@ def of_attempt(rebuild: Rebuild, now: datetime, patience: timedelta) -> tuple[Ve
             return Verdict.RETRY, f"attempt {rebuild.attempt + 1} at {rebuild.due}: {outcome}"
         case State.SKIPPED:
             return None
+        case State.GIVEN_UP if left := rejected(rebuild):
+            return Verdict.LEFT, left.sentence()
         case _:
             return Verdict.GIVEN_UP, f"after {rebuild.attempt} attempt(s): {outcome}"
 

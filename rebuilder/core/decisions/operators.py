@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from rebuilder.core.decisions.decision import TaskDecision
+from rebuilder.core.times import day_and_time
 
 
 class IgnoredByPolicy(TaskDecision, frozen=True):
@@ -26,6 +28,37 @@ class IgnoredByPolicy(TaskDecision, frozen=True):
         return (
             f"the policy file has it left alone when {self.dependency} moves ({self.rule}); the"
             f" tag names {self.digest} now"
+        )
+
+
+class Rejected(TaskDecision, frozen=True):
+    """Somebody rejected a rebuild on these digests; a newer digest is asked about anew.
+
+    Attributes:
+        rebuild_id: The rebuild.
+        bases: What it would have been built on: references with digests.
+        who: Who rejected it.
+        because: Why.
+        at: When.
+    """
+
+    code: ClassVar[str] = "rejected"
+    rebuild_id: str
+    bases: tuple[str, ...]
+    who: str
+    because: str
+    at: datetime
+
+    @property
+    def outcome(self) -> str:
+        """What came of the rebuild, for a person."""
+        return f"rejected by {self.who} at {day_and_time(self.at)}: {self.because}"
+
+    def sentence(self) -> str:
+        """The reason for a person, with its evidence."""
+        return (
+            f"a rebuild on {', '.join(self.bases)} was {self.outcome}; a newer digest is asked"
+            " about anew, and `rebuilder retry` has this one asked about again"
         )
 
 

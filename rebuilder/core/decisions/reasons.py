@@ -58,6 +58,7 @@ def from_record(record: Mapping[str, Any]) -> Decision:
         "started": datetime.fromisoformat,
         "since": datetime.fromisoformat,
         "refreshed": datetime.fromisoformat,
+        "at": datetime.fromisoformat,
     }
     for name in values.keys() & read.keys():
         if values[name] is not None:

@@ -19,6 +19,9 @@ from rebuilder.core.policies.globs import fits
 PLACE = "acts"
 """The name of the bookmark that acts are kept in; of those before, `acts/0` and so on."""
 
+MOST = 500
+"""How many rebuilds one act can be about."""
+
 PAGE = 100
 """How many acts are kept together."""
 
@@ -32,6 +35,11 @@ class What(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     APPLY = "apply"  # a policy file was applied: what waits is to be looked at
+    APPROVE = "approve"  # rebuilds that wait for it, on the digests that they are for
+    REJECT = "reject"  # the same are left, for these digests
+
+
+_STOPPING = frozenset({What.PAUSE, What.RESUME})
 
 
 class Scope(StrEnum):
@@ -87,6 +95,8 @@ class Act(Struct, frozen=True, rename={"id": "actId"}):
         because: Why.
         at: When.
         until: Until when it holds; None if until somebody ends it.
+        of: The rebuilds that it is about, by their ids; empty if it is about none.
+        came: What came of it, for a person; "" if that is not known yet.
     """
 
     id: str
@@ -96,6 +106,8 @@ class Act(Struct, frozen=True, rename={"id": "actId"}):
     because: str
     at: datetime
     until: datetime | None = None
+    of: tuple[str, ...] = ()
+    came: str = ""
 
 
 class Controls(Struct, frozen=True):
@@ -105,11 +117,13 @@ class Controls(Struct, frozen=True):
         pauses: What is paused.
         acts: The last acts, oldest first; PAGE of them at most.
         before: How many acts there were before those.
+        changed: The last act that changed what is in force; "" if none did.
     """
 
     pauses: tuple[Act, ...] = ()
     acts: tuple[Act, ...] = ()
     before: int = 0
+    changed: str = ""
 
     def done(self, act: Act) -> Controls:
         """What there is once an act is done; the same if it was done before.
@@ -119,19 +133,31 @@ class Controls(Struct, frozen=True):
         """
         if any(known.id == act.id for known in self.acts):
             return self
-        acts = (*self.acts, act)
+        # Which rebuilds it was about is kept with those.
+        acts = (*self.acts, replace(act, of=()))
         before = self.before
         if len(self.acts) == PAGE:
-            acts, before = (act,), before + PAGE
+            acts, before = acts[-1:], before + PAGE
         overtaken = any(
-            known.target == act.target and known.at > act.at and known.what is not What.APPLY
+            known.target == act.target and known.at > act.at and known.what in _STOPPING
             for known in (*self.acts, *self.pauses)
         )
-        kept = self.pauses
-        if not overtaken and act.what is not What.APPLY:
+        kept, changed = self.pauses, self.changed
+        if not overtaken and act.what in _STOPPING:
+            changed = act.id
             kept = tuple(pause for pause in kept if pause.target != act.target)
             kept = (*kept, act) if act.what is What.PAUSE else kept
-        return replace(self, pauses=kept, acts=acts, before=before)
+        return replace(self, pauses=kept, acts=acts, before=before, changed=changed)
+
+    def told(self, act_id: str, came: str) -> Controls:
+        """What there is once it is known what came of an act."""
+        acts = tuple(replace(a, came=came) if a.id == act_id else a for a in self.acts)
+        return self if acts == self.acts else replace(self, acts=acts)
+
+    @property
+    def stamp(self) -> str:
+        """Tells what is in force from what was before."""
+        return self.changed or ",".join(pause.id for pause in self.pauses)
 
     def in_force(self, now: datetime) -> tuple[Act, ...]:
         """The pauses that are not over."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.policies.acts import Act
+from rebuilder.core.policies.approval import Vote, lacking
 from rebuilder.core.policies.holds import (
     CoolingDown,
     Frozen,
@@ -45,6 +46,8 @@ class Asked(Struct, frozen=True):
         first: When the first of what is not built yet came.
         newest: When the newest of it came.
         by_hand: Whether somebody asked for it, which passes a cooldown.
+        asked_by: Who did.
+        votes: Who agreed to it, on these digests.
     """
 
     task: TaskId
@@ -54,6 +57,8 @@ class Asked(Struct, frozen=True):
     first: datetime | None = None
     newest: datetime | None = None
     by_hand: bool = False
+    asked_by: str = ""
+    votes: tuple[Vote, ...] = ()
 
 
 class InForce(Struct, frozen=True):
@@ -147,6 +152,9 @@ def _by_policy(asked: Asked, in_force: InForce, now: datetime) -> Iterator[Reaso
     opening = opens(found.windows, now)
     if opening is None or opening > now:
         yield OutsideWindow(tuple(map(shown, found.windows)), opening)
+    name, who = task_name(asked.task), asked.asked_by
+    if needs := lacking(found.approval, asked.votes, task=name, asked_by=who, now=now):
+        yield needs
 
 
 def _cooling(asked: Asked, found: Applied, now: datetime) -> CoolingDown | None:

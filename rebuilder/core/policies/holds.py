@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Union
 import msgspec
 from msgspec import Struct
 
+from rebuilder.core.policies.approval import NeedsApproval, Vote
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.times import day_and_time
 
@@ -198,7 +199,15 @@ class Other(Reason, frozen=True, tag=""):
         return f"it waits for a reason that only a newer version of this program knows: {self.name}"
 
 
-REASONS = (CoolingDown, OutsideWindow, Frozen, Paused, UnknownPolicy, PolicyUnreadable)
+REASONS = (
+    CoolingDown,
+    OutsideWindow,
+    Frozen,
+    Paused,
+    UnknownPolicy,
+    PolicyUnreadable,
+    NeedsApproval,
+)
 """Every reason. A new one is a type here, and where the gate gives it."""
 
 _ANY: Any = Union[REASONS]  # noqa: UP007 - of a tuple
@@ -212,7 +221,10 @@ class Held(Struct, frozen=True):
         first: When the first of what it would be built for came, also of digests before.
         newest: When the newest of it came.
         moved: What it would be built for: references with tags.
-        controls: The version of what operators decided; see Controls.
+        controls: The version of what operators decided; "" has it looked at again.
+        votes: Who agreed to it, on these digests.
+        asked_by: Who asked for it; "" if a push did.
+        rejected: Who rejected it, if somebody did.
     """
 
     reasons: tuple[Reason, ...]
@@ -220,6 +232,9 @@ class Held(Struct, frozen=True):
     newest: datetime
     moved: tuple[str, ...] = ()
     controls: str = ""
+    votes: tuple[Vote, ...] = ()
+    asked_by: str = ""
+    rejected: Vote | None = None
 
     @property
     def until(self) -> datetime | None:
@@ -260,6 +275,9 @@ def from_record(record: Mapping[str, Any]) -> Held:
         datetime.fromisoformat(record["newest"]),
         tuple(record.get("moved", ())),
         str(record.get("controls", "")),
+        msgspec.convert(record.get("votes", ()), tuple[Vote, ...]),
+        str(record.get("asked_by", "")),
+        msgspec.convert(record.get("rejected"), Vote | None),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.policies.approval import Approval, stricter
 from rebuilder.core.policies.globs import Patterns, fits
 from rebuilder.core.policies.windows import AnyOf, Freeze, Window
 
@@ -101,12 +102,14 @@ class Values(Struct, frozen=True):
         cooldown: How long an image has to be there before anything is built on it.
         max_wait: How long the first image that is not built on waits at most.
         windows: When it may be built; empty for the word `always`.
+        approval: Who has to agree.
     """
 
     ignore: bool | None = None
     cooldown: timedelta | None = None
     max_wait: timedelta | None = None
     windows: AnyOf | None = None
+    approval: Approval | None = None
 
 
 class Policy(Struct, frozen=True):
@@ -237,6 +240,7 @@ class Plain(NamedTuple):
 
 PLAIN: Mapping[str, Plain] = {
     "ignore": Plain("ignore", lambda now, said: now or said),
+    "approval": Plain("approval", stricter),
 }
 """The values that stand by themselves, by their names in Values and in Applied."""
 
@@ -251,6 +255,7 @@ class Applied(Struct, frozen=True):
         windows: Groups of windows of which one each has to be open.
         unknown: What the task's tag names that is no policy; "" if it names one, or nothing.
         sources: Which rule said what, by the name of the value, as the file calls it.
+        approval: Who has to agree; None for nobody.
     """
 
     ignore: bool = False
@@ -259,6 +264,7 @@ class Applied(Struct, frozen=True):
     windows: tuple[AnyOf, ...] = ()
     unknown: str = ""
     sources: tuple[tuple[str, str], ...] = ()
+    approval: Approval | None = None
 
     @property
     def longest(self) -> timedelta:

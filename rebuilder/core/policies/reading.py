@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from rebuilder.core.policies.approval import Approval
 from rebuilder.core.policies.policy import (
     Match,
     Policies,
@@ -32,7 +33,7 @@ MOST_BYTES = 256 * 1024
 
 NOT_YET = frozenset(
     {
-        *("approval", "priority", "maxConcurrent", "limits", "attempts", "canary", "breaker"),
+        *("priority", "maxConcurrent", "limits", "attempts", "canary", "breaker"),
         *("maxAge", "rebuild-for", "rebuildFor", "countTags", "tools"),
     }
 )
@@ -198,7 +199,21 @@ class _Reader:
                 self._window(window, (*path, "windows", number))
                 for number, window in enumerate(listed)
             )
-        return Values(cooldown=cooldown, max_wait=longest, windows=windows)
+        return Values(
+            cooldown=cooldown,
+            max_wait=longest,
+            windows=windows,
+            approval=self._approval(given.get("approval"), (*path, "approval")),
+        )
+
+    def _approval(self, given: Mapping[str, Any] | None, path: Path) -> Approval | None:
+        if given is None:
+            return None
+        expires = self._duration(given, "expires", path)
+        if expires is not None and not expires:
+            self.fault((*path, "expires"), "no vote would ever count: write a longer one")
+        by_oneself = bool(given.get("byOneself"))
+        return Approval(given["votes"], expires or Approval().expires, by_oneself)
 
     def _duration(self, given: Mapping[str, Any], name: str, path: Path) -> timedelta | None:
         text = given.get(name)

@@ -89,6 +89,8 @@ class StartBuild(Struct, frozen=True):
         after: The task's newest rebuild when somebody asked for it, 0 if there was none: what was
             asked for is done once, however often the message is delivered. None if nobody did.
         waiter: Who put it back, of those who may have counted alike; "" if it has not waited.
+        by: Who asked for it; "" if a push did.
+        seen: What version of what operators decided its sender saw; "" if it did not look.
     """
 
     push: Push
@@ -98,12 +100,16 @@ class StartBuild(Struct, frozen=True):
     wait: int = 0
     after: int | None = None
     waiter: str = ""
+    by: str = ""
+    seen: str = ""
 
     def encode(self) -> str:
         """Write the message as text."""
         turn = self.turn.isoformat() if self.turn else None
         values = {"task": str(self.task), "turn": turn, "anew": self.anew, "wait": self.wait}
         values |= {"after": self.after, "waiter": self.waiter}
+        values |= {"by": self.by} if self.by else {}
+        values |= {"seen": self.seen} if self.seen else {}
         return _encode({**_push(self.push), **values})
 
     @classmethod
@@ -124,6 +130,8 @@ class StartBuild(Struct, frozen=True):
                 _number(v.get("wait") or 0),
                 _number(v["after"]) if v.get("after") is not None else None,
                 str(v.get("waiter") or "")[:_NAME],
+                str(v.get("by") or "")[: acts.LONGEST],
+                str(v.get("seen") or "")[: acts.LONGEST],
             ),
         )
 

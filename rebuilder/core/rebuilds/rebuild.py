@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.digests import StillStale
+from rebuilder.core.decisions.operators import Rejected
 from rebuilder.core.failures.cause import Cause
 from rebuilder.core.policies.holds import Held
 
@@ -76,6 +77,7 @@ class Failure(StrEnum):
     BUILD = "build"  # the build itself: Failed
     CANCELED = "canceled"  # somebody did not want it: not tried again
     REFUSED = "refused"  # Azure said no: not tried again, the outcome names the fix
+    REJECTED = "rejected"  # somebody was asked, and said no: not begun
 
 
 class Native(StrEnum):
@@ -242,6 +244,14 @@ def next_wait(first: timedelta, attempt: int) -> timedelta:
     # What is doubled more often is over a day, whatever it began with.
     doubled: int = 2 ** min(attempt - 1, 17)
     return min(first * doubled, LONGEST_WAIT)
+
+
+def rejected(rebuild: Rebuild) -> Rejected | None:
+    """Return that somebody rejected a rebuild; None if nobody did."""
+    vote = None if rebuild.held is None else rebuild.held.rejected
+    if vote is None:
+        return None
+    return Rejected(rebuild.task, rebuild.id, rebuild.bases, vote.who, vote.because, vote.at)
 
 
 def still_stale(rebuild: Rebuild, base: Base) -> StillStale | None:

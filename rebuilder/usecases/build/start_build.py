@@ -20,7 +20,7 @@ from rebuilder.core.decisions.unreadable import TaskGone, TaskUnreadable
 from rebuilder.core.dependencies.index import IndexedTask, with_view
 from rebuilder.core.rebuilds.messages import REFRESH, Refresh, StartBuild
 from rebuilder.core.rebuilds.pace import expired
-from rebuilder.core.rebuilds.rebuild import Hold, Native, Rebuild, State, rebuild_key
+from rebuilder.core.rebuilds.rebuild import Hold, Native, Rebuild, State, rebuild_key, rejected
 from rebuilder.errors import Conflict, Denied, NotFound, TransientError
 from rebuilder.telemetry import signals
 from rebuilder.usecases import pace
@@ -197,8 +197,8 @@ class _Start:
             owner=self._delivery.owner,
             lease_until=now + context.settings.lease,
             repair=int(self._delivery.asked_for(head)),
-            held=None if head is None else waited(head, _MOVED_ON),
         )
+        wanted = replace(wanted, held=waited(head, wanted.key, _MOVED_ON))
         if head is None:
             return self._attempt(wanted, None, recorded, base)
         if head.key == wanted.key:
@@ -243,7 +243,7 @@ class _Start:
                     head, RebuildUnderWay(head.task, head.id, head.run_id)
                 )
             case State.GIVEN_UP if not self._delivery.may_retry(head):
-                return self._delivery.decided(head, given_up(head))
+                return self._delivery.decided(head, rejected(head) or given_up(head))
             case State.FAILED:
                 if (
                     head.due is not None

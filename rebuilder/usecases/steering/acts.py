@@ -6,25 +6,25 @@ An act travels as a message, so that whoever may write into that queue can ask, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import LONGEST, PAGE, PLACE, Act, Controls, Target, What
 from rebuilder.core.policies.holds import Paused
-from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct, StartBuild
-from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct
+from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.times import ahead
-from rebuilder.errors import Conflict, InvalidMessage
+from rebuilder.errors import Conflict, InvalidMessage, PermanentError
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.steering.votes import vote
+from rebuilder.usecases.steering.waiting import again, held_rebuilds
 
 log = logging.getLogger(__name__)
 
 _TRIES = 20
-_EVENT = "operator"
 
 
 def ask(
@@ -35,40 +35,48 @@ def ask(
     who: str,
     because: str,
     until: datetime | None = None,
+    of: tuple[str, ...] = (),
 ) -> Act:
     """Ask for something to be carried out.
+
+    Args:
+        context: The ports.
+        what: What.
+        target: To what.
+        who: Who asks.
+        because: Why.
+        until: Until when it holds; None if until somebody ends it.
+        of: The rebuilds that it is about, by their ids.
 
     Raises:
         TransientError: It was not taken over.
     """
-    act = Act(uuid4().hex, what, target, who[:LONGEST], because[:LONGEST], context.now(), until)
+    now = context.now()
+    act = Act(uuid4().hex, what, target, who[:LONGEST], because[:LONGEST], now, until, of)
     context.queue.send(ACTS, OperatorAct(act).encode())
     return act
 
 
 def carry_out(context: Context, act: Act) -> None:
-    """Remember an act, and have what it may let go on looked at again; safe to repeat.
+    """Remember an act, do it, and remember what came of it; safe to repeat.
 
     Raises:
         TransientError: It is not carried out, or not wholly.
-        InvalidMessage: It is of a time that has not come.
+        InvalidMessage: It is of a time that has not come, or cannot be done.
     """
     if ahead(act.at, context.now(), timedelta(minutes=5)):
         # It would count as newer than every other on the same target until then.
         raise InvalidMessage(f"act {act.id} is of {act.at.isoformat()}, which is ahead")
-    _remember(context, act)
-    context.in_force.forget()
-    woken = [rebuild for rebuild in _waiting(context) if _may_go_on(act, rebuild)]
-    context.queue.send_many(BUILDS, [again(rebuild).encode() for rebuild in woken])
-    log.warning(
-        "act %s: %s %s by %s: %s; %d rebuild(s) looked at again",
-        act.id,
-        act.what,
-        act.target,
-        act.who,
-        act.because,
-        len(woken),
-    )
+    _remember(context, lambda known: known.done(act))
+    try:
+        came = _DONE[act.what](context, act)
+    except PermanentError as error:
+        came = f"nothing: {error}"
+        _remember(context, lambda known: known.told(act.id, came))
+        raise
+    _remember(context, lambda known: known.told(act.id, came))
+    told = f"{act.what} {act.target} by {act.who}: {act.because}"
+    log.warning("act %s: %s; %s", act.id, told, came)
 
 
 def history(context: Context, limit: int) -> Iterator[Act]:
@@ -89,16 +97,34 @@ def paused(context: Context) -> tuple[Act, ...]:
     return Controls.read(context.steering.acts().place).in_force(context.now())
 
 
-def again(rebuild: Rebuild) -> StartBuild:
-    """Return the message that has a rebuild looked at again."""
-    return StartBuild(replace(Push.from_key(rebuild.push), event=_EVENT), rebuild.task)
+def _hold_on(context: Context, _act: Act) -> str:
+    context.in_force.forget()
+    return "what fits waits from now on"
 
 
-def _remember(context: Context, act: Act) -> None:
+def _let_go(context: Context, act: Act) -> str:
+    """Have what it may let go on looked at again."""
+    context.in_force.forget()
+    seen = context.in_force.now(context.steering, context.now()).version
+    woken = [rebuild for rebuild in held_rebuilds(context) if _may_go_on(act, rebuild)]
+    context.queue.send_many(BUILDS, [again(rebuild, seen).encode() for rebuild in woken])
+    return f"{len(woken)} rebuild(s) looked at again"
+
+
+_DONE: Mapping[What, Callable[[Context, Act], str]] = {
+    What.PAUSE: _hold_on,
+    What.RESUME: _let_go,
+    What.APPLY: _let_go,
+    What.APPROVE: vote,
+    What.REJECT: vote,
+}
+
+
+def _remember(context: Context, change: Callable[[Controls], Controls]) -> None:
     for last in range(_TRIES):
         mark = context.steering.acts()
         known = Controls.read(mark.place)
-        done = known.done(act)
+        done = change(known)
         if done is known:
             return  # it was delivered before
         try:
@@ -122,21 +148,8 @@ def _file(context: Context, full: Controls) -> None:
         context.steering.save_acts(Bookmark(f"{PLACE}/{page}", kept))
 
 
-def _waiting(context: Context) -> list[Rebuild]:
-    registries = set(context.settings.task_registries)
-    return [
-        rebuild
-        for rebuild in context.ledger.unsettled()
-        if rebuild.state is State.HELD
-        and rebuild.hold is Hold.GATE
-        and rebuild.task.registry in registries
-    ]
-
-
 def _may_go_on(act: Act, rebuild: Rebuild) -> bool:
-    if act.what is What.PAUSE or rebuild.held is None:
-        return False
     return act.what is What.APPLY or any(
         isinstance(reason, Paused) and reason.target == str(act.target)
-        for reason in rebuild.held.reasons
+        for reason in (rebuild.held.reasons if rebuild.held else ())
     )

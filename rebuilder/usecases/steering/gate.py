@@ -47,7 +47,7 @@ def still_held(delivery: Delivery, head: Rebuild) -> Rebuild | None:
     context, held = delivery.context, head.held
     if held is None or not _is_held(head) or delivery.message.anew:
         return None
-    now, controls = context.now(), in_force(context)
+    now, controls = context.now(), in_force(context, delivery.message.seen)
     if delivery.message.push.key != head.push or controls.version != held.controls:
         return None
     if held.until is not None and held.until <= now:
@@ -78,6 +78,7 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
     now = context.now()
     came = _came(delivery, base, now)
     before = rebuild.held or Held((), came, came)
+    asked_by = delivery.message.by or before.asked_by
     follows = {name.rpartition("@")[0] for name in rebuild.bases}
     moved = tuple(sorted({*before.moved, str(base.reference)} & follows))
     first, newest = min(before.first, came), max(before.newest, came)
@@ -89,11 +90,13 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         first,
         newest,
         by_hand=delivery.message.anew,
+        asked_by=asked_by,
+        votes=before.votes,
     )
     found = gate(asked, controls, now)
     if isinstance(found, Go):
         return None
-    held = Held(found.reasons, first, newest, moved, controls.version)
+    held = Held(found.reasons, first, newest, moved, controls.version, before.votes, asked_by)
     wanted = replace(
         rebuild,
         state=State.HELD,
@@ -112,22 +115,28 @@ def would_rebuild(context: Context, rebuild: Rebuild, base: Base) -> WouldRebuil
     return WouldRebuild(rebuild.task, str(base.reference), base.digest, rebuild.bases)
 
 
-def waited(head: Rebuild, moved_on: str) -> Held | None:
-    """Return what is kept of a rebuild that was held and never begun, for the one in its place.
+def waited(head: Rebuild | None, key: str, moved_on: str) -> Held | None:
+    """Return what is kept of the newest rebuild, for the one in its place.
 
-    The first image that is not built on waits on, whatever is pushed after it.
+    The first image that is not built on waits on, whatever is pushed after it; what people agreed
+    to are these digests, on which a next attempt is, and no others.
 
     Args:
-        head: The task's newest rebuild.
+        head: The task's newest rebuild, if there is one.
+        key: The key of the one in its place.
         moved_on: The outcome of one whose base moved on before it was begun.
     """
+    if head is None or head.held is None:
+        return None
+    if head.key == key and (head.held.votes or head.held.asked_by):
+        return replace(head.held, reasons=(), rejected=None)
     left = head.state is State.SKIPPED and head.outcome == moved_on
-    return head.held if _is_held(head) or left else None
+    return replace(head.held, votes=(), asked_by="") if _is_held(head) or left else None
 
 
-def in_force(context: Context) -> InForce:
+def in_force(context: Context, seen: str = "") -> InForce:
     """Return what operators decided; see Known.now."""
-    return context.in_force.now(context.steering, context.now())
+    return context.in_force.now(context.steering, context.now(), seen)
 
 
 def _is_held(head: Rebuild) -> bool:

@@ -36,14 +36,20 @@ class Known:
         self._policies: Policies | None = None
         self._unreadable = self._broken = ""
         self._found = InForce()
+        self._seen = ""
 
     def forget(self) -> None:
         """Have it read again when it is needed: it was changed."""
         with self._lock:
             self._read_at = None
 
-    def now(self, steering: Steering, now: datetime) -> InForce:
+    def now(self, steering: Steering, now: datetime, seen: str = "") -> InForce:
         """Return what is in force.
+
+        Args:
+            steering: Where it is read.
+            now: The time.
+            seen: A version that somebody has seen, who may have seen more than this instance.
 
         Raises:
             TransientError, Denied: It cannot be read, and what was read is too old.
@@ -51,9 +57,11 @@ class Known:
         """
         with self._lock:
             read_at = self._read_at
-            if read_at is None or not read_at <= now < read_at + FRESH:
+            unseen = seen not in ("", self._seen, self._found.version)
+            if read_at is None or unseen or not read_at <= now < read_at + FRESH:
                 self._found = self._read(steering)
                 self._read_at = now
+                self._seen = seen or self._seen
             return self._found
 
     def _read(self, steering: Steering) -> InForce:
@@ -68,7 +76,8 @@ class Known:
             self._unreadable = problem if self._policies is None else ""
             self._broken = problem
             self._token = token
-        version = f"{token}/{acts.version}" if token or acts.version else ""
+        stamp = controls.stamp
+        version = f"{token}/{stamp}" if token or stamp else ""
         return InForce(self._policies, controls.pauses, self._unreadable, self._broken, version)
 
 

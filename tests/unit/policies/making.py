@@ -7,6 +7,7 @@ from textwrap import dedent
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.policies.acts import Act, Scope, Target, What
+from rebuilder.core.policies.approval import Vote
 from rebuilder.core.policies.gate import Asked, InForce
 from rebuilder.core.policies.policy import Moved, Policies
 from rebuilder.core.policies.reading import read_policies
@@ -36,6 +37,8 @@ def asked(
     first: datetime = NOW,
     newest: datetime = NOW,
     by_hand: bool = False,
+    asked_by: str = "",
+    votes: tuple[Vote, ...] = (),
 ) -> Asked:
     """Return a question about a task whose base image moved."""
     return Asked(
@@ -45,7 +48,9 @@ def asked(
         tuple((tags or {}).items()),
         first,
         newest,
-        by_hand,
+        by_hand=by_hand,
+        asked_by=asked_by,
+        votes=votes,
     )
 
 

@@ -62,8 +62,16 @@ def test_a_file_is_read() -> None:
         ("version: 1\n? [a]\n: 1", "2:3: a key that is no plain name: write a name"),
         ("version: 1\nlimits: {}", "2:1: limits is not yet enforced: leave it out"),
         (
-            "version: 1\npolicies:\n  a: {approval: {votes: 1}}",
-            "3:7: approval is not yet enforced: leave it out",
+            "version: 1\npolicies:\n  a: {canary: {tasks: [x]}}",
+            "3:7: canary is not yet enforced: leave it out",
+        ),
+        (
+            "version: 1\npolicies: {a: {approval: {votes: 11}}}",
+            "2:34: 11: write how many people have to agree, 0 to 10",
+        ),
+        (
+            "version: 1\npolicies: {a: {approval: {votes: 1, expires: 0s}}}",
+            "2:46: no vote would ever count: write a longer one",
         ),
         (
             "version: 1\npolicies: {a: {cooldown: 1 day}}",

@@ -1,0 +1,41 @@
+"""The rebuilds that the gate holds, and how one is looked at again."""
+
+from __future__ import annotations
+
+from copy import replace
+
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.rebuilds.messages import StartBuild
+from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.usecases.context import Context
+
+_EVENT = "operator"
+
+
+def held_rebuilds(context: Context) -> list[Rebuild]:
+    """Return the rebuilds that the gate holds.
+
+    Raises:
+        TransientError: The store cannot be reached.
+    """
+    registries = set(context.settings.task_registries)
+    return [
+        rebuild
+        for rebuild in context.ledger.unsettled()
+        if rebuild.state is State.HELD
+        and rebuild.hold is Hold.GATE
+        and rebuild.held is not None
+        and rebuild.task.registry in registries
+    ]
+
+
+def again(rebuild: Rebuild, seen: str = "") -> StartBuild:
+    """Return the message that has a rebuild looked at again.
+
+    Args:
+        rebuild: The rebuild.
+        seen: The version of what operators decided that it is looked at again for; "" if it is for
+            something else.
+    """
+    push = replace(Push.from_key(rebuild.push), event=_EVENT)
+    return StartBuild(push, rebuild.task, seen=seen)
