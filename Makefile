@@ -19,7 +19,7 @@ help:
 	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
 	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
-	@echo "make docs          write docs/cli.md from the commands"
+	@echo "make docs          write docs/cli.md and what tells of the settings"
 	@echo "make live          ask Azure what its documentation leaves open (tests/live/README.md)"
 	@echo "make requirements  export requirements.txt from uv.lock, with hashes"
 
@@ -74,6 +74,7 @@ infra: env
 
 docs: env
 	@PYTHONPATH=. $(PYTHON) tools/manual.py
+	@PYTHONPATH=. $(PYTHON) tools/settings.py
 
 # Seeded: a round that fails tells how to play it again.
 soak: env

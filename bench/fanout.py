@@ -229,7 +229,7 @@ def _product(order: _Order, parent: Connection) -> None:
     composed = compose(order.settings)
     clock, settings = order.clock, composed.settings
     queues = SqliteQueues(order.file, clock.now)
-    manners = Manners(settings.arm_concurrency, clock.elapsed)
+    manners = Manners(clock=clock.elapsed)
     arm = ArmTasks(credential(""), settings.arm_endpoint, manners, clock.elapsed)
     context = replace(composed, now=clock.now, queue=queues, tasks=arm)
     driver = Driver(context, queues)
@@ -285,8 +285,7 @@ def measure(
         settings = {
             **bench.settings,
             "AzureWebJobsStorage": f"sqlite:{file}",
-            "REBUILDER_ARM_WRITES_PER_SECOND": str(rate),
-            "REBUILDER_ARM_WRITE_BURST": str(burst),
+            "REBUILDER_TUNING": f"arm_writes_per_second={rate}; arm_write_burst={burst}",
         }
         tasks = tuple(
             TaskId(RegistryId.parse(bench.apps[number % _REGISTRIES].id), name)

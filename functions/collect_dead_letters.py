@@ -6,7 +6,7 @@ import os
 
 import azure.functions as func
 
-from rebuilder.settings import DEAD_LETTER_SCHEDULE, schedule
+from rebuilder.settings.tuning import DEAD_LETTER_SCHEDULE, schedule
 
 blueprint = func.Blueprint()
 

@@ -6,7 +6,7 @@ import azure.functions as func
 
 from functions._messages import text
 from rebuilder.core.rebuilds.messages import EVENTS
-from rebuilder.settings import STORAGE
+from rebuilder.settings.table import STORAGE
 
 blueprint = func.Blueprint()
 

@@ -6,7 +6,7 @@ import os
 
 import azure.functions as func
 
-from rebuilder.settings import REFRESH_SCHEDULE, schedule
+from rebuilder.settings.tuning import REFRESH_SCHEDULE, schedule
 
 blueprint = func.Blueprint()
 

@@ -9,7 +9,7 @@ import azure.functions as func
 
 from functions._messages import text
 from rebuilder.core.rebuilds.messages import BUILDS, StartBuild
-from rebuilder.settings import STORAGE
+from rebuilder.settings.table import STORAGE
 
 if TYPE_CHECKING:
     from rebuilder.usecases.context import Context

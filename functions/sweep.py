@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import azure.functions as func
 
-from rebuilder.settings import SWEEP_SCHEDULE, schedule
+from rebuilder.settings.tuning import SWEEP_SCHEDULE, schedule
 
 blueprint = func.Blueprint()
 

@@ -51,7 +51,7 @@ def read_settings(data: Path) -> dict[str, str]:
         "AzureWebJobsStorage": f"sqlite:{data / 'rebuilder.db'}",
         "REBUILDER_BASE_REGISTRIES": BASE_ID,
         "REBUILDER_TASK_REGISTRIES": APP_ID,
-        "REBUILDER_TRACK_SECONDS": "2",
+        "REBUILDER_TUNING": "track_interval=2s",
         # The native trigger is off here: nobody is to wait for it.
         "REBUILDER_NATIVE_WAIT_SECONDS": "2",
         "REBUILDER_SOURCE_CREDENTIALS": json.dumps({"github.com": TOKEN}),

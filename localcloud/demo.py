@@ -193,7 +193,7 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
             "AzureWebJobsStorage": f"sqlite:{folder / 'rebuilder.db'}",
             "REBUILDER_BASE_REGISTRIES": registry_id(BASE),
             "REBUILDER_TASK_REGISTRIES": registry_id(APP),
-            "REBUILDER_TRACK_SECONDS": "1",
+            "REBUILDER_TUNING": "track_interval=1s",
             # The native trigger is off here: nobody is to wait for it.
             "REBUILDER_NATIVE_WAIT_SECONDS": "2",
         }

@@ -390,7 +390,7 @@ class Tutorial:
             "AzureWebJobsStorage": f"sqlite:{self._folder / 'rebuilder.db'}",
             "REBUILDER_BASE_REGISTRIES": BASE_ID,
             "REBUILDER_TASK_REGISTRIES": APP_ID,
-            "REBUILDER_TRACK_SECONDS": "1",
+            "REBUILDER_TUNING": "track_interval=1s",
             # The native trigger is off here: nobody is to wait for it.
             "REBUILDER_NATIVE_WAIT_SECONDS": "2",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ from rebuilder.settings import SQLITE, Settings
 from rebuilder.telemetry import exporters, signals
 from rebuilder.telemetry.queues import TracedQueues
 from rebuilder.usecases.context import Context
+
+log = logging.getLogger(__name__)
 
 
 def compose(env: Mapping[str, str] = os.environ) -> Context:
@@ -107,9 +110,12 @@ def _compose(settings: Settings) -> Context:
     from rebuilder.foreign.registries import OciRegistries  # noqa: PLC0415
     from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
+    if settings.old:
+        told = ", ".join(f"{name} (now {instead})" for name, instead in settings.old)
+        log.warning("settings of an older version, to be replaced: %s", told)
     store = _store(settings)
     identity = credential(settings.client_id)
-    manners = Manners(settings.arm_concurrency)
+    manners = Manners()
     context = Context(
         settings,
         store.ledger,

@@ -302,88 +302,33 @@ type placeType = {
 @secure()
 @description('App settings of the product that may be chosen. What the template sets itself is not among them.')
 type appSettingsType = {
-  @description('Optional. How many requests of one instance to ARM are under way in a subscription; 1 to 64. By default `8`.')
-  REBUILDER_ARM_CONCURRENCY: string?
-
-  @description('Optional. How many runs a second are scheduled in a subscription, by all instances together; 1 to 1000. By default `10`.')
-  REBUILDER_ARM_WRITES_PER_SECOND: string?
-
-  @description('Optional. How many may be scheduled at once after a quiet time; 1 to 10000. By default `200`.')
-  REBUILDER_ARM_WRITE_BURST: string?
-
   @description('Optional. How many runs a task gets on the same digests before it is given up; 1 to 10. By default `3`.')
   REBUILDER_BUILD_ATTEMPTS: string?
 
-  @description('Optional. When dead letters are collected, as NCRONTAB, in UTC. By default `30 */5 * * * *`.')
-  REBUILDER_DEAD_LETTER_SCHEDULE: string?
-
-  @description('Optional. Those of either that are GitHub Enterprise (Server, or Cloud with data residency). By default none.')
-  REBUILDER_GITHUB_HOSTS: string?
-
-  @description('Optional. How long pushes, decisions and what else is over are kept; of each task the newest 20 rebuilds and the newest success stay; 8 to 3650. By default `90`.')
-  REBUILDER_HISTORY_DAYS: string?
-
-  @description('Optional. How old the index may be before decisions and `explain` say so; 1 to 8760. By default `24`.')
-  REBUILDER_INDEX_MAX_AGE_HOURS: string?
-
-  @description('Optional. How long a claimed rebuild keeps everybody else off; 75 to 3600. By default `90`.')
-  REBUILDER_LEASE_SECONDS: string?
-
-  @description('Optional. How long a message is put back while a service is out of order; then it is a dead letter; 1 to 168. By default `24`.')
-  REBUILDER_MESSAGE_HOURS: string?
+  @description('Optional. `observe` runs everything and starts nothing: each decision is recorded as `would-rebuild`; else `act`. By default `act`.')
   REBUILDER_MODE: string?
 
   @description('Optional. How long ACR\'s own base image trigger is waited for, where it is on and could see the dependency; 0 to 3600. By default `120`.')
   REBUILDER_NATIVE_WAIT_SECONDS: string?
 
-  @description('Optional. The foreign registries that are polled, by commas or white space; `*` for any. By default `docker.io, mcr.microsoft.com, ghcr.io, quay.io`.')
+  @description('Optional. The foreign registries that are polled, separated by commas or whitespace; `*` for any. By default `docker.io, mcr.microsoft.com, ghcr.io, quay.io`.')
   REBUILDER_POLL_HOSTS: string?
-
-  @description('Optional. How often one foreign image is looked at, at most; 5 to 1440. By default `30`.')
-  REBUILDER_POLL_MINUTES: string?
-
-  @description('Optional. When base images of foreign registries are looked at, as NCRONTAB, in UTC. By default `0 */5 * * * *`.')
-  REBUILDER_POLL_SCHEDULE: string?
-
-  @description('Optional. After so long in ACR\'s queue a run is reported: no agent takes it; 1 to 1440. By default `30`.')
-  REBUILDER_QUEUED_MINUTES: string?
 
   @description('Optional. For which images a task is rebuilt: `all` that its build reads, `runtime`: the base of its image only, `trigger`: what its base image trigger asks for. By default `all`.')
   REBUILDER_REBUILD_FOR: string?
 
-  @description('Optional. When every task is read again for the index of dependencies, as NCRONTAB, in UTC. By default `0 0 */6 * * *`.')
-  REBUILDER_REFRESH_SCHEDULE: string?
-
-  @description('Optional. The same after a build that failed itself. By default `300`.')
-  REBUILDER_RETRY_BUILD_SECONDS: string?
-
-  @description('Optional. How long after a failure of ACR\'s own (Error, Timeout) the next attempt begins; each further wait is twice as long, a day at most. By default `60`.')
-  REBUILDER_RETRY_SECONDS: string?
-
   @description('Optional. A JSON object of hosts (`HOST` or `HOST:PORT`, one entry each), each with a token or `{"username": "...", "password": "..."}`; in Azure a Key Vault reference. By default none.')
   REBUILDER_SOURCE_CREDENTIALS: string?
 
-  @description('Optional. Hosts that build contexts may be read from, by commas or white space: `HOST`, `HOST:PORT`, `*.DOMAIN`. By default `github.com, dev.azure.com, *.visualstudio.com, *.azurecr.io`.')
+  @description('Optional. Hosts that build contexts may be read from, separated by commas or whitespace: `HOST`, `HOST:PORT`, `*.DOMAIN`; `HOST=github` is GitHub Enterprise (Server, or Cloud with data residency). By default `github.com, dev.azure.com, *.visualstudio.com, *.azurecr.io`.')
   REBUILDER_SOURCE_HOSTS: string?
 
   @description('Optional. More such hosts, whose addresses may be private. By default none.')
   REBUILDER_SOURCE_PRIVATE_HOSTS: string?
 
-  @description('Optional. After so long a sweep has a task that was left alone (disabled, say) decided about anew; 5 to 10080. By default `60`.')
-  REBUILDER_SWEEP_AGAIN_MINUTES: string?
-
-  @description('Optional. After so long a sweep takes a message for lost, and plans again; 1 to 1440. By default `15`.')
-  REBUILDER_SWEEP_PATIENCE_MINUTES: string?
-
-  @description('Optional. How many requests to ARM one sweep may lead to; the next one goes on from there. By default `500`.')
-  REBUILDER_SWEEP_READS: string?
-
-  @description('Optional. When tags are compared with what was built on them, as NCRONTAB, in UTC. By default `0 */15 * * * *`.')
-  REBUILDER_SWEEP_SCHEDULE: string?
-
-  @description('Optional. Tools that are a reason to run a task again although it makes no image of them, each for one task: `REGISTRY/TASK=IMAGE`, by commas or white space. By default none.')
+  @description('Optional. Tools that are a reason to run a task again although it makes no image of them, each for one task: `REGISTRY/TASK=IMAGE`, separated by commas or whitespace. By default none.')
   REBUILDER_TOOLS: string?
 
-  @description('Optional. How often a run is looked at, and a waiting build is tried again (what waits for a long run less often, every five minutes at least); 1 to 3600. By default `15`.')
-  REBUILDER_TRACK_SECONDS: string?
+  @description('Optional. What few need to change: `FIELD=VALUE; FIELD=VALUE`, with the fields of the table in docs/settings.md. By default none.')
+  REBUILDER_TUNING: string?
 }

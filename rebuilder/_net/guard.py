@@ -20,7 +20,7 @@ from typing import Any
 from rebuilder._net.addresses import HTTPS
 from rebuilder.core.acr.registries import host_matches
 from rebuilder.errors import SourceUnavailable, TransientError
-from rebuilder.settings import PRIVATE_SOURCE_HOSTS, SOURCE_HOSTS
+from rebuilder.settings.table import PRIVATE_SOURCE_HOSTS, SOURCE_HOSTS
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 type Resolver = Callable[[str, int], list[Any]]

@@ -208,7 +208,8 @@ def environment(source: Source) -> Mapping[str, str]:
 
 def _of_app(site: str) -> Mapping[str, str]:
     """Return the settings of a function app, for a person who is not the app."""
-    from rebuilder import composition, settings  # noqa: PLC0415 - with them come Azure's packages
+    from rebuilder import composition  # noqa: PLC0415 - with it come Azure's packages
+    from rebuilder.settings import table as settings  # noqa: PLC0415 - help needs none
 
     values = composition.app_environment(site, os.environ.get(settings.ARM_ENDPOINT, ""))
     if values.get(settings.SOURCE_CREDENTIALS, "").startswith("@Microsoft.KeyVault("):

@@ -34,7 +34,8 @@ from rebuilder.errors import (
     TransientError,
 )
 from rebuilder.ports.foreign import Seen
-from rebuilder.settings import POLL_HOSTS, SOURCE_CREDENTIALS, Settings
+from rebuilder.settings import Settings
+from rebuilder.settings.table import POLL_HOSTS, SOURCE_CREDENTIALS
 from rebuilder.source_credentials import SourceCredential
 
 # Without the index types a registry answers with the manifest of one platform.

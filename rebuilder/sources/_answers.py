@@ -9,7 +9,7 @@ from http import HTTPStatus
 from rebuilder._net.http import Answer
 from rebuilder.core.waits import asked_wait, used_up
 from rebuilder.errors import RebuilderError, SourceUnavailable, Throttled, TransientError
-from rebuilder.settings import SOURCE_CREDENTIALS
+from rebuilder.settings.table import SOURCE_CREDENTIALS
 
 _LONGEST_WAIT = timedelta(hours=1)
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

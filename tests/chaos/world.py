@@ -35,13 +35,10 @@ _WRONG = ("given up", "stale", "doubled", "dead letter waiting", "lost", "regist
 """The verdicts of an audit that are not clean."""
 
 SHORT = {
-    "REBUILDER_TRACK_SECONDS": "1",
-    "REBUILDER_RETRY_SECONDS": "1",
-    "REBUILDER_LEASE_SECONDS": "75",
-    "REBUILDER_SWEEP_SCHEDULE": "*/20 * * * * *",
-    "REBUILDER_SWEEP_PATIENCE_MINUTES": "1",
-    "REBUILDER_SWEEP_AGAIN_MINUTES": "5",
-    "REBUILDER_DEAD_LETTER_SCHEDULE": "*/10 * * * * *",
+    "REBUILDER_TUNING": (
+        "track_interval=1s; retry_wait=1s; lease=75s; sweep_schedule=*/20 * * * * *;"
+        " sweep_patience=1m; sweep_again=5m; dead_letter_schedule=*/10 * * * * *"
+    ),
     "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.5",
 }
 """Settings with which what takes a quarter of an hour in production takes a minute."""

@@ -72,9 +72,8 @@ class World:
             "AzureWebJobsStorage": storage,
             "REBUILDER_BASE_REGISTRIES": self.base.id,
             "REBUILDER_TASK_REGISTRIES": f"{self.apps.id}, {self.others.id}",
-            "REBUILDER_TRACK_SECONDS": "1",
             "REBUILDER_BUILD_ATTEMPTS": "2",
-            "REBUILDER_RETRY_BUILD_SECONDS": "1",
+            "REBUILDER_TUNING": "track_interval=1s; retry_build_wait=1s",
             "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.1",
             **(more or {}),
         }

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import function_app
-from rebuilder import settings
 from rebuilder.core.rebuilds.rebuild import State
+from rebuilder.settings import Settings
+from rebuilder.settings import table as settings
 from tests.infra.templates import FORMS, INFRA, ROOT, predicted, read, resources
 
 # learn.microsoft.com, "Azure built-in roles".
@@ -66,11 +67,7 @@ def _settings(form: str) -> dict[str, str]:
 @pytest.mark.parametrize("form", FORMS)
 def test_settings_are_the_products(form: str) -> None:
     """Every app setting is one that the product reads; those without a default are there."""
-    known = {
-        value
-        for name, value in vars(settings).items()
-        if name.isupper() and isinstance(value, str) and not name.startswith("_")
-    } - {settings.STORAGE, settings.SQLITE}
+    known = {entry.name for entry in settings.SETTINGS}
     given = set(_settings(form)) - PLATFORM
     parts = {name for name in given if name.startswith(f"{settings.STORAGE}__")}
 
@@ -91,7 +88,7 @@ def test_the_registries_of_the_settings_can_be_read(form: str) -> None:
     written = {
         name: _settings(form)[name] for name in (settings.BASE_REGISTRIES, settings.TASK_REGISTRIES)
     }
-    read_back = settings.Settings.from_env({**written, settings.STORAGE: "sqlite:x"})
+    read_back = Settings.from_env({**written, settings.STORAGE: "sqlite:x"})
 
     assert {str(r).rpartition("/")[2] for r in read_back.base_registries} == {
         value.rpartition("/")[2] for value in written[settings.BASE_REGISTRIES].split(",")
@@ -101,24 +98,13 @@ def test_the_registries_of_the_settings_can_be_read(form: str) -> None:
 
 def test_every_setting_may_be_chosen() -> None:
     """The template's type names each setting of the product but those that it sets itself."""
-    fixed = {
-        settings.BASE_REGISTRIES,
-        settings.TASK_REGISTRIES,
-        settings.ARM_ENDPOINT,
-        settings.DEAD_LETTERS,
-    }
-    known = {
-        value
-        for name, value in vars(settings).items()
-        if name.isupper() and isinstance(value, str) and value.startswith("REBUILDER_")
-    }
     definition = next(
         found
         for name, found in read("main.json")["definitions"].items()
         if name.endswith("appSettingsType")
     )
 
-    assert set(definition["properties"]) == known - fixed
+    assert set(definition["properties"]) == {e.name for e in settings.SETTINGS if e.chosen}
     assert definition["type"] == "secureObject"
     assert definition["additionalProperties"] is False
 

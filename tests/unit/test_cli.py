@@ -245,7 +245,7 @@ def test_explain_tells_how_old_the_index_is(
     """An index that is too old is said to be so, and one that was never filled."""
     known.time.pass_(25 * 3600)
     assert cli.main(["explain", NODE]) == 0
-    assert "longer ago than REBUILDER_INDEX_MAX_AGE_HOURS" in capsys.readouterr().out
+    assert "longer ago than index_max_age of REBUILDER_TUNING" in capsys.readouterr().out
     assert cli.main(["explain", NODE, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [(index["registry"], index["old"]) for index in told["indexes"]] == [

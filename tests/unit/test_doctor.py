@@ -447,6 +447,31 @@ def test_dead_letters_that_nobody_reads(good: World, asked: FakePreflight) -> No
     )
 
 
+def test_old_settings(good: World, asked: FakePreflight) -> None:
+    """Settings of an older version are told, with the commands that replace them."""
+    env = {
+        "AzureWebJobsStorage": "sqlite:unused",
+        "REBUILDER_BASE_REGISTRIES": str(BASE),
+        "REBUILDER_TASK_REGISTRIES": f"{APPS} {OTHERS}",
+        "REBUILDER_DEAD_LETTERS": "https://kept.blob.core.windows.net/letters",
+        "REBUILDER_SWEEP_SCHEDULE": "0 0 * * * *",
+        "REBUILDER_GITHUB_HOSTS": "ghe.example.com",
+    }
+    found = one(examine(replace(good.context, settings=Settings.from_env(env)), asked))
+
+    assert found.code == "old-settings"
+    assert "REBUILDER_GITHUB_HOSTS (now HOST=github in REBUILDER_SOURCE_HOSTS)" in found.what()
+    told = "REBUILDER_SWEEP_SCHEDULE (now sweep_schedule=0 0 * * * * in REBUILDER_TUNING)"
+    assert told in found.what()
+    new, delete = found.commands()
+    assert new.endswith(" --settings 'REBUILDER_TUNING=sweep_schedule=0 0 * * * *'")
+    assert delete.endswith(" --setting-names REBUILDER_SWEEP_SCHEDULE")
+
+    by_hand = {name: text for name, text in env.items() if name != "REBUILDER_SWEEP_SCHEDULE"}
+    found = one(examine(replace(good.context, settings=Settings.from_env(by_hand)), asked))
+    assert found.commands() == ()
+
+
 def test_storage(good: World, asked: FakePreflight) -> None:
     """A queue that the caller may not look into, a role that the app lacks, no account."""
     settings = replace(good.context.settings, storage="", storage_account="kept")

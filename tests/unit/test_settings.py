@@ -1,21 +1,30 @@
 from __future__ import annotations
 
 import json
-import re
+from copy import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rebuilder import settings
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.decisions.policy import RebuildFor
 from rebuilder.errors import InvalidSettings
-from rebuilder.settings import REFRESH_SCHEDULE, Settings, schedule
+from rebuilder.settings import Settings
+from rebuilder.settings.table import SETTINGS
+from rebuilder.settings.tuning import (
+    FIELDS,
+    REFRESH_SCHEDULE,
+    SWEEP_SCHEDULE,
+    Count,
+    Field,
+    Schedule,
+    schedule,
+    written,
+)
 from rebuilder.source_credentials import SourceCredential
+from tools import settings as pages
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY = (
     "/subscriptions/S/resourceGroups/G/providers/Microsoft.ContainerRegistry/registries/mybase"
 )
@@ -42,18 +51,17 @@ def test_the_least_that_is_needed() -> None:
 def test_how_long_the_past_is_kept() -> None:
     """Longer than a message may be put off; ninety days unless it is said."""
     assert Settings.from_env(GOOD).history == timedelta(days=90)
-    chosen = Settings.from_env({**GOOD, "REBUILDER_HISTORY_DAYS": "8"})
+    chosen = Settings.from_env({**GOOD, "REBUILDER_TUNING": "history=8d"})
     assert chosen.history == timedelta(days=8)
-    with pytest.raises(InvalidSettings, match="HISTORY_DAYS is '7': write 8 to 3650 days"):
-        Settings.from_env({**GOOD, "REBUILDER_HISTORY_DAYS": "7"})
+    with pytest.raises(InvalidSettings, match="history is '7d': write 8d to 3650d"):
+        Settings.from_env({**GOOD, "REBUILDER_TUNING": "history=7d"})
 
 
 def test_the_index_and_what_counts_can_be_set() -> None:
     """Case does not matter, and five fields are a schedule too."""
     chosen = {
         "REBUILDER_REBUILD_FOR": " Runtime ",
-        "REBUILDER_REFRESH_SCHEDULE": "30 */2 * * MON-FRI",
-        "REBUILDER_INDEX_MAX_AGE_HOURS": "48",
+        "REBUILDER_TUNING": "refresh_schedule = 30 */2 * * MON-FRI;index_max_age=48h;",
     }
     read = Settings.from_env({**GOOD, **chosen})
 
@@ -71,22 +79,17 @@ def test_the_index_and_what_counts_can_be_set() -> None:
         ({"AzureWebJobsStorage": "sqlite:"}, "names no file"),
         ({"REBUILDER_ARM_ENDPOINT": "http://arm"}, "write https://HOST"),
         ({"REBUILDER_ARM_ENDPOINT": "https://"}, "write https://HOST"),
-        ({"REBUILDER_TRACK_SECONDS": "0"}, "1 to 3600"),
-        ({"REBUILDER_TRACK_SECONDS": "soon"}, "1 to 3600"),
-        ({"REBUILDER_TRACK_SECONDS": "3601"}, "1 to 3600"),
         ({"REBUILDER_REBUILD_FOR": "some"}, "all, runtime, trigger"),
-        ({"REBUILDER_REFRESH_SCHEDULE": "hourly"}, "write six fields"),
-        ({"REBUILDER_REFRESH_SCHEDULE": "0 0 * * * ; rm"}, "write six fields"),
-        ({"REBUILDER_INDEX_MAX_AGE_HOURS": "0"}, "1 to 8760"),
-        ({"REBUILDER_INDEX_MAX_AGE_HOURS": "a day"}, "1 to 8760"),
         ({"REBUILDER_BUILD_ATTEMPTS": "0"}, "REBUILDER_BUILD_ATTEMPTS is '0': write 1 to 10"),
-        ({"REBUILDER_LEASE_SECONDS": "5"}, "75 to 3600 seconds"),
-        ({"REBUILDER_SWEEP_SCHEDULE": "now"}, "REBUILDER_SWEEP_SCHEDULE is 'now'"),
+        ({"REBUILDER_BUILD_ATTEMPTS": "11"}, "write 1 to 10"),
+        ({"REBUILDER_NATIVE_WAIT_SECONDS": "2m"}, "SECONDS is '2m': write 0 to 3600"),
         ({"REBUILDER_POLL_HOSTS": "ghcr.io/x"}, "REBUILDER_POLL_HOSTS: 'ghcr.io/x'"),
         ({"REBUILDER_DEAD_LETTERS": "http://a/b"}, "REBUILDER_DEAD_LETTERS: write https"),
         ({"REBUILDER_DEAD_LETTERS": "https://a.b/c?sig=s3cr3t"}, "REBUILDER_DEAD_LETTERS: write"),
         ({"REBUILDER_SOURCE_HOSTS": "https://github.com"}, "write HOST, HOST:PORT or"),
         ({"REBUILDER_SOURCE_PRIVATE_HOSTS": "a*.b"}, "REBUILDER_SOURCE_PRIVATE_HOSTS: 'a"),
+        ({"REBUILDER_SOURCE_HOSTS": "a/b=github"}, "REBUILDER_SOURCE_HOSTS: 'a/b' is not"),
+        ({"REBUILDER_SOURCE_HOSTS": "a.b=gitlab"}, "'a.b=gitlab' is not a host"),
         ({"REBUILDER_GITHUB_HOSTS": "a/b"}, "REBUILDER_GITHUB_HOSTS: 'a/b'"),
         ({"REBUILDER_SOURCE_CREDENTIALS": "s3cr3t"}, "write a JSON object"),
         ({"REBUILDER_SOURCE_CREDENTIALS": '["s3cr3t"]'}, "write a JSON object"),
@@ -216,8 +219,7 @@ def test_where_build_contexts_are_read_from() -> None:
         {
             **GOOD,
             "REBUILDER_SOURCE_HOSTS": "GitHub.com, *.azurecr.io git.example.com:8443,github.com",
-            "REBUILDER_SOURCE_PRIVATE_HOSTS": "ghe.example.com [fd00::1]:8443",
-            "REBUILDER_GITHUB_HOSTS": "ghe.example.com",
+            "REBUILDER_SOURCE_PRIVATE_HOSTS": "GHE.example.com=GitHub [fd00::1]:8443",
             "REBUILDER_SOURCE_CREDENTIALS": json.dumps(
                 {"GitHub.com": "t", "git.example.com:8443": {"username": "u", "password": "p"}}
             ),
@@ -239,11 +241,10 @@ def test_what_is_asked_of_failures_and_timers_can_be_set() -> None:
     """Each number and schedule has its setting; `*` polls any foreign registry."""
     chosen = {
         "REBUILDER_BUILD_ATTEMPTS": "5",
-        "REBUILDER_RETRY_SECONDS": "7",
         "REBUILDER_NATIVE_WAIT_SECONDS": "0",
         "REBUILDER_POLL_HOSTS": "*",
         "REBUILDER_DEAD_LETTERS": "https://st.blob.core.windows.net/deadletter/",
-        "REBUILDER_DEAD_LETTER_SCHEDULE": "0 0 * * * *",
+        "REBUILDER_TUNING": "retry_wait=7s;\n dead_letter_schedule=0 0 * * * *",
     }
     read = Settings.from_env({**GOOD, **chosen})
 
@@ -258,29 +259,124 @@ def test_what_is_asked_of_failures_and_timers_can_be_set() -> None:
     )
 
 
-def test_the_sample_holds_exactly_the_settings() -> None:
-    """local.settings.sample.json, settings.py and docs/settings.md name the same settings."""
-    values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
-    names = {
-        value
-        for name, value in vars(settings).items()
-        if name.isupper() and not name.startswith("_") and name != "SQLITE"
-    }
+WRONG = {
+    "track_interval": "REBUILDER_TUNING has 'track_interval': write FIELD=VALUE",
+    "trak_interval=5s": "has no field 'trak_interval': write track_interval",
+    "TRACK_INTERVAL=5s": "has no field 'TRACK_INTERVAL': write track_interval",
+    "x=1": "has no field 'x': write track_interval, retry_wait, ",
+    "track_interval=5s; track_interval=5s": "track_interval is there twice",
+    "track_interval=0s": "track_interval is '0s': write 1s to 1h",
+    "track_interval=3601s": "track_interval is '3601s': write 1s to 1h",
+    "track_interval=5": "track_interval is '5': write 1s to 1h",
+    "track_interval=5s, lease=80s": "is '5s, lease=80s': write 1s to 1h",
+    "lease=5s": "lease is '5s': write 75s to 1h",
+    "arm_write_burst=10s": "arm_write_burst is '10s': write 1 to 10000",
+    "arm_write_burst=0": "arm_write_burst is '0': write 1 to 10000",
+    "sweep_reads=" + "9" * 5000: "write 1 to 100000",
+    "history=": "history is '': write 8d to 3650d",
+    "sweep_schedule=now": r"sweep_schedule is 'now': write six fields, as '0 \*/15",
+    "refresh_schedule=0 0 * * * $": "refresh_schedule is .*: write six fields",
+    '{"lease": 90}': "write FIELD=VALUE",
+}
 
-    assert set(values) == names | {"FUNCTIONS_WORKER_RUNTIME"}
-    written = (ROOT / "docs" / "settings.md").read_text()
-    assert [name for name in names if f"`{name}`" not in written] == []
-    filled = {**values, "AZURE_CLIENT_ID": ""}
-    assert Settings.from_env(filled).storage == "UseDevelopmentStorage=true"
+
+@pytest.mark.parametrize(("text", "problem"), WRONG.items(), ids=range(len(WRONG)))
+def test_wrong_fields_are_named(text: str, problem: str) -> None:
+    """A field that is none, and a value that cannot be, are refused with what to write."""
+    with pytest.raises(InvalidSettings, match=problem) as raised:
+        Settings.from_env({**GOOD, "REBUILDER_TUNING": text})
+    assert len(raised.value.problems) == 1
 
 
-def test_the_page_of_settings_has_their_defaults_and_bounds() -> None:
-    """docs/settings.md tells of each number and schedule what settings.py has."""
-    page = (ROOT / "docs" / "settings.md").read_text()
-    rows = dict(re.findall(r"(?m)^\| `(\w+)` \|(.*)\|$", page))
-    for name, number in settings._NUMBERS.items():
-        default: Any = Settings.__dataclass_fields__[name].default
-        value = default if number.one is None else default // number.one
-        assert rows[number.setting].endswith(f"; {number.least} to {number.most} | `{value}` ")
-    for name, when in settings._SCHEDULES.items():
-        assert rows[name].endswith(f"| `{when}` ")
+@pytest.mark.parametrize("field", FIELDS, ids=[field.name for field in FIELDS])
+def test_every_field_can_be_set(field: Field) -> None:
+    """Its bounds are values of it, and what is written is read as the same."""
+    for value in (
+        [field.default]
+        if isinstance(field.kind, Schedule)
+        else [field.kind.least, field.kind.most, field.default]
+    ):
+        read = Settings.from_env({**GOOD, "REBUILDER_TUNING": f"{field.name}={written(value)}"})
+        assert getattr(read, field.name) == value
+    assert getattr(Settings.from_env(GOOD), field.name) == field.default
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=[field.name for field in FIELDS])
+def test_an_old_setting_is_read_and_told(field: Field) -> None:
+    """It counts where its field is not set; what is to be written instead is told."""
+    value: Any
+    if isinstance(field.kind, Schedule):
+        text, value = "1 2 * * * *", "1 2 * * * *"
+    elif isinstance(field.kind, Count):
+        text, value = str(field.kind.least), field.kind.least
+    else:
+        value = field.kind.least
+        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[field.old_unit]
+        text = str(value // timedelta(**{unit: 1}))
+    read = Settings.from_env({**GOOD, field.old: f" {text} "})
+    beside = Settings.from_env(
+        {**GOOD, field.old: text, "REBUILDER_TUNING": f"{field.name}={written(field.default)}"}
+    )
+
+    assert getattr(read, field.name) == value
+    assert read.tuning == f"{field.name}={written(value)}"
+    assert read.old == ((field.old, f"{read.tuning} in REBUILDER_TUNING"),)
+    again = Settings.from_env({**GOOD, "REBUILDER_TUNING": read.tuning})
+    assert replace(read, old=()) == again
+    assert getattr(beside, field.name) == field.default
+    assert [name for name, _ in beside.old] == [field.old]
+    assert schedule({field.old: text}, field.name) == str(value)
+
+
+def test_a_wrong_old_setting_names_its_new_place() -> None:
+    """Whoever mends it mends it where it belongs."""
+    problem = "REBUILDER_TRACK_SECONDS, which is track_interval in REBUILDER_TUNING now, is 'soon'"
+    with pytest.raises(InvalidSettings, match=f"{problem}: write 1s to 1h"):
+        Settings.from_env({**GOOD, "REBUILDER_TRACK_SECONDS": "soon"})
+
+
+def test_old_settings_that_are_no_fields_are_told() -> None:
+    """GitHub's hosts are still read; what is a constant now is said to be one."""
+    read = Settings.from_env(
+        {
+            **GOOD,
+            "REBUILDER_SOURCE_HOSTS": "a.example.com=github",
+            "REBUILDER_GITHUB_HOSTS": "b.example.com",
+            "REBUILDER_ARM_CONCURRENCY": "4",
+            "REBUILDER_QUEUED_MINUTES": "",
+        }
+    )
+
+    assert read.github_hosts == ("a.example.com", "b.example.com")
+    assert [name for name, _ in read.old] == ["REBUILDER_GITHUB_HOSTS", "REBUILDER_ARM_CONCURRENCY"]
+    assert read.tuning == ""
+
+
+def test_a_schedule_is_known_before_the_settings_are() -> None:
+    """A timer has its default where the setting is wrong; the error is told when it runs."""
+    assert schedule({"REBUILDER_TUNING": "sweep_schedule=now"}, SWEEP_SCHEDULE) == "0 */15 * * * *"
+    assert schedule({}, SWEEP_SCHEDULE) == "0 */15 * * * *"
+
+
+def test_defaults_are_those_of_the_table() -> None:
+    """What the docs and the sample call a default means what nothing means."""
+    defaults = {entry.name: entry.default for entry in SETTINGS if entry.name not in GOOD}
+
+    assert Settings.from_env({**GOOD, **defaults}) == Settings.from_env(GOOD)
+
+
+def test_every_default_of_a_field_is_the_classs() -> None:
+    """`Settings` takes its defaults from the table."""
+    for field in FIELDS:
+        assert Settings.__dataclass_fields__[field.name].default == field.default
+
+
+def test_what_tells_of_the_settings_is_current() -> None:
+    """docs/settings.md, the sample and the template's type are written from the table."""
+    assert pages.PAGE.read_text("utf-8") == pages.page()
+    assert pages.SAMPLE.read_text("utf-8") == pages.sample()
+    types = pages.TYPES.read_text("utf-8")
+    assert types == pages.types(types)
+    for field in FIELDS:
+        assert f"| `{field.name}` | {field.meaning} | " in pages.page()
+    assert Settings.from_env(json.loads(pages.sample())["Values"]).old == ()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rebuilder.errors import InvalidSettings
-from rebuilder.settings import STORAGE, Settings
+from rebuilder.settings import Settings
+from rebuilder.settings.table import STORAGE
 
 _DEVELOPMENT = "usedevelopmentstorage=true"
 

@@ -95,7 +95,7 @@ def _letter_line(waiting: Waiting) -> str:
 def _age_line(age: IndexAge) -> str:
     if age.refreshed is None:
         return f"The tasks of {age.registry.name} were never all read: some may be missing here."
-    old = ", longer ago than REBUILDER_INDEX_MAX_AGE_HOURS" if age.old else ""
+    old = ", longer ago than index_max_age of REBUILDER_TUNING" if age.old else ""
     return f"What is known of {age.registry.name} was read at {time(age.refreshed)}{old}."
 
 

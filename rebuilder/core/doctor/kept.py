@@ -9,6 +9,9 @@ from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import SITE, Finding, Severity, az
 from rebuilder.core.doctor.tasks import TaskFinding
 
+_BY_HAND = ("REBUILDER_GITHUB_HOSTS",)
+"""Old settings whose place only a person knows: which list each host stands in."""
+
 
 class IndexNeverFilled(Finding, frozen=True):
     """The tasks of a registry were never all read.
@@ -48,12 +51,45 @@ class IndexOld(Finding, frozen=True):
         """What is wrong, with the names of the resources."""
         return (
             f"the tasks of {self.registry.name} were last all read at {self.since.isoformat()},"
-            " longer ago than REBUILDER_INDEX_MAX_AGE_HOURS"
+            " longer ago than index_max_age of REBUILDER_TUNING"
         )
 
     def commands(self) -> tuple[str, ...]:
         """What mends it, to be typed in this order."""
         return (az("functionapp", "restart", "--ids", self.site or SITE),)
+
+
+class OldSettings(Finding, frozen=True):
+    """Settings have the names of an older version.
+
+    Attributes:
+        old: Their names, and what is instead of each.
+        tuning: What REBUILDER_TUNING is to say without them; "" for nothing.
+        site: The function app's resource id; "" if it is not known.
+    """
+
+    code: ClassVar[str] = "old-settings"
+    severity: ClassVar[Severity] = Severity.WARNING
+    matters: ClassVar[str] = "they are read for now; a later version will not know them"
+    old: tuple[tuple[str, str], ...]
+    tuning: str
+    site: str = ""
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return "settings of an older version: " + ", ".join(
+            f"{name} (now {instead})" for name, instead in self.old
+        )
+
+    def commands(self) -> tuple[str, ...]:
+        """What mends it, to be typed in this order."""
+        settings, place = ("functionapp", "config", "appsettings"), ("--ids", self.site or SITE)
+        names = [name for name, _ in self.old if name not in _BY_HAND]
+        new = [az(*settings, "set", *place, "--settings", f"REBUILDER_TUNING={self.tuning}")]
+        return (
+            *(new if self.tuning else ()),
+            *([az(*settings, "delete", *place, "--setting-names", *names)] if names else ()),
+        )
 
 
 class RebuildOverdue(TaskFinding, frozen=True):

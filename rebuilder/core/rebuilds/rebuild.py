@@ -27,7 +27,7 @@ REPAIR_WAITS = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
 """How long after a run that left its image on an old base the next one is made; then it is left."""
 
 LONGEST_LEASE = timedelta(hours=1)
-"""The longest that REBUILDER_LEASE_SECONDS allows."""
+"""The longest that the setting `lease` allows."""
 
 LONGEST_HOLD = timedelta(hours=2)
 """The longest wait for ACR's own trigger: that of a setting, and an hour for its poll."""
@@ -36,7 +36,7 @@ LONGEST_GATE = timedelta(hours=24)
 """How long what operators hold is not looked at at most: it may be held for weeks."""
 
 LONGEST_LOOK = timedelta(hours=1)
-"""The longest that REBUILDER_TRACK_SECONDS allows."""
+"""The longest that the setting `track_interval` allows."""
 
 
 class State(StrEnum):

@@ -13,7 +13,7 @@ from rebuilder._net.http import Answer
 from rebuilder.core.dependencies.contexts import AzureReposContext, ref_names
 from rebuilder.core.foreign_json import read_object
 from rebuilder.errors import InvalidJson, SourceUnavailable
-from rebuilder.settings import SOURCE_CREDENTIALS
+from rebuilder.settings.table import SOURCE_CREDENTIALS
 from rebuilder.sources._answers import commit_id, problem
 from rebuilder.sources._tools import Found, Tools, basic
 

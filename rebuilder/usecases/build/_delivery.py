@@ -15,7 +15,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import StartBuild
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
-from rebuilder.settings import TASK_REGISTRIES
+from rebuilder.settings.table import TASK_REGISTRIES
 from rebuilder.usecases import pace
 from rebuilder.usecases.build._native import Runs
 from rebuilder.usecases.build._waiting import SOON, PutBack

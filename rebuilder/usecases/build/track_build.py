@@ -39,6 +39,10 @@ _RATE_WAIT = timedelta(hours=1)
 """How long a registry is left alone that does not say how long. Docker Hub counts over six hours,
 and by address: another agent may have another one."""
 
+_QUEUED_LONG = timedelta(minutes=30)
+"""After so long in ACR's queue a run is reported. No setting: nothing else depends on it, and
+Azure's own agents take a run within minutes, even at their limit."""
+
 _MOST_UNREAD = 60
 """How often what came of a run is looked at again if it cannot be read: a quarter of an hour, by
 default. Counted and not timed, for the clock of whoever looks may be wrong."""
@@ -170,22 +174,22 @@ def _goes_on(
     run: Run,
     advice: str | None = None,
 ) -> _Next:
-    settings, now = context.settings, context.now()
+    now = context.now()
     follower = uuid4().hex
     again = replace(message, record=rebuild.version + 1, follower=follower)
     queued = run.status is RunStatus.QUEUED
     waited = now - (run.created or rebuild.claimed_at)
-    if queued and waited > settings.queued_limit:
+    if queued and waited > _QUEUED_LONG:
         advice = (
             f"no agent has taken run {run.run_id} since {run.created or rebuild.claimed_at:%F %T}:"
             " look at the agent pool, or at Azure's status; another run is not started beside it"
         )
         log.warning("task %s: %s", rebuild.task, advice)
     state = State.SCHEDULED if queued else State.RUNNING
-    due = now + settings.track_interval
+    due = now + context.settings.track_interval
     return _Next(
         replace(rebuild, state=state, due=due, advice=advice, follower=follower),
-        (_Sent(RUNS, again.encode(), settings.track_interval),),
+        (_Sent(RUNS, again.encode(), context.settings.track_interval),),
     )
 
 

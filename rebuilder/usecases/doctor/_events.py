@@ -9,7 +9,7 @@ from rebuilder.core.acr.access import READ_REGISTRY, Permission, allows
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor.setup import EventSubscription, Topic, part
 from rebuilder.errors import NotFound
-from rebuilder.settings import BASE_REGISTRIES, TASK_REGISTRIES
+from rebuilder.settings.table import BASE_REGISTRIES, TASK_REGISTRIES
 from rebuilder.usecases.doctor._known import READ_ROLES, STORAGE, Check, Known, Result
 
 # Either will do: "Put Message" in Azure's table of permissions for data operations.

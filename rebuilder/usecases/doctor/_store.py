@@ -167,6 +167,18 @@ def letters(known: Known) -> Check:
     return Check("dead letters", "Storage Table Data Reader", look)
 
 
+def settings(known: Known) -> Check:
+    """Tell of settings that have the names of an older version."""
+
+    def look() -> Iterator[Result]:
+        given = known.context.settings
+        if given.old:
+            site = next((site.id for site in known.sites.values()), known.site)
+            yield doctor.OldSettings(given.old, given.tuning, site)
+
+    return Check("settings", "", look)
+
+
 def policy(known: Known) -> Check:
     """Tell of a policy file that cannot be read."""
 

@@ -22,7 +22,15 @@ from rebuilder.usecases.doctor._events import (
 )
 from rebuilder.usecases.doctor._known import Check, Known, Result
 from rebuilder.usecases.doctor._roles import base_roles, identity_of, task_roles
-from rebuilder.usecases.doctor._store import clocks, index, ledger, letters, policy, storage
+from rebuilder.usecases.doctor._store import (
+    clocks,
+    index,
+    ledger,
+    letters,
+    policy,
+    settings,
+    storage,
+)
 from rebuilder.usecases.doctor._tasks import tasks_examined
 
 
@@ -89,6 +97,7 @@ def examine(
         clocks(known),
         letters(known),
         policy(known),
+        settings(known),
     ]
     results += _carry_out(checks)
     findings = [result for result in results if isinstance(result, Finding)]

@@ -13,7 +13,7 @@ from rebuilder.core.decisions.policy import wants
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import Denied, PermanentError, RebuilderError
-from rebuilder.settings import BASE_REGISTRIES, POLL_HOSTS
+from rebuilder.settings.table import BASE_REGISTRIES, POLL_HOSTS
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
