@@ -54,7 +54,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, PlanRebuilds
 from rebuilder.errors import NotFound, TransientError
 from rebuilder.foreign.registries import OciRegistries
-from rebuilder.ports.acr import TaskPage
+from rebuilder.ports.acr import LogPart, TaskPage
 from rebuilder.ports.index import DependencyIndex
 from rebuilder.ports.ledger import Ledger
 from rebuilder.ports.queue import WorkQueue
@@ -131,6 +131,10 @@ class Arm:
     def log_end(self, registry: RegistryId, run_id: str) -> str:
         """Read the end of a run's log."""
         raise NotFound(f"{registry} {run_id}: a plan reads no log")
+
+    def log_part(self, registry: RegistryId, run_id: str, place: str) -> LogPart:
+        """Read a part of a run's log."""
+        raise NotFound(f"{registry} {run_id} {place}: a plan reads no log")
 
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs."""

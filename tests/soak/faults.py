@@ -11,7 +11,7 @@ from datetime import datetime
 from unittest.mock import patch
 
 from rebuilder.core.acr.tasks import Run
-from rebuilder.core.rebuilds import messages, pace
+from rebuilder.core.rebuilds import messages, next_step, pace
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import TransientError
 from rebuilder.usecases import clocks
@@ -81,6 +81,7 @@ def _stale_for_good() -> None:
 def _times_are_believed() -> None:
     """What an instance whose clock is days ahead has written is waited for."""
     patch.object(clocks, "ahead", lambda *_: False).start()
+    patch.object(next_step, "ahead", lambda *_: False).start()
     patch.object(pace, "ahead", lambda *_: False).start()
 
 

@@ -57,23 +57,13 @@ def hold(context: Context, rebuild: Rebuild, due: datetime) -> None:
     changed(context, held)
 
 
-def is_of_a_wrong_clock(context: Context, head: Rebuild) -> bool:
-    """Tell whether a claim's lease says nothing of whether its holder is at work.
-
-    It ends later than one can, or ended so long ago that somebody had gone on with it by now.
-    """
-    now = context.now()
-    if impossible(f"the lease of {head.id}", head.lease_until, now, LONGEST_LEASE):
-        return True
-    return now - head.lease_until > LONGEST_LEASE
-
-
 def put_right(context: Context, head: Rebuild) -> Rebuild:
     """Give a claim the times of a clock that is right, or at least our own.
 
     Its holder may be at work, so it gets as long as any other.
     """
     now = context.now()
+    impossible(f"the lease of {head.id}", head.lease_until, now, LONGEST_LEASE)
     right = replace(head, lease_until=now + context.settings.lease)
     if head.claimed_at > now:
         right = replace(right, claimed_at=now, outcome=_WRONG_CLOCK)

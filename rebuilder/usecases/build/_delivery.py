@@ -13,12 +13,13 @@ from rebuilder.core.decisions.runs import NoStep, TaskDisabled
 from rebuilder.core.decisions.unreadable import NotConfigured, TaskGone, TaskUnreadable
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import StartBuild
+from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.settings.table import TASK_REGISTRIES
 from rebuilder.usecases import pace
 from rebuilder.usecases.build._native import Runs
-from rebuilder.usecases.build._waiting import SOON, PutBack
+from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import not_named
 

@@ -12,6 +12,7 @@ from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.decisions.unreadable import TaskGone
 from rebuilder.core.rebuilds.messages import RUNS, TrackBuild
+from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
 from rebuilder.core.rebuilds.rebuild import Failure, Hold, Rebuild, State
 from rebuilder.errors import (
@@ -26,7 +27,7 @@ from rebuilder.errors import (
 from rebuilder.usecases import pace
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._told import changed
-from rebuilder.usecases.build._waiting import SOON, PutBack
+from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)

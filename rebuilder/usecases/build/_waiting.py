@@ -12,15 +12,11 @@ from msgspec import Struct
 
 from rebuilder.core.acr.tasks import Run
 from rebuilder.core.rebuilds.messages import BUILDS, LONGEST_DELAY, StartBuild
-from rebuilder.core.rebuilds.rebuild import Rebuild
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Conflict
-from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
-
-SOON = timedelta(seconds=1)
-"""What is due within this is due."""
 
 _LONGEST = timedelta(minutes=5)
 """The longest time between two looks at whether a run is over that something waits for."""
@@ -41,12 +37,14 @@ class PutBack(Struct, frozen=True):
     counted: bool = True
 
 
-def is_to_wait(context: Context, rebuild: Rebuild, due: datetime) -> bool:
-    """Tell whether what a rebuild waits for is still ahead, and by no clock that is wrong."""
-    now = context.now()
-    return now < due and not impossible(
-        f"what rebuild {rebuild.id} waits for", due, now, rebuild.longest_wait
-    )
+def until_due(head: Rebuild, now: datetime) -> PutBack:
+    """Return when to look again at a rebuild that something is to happen to later."""
+    words = {
+        State.SUCCEEDED: f"repair {head.repair + 1} after {head.id}",
+        State.FAILED: f"attempt {head.attempt + 1} of {head.id}",
+    }
+    due = now if head.due is None else head.due
+    return PutBack(due - now, words.get(head.state, f"ARM: {head.outcome}"))
 
 
 def until_run(context: Context, other: Run) -> PutBack:

@@ -19,25 +19,26 @@ from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, 
 from rebuilder.core.decisions.unreadable import TaskGone, TaskUnreadable
 from rebuilder.core.dependencies.index import IndexedTask, with_view
 from rebuilder.core.rebuilds.messages import REFRESH, Refresh, StartBuild
+from rebuilder.core.rebuilds.next_step import Step, Wanted, next_step, of_claim, waits
 from rebuilder.core.rebuilds.pace import expired
 from rebuilder.core.rebuilds.rebuild import Hold, Native, Rebuild, State, rebuild_key, rejected
 from rebuilder.errors import Conflict, Denied, NotFound, TransientError
 from rebuilder.telemetry import signals
 from rebuilder.usecases import pace
 from rebuilder.usecases.build._circles import follow_chain
-from rebuilder.usecases.build._claim import claim, hold, is_of_a_wrong_clock, put_right, take_over
+from rebuilder.usecases.build._claim import claim, hold, put_right, take_over
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._native import could_see, newest_runs, used_bases, wait_until
 from rebuilder.usecases.build._schedule import follow, record_run, schedule
 from rebuilder.usecases.build._waiting import (
-    SOON,
     PutBack,
-    is_to_wait,
     put_back,
+    until_due,
     until_end,
     until_run,
     wait,
 )
+from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.plan.bases import other_bases, pushed_base, pushed_reference
@@ -102,15 +103,11 @@ class _Start:
         if message.turn is not None and expired(message.turn, context.now()):
             message = self._delivery.message = replace(message, turn=None)
         head = context.ledger.head(message.task)
-        if head is not None and head.state is State.CLAIMED:
-            if is_of_a_wrong_clock(context, head):
+        if head is not None and (step := of_claim(head, context.now())):
+            if step is Step.PUT_RIGHT:
                 head = put_right(context, head)
-            if context.now() < head.lease_until:
-                # Soon the claim is a run; if it is not by the second look, its holder has died.
-                left = head.lease_until - context.now()
-                soon = context.settings.track_interval
-                wait = min(left, soon) if context.settings.lease - left < soon else left
-                return PutBack(wait, f"lease of {head.id}")
+            if step is not Step.TAKE_OVER:
+                return self._until_claimed(head)
             head = take_over(self._delivery, head)
         if foreign := self._delivery.not_configured():
             return self._delivery.decided(head, foreign)
@@ -142,6 +139,14 @@ class _Start:
         self._looked = (task, moves)
         answer = self._left(head, task, base, moves)
         return self._rebuild(head, task, recorded, base) if answer is None else answer
+
+    def _until_claimed(self, head: Rebuild) -> PutBack:
+        """Return when to look again at a claim whose holder is at work."""
+        # Soon the claim is a run; if it is not by the second look, its holder has died.
+        left = head.lease_until - self._context.now()
+        soon = self._context.settings.track_interval
+        wait = min(left, soon) if self._context.settings.lease - left < soon else left
+        return PutBack(wait, f"lease of {head.id}")
 
     def _left(
         self, head: Rebuild | None, task: Task, base: Base, moves: Moves
@@ -201,64 +206,53 @@ class _Start:
         wanted = replace(wanted, held=waited(head, wanted.key, _MOVED_ON))
         if head is None:
             return self._attempt(wanted, None, recorded, base)
-        if head.key == wanted.key:
-            return self._same_digests(head, wanted, recorded, base)
         if head.state.in_flight:
-            # Two runs at once may finish in any order: the one on older digests ends first.
             follow(context, head)
-            return until_end(context, head.id, head.claimed_at)
-        if _pushed(head, base):
-            own = OwnOutput(task.id, str(base.reference), base.digest, head.run_id)
-            return self._delivery.decided(head, own)
-        repair_waits = head.state is State.SUCCEEDED and head.due is not None
-        if head.unsettled and not repair_waits:
-            self._delivery.skipped(head, _MOVED_ON)
-        found = self._attempt(wanted, None, recorded, base)
-        if repair_waits and isinstance(found, Circle):
-            # What moved is no reason to build; that the last run left an old base in is still one,
-            # and nobody else would find it: what ACR has recorded is the new one.
-            return self._repair(head, wanted, recorded, base)
-        if repair_waits and isinstance(found, Rebuild):
-            self._delivery.skipped(head, _MOVED_ON)
-        return found
+        return self._go_on(head, wanted, recorded, base)
 
-    def _same_digests(
+    def _go_on(
         self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | PutBack:
-        context = self._context
-        on = str(base.reference.at(base.digest)) in head.bases
-        match head.state:
-            case State.SUCCEEDED if self._delivery.asked_for(head) or self._is_gone(head):
-                again = replace(wanted, repair=head.repair + 1)
-                return self._attempt(again, None, recorded, base)
-            case State.SUCCEEDED if on and head.repairable:
-                return self._repair(head, wanted, recorded, base)
-            case State.SUCCEEDED if on:
-                return self._done(head, base, "ledger of rebuilds")
-            case State.SCHEDULED | State.RUNNING:
-                follow(context, head)
-                if self._was_away(head):
-                    return until_end(context, head.id, head.claimed_at)
-                return self._delivery.decided(
-                    head, RebuildUnderWay(head.task, head.id, head.run_id)
-                )
-            case State.GIVEN_UP if not self._delivery.may_retry(head):
-                return self._delivery.decided(head, rejected(head) or given_up(head))
-            case State.FAILED:
-                if (
-                    head.due is not None
-                    and is_to_wait(context, head, head.due)
-                    and not self._delivery.asked_for(head)
-                ):
-                    attempt = f"attempt {head.attempt + 1} of {head.id}"
-                    return PutBack(head.due - context.now(), attempt)
+        """Do what comes next for a task that was rebuilt before."""
+        step = next_step(head, self._wanted(head, wanted, base), self._context.now())
+        match step:
+            case Step.BUILT | Step.UNDER_WAY | Step.GIVEN_UP | Step.OWN_OUTPUT:
+                return self._delivery.decided(head, _nothing(step, head, base))
+            case Step.WAIT_FOR_RUN:
+                return until_end(self._context, head.id, head.claimed_at)
+            case Step.WAIT_UNTIL_DUE:
+                return until_due(head, self._context.now())
+        if head.due is not None:
+            # It is not waited for; whose clock is wrong is told.
+            what = f"what rebuild {head.id} waits for"
+            impossible(what, head.due, self._context.now(), head.longest_wait)
+        match step:
+            case Step.GO_ON:
+                return self._attempt(head, head, recorded, base)
+            case Step.ATTEMPT:
                 again = replace(
                     wanted, attempt=head.attempt + 1, chain=head.chain, repair=head.repair
                 )
                 return self._attempt(again, head, recorded, base)
-            case State.HELD | State.CLAIMED:
-                return self._attempt(head, head, recorded, base)
+            case Step.REPAIR:
+                return self._repair(head, wanted, recorded, base)
+            case Step.BEGIN_AGAIN:
+                wanted = replace(wanted, repair=head.repair + 1)
+            case Step.BEGIN_INSTEAD:
+                self._delivery.skipped(head, _MOVED_ON)
+            case Step.BEGIN_BESIDE_REPAIR:
+                return self._beside_repair(head, wanted, recorded, base)
         return self._attempt(wanted, None, recorded, base)
+
+    def _wanted(self, head: Rebuild, wanted: Rebuild, base: Base) -> Wanted:
+        """Return what is wanted; what only a look tells is looked at where it matters."""
+        asked, image = self._delivery.asked_for(head), str(base.reference.at(base.digest))
+        away = False
+        if head.key == wanted.key:
+            done = head.state is State.SUCCEEDED and not asked
+            away = self._is_gone(head) if done else head.state.in_flight and self._was_away(head)
+        retry = self._delivery.may_retry(head)
+        return Wanted(wanted.key, image, self._delivery.owner, asked, retry, away)
 
     def _is_gone(self, head: Rebuild) -> bool:
         """Tell whether what a rebuild left is not, or may not be, what the task stands on."""
@@ -270,23 +264,32 @@ class _Start:
         """Tell whether the tag named another digest while a rebuild on this one was under way."""
         return self._looked is not None and was_away(self._context, head, *self._looked) is not None
 
-    def _done(self, head: Rebuild, base: Base, known_from: str) -> TaskDecision:
-        name = str(base.reference)
-        return self._delivery.decided(
-            head, AlreadyBuiltOn(head.task, name, base.digest, known_from)
-        )
+    def _beside_repair(
+        self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
+    ) -> TaskDecision | Rebuild | PutBack:
+        """Begin a rebuild on other digests while the newest one waits for its repair."""
+        found = self._attempt(wanted, None, recorded, base)
+        if isinstance(found, Circle):
+            # What moved is no reason to build; that the last run left an old base in is still one,
+            # and nobody else would find it: what ACR has recorded is the new one.
+            now = self._context.now()
+            if waits(head, now):
+                return until_due(head, now)
+            return self._repair(head, wanted, recorded, base)
+        if isinstance(found, Rebuild):
+            self._delivery.skipped(head, _MOVED_ON)
+        return found
 
     def _repair(
         self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | PutBack:
         """Build again what a run left on an old base, unless another run has seen to it."""
-        if head.due is not None and is_to_wait(self._context, head, head.due):
-            wait = head.due - self._context.now()
-            return PutBack(wait, f"repair {head.repair + 1} after {head.id}")
         newer = _newer_run(self._context, head)
         if newer is not None:
             head = self._context.ledger.save(replace(head, due=None, stale_by=None))
-            return self._done(head, base, f"run {newer.run_id}, which ended later")
+            return self._delivery.decided(
+                head, _built(head, base, f"run {newer.run_id}, which ended later")
+            )
         again = replace(wanted, repair=head.repair + 1, chain=head.chain)
         return self._attempt(again, head, recorded, base)
 
@@ -308,13 +311,6 @@ class _Start:
                 return found
             rebuild = found
         now = context.now()
-        if (
-            rebuild.hold is Hold.ARM
-            and rebuild.due is not None
-            and now + SOON < rebuild.due
-            and is_to_wait(context, rebuild, rebuild.due)
-        ):
-            return PutBack(rebuild.due - now, f"ARM: {rebuild.outcome}")
         if could_see(recorded, base, self._delivery.message.push):
             run = self._delivery.runs.native(base)
             used = None if run is None else used_bases(context, run, rebuild, base)
@@ -326,7 +322,7 @@ class _Start:
                 log.info("task %s: native run %s is %s", rebuild.task, run.run_id, rebuild.id)
                 return record_run(context, adopted, run.run_id)
             held = rebuild.state is State.HELD and rebuild.hold is Hold.NATIVE
-            if held and rebuild.due is not None and is_to_wait(context, rebuild, rebuild.due):
+            if held and rebuild.due is not None and waits(rebuild, now):
                 return PutBack(rebuild.due - now, "the native trigger")
             if before is None:
                 due = wait_until(context, self._delivery.message.push)
@@ -361,14 +357,24 @@ def given_up(head: Rebuild) -> RebuildFailed:
     return RebuildFailed(head.task, head.id, head.run_id, outcome, head.attempt, head.advice, cause)
 
 
+def _nothing(step: Step, head: Rebuild, base: Base) -> TaskDecision:
+    """Return why nothing is built, by what comes next."""
+    match step:
+        case Step.UNDER_WAY:
+            return RebuildUnderWay(head.task, head.id, head.run_id)
+        case Step.GIVEN_UP:
+            return rejected(head) or given_up(head)
+        case Step.OWN_OUTPUT:
+            return OwnOutput(head.task, str(base.reference), base.digest, head.run_id)
+    return _built(head, base, "ledger of rebuilds")
+
+
+def _built(head: Rebuild, base: Base, known_from: str) -> AlreadyBuiltOn:
+    return AlreadyBuiltOn(head.task, str(base.reference), base.digest, known_from)
+
+
 def _names(bases: Iterable[Base]) -> tuple[str, ...]:
     return tuple(sorted(str(base.reference.at(base.digest)) for base in bases))
-
-
-def _pushed(rebuild: Rebuild, base: Base) -> bool:
-    """Tell whether a rebuild's run pushed what a tag names now."""
-    pushed = str(base.reference.at(base.digest))
-    return any(image.lower() == pushed.lower() for image in rebuild.output_images)
 
 
 def _newer_run(context: Context, rebuild: Rebuild) -> Run | None:

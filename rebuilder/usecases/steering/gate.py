@@ -18,10 +18,10 @@ from rebuilder.core.policies.gate import Asked, Go, InForce, applies, gate
 from rebuilder.core.policies.holds import Held
 from rebuilder.core.policies.policy import Moved
 from rebuilder.core.rebuilds.messages import BUILDS
+from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.rebuild import LONGEST_GATE, Hold, Rebuild, State
 from rebuilder.errors import Conflict
 from rebuilder.usecases.build._delivery import Delivery
-from rebuilder.usecases.build._waiting import SOON
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
