@@ -307,6 +307,19 @@ def test_a_decision_of_a_clock_that_is_behind_comes_after_the_push(world: World)
     assert record.last_at > world.time.now + DAY
 
 
+def test_a_decision_after_a_push_of_tomorrow_is_of_now(world: World) -> None:
+    """The clock of who polled was ahead, and the plan is of hours ago: it is not decided then."""
+    pushed = replace(PUSH, pushed_at=world.time.now + 5 * DAY)
+    moved = BaseMoved(task().id, NODE, "runtime", None, NEW, "registry")
+    world.ledger.record_decisions(pushed, [moved], world.time.now)
+    world.time.pass_(3 * 3600)
+    start_build(world.context, StartBuild(pushed, task().id), "me")
+
+    newest = max(world.ledger.decisions(pushed), key=lambda record: record.last_at)
+    assert isinstance(newest.decision, TaskGone)
+    assert newest.last_at == world.time.now
+
+
 def test_an_index_of_tomorrow_is_read_again(world: World) -> None:
     """A sweep that seems to have begun tomorrow answers nobody, and none goes on with it."""
     world.tasks.add(task())

@@ -94,7 +94,9 @@ class Delivery:
         if push.pushed_at is None or push.pushed_at <= now:
             return now
         before = self.context.ledger.decisions(push, task)
-        return max((record.last_at for record in before), default=push.pushed_at) + _AFTER
+        last = max((record.last_at for record in before), default=push.pushed_at) + _AFTER
+        # Or it was the poll's clock that was ahead, and what was decided is of long ago.
+        return max(now, last)
 
     def _concerns(self, head: Rebuild, decision: TaskDecision) -> bool:
         """Tell whether a decision is about the image that a rebuild waits for, or all of them."""
