@@ -159,6 +159,19 @@ def test_a_rebuild_after_one_of_a_clock_that_was_ahead_supersedes(world: World) 
     assert audited(world, since=72 * HOUR).findings[0].verdict is Verdict.SUPERSEDED
 
 
+def test_a_rebuild_of_a_clock_that_was_behind_hides_none_before_it(world: World) -> None:
+    """By that clock it was over days before the push, and so all before it would be."""
+    follower(world)
+    told(world, MOVED)
+    built(world, State.SUCCEEDED, finished_at=world.time.now, run_ended=world.time.now)
+    ended = world.time.now + HOUR
+    world.time.now -= 72 * HOUR
+    built(world, State.SUCCEEDED, NEWER, finished_at=world.time.now, run_ended=ended)
+    world.time.now += 76 * HOUR
+
+    assert only(world).verdict is Verdict.REBUILT
+
+
 def test_a_rebuild_before_the_push_supersedes_nothing(world: World) -> None:
     """What was claimed earlier cannot have known the digest."""
     follower(world)
