@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import RunStatus
+from tests.soak.azure import APPS, START, SimRun
+from tests.soak.rounds import series
 from tests.soak.test_converges import soak
 
 
@@ -42,3 +46,24 @@ def test_a_story_finds_its_fault(fault: str, story: str, found: str) -> None:
 
     assert code == 1, told
     assert found in told
+
+
+@pytest.mark.parametrize(
+    ("ways", "sizes"),
+    [
+        ("", [0]),
+        ("ffff", [4]),
+        ("sfff", [4]),  # what stands on the right base is not built again
+        ("bfff", [1, 3]),
+        ("bbfb", [1, 1, 2]),
+    ],
+)
+def test_only_a_run_that_pulled_an_old_copy_is_repaired(ways: str, sizes: list[int]) -> None:
+    """What else is run again on the same digests counts as tried too often."""
+    ends = {"f": RunStatus.FAILED, "s": RunStatus.SUCCEEDED, "b": RunStatus.SUCCEEDED}
+    task = TaskId(APPS, "t0")
+    runs = [
+        SimRun(f"ca{n}", task, "product", START, lagged=way == "b", status=ends[way])
+        for n, way in enumerate(ways)
+    ]
+    assert [len(one) for one in series(runs)] == sizes
