@@ -307,6 +307,20 @@ def test_a_decision_of_a_clock_that_is_behind_comes_after_the_push(world: World)
     assert record.last_at > world.time.now + DAY
 
 
+def test_a_decision_comes_after_the_plan_of_a_clock_that_was_ahead(world: World) -> None:
+    """Until that is planned again: what was decided before says nothing of when that was."""
+    began = world.time.now
+    moved = BaseMoved(task().id, NODE, "runtime", None, NEW, "registry")
+    for planned, decided in (
+        (began + DAY, began + DAY + timedelta(microseconds=1)),
+        (began - MINUTE, began),
+    ):
+        world.ledger.record_decisions(PUSH, [moved], planned)
+        start_build(world.context, MESSAGE, "me")
+        times = {r.decision.rebuild: r.last_at for r in world.ledger.decisions(PUSH)}
+        assert times == {True: planned, False: decided}
+
+
 def test_a_decision_after_a_push_of_tomorrow_is_of_now(world: World) -> None:
     """The clock of who polled was ahead, and the plan is of hours ago: it is not decided then."""
     pushed = replace(PUSH, pushed_at=world.time.now + 5 * DAY)

@@ -86,17 +86,14 @@ class Delivery:
         return decision
 
     def _now(self, task: TaskId) -> datetime:
-        """Return the time of a decision: after the plan's, though our clock may be behind.
+        """Return the time of a decision: after the plan's, whose clock may be ahead of ours.
 
         Else the plan would be the last word on the push, and nothing seem to have come of it.
         """
         now, push = self.context.now(), self.message.push
-        if push.pushed_at is None or push.pushed_at <= now:
-            return now
-        before = self.context.ledger.decisions(push, task)
-        last = max((record.last_at for record in before), default=push.pushed_at) + _AFTER
-        # Or it was the poll's clock that was ahead, and what was decided is of long ago.
-        return max(now, last)
+        plans = (r for r in self.context.ledger.decisions(push, task) if r.decision.rebuild)
+        last = max((record.last_at for record in plans), default=push.pushed_at)
+        return now if last is None or last <= now else last + _AFTER
 
     def _concerns(self, head: Rebuild, decision: TaskDecision) -> bool:
         """Tell whether a decision is about the image that a rebuild waits for, or all of them."""
