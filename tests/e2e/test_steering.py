@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,36 @@ def test_approve(world: World) -> None:
         assert world.apps.runs == {}
         ask(world.context, What.APPROVE, Target(), who=who, because="tested", of=of)
     rebuilt_once_on(world, task, newest, 1)
+
+
+def test_a_limit(world: World) -> None:
+    """One after the other, the most urgent first after the one that was quicker; each once."""
+    old = world.push("one")
+    names = ("build-app", "build-low", "build-high")
+    tasks = [world.task(world.apps, name, old) for name in names]
+    world.subscribe()
+    apply(
+        world,
+        "version: 1\n"
+        "policies: {default: {maxConcurrent: 1}, low: {priority: 0}, high: {priority: 100}}\n"
+        "rules:\n"
+        "  - {match: {task: '*/*low'}, policy: low}\n"
+        "  - {match: {task: '*/*high'}, policy: high}\n",
+    )
+    new = world.push("two")
+
+    def rebuilt() -> bool:
+        heads = [world.context.ledger.head(task) for task in tasks]
+        return all(head is not None and head.state is State.SUCCEEDED for head in heads)
+
+    until(rebuilt, "three rebuilds that succeed")
+    heads = [world.context.ledger.head(task) for task in tasks]
+    assert [head.bases for head in heads if head] == [(f"{BASE}@{new}",)] * 3
+    told = [run.properties for run in world.apps.runs.values()]
+    spans = sorted((run["createTime"], run["finishTime"]) for run in told)
+    assert len(spans) == 3
+    assert all(ended <= began for (_, ended), (began, _) in pairwise(spans))
+    assert not world.failed()
 
 
 @pytest.fixture(name="observing")

@@ -135,7 +135,7 @@ def test_an_approval_expires(world: World) -> None:
     due = head(world).due
     assert due is not None
     world.time.now = due + timedelta(days=4)
-    deliver(world)
+    start(world)
 
     assert held_for(world) == [NeedsApproval]
     assert votes(world) == ["bob"]

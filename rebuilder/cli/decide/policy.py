@@ -13,10 +13,11 @@ from rebuilder.cli._command import Command, with_context
 from rebuilder.cli._format import duration
 from rebuilder.cli._terminal import complain, orderly, say
 from rebuilder.cli.exits import Exit
+from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.dependencies.index import with_view
 from rebuilder.core.policies.approval import Approval
 from rebuilder.core.policies.gate import Asked, Go, applies, gate
-from rebuilder.core.policies.policy import Moved, shown, task_name
+from rebuilder.core.policies.policy import Applied, Moved, Policies, shown, task_name
 from rebuilder.core.policies.versions import PolicyVersion
 from rebuilder.core.times import day_and_time
 from rebuilder.errors import InvalidPolicy, NotFound
@@ -136,6 +137,11 @@ def _show(context: Context) -> None:
         say("REBUILDER_MODE is observe: nothing is started.")
 
 
+def _rooms(policies: Policies, task: TaskId, found: Applied) -> str:
+    rooms = policies.rooms(task, found)
+    return ", ".join(f"{policies.limits[room]} of {room}" for room in rooms) or "any number"
+
+
 def _approval(approval: Approval | None) -> str:
     if approval is None or not approval.votes:
         return "none"
@@ -165,6 +171,8 @@ def _show_task(context: Context, name: str) -> None:
                 "maxWait": duration(found.longest),
                 "windows": " and ".join(map(shown, found.windows)) or "always",
                 "approval": _approval(found.approval),
+                "maxConcurrent": _rooms(in_force.policies, task.id, found),
+                "priority": str(found.priority),
             }
             for value, text in values.items():
                 said = [source for name, source in found.sources if name == value]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Union
 import msgspec
 from msgspec import Struct
 
+from rebuilder.core.lines.rooms import LimitReached, LowerPriority
 from rebuilder.core.policies.approval import NeedsApproval, Vote
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.times import day_and_time
@@ -207,6 +208,8 @@ REASONS = (
     UnknownPolicy,
     PolicyUnreadable,
     NeedsApproval,
+    LimitReached,
+    LowerPriority,
 )
 """Every reason. A new one is a type here, and where the gate gives it."""
 
@@ -225,6 +228,7 @@ class Held(Struct, frozen=True):
         votes: Who agreed to it, on these digests.
         asked_by: Who asked for it; "" if a push did.
         rejected: Who rejected it, if somebody did.
+        lined: Since when it waits for a place; None if it never did.
     """
 
     reasons: tuple[Reason, ...]
@@ -235,6 +239,7 @@ class Held(Struct, frozen=True):
     votes: tuple[Vote, ...] = ()
     asked_by: str = ""
     rejected: Vote | None = None
+    lined: datetime | None = None
 
     @property
     def until(self) -> datetime | None:
@@ -278,6 +283,7 @@ def from_record(record: Mapping[str, Any]) -> Held:
         msgspec.convert(record.get("votes", ()), tuple[Vote, ...]),
         str(record.get("asked_by", "")),
         msgspec.convert(record.get("rejected"), Vote | None),
+        msgspec.convert(record.get("lined"), datetime | None),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.lines.rooms import PRIORITY, Room
 from rebuilder.core.policies.approval import Approval, stricter
 from rebuilder.core.policies.globs import Patterns, fits
 from rebuilder.core.policies.windows import AnyOf, Freeze, Window
@@ -103,6 +104,8 @@ class Values(Struct, frozen=True):
         max_wait: How long the first image that is not built on waits at most.
         windows: When it may be built; empty for the word `always`.
         approval: Who has to agree.
+        rooms: What so many have a place in at once, of which it needs one in each.
+        priority: How soon it gets one, from 0.
     """
 
     ignore: bool | None = None
@@ -110,6 +113,8 @@ class Values(Struct, frozen=True):
     max_wait: timedelta | None = None
     windows: AnyOf | None = None
     approval: Approval | None = None
+    rooms: tuple[Room, ...] | None = None
+    priority: int | None = None
 
 
 class Policy(Struct, frozen=True):
@@ -188,6 +193,7 @@ class Policies:
         policies: The policies by name.
         rules: The rules, in the order of the file.
         freezes: The freezes, each with what it is for.
+        registries: How many may be under way at once in registries, by their names.
     """
 
     def __init__(
@@ -195,12 +201,19 @@ class Policies:
         policies: Mapping[str, Policy] | None = None,
         rules: Iterable[Rule] = (),
         freezes: Iterable[tuple[Freeze, Match]] = (),
+        registries: Mapping[str, int] | None = None,
     ) -> None:
         self.policies = dict(policies or {})
         every, frozen = tuple(rules), tuple(freezes)
         self.rules = tuple(rule for rule in every if not rule.match.tags)
         self.tightening = tuple(rule for rule in every if rule.match.tags)
         self.freezes = tuple(freeze for freeze, _ in frozen)
+        self._registries = {
+            name.lower(): Room(f"registry {name.lower()}", most)
+            for name, most in (registries or {}).items()
+        }
+        rooms = [room for policy in self.policies.values() for room in policy.values.rooms or ()]
+        self.limits = {room.name: room.most for room in (*rooms, *self._registries.values())}
         self._rules = Matching(rule.match for rule in self.rules)
         self._tightening = Matching(rule.match for rule in self.tightening)
         self._freezes = Matching(match for _, match in frozen)
@@ -209,6 +222,12 @@ class Policies:
     def selectable(self) -> tuple[str, ...]:
         """The names of the policies that tasks may select."""
         return tuple(sorted(name for name, policy in self.policies.items() if policy.selectable))
+
+    def rooms(self, task: TaskId, found: Applied) -> tuple[str, ...]:
+        """Return the rooms that a task needs a place in, by what applies to it."""
+        own = self._registries.get(task.registry.name)
+        names = [room.name for room in (*found.rooms, *(() if own is None else (own,)))]
+        return tuple(sorted(names))
 
     def fitting(self, subject: Subject) -> Iterator[Rule]:
         """Yield the rules that fit, in the order of the file, but for those that ask for tags."""
@@ -241,6 +260,8 @@ class Plain(NamedTuple):
 PLAIN: Mapping[str, Plain] = {
     "ignore": Plain("ignore", lambda now, said: now or said),
     "approval": Plain("approval", stricter),
+    "rooms": Plain("maxConcurrent", lambda now, said: tuple(dict.fromkeys((*now, *said)))),
+    "priority": Plain("priority", min, max),
 }
 """The values that stand by themselves, by their names in Values and in Applied."""
 
@@ -256,6 +277,8 @@ class Applied(Struct, frozen=True):
         unknown: What the task's tag names that is no policy; "" if it names one, or nothing.
         sources: Which rule said what, by the name of the value, as the file calls it.
         approval: Who has to agree; None for nobody.
+        rooms: What so many have a place in at once, of which it needs one in each.
+        priority: How soon it gets one.
     """
 
     ignore: bool = False
@@ -265,6 +288,8 @@ class Applied(Struct, frozen=True):
     unknown: str = ""
     sources: tuple[tuple[str, str], ...] = ()
     approval: Approval | None = None
+    rooms: tuple[Room, ...] = ()
+    priority: int = PRIORITY
 
     @property
     def longest(self) -> timedelta:

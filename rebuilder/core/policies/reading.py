@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from rebuilder.core.lines.rooms import Room
 from rebuilder.core.policies.approval import Approval
 from rebuilder.core.policies.policy import (
     Match,
@@ -33,7 +34,7 @@ MOST_BYTES = 256 * 1024
 
 NOT_YET = frozenset(
     {
-        *("priority", "maxConcurrent", "limits", "attempts", "canary", "breaker"),
+        *("attempts", "canary", "breaker", "agentPools"),
         *("maxAge", "rebuild-for", "rebuildFor", "countTags", "tools"),
     }
 )
@@ -174,7 +175,9 @@ class _Reader:
     def policies(self, values: Any) -> Policies:  # noqa: ANN401 - checked by the schema
         """Return the policies of a file that the schema allows."""
         named = {
-            name: Policy(self._values(given, ("policies", name)), bool(given.get("selectable")))
+            name: Policy(
+                self._values(given, ("policies", name), name), bool(given.get("selectable"))
+            )
             for name, given in (values.get("policies") or {}).items()
         }
         rules = [
@@ -183,9 +186,11 @@ class _Reader:
         freezes = [
             self._freeze(number, given) for number, given in enumerate(values.get("freezes", ()))
         ]
-        return Policies(named, rules, [freeze for freeze in freezes if freeze is not None])
+        registries = values.get("limits", {}).get("registries")
+        kept = [freeze for freeze in freezes if freeze is not None]
+        return Policies(named, rules, kept, registries)
 
-    def _values(self, given: Mapping[str, Any], path: Path) -> Values:
+    def _values(self, given: Mapping[str, Any], path: Path, name: str) -> Values:
         cooldown = self._duration(given, "cooldown", path)
         longest = self._duration(given, "maxWait", path)
         if cooldown is not None and longest is not None and longest < cooldown:
@@ -204,6 +209,8 @@ class _Reader:
             max_wait=longest,
             windows=windows,
             approval=self._approval(given.get("approval"), (*path, "approval")),
+            rooms=_rooms(given.get("maxConcurrent"), name),
+            priority=given.get("priority"),
         )
 
     def _approval(self, given: Mapping[str, Any] | None, path: Path) -> Approval | None:
@@ -285,6 +292,10 @@ class _Reader:
                 "a rule that asks for tags can only tighten: leave `ignore: false` out",
             )
         return Rule(source, match, replace(values, ignore=ignore))
+
+
+def _rooms(most: int | None, name: str) -> tuple[Room, ...] | None:
+    return None if most is None else (Room(f"policy {name}", most),)
 
 
 def _scalar(found: object) -> object:

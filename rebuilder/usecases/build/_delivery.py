@@ -12,6 +12,8 @@ from rebuilder.core.decisions.operators import WouldRebuild
 from rebuilder.core.decisions.runs import NoStep, TaskDisabled
 from rebuilder.core.decisions.unreadable import NotConfigured, TaskGone, TaskUnreadable
 from rebuilder.core.events.pushes import Push
+from rebuilder.core.lines.line import Waiter
+from rebuilder.core.policies.holds import Held
 from rebuilder.core.rebuilds.messages import StartBuild
 from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
@@ -36,6 +38,9 @@ class Delivery:
         message: The message, with the turn that it has been given.
         owner: A name for this delivery, unique among all, to hold the lease with.
         runs: The newest runs of the task, once they are read.
+        place: What the rebuild that may begin needs a place for; None if it needs none.
+        held: What is kept of that one if there is none.
+        lined: Whether what the task has of places, and waits for, is to be put right at the end.
     """
 
     def __init__(self, context: Context, message: StartBuild, owner: str) -> None:
@@ -43,6 +48,9 @@ class Delivery:
         self.message = message
         self.owner = owner
         self.runs = Runs()
+        self.place: Waiter | None = None
+        self.held: Held | None = None
+        self.lined = False
 
     def asked_for(self, head: Rebuild | None) -> bool:
         """Tell whether somebody asked for a rebuild, and none was begun since."""

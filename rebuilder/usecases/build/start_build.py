@@ -29,7 +29,7 @@ from rebuilder.usecases.build._circles import follow_chain
 from rebuilder.usecases.build._claim import claim, hold, put_right, take_over
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._native import could_see, newest_runs, used_bases, wait_until
-from rebuilder.usecases.build._schedule import follow, record_run, schedule
+from rebuilder.usecases.build._schedule import follow, record_run
 from rebuilder.usecases.build._waiting import (
     PutBack,
     put_back,
@@ -44,7 +44,9 @@ from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.plan.bases import other_bases, pushed_base, pushed_reference
 from rebuilder.usecases.plan.deciding import decide_for, other_digest, run_since, was_away
 from rebuilder.usecases.plan.moves import Moves
+from rebuilder.usecases.steering import places
 from rebuilder.usecases.steering.gate import (
+    begin,
     hold_back,
     ignored,
     still_held,
@@ -81,6 +83,9 @@ def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecisi
     except Conflict as error:
         # Another delivery was quicker. What it does is seen when this one comes back.
         found = PutBack(context.settings.track_interval, str(error))
+    finally:
+        if delivery.lined:
+            places.settle(context, message.task)
     if not isinstance(found, PutBack):
         return found
     if found.counted:
@@ -337,7 +342,7 @@ class _Start:
             return kept
         if self._delivery.message.turn is None and (later := self._delivery.turn_later()):
             return later
-        return schedule(self._delivery, claim(self._delivery, rebuild))
+        return begin(self._delivery, claim(self._delivery, rebuild))
 
     def _kept_back(
         self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base

@@ -32,6 +32,7 @@ from rebuilder.usecases.build._told import changed
 from rebuilder.usecases.build.output import check_output
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
+from rebuilder.usecases.steering import places
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
     if not saved.state.over:
         log.info("task %s: run %s is %s", saved.task, saved.run_id, saved.state)
         return None
+    places.leave(context, saved)
     changed(context, saved)
     log.log(
         logging.INFO if saved.state is State.SUCCEEDED else logging.ERROR,
@@ -115,6 +117,8 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
         log.warning("task %s: its registry is no task registry any more", message.task)
         return None
     rebuild = context.ledger.rebuild(message.task, message.sequence)
+    if rebuild is not None and rebuild.state.over:
+        places.leave(context, rebuild)  # whoever ended it may have come no further
     if (
         rebuild is None
         or rebuild.run_id is None

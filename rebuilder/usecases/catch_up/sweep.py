@@ -37,6 +37,7 @@ from rebuilder.usecases.catch_up.missed import Follower, Followers, followers, m
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.leases import SLICE, Lease, leased
+from rebuilder.usecases.steering import places
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ def _settle(context: Context, report: SweepReport) -> None:
         context.queue.send_many(BUILDS, builds)
     if runs:
         context.queue.send_many(RUNS, runs)
+    places.refill(context, unsettled)
     report.resumed = len(builds) + len(runs)
 
 

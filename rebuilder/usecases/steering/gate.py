@@ -13,7 +13,9 @@ from datetime import datetime
 
 from rebuilder.core.acr.tasks import Task
 from rebuilder.core.decisions.decide import Base
+from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
+from rebuilder.core.lines.line import Waiter, rank
 from rebuilder.core.policies.gate import Asked, Go, InForce, applies, gate
 from rebuilder.core.policies.holds import Held
 from rebuilder.core.policies.policy import Moved
@@ -22,9 +24,15 @@ from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.rebuild import LONGEST_GATE, Hold, Rebuild, State
 from rebuilder.errors import Conflict
 from rebuilder.usecases.build._delivery import Delivery
+from rebuilder.usecases.build._schedule import schedule
+from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.steering import places
 
 log = logging.getLogger(__name__)
+
+_LATER = "later"
+"""The event of a message that was put off by one whose turn it was."""
 
 
 def ignored(context: Context, task: Task, base: Base) -> IgnoredByPolicy | None:
@@ -46,6 +54,9 @@ def still_held(delivery: Delivery, head: Rebuild) -> Rebuild | None:
     """
     context, held = delivery.context, head.held
     if held is None or not _is_held(head) or delivery.message.anew:
+        return None
+    delivery.lined = places.waits(head)
+    if delivery.message.push.event == places.TURN:
         return None
     now, controls = context.now(), in_force(context, delivery.message.seen)
     if delivery.message.push.key != head.push or controls.version != held.controls:
@@ -94,9 +105,58 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         votes=before.votes,
     )
     found = gate(asked, controls, now)
+    held = Held((), first, newest, moved, controls.version, before.votes, asked_by)
     if isinstance(found, Go):
+        return _ask_for_place(delivery, rebuild, asked, replace(held, lined=before.lined))
+    return _hold(delivery, rebuild, replace(held, reasons=found.reasons))
+
+
+def _ask_for_place(
+    delivery: Delivery, rebuild: Rebuild, asked: Asked, held: Held
+) -> Rebuild | None:
+    """Hold a rebuild for which there is no place now; None if there is one, or it needs none."""
+    context = delivery.context
+    now, policies = context.now(), in_force(context).policies
+    if policies is None:
         return None
-    held = Held(found.reasons, first, newest, moved, controls.version, before.votes, asked_by)
+    found = applies(policies, asked.task, asked.moved, asked.tags)
+    rooms = policies.rooms(asked.task, found)
+    if not rooms or context.settings.observe:
+        return None
+    lined = replace(held, lined=held.lined or now)
+    since, priority = lined.lined or now, found.priority
+    place = Waiter(
+        rebuild.task, rebuild.sequence, rooms, rank(since, priority), priority, asked=now
+    )
+    delivery.place, delivery.held = place, lined
+    refused = places.ask(context, place)
+    if refused is None:
+        return None
+    return _hold(delivery, rebuild, replace(lined, reasons=(refused,)))
+
+
+def begin(delivery: Delivery, rebuild: Rebuild) -> TaskDecision | Rebuild | PutBack:
+    """Begin a rebuild that is claimed: take its place, and schedule its run.
+
+    Returns:
+        The rebuild, as it is scheduled or held after all; why there is none; when to look again.
+
+    Raises:
+        TransientError: Nothing was sent.
+    """
+    place, held = delivery.place, delivery.held
+    if place is not None and held is not None:
+        delivery.lined = True
+        refused = places.take(delivery.context, place)
+        if refused is not None:
+            # Somebody was quicker since there was one.
+            return _hold(delivery, rebuild, replace(held, reasons=(refused,)), stored=True)
+    return schedule(delivery, rebuild)
+
+
+def _hold(delivery: Delivery, rebuild: Rebuild, held: Held, *, stored: bool = False) -> Rebuild:
+    """Hold a rebuild; `stored` tells that it is known to be stored as it is."""
+    now = delivery.context.now()
     wanted = replace(
         rebuild,
         state=State.HELD,
@@ -105,7 +165,7 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         lease_until=now,
         outcome=held.sentence(),
     )
-    return _wait(delivery, rebuild, wanted, now)
+    return _wait(delivery, rebuild, wanted, now, stored=stored)
 
 
 def would_rebuild(context: Context, rebuild: Rebuild, base: Base) -> WouldRebuild | None:
@@ -129,7 +189,7 @@ def waited(head: Rebuild | None, key: str, moved_on: str) -> Held | None:
     if head is None or head.held is None:
         return None
     if head.key == key and (head.held.votes or head.held.asked_by):
-        return replace(head.held, reasons=(), rejected=None)
+        return replace(head.held, reasons=(), rejected=None, lined=None)
     left = head.state is State.SKIPPED and head.outcome == moved_on
     return replace(head.held, votes=(), asked_by="") if _is_held(head) or left else None
 
@@ -143,21 +203,32 @@ def _is_held(head: Rebuild) -> bool:
     return head.state is State.HELD and head.hold is Hold.GATE
 
 
-def _wait(delivery: Delivery, stored: Rebuild, wanted: Rebuild, now: datetime) -> Rebuild:
+def _wait(
+    delivery: Delivery,
+    before: Rebuild,
+    wanted: Rebuild,
+    now: datetime,
+    *,
+    stored: bool = False,
+) -> Rebuild:
     """Keep a rebuild held, with one message for when it is to be looked at."""
     context = delivery.context
-    due, held = stored.due, wanted.held
-    ahead = due is not None and now + SOON < due <= now + LONGEST_GATE
-    if _is_held(stored) and stored.held == held and ahead:
-        log.info("rebuild %s is held on: %s", stored.id, stored.outcome)
-        return stored
+    due, held = before.due, wanted.held
     until = None if held is None else held.until
-    due = now + LONGEST_GATE if until is None else min(until, now + LONGEST_GATE)
-    # The message goes first: one too many is dropped. It comes when it is time, and not before.
-    message = replace(delivery.message, turn=None, wait=0, waiter="")
-    context.queue.send(BUILDS, message.encode(), due - now + SOON)
+    ahead = due is not None and now + SOON < due <= now + LONGEST_GATE
+    if _is_held(before) and before.held == held and ahead:
+        log.info("rebuild %s is held on: %s", before.id, before.outcome)
+        return before
+    if not (_is_held(before) and ahead and due is not None and (until is None or due <= until)):
+        # Else there is a message for a time at which it can be looked at as well.
+        due = now + LONGEST_GATE if until is None else min(until, now + LONGEST_GATE)
+        # The message goes first: one too many is dropped. It comes when it is time.
+        push = delivery.message.push
+        told = replace(push, event=_LATER) if push.event == places.TURN else push
+        message = replace(delivery.message, push=told, turn=None, wait=0, waiter="")
+        context.queue.send(BUILDS, message.encode(), due - now + SOON)
     kept = replace(wanted, due=due)
-    if stored.state is State.HELD or stored.version > 1:
+    if stored or before.state is State.HELD or before.version > 1:
         kept = context.ledger.save(kept)
     elif not context.ledger.claim(kept):
         raise Conflict(f"task {kept.task}: {kept.id} was claimed by another delivery")

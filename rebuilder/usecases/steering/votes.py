@@ -9,12 +9,13 @@ from collections.abc import Collection
 from copy import replace
 from functools import partial
 
+from rebuilder.core.decisions.operators import Rejected
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import MOST, Act, Target, What
 from rebuilder.core.policies.approval import NeedsApproval, Vote
 from rebuilder.core.policies.policy import Moved, task_name
 from rebuilder.core.rebuilds.messages import BUILDS
-from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State, rejected
+from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import InvalidMessage, RebuilderError
 from rebuilder.isolation import attempts
 from rebuilder.usecases.build._told import changed
@@ -77,12 +78,19 @@ def _approve(context: Context, act: Act, rebuild: Rebuild) -> Rebuild:
 
 def _reject(context: Context, act: Act, rebuild: Rebuild) -> Rebuild:
     now, against = context.now(), Vote(act.id, act.who, act.because, act.at)
-    held = rebuild.held and replace(rebuild.held, rejected=against)
-    left = replace(rebuild, state=State.GIVEN_UP, due=None, finished_at=now, held=held)
-    if decision := rejected(left):
-        context.ledger.record_decisions(Push.from_key(rebuild.push), [decision], now)
-        left = replace(left, failure=Failure.REJECTED, outcome=decision.outcome)
-    saved = context.ledger.save(left)
+    decision = Rejected(rebuild.task, rebuild.id, rebuild.bases, act.who, act.because, act.at)
+    context.ledger.record_decisions(Push.from_key(rebuild.push), [decision], now)
+    saved = context.ledger.save(
+        replace(
+            rebuild,
+            state=State.GIVEN_UP,
+            due=None,
+            finished_at=now,
+            failure=Failure.REJECTED,
+            outcome=decision.outcome,
+            held=rebuild.held and replace(rebuild.held, rejected=against),
+        )
+    )
     changed(context, saved)
     return saved
 

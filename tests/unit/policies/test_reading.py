@@ -54,13 +54,27 @@ def test_a_file_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "1:1: None: write a mapping with version: 1, policies, freezes and rules"),
+        ("", "1:1: None: write a mapping with version: 1, policies, limits, freezes and rules"),
         ("rules: []", "1:1: version is missing: write a mapping with version: 1, policies,"),
         ("version: 2", "1:10: 2: write 1"),
-        ("version: 1\nrule: []", "2:1: unknown key 'rule': write $schema, freezes, policies,"),
+        (
+            "version: 1\nrule: []",
+            "2:1: unknown key 'rule': write $schema, freezes, limits, policies,",
+        ),
         ("version: 1\nversion: 1", "2:1: version is there twice: write it once"),
         ("version: 1\n? [a]\n: 1", "2:3: a key that is no plain name: write a name"),
-        ("version: 1\nlimits: {}", "2:1: limits is not yet enforced: leave it out"),
+        (
+            "version: 1\nlimits: {agentPools: {a/b: 1}}",
+            "2:10: agentPools is not yet enforced: leave it out",
+        ),
+        (
+            "version: 1\nlimits: {registries: {a.azurecr.io: 1}}",
+            "2:22: 'a.azurecr.io': write the name of a registry, without .azurecr.io",
+        ),
+        (
+            "version: 1\npolicies: {a: {maxConcurrent: 0, priority: 101}}",
+            "2:31: 0: write how many may be under way at once, 1 to 1000",
+        ),
         (
             "version: 1\npolicies:\n  a: {canary: {tasks: [x]}}",
             "3:7: canary is not yet enforced: leave it out",
@@ -153,7 +167,7 @@ def test_every_fault_is_told_at_once() -> None:
     with pytest.raises(InvalidPolicy) as raised:
         read_policies("version: 3\npolicies: {a: {cooldown: x}}\nrule: 1\nlimits: 2\n")
 
-    assert [(f.line, f.column) for f in raised.value.faults] == [(1, 10), (2, 26), (3, 1), (4, 1)]
+    assert [(f.line, f.column) for f in raised.value.faults] == [(1, 10), (2, 26), (3, 1), (4, 9)]
 
 
 def test_the_schema_is_one(tmp_path: Path) -> None:

@@ -94,6 +94,18 @@ def test_production_is_approved() -> None:
     assert held("Approve production", NOON, STAGING) == []
 
 
+def test_limits() -> None:
+    """What has a place where, and what comes first."""
+    file = read_policies(RECIPES["Spare a registry's agents, what is urgent first"])
+    task = TaskId(RegistryId("s", "g", "prodregistry"), "test-web")
+    found = applies(file, task, (Moved(NODE),), ())
+    assert file.rooms(task, found) == ("policy tests", "registry prodregistry")
+    assert found.priority == 10
+    urgent = applies(file, STAGING, (Moved("baseimages.azurecr.io/security/node:20"),), ())
+    assert (file.rooms(STAGING, urgent), urgent.priority) == (("policy default",), 90)
+    assert file.limits == {"policy default": 20, "policy tests": 2, "registry prodregistry": 10}
+
+
 def test_freezes() -> None:
     """From their beginning to their end."""
     year_end, sale = "Freeze at the end of the year", "Freeze production during a sale"

@@ -1,0 +1,1 @@
+"""Limits of what is under way at once, and who is next."""

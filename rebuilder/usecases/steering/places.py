@@ -1,0 +1,236 @@
+"""Places: no more rebuilds under way at once than operators let, and the next one told in time.
+
+The rebuild is claimed first, and has its place from before its run is asked for until its record
+says that it is over. Whoever dies in between leaves a claim, which keeps its place until somebody
+goes on with it, or a place of what is over, which is none: it is given away by whoever looks next.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable
+from copy import replace
+from datetime import timedelta
+from functools import partial
+
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.lines.line import GRACE, Holder, Limits, Line, Waiter, rank
+from rebuilder.core.lines.rooms import LimitReached, NoPlace
+from rebuilder.core.policies.policy import Policies
+from rebuilder.core.rebuilds.messages import BUILDS
+from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.times import age
+from rebuilder.errors import Conflict, UnreadableRecord
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.steering.waiting import again, held_rebuilds
+
+log = logging.getLogger(__name__)
+
+PLACES = "places"
+"""The name of the bookmark that the line is kept in."""
+
+TURN = "turn"
+"""The event of a message for one whose turn it is."""
+
+_CHECKED = timedelta(seconds=10)
+"""How often it is looked at whether those who have a place are still under way."""
+
+_TRIES = 50
+
+_lock = threading.Lock()
+
+
+def ask(context: Context, wanted: Waiter) -> NoPlace | None:
+    """Ask whether there is a place; return why not, and wait for one from then on.
+
+    Raises:
+        TransientError: The store cannot be reached, or everybody asks at once.
+        UnreadableRecord: Nobody can tell who has a place.
+    """
+    return _asked(context, wanted, take=False)
+
+
+def take(context: Context, wanted: Waiter) -> NoPlace | None:
+    """Take a place; return why there is none, and wait for one from then on.
+
+    Raises:
+        TransientError: The store cannot be reached, or everybody asks at once.
+        UnreadableRecord: Nobody can tell who has a place.
+    """
+    return _asked(context, wanted, take=True)
+
+
+def leave(context: Context, rebuild: Rebuild) -> None:
+    """Give up the place of a rebuild that is over, and tell whoever is next; safe to repeat.
+
+    Raises:
+        TransientError: The store cannot be reached; the place is given away all the same, by
+            whoever asks for one.
+    """
+    policies = _limiting(context)
+    if policies is not None:
+        line = _change(context, policies, lambda line: line.without(rebuild.task))
+        if line.short:
+            refill(context, held_rebuilds(context))
+
+
+def settle(context: Context, task: TaskId) -> None:
+    """Give up what a task has or waits for, unless its newest rebuild is under way or waits on.
+
+    Raises:
+        TransientError: The store cannot be reached.
+    """
+    policies, head = _limiting(context), context.ledger.head(task)
+    if policies is None or head is None or waits(head):
+        return
+    if under_way(head):
+        _change(context, policies, lambda line: line.not_waiting({task}))
+    else:
+        leave(context, head)
+
+
+def refill(context: Context, unsettled: Iterable[Rebuild]) -> None:
+    """See that everybody waits who is held for a place, and tell whoever is next.
+
+    Args:
+        context: The ports.
+        unsettled: The rebuilds that something is still to happen to; those that do not wait for a
+            place are left.
+
+    Raises:
+        TransientError: The store cannot be reached.
+    """
+    policies = _limiting(context)
+    if policies is None:
+        return
+    found = [waiter for rebuild in unsettled for waiter in _waiters(rebuild)]
+    _change(context, policies, lambda line: replace(line, more=False).waiting(*found))
+
+
+def waits(rebuild: Rebuild) -> bool:
+    """Tell whether a rebuild is held for a place."""
+    return bool(_waiters(rebuild))
+
+
+def under_way(rebuild: Rebuild) -> bool:
+    """Tell whether a rebuild has its place: it is claimed, or its run goes on."""
+    return rebuild.state is State.CLAIMED or rebuild.state.in_flight
+
+
+def _limiting(context: Context) -> Policies | None:
+    """Return the policies, if they limit anything."""
+    policies = context.in_force.now(context.steering, context.now()).policies
+    return policies if policies is not None and policies.limits else None
+
+
+def _waiters(rebuild: Rebuild) -> list[Waiter]:
+    held = rebuild.held
+    if rebuild.state is not State.HELD or rebuild.hold is not Hold.GATE or held is None:
+        return []
+    since = held.lined or held.first
+    return [
+        Waiter(
+            rebuild.task,
+            rebuild.sequence,
+            reason.rooms,
+            rank(since, reason.priority),
+            reason.priority,
+        )
+        for reason in held.reasons
+        if isinstance(reason, NoPlace)
+    ]
+
+
+def _asked(context: Context, wanted: Waiter, *, take: bool) -> NoPlace | None:
+    policies = _limiting(context)
+    if policies is None:
+        return None
+    answers: list[NoPlace | None] = []
+
+    def change(line: Line) -> Line:
+        work = line.take if take else line.ask
+        changed, answer = work(wanted, policies.limits, context.now())
+        answers.append(answer)
+        return changed
+
+    line = _change(context, policies, change)
+    if isinstance(answers[-1], LimitReached) and _unchecked(context, line):
+        dead = _dead(context, line.holders)
+        _change(context, policies, lambda line: line.over(dead, context.now()))
+        if dead:
+            log.warning("%d place(s) of what is over are given away", len(dead))
+            _change(context, policies, change)
+    return answers[-1]
+
+
+def _unchecked(context: Context, line: Line) -> bool:
+    return line.checked is None or age(line.checked, context.now()) >= _CHECKED
+
+
+def _dead(context: Context, holders: Collection[Holder]) -> list[Holder]:
+    """Return those who have a place and are not under way: whoever ended them came no further."""
+    heads = context.ledger.heads({holder.task for holder in holders})
+
+    def goes_on(holder: Holder) -> bool:
+        head = heads.get(holder.task)
+        return head is not None and head.sequence == holder.sequence and under_way(head)
+
+    return [holder for holder in holders if not goes_on(holder)]
+
+
+def _change(context: Context, policies: Policies, change: Callable[[Line], Line]) -> Line:
+    """Change the line by compare-and-swap, and tell whoever is next."""
+    line, woken = _swap(context, policies.limits, change)
+    while gone := _tell(context, woken):
+        left = partial(Line.not_waiting, tasks=gone)
+        line, woken = _swap(context, policies.limits, left)
+    return line
+
+
+def _tell(context: Context, woken: Iterable[Waiter]) -> set[TaskId]:
+    """Tell those whose turn it is; return those who do not wait any more."""
+    gone = set()
+    for waiter in woken:
+        rebuild = context.ledger.rebuild(waiter.task, waiter.sequence)
+        if rebuild is not None and waits(rebuild):
+            message = again(rebuild)
+            turn = replace(message, push=replace(message.push, event=TURN))
+            context.queue.send(BUILDS, turn.encode())
+        elif _gone(context, waiter, rebuild):
+            gone.add(waiter.task)
+    return gone
+
+
+def _gone(context: Context, waiter: Waiter, rebuild: Rebuild | None) -> bool:
+    """Tell whether a rebuild that is not held for a place will not be."""
+    if rebuild is not None and (rebuild.state.over or under_way(rebuild)):
+        return True
+    # Whoever asked for it just now is about to hold it, and is told again.
+    return waiter.asked is None or age(waiter.asked, context.now()) > GRACE
+
+
+def _swap(
+    context: Context, limits: Limits, change: Callable[[Line], Line]
+) -> tuple[Line, tuple[Waiter, ...]]:
+    # The threads of one instance queue up here, so that conflicts are with other instances only.
+    with _lock:
+        tries = 0
+        while True:
+            mark = context.bookmarks.read(PLACES)
+            try:
+                line = Line.read(mark.place)
+            except ValueError as error:
+                raise UnreadableRecord(f"who has a place cannot be read: {error}") from error
+            changed, woken = change(line).wake(limits, context.now())
+            if changed == line:
+                return line, ()
+            try:
+                context.bookmarks.save(replace(mark, place=changed.write()))
+            except Conflict:
+                # Each conflict is another's progress.
+                tries += 1
+                if tries == _TRIES:
+                    raise
+            else:
+                return changed, woken
