@@ -25,7 +25,7 @@ from rebuilder.start import refuse_newer_store
 
 # The host logs what Python logs under the function's name, so host.json cannot tell: Azure's own
 # packages say two lines about each request, all of which are kept and paid for.
-for name in ("azure.core", "azure.identity", "azure.mgmt", "msal", "urllib3"):
+for name in ("azure.core", "azure.identity", "azure.mgmt", "azure.monitor", "msal", "urllib3"):
     logging.getLogger(name).setLevel(logging.WARNING)
 refuse_newer_store()
 app = func.FunctionApp()

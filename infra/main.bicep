@@ -441,6 +441,13 @@ module app 'modules/function-app.bicep' = {
     webhook: !byQueue
     subnetResourceId: privateNetwork ? privateNet!.outputs.appSubnetResourceId : ''
     closed: privateNetwork
+    defaultSettings: {
+      // The app sends its own telemetry, and tells the host so, which else would send each line again.
+      PYTHON_ENABLE_OPENTELEMETRY: 'true'
+      // The host's own spans are mostly its looks at empty queues: docs/telemetry.md.
+      OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
+      OTEL_TRACES_SAMPLER_ARG: '0'
+    }
     chosenSettings: union(
       empty(taken)
         ? platformSettings

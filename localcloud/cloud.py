@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from localcloud import blobs, github, graph, scm
+from localcloud import blobs, github, graph, insights, scm
 from localcloud.admin import Admin
 from localcloud.arm import Arm
 from localcloud.arm.app import ArmApp
@@ -36,6 +36,7 @@ from localcloud.github import github_app
 from localcloud.graph import graph_app
 from localcloud.identity import Behaviour as IdentityBehaviour
 from localcloud.identity import Identities, identity_app
+from localcloud.insights import Insights
 from localcloud.nativetrigger import NativeTrigger
 from localcloud.network import Network
 from localcloud.registry import RegistryService
@@ -99,6 +100,7 @@ class LocalCloud:
             self.state, self.clock, self.tokens, self.roles, self.network, folder
         )
         self.apps = FunctionApps(self.network, self.tokens, self._enrol, folder / "apps")
+        self.insights = Insights(self.tokens, self.roles)
         self.eventgrid.find_function = self.apps.event_address
         self.eventgrid.put_blob = self._put_letters
         self.eventgrid.put_message = self._put_message
@@ -132,6 +134,7 @@ class LocalCloud:
             self.registry,
             self.storage,
             self.apps,
+            self.insights,
         )
         if path := os.environ.get(RECORD):
             self.arm.witnesses.append(recorder(Path(path)))
@@ -171,6 +174,7 @@ class LocalCloud:
             self.network.mount(host, registries)
         for host in STORAGE_HOSTS:
             self.network.mount(host, self.storage.app)
+        self.network.mount(insights.HOST, self.insights.app)
         self.network.mount(scm.HOST, scm.scm_app(self.arm))
         self.network.mount(scm.SITE_HOST, scm.sites_app(self.arm))
         self.network.start()

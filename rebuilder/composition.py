@@ -11,6 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -29,6 +30,9 @@ from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
 
 def compose(env: Mapping[str, str] = os.environ) -> Context:
     """Return what the use cases need, by the settings in `env`; made once per settings.
@@ -39,7 +43,8 @@ def compose(env: Mapping[str, str] = os.environ) -> Context:
     settings = Settings.from_env(env)
     # Not of the cache: that would have each of many threads make one that asks for it at once.
     with _making:
-        if not _ends and (end := exporters.turn_on(env)):
+        # What this process tells of itself, and not what the app's settings have the app tell.
+        if not _ends and (end := exporters.turn_on(os.environ, lambda: _identity(settings))):
             _ends.append(end)
         return _compose(settings)
 
@@ -183,6 +188,12 @@ def _store(settings: Settings) -> _Store:
         TableDeadLetters(service),
         BlobSteering.from_settings(settings, bookmarks),
     )
+
+
+def _identity(settings: Settings) -> TokenCredential:
+    from rebuilder.azure.identity import credential  # noqa: PLC0415
+
+    return credential(settings.client_id)
 
 
 def _dead_events(settings: Settings) -> DeadEventStore:

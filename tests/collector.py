@@ -1,4 +1,4 @@
-"""An OTLP collector: takes traces and metrics as protobuf by HTTP, and keeps them."""
+"""An OTLP collector: takes traces, metrics and logs as protobuf by HTTP, and keeps them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -22,11 +24,15 @@ class Collector:
     Attributes:
         spans: The spans that came, with the service that sent each.
         metrics: The newest state of each metric, by name.
+        lines: The records of the log that came.
+        paths: What was posted to.
     """
 
     def __init__(self) -> None:
         self.spans: list[tuple[str, Span]] = []
         self.metrics: dict[str, Metric] = {}
+        self.lines: list[LogRecord] = []
+        self.paths: set[str] = set()
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,11 +70,16 @@ class Collector:
 
     def take(self, path: str, body: bytes) -> None:
         """Keep what was sent."""
+        self.paths.add(path)
         if path == "/v1/traces":
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 service = _text(resource.resource.attributes, "service.name")
                 for scope in resource.scope_spans:
                     self.spans += [(service, span) for span in scope.spans]
+        elif path == "/v1/logs":
+            for resource_logs in ExportLogsServiceRequest.FromString(body).resource_logs:
+                for logs in resource_logs.scope_logs:
+                    self.lines += logs.log_records
         else:
             for resource_metrics in ExportMetricsServiceRequest.FromString(body).resource_metrics:
                 for metrics in resource_metrics.scope_metrics:
@@ -81,8 +92,8 @@ class Collector:
             yield span
 
 
-def told(span: Span) -> dict[str, Any]:
-    """Return a span's attributes."""
+def told(span: Span | LogRecord) -> dict[str, Any]:
+    """Return the attributes of a span, or of a line."""
     return {entry.key: entry.value.string_value for entry in span.attributes}
 
 

@@ -34,6 +34,9 @@ param packageContainerName string
 @description('Required. App settings that the template gives.')
 param settings object
 
+@description('Required. App settings that hold where nothing else was chosen.')
+param defaultSettings object
+
 @description('Required. App settings that were chosen; those of the template come before them.')
 @secure()
 param chosenSettings object
@@ -159,7 +162,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
 resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'appsettings'
-  properties: union(chosenSettings, settings)
+  properties: union(defaultSettings, chosenSettings, settings)
 }
 
 resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {

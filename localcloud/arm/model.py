@@ -20,6 +20,7 @@ from localcloud.clock import Clock
 from localcloud.directory import Directory, Principal
 from localcloud.eventgrid import EventGrid
 from localcloud.functionapps import FunctionApps
+from localcloud.insights import Insights
 from localcloud.registry import RegistryService
 from localcloud.roles import Roles
 from localcloud.state import Json, Registry, State, azure_time
@@ -111,6 +112,7 @@ class Arm:
         service: The registries' content, for imports.
         store: What storage accounts hold.
         apps: What runs in function apps.
+        insights: Takes the telemetry of Application Insights' components.
 
     Attributes:
         router: Who finds what answers a request; set by the router itself.
@@ -131,6 +133,7 @@ class Arm:
         service: RegistryService,
         store: Storage,
         apps: FunctionApps,
+        insights: Insights,
     ) -> None:
         self.state = state
         self.clock = clock
@@ -143,6 +146,7 @@ class Arm:
         self.service = service
         self.storage = store
         self.apps = apps
+        self.insights = insights
         self.behaviour = Behaviour()
         self.imports = ImportBehaviour()
         self.throttle = Throttle(clock)

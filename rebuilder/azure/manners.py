@@ -18,7 +18,7 @@ from azure.core.pipeline.policies import RetryPolicy
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.waits import RETRY_AFTER
 from rebuilder.errors import Throttled, TransientError
-from rebuilder.telemetry import signals
+from rebuilder.telemetry import metrics, signals
 
 TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
 """For the SDK's clients: well below the lease of a claim, so that whoever waits still holds it."""
@@ -122,4 +122,4 @@ def _tell(response: PipelineResponse[Any, Any]) -> None:
         "http.request.method": request.method,
         "http.response.status_code": response.http_response.status_code,
     }
-    signals.tell(signals.REQUESTS, by=by)
+    signals.tell(metrics.REQUESTS, by=by)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import coldstart, fanout, index, latency
+from bench import coldstart, fanout, index, latency, telemetry
 
 
 def test_planning_is_measured(
@@ -23,6 +23,18 @@ def test_planning_is_measured(
     ]
     assert [set(r["armCalls"]) for r in told["results"]] == [{"list runs"}] * 2
     assert set(told["ratioLargestToSmallest"]) == {"sqlite"}
+
+
+def test_what_telemetry_costs_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines and bytes of a rebuild: few, and fewer bytes than when the host sent the lines."""
+    assert telemetry.main(["--rebuilds", "2"]) == 0
+
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["rebuilds"] == 2
+    assert 0 < told["lines_per_rebuild"] <= 12
+    assert set(told["bytes_per_rebuild_by_kind"]) == {"MessageData", "MetricData", "RequestData"}
+    assert 0 < told["bytes_per_rebuild"] < told["before_bytes_per_rebuild"]
+    assert told["bytes_per_look"] > 0
 
 
 def test_fewer_tasks_than_dependents_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,8 +25,11 @@ def _collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
         yield collector
 
 
-def test_one_trace_leads_from_the_event_to_the_outcome(collector: Collector, world: World) -> None:
+def test_one_trace_leads_from_the_event_to_the_outcome(
+    collector: Collector, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """Through every queue; each hop says what it is about, and the metrics count it."""
+    caplog.set_level(logging.INFO)  # as the worker has it
     old = world.push("one")
     task = world.task(world.apps, "build-app", old)
     world.subscribe()
@@ -75,6 +79,10 @@ def test_one_trace_leads_from_the_event_to_the_outcome(collector: Collector, wor
     }
     assert 200 in statuses
 
+    (line,) = [e for e in collector.lines if " is succeeded: " in e.body.string_value]
+    assert told(line)["rebuilder.rebuild"] == rebuild.id
+    assert line.trace_id == end.trace_id
+
 
 def test_without_a_collector_nothing_of_it_is_imported() -> None:
     """Neither when the functions are indexed nor when the product is composed."""
@@ -96,6 +104,8 @@ def test_without_a_collector_nothing_of_it_is_imported() -> None:
             "AzureWebJobsStorage": "sqlite:/dev/null/none.db",
             "REBUILDER_BASE_REGISTRIES": registry,
             "REBUILDER_TASK_REGISTRIES": registry,
+            # The template names a component always; the switch is another one.
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=" + "0" * 36,
         },
         capture_output=True,
         text=True,

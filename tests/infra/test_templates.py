@@ -17,6 +17,7 @@ import function_app
 from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.settings import Settings
 from rebuilder.settings import table as settings
+from rebuilder.telemetry.azure_monitor import ASKED, CONNECTION, asked_for
 from tests.infra.templates import FORMS, INFRA, ROOT, predicted, read, resources
 
 # learn.microsoft.com, "Azure built-in roles".
@@ -39,6 +40,9 @@ PLATFORM = {
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__credential",
     "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "PYTHON_ENABLE_OPENTELEMETRY",
     "PYTHON_THREADPOOL_THREAD_COUNT",
 }
 STORAGE_PARTS = {"accountName", "queueServiceUri", "tableServiceUri", "clientId"}
@@ -60,7 +64,7 @@ def _settings(form: str) -> dict[str, str]:
     Secrets may be among the others, so the whole is an expression in the snapshot.
     """
     (found,) = predicted(form, "Microsoft.Web/sites/config")
-    names = "APPLICATIONINSIGHTS|AZURE|AzureWebJobs|FUNCTIONS|PYTHON|REBUILDER"
+    names = "APPLICATIONINSIGHTS|AZURE|AzureWebJobs|FUNCTIONS|OTEL|PYTHON|REBUILDER"
     return dict(re.findall(rf"'((?:{names})\w+)', (?:'([^']*)')?", found["properties"]))
 
 
@@ -359,13 +363,27 @@ def test_patterns_are_written_as_kusto_reads_them() -> None:
     assert [pattern for verbatim, pattern in patterns if "\\" in pattern and not verbatim] == []
 
 
-def test_telemetry_is_whole_and_not_about_our_own_requests() -> None:
-    """What alerts count is not sampled, and Azure's packages do not log each request."""
-    sampling = json.loads((ROOT / "host.json").read_text("utf-8"))["logging"]["applicationInsights"]
+@pytest.mark.parametrize("form", FORMS)
+def test_the_app_sends_its_own_telemetry_and_the_host_no_looks_at_queues(form: str) -> None:
+    """One sends each line; what cannot be sampled in host.json is, where the host reads it."""
+    host = json.loads((ROOT / "host.json").read_text("utf-8"))
+    given = _settings(form)
 
-    assert sampling["samplingSettings"]["excludedTypes"] == "Request;Exception;Trace"
+    assert host["telemetryMode"] == "OpenTelemetry"
+    # Of the other mode: the host passes it over, and a reader would believe it.
+    assert "applicationInsights" not in host["logging"]
+    # Where the app's own telemetry is turned off, the host hands its lines on.
+    assert host["logging"]["logLevel"] == {"default": "Warning", "Function": "Information"}
+    assert given["PYTHON_ENABLE_OPENTELEMETRY"] == "true"
+    assert asked_for({CONNECTION: "x", ASKED: given[ASKED]})
+    sampler = (given["OTEL_TRACES_SAMPLER"], given["OTEL_TRACES_SAMPLER_ARG"])
+    assert sampler == ("microsoft.fixed_percentage", "0")
+
+
+def test_azures_packages_log_none_of_their_requests() -> None:
+    """Two lines for each would be most of what is paid for."""
     # In a process of its own, as the app is: here other tests have set levels, too.
-    names = ("azure.core", "azure.identity", "azure.mgmt", "msal", "urllib3")
+    names = ("azure.core", "azure.identity", "azure.mgmt", "azure.monitor", "msal", "urllib3")
     text = f"""
 import function_app, logging
 assert {{logging.getLogger(name).level for name in {names}}} == {{logging.WARNING}}

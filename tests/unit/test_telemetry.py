@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from copy import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from azure_functions_runtime import invocation_id_cv
 from msgspec import Struct
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import attach, detach
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from rebuilder._log_lines import install
 from rebuilder.core.acr.tasks import IMAGE_UPDATE, Kind, RunStatus, TriggerType
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
@@ -34,7 +44,9 @@ from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import Denied, Refused, TransientError
 from rebuilder.isolation import together
 from rebuilder.ports.queue import PoisonMessage
-from rebuilder.telemetry import exporters, signals
+from rebuilder.telemetry import dimensions, exporters, metrics, signals
+from rebuilder.telemetry.azure_monitor import ASKED, CONNECTION
+from rebuilder.telemetry.log_records import hand_on
 from rebuilder.telemetry.queues import TracedQueues
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
@@ -43,6 +55,7 @@ from rebuilder.usecases.events.accept_event import accept_events
 from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.recovery.delivery import deliver
+from tests.collector import Collector
 from tests.unit.fakes import (
     APPS,
     BASE,
@@ -59,6 +72,7 @@ from tests.unit.fakes import (
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+CONNECTED = "InstrumentationKey=00000000-0000-0000-0000-000000000000"
 BODY = '{"schema":1,"task":"t"}'
 
 
@@ -73,7 +87,7 @@ class Heard(Struct):
         """The spans that ended, oldest first."""
         return self.exporter.get_finished_spans()
 
-    def values(self, metric: signals.Metric) -> dict[tuple[object, ...], float]:
+    def values(self, metric: metrics.Metric) -> dict[tuple[object, ...], float]:
         """Return the values of a metric by those of its attributes: sums of what was told."""
         found: dict[tuple[object, ...], float] = {}
         data = self.reader.get_metrics_data()
@@ -252,12 +266,12 @@ def test_a_rebuild_is_counted_and_timed(heard: Heard, world: World) -> None:
     _recorded(world)
     _ended(world, RunStatus.SUCCEEDED)
 
-    assert heard.values(signals.REBUILDS) == {
+    assert heard.values(metrics.REBUILDS) == {
         ("myapps", "scheduled"): 1,
         ("myapps", "succeeded", "unknown"): 1,
     }
-    assert heard.values(signals.TO_SCHEDULED) == {("myapps",): 30}
-    assert heard.values(signals.TO_REBUILT) == {("myapps",): 90}
+    assert heard.values(metrics.TO_SCHEDULED) == {("myapps",): 30}
+    assert heard.values(metrics.TO_REBUILT) == {("myapps",): 90}
 
 
 def test_a_clock_that_is_behind_tells_no_time_below_zero(heard: Heard, world: World) -> None:
@@ -266,7 +280,7 @@ def test_a_clock_that_is_behind_tells_no_time_below_zero(heard: Heard, world: Wo
     world.ledger.record_events([pushed], world.time.now)
     _started(world)
 
-    assert heard.values(signals.TO_SCHEDULED) == {("myapps",): 0}
+    assert heard.values(metrics.TO_SCHEDULED) == {("myapps",): 0}
 
 
 @pytest.mark.parametrize("error", [None, TransientError("503")])
@@ -282,18 +296,18 @@ def test_a_push_that_cannot_be_read_is_not_timed(
         monkeypatch.setattr(type(world.ledger), "push", push)
     _started(world)
 
-    assert heard.values(signals.REBUILDS) == {("myapps", "scheduled"): 1}
-    assert heard.values(signals.TO_SCHEDULED) == {}
+    assert heard.values(metrics.REBUILDS) == {("myapps", "scheduled"): 1}
+    assert heard.values(metrics.TO_SCHEDULED) == {}
 
 
 def test_a_failure_is_counted(heard: Heard, world: World) -> None:
     """So is what Azure refused."""
     _ended(world, RunStatus.FAILED)
-    assert ("myapps", "failed") in heard.values(signals.REBUILDS)
+    assert ("myapps", "failed") in heard.values(metrics.REBUILDS)
     world.tasks.add(task("other"))
     world.tasks.failures["schedule"] = [Refused("TasksOperationsNotAllowed", "no")]
     start_build(world.context, StartBuild(PUSH, task("other").id), "me")
-    assert ("myapps", "given up") in heard.values(signals.REBUILDS)
+    assert ("myapps", "given up") in heard.values(metrics.REBUILDS)
 
 
 def test_what_waits_for_arm_is_counted_as_held(heard: Heard, world: World) -> None:
@@ -302,7 +316,7 @@ def test_what_waits_for_arm_is_counted_as_held(heard: Heard, world: World) -> No
     world.tasks.failures["schedule"] = [TransientError("503")]
     with pytest.raises(TransientError):
         start_build(world.context, StartBuild(PUSH, task().id), "me")
-    assert heard.values(signals.REBUILDS) == {("myapps", "held"): 1}
+    assert heard.values(metrics.REBUILDS) == {("myapps", "held"): 1}
 
 
 def test_native_runs_are_counted(heard: Heard, world: World) -> None:
@@ -310,7 +324,7 @@ def test_native_runs_are_counted(heard: Heard, world: World) -> None:
     found = task("build-app", dependency(kind=Kind.RUNTIME), trigger=TriggerType.RUNTIME)
     world.tasks.add(replace(found, native_trigger=True))
     start_build(world.context, StartBuild(PUSH, found.id), "me")
-    assert heard.values(signals.REBUILDS) == {("myapps", "held"): 1}
+    assert heard.values(metrics.REBUILDS) == {("myapps", "held"): 1}
     ((body, _),) = world.queue.take(BUILDS)
     moved = (f"mybase.azurecr.io/images/node:9@{NEW}",)
     world.tasks.found_runs["n"] = run("n", trigger=IMAGE_UPDATE, moved=moved)
@@ -318,7 +332,7 @@ def test_native_runs_are_counted(heard: Heard, world: World) -> None:
     assert isinstance(started, Rebuild)
     world.tasks.found_runs["n"] = replace(world.tasks.found_runs["n"], status=RunStatus.SUCCEEDED)
     track_build(world.context, TrackBuild(started.task, started.sequence, started.version))
-    assert heard.values(signals.NATIVE) == {("myapps", "adopted"): 1}
+    assert heard.values(metrics.NATIVE) == {("myapps", "adopted"): 1}
 
 
 def test_dead_letters_are_counted(heard: Heard, world: World) -> None:
@@ -326,7 +340,7 @@ def test_dead_letters_are_counted(heard: Heard, world: World) -> None:
     deliver(world.context, BUILDS, BODY, _refusing)
     world.queue.poison = [PoisonMessage(BUILDS, BODY, world.time.now, ("a", "b"))]
     collect_dead_letters(world.context)
-    assert heard.values(signals.DEAD_LETTERS) == {(): 2}
+    assert heard.values(metrics.DEAD_LETTERS) == {(): 2}
 
 
 def _refusing(*_: object) -> None:
@@ -343,21 +357,162 @@ def test_a_sweep_tells_what_it_found(heard: Heard, world: World) -> None:
         scan_registry(world.context, registry)
     report = sweep(world.context, "me")
 
-    assert heard.values(signals.UNSETTLED) == {(): 1}
-    assert heard.values(signals.OLDEST_UNSETTLED) == {(): 600}
-    assert heard.values(signals.MISSED) == {(): len(report.missed)}
+    assert heard.values(metrics.UNSETTLED) == {(): 1}
+    assert heard.values(metrics.OLDEST_UNSETTLED) == {(): 600}
+    assert heard.values(metrics.MISSED) == {(): len(report.missed)}
     assert report.missed
-    assert heard.values(signals.PROBLEMS) == {(): 0}
+    assert heard.values(metrics.PROBLEMS) == {(): 0}
 
 
-def test_without_a_collector_nothing_is_told() -> None:
-    """No span, no trace, no number; and nothing is to be ended."""
-    assert exporters.turn_on({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}) is None
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": " "},
+        {CONNECTION: CONNECTED},
+        {CONNECTION: CONNECTED, ASKED: "false"},
+        {CONNECTION: " ", ASKED: "true"},
+    ],
+)
+def test_without_being_asked_for_nothing_is_told(env: dict[str, str]) -> None:
+    """No span, no trace, no number; nobody signs in, and nothing is to be ended."""
+    assert exporters.turn_on(env, _nobody) is None
     with signals.span("s"), signals.processing(BUILDS, TRACE):
-        signals.note({signals.TASK: "t"})
-        signals.tell(signals.REBUILDS)
+        signals.note({dimensions.TASK: "t"})
+        signals.tell(metrics.REBUILDS)
         assert signals.traceparent(PUSHES) == ""
     assert not signals.on()
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/v1/traces"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "/v1/metrics"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "/v1/logs"),
+    ],
+)
+def test_a_collector_of_one_signal_gets_that_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str, path: str
+) -> None:
+    """The others have nowhere to go: the SDK would try the default address."""
+    with Collector() as collector:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv(name, f"{collector.endpoint}{path}")
+        end = exporters.turn_on({name: "set"}, _nobody)
+        assert end is not None
+        with signals.span("s"):
+            signals.tell(metrics.REBUILDS)
+            logging.getLogger("rebuilder.t").warning("w")
+        end()
+    assert collector.paths == {path}
+    assert not signals.on()
+
+
+def _nobody() -> NoReturn:
+    raise AssertionError
+
+
+def test_the_hosts_sampler_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps the host's looks at its queues away, and none of what the product tells."""
+    with Collector() as collector:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        env = {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.endpoint}/v1/traces",
+            "OTEL_TRACES_SAMPLER": "microsoft.fixed_percentage",
+            "OTEL_TRACES_SAMPLER_ARG": "0",
+        }
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        end = exporters.turn_on(env, _nobody)
+        assert end is not None
+        with signals.span("s"):
+            pass
+        end()
+    assert [span.name for _, span in collector.spans] == ["s"]
+
+
+def test_lines_go_on_with_what_they_are_about() -> None:
+    """Text, severity and dimensions; nothing below INFO."""
+    exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # it comes so
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    install()
+    log = logging.getLogger("rebuilder.lines")
+    log.setLevel(logging.DEBUG)
+    end = hand_on(provider)
+    try:
+        with dimensions.lines_about({dimensions.TASK: "t\n", "server.address": "h"}):
+            log.info("one %s", "x\ny")
+            log.debug("two")
+            log.critical("three")
+        log.warning("four")
+    finally:
+        end()
+    log.warning("five")
+
+    told = [
+        (r.log_record.body, r.log_record.severity_number, dict(r.log_record.attributes or {}))
+        for r in exporter.get_finished_logs()
+    ]
+    assert told == [
+        (r"one x\x0ay", SeverityNumber.INFO, {"rebuilder.task": r"t\x0a"}),
+        ("three", SeverityNumber.FATAL, {"rebuilder.task": r"t\x0a"}),
+        ("four", SeverityNumber.WARN, {}),
+    ]
+    provider.shutdown()
+
+
+def test_a_line_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who logged it goes on."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # it comes so
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    log = logging.getLogger("rebuilder.lines")
+    end = hand_on(provider)
+    log.warning("%d", "no number")
+    end()
+    assert exporter.get_finished_logs() == ()
+    provider.shutdown()
+
+
+def test_what_lines_are_about_ends_with_the_work() -> None:
+    """More is learnt while it goes on; threads know it; what is left is as it was before."""
+    with dimensions.lines_about({dimensions.TASK: "a"}):
+        with dimensions.lines_about({dimensions.RUN: "r" * 600, dimensions.PUSH: None}):
+            dimensions.note({dimensions.TASK: "b"})
+            known = together(lambda _: dict(dimensions.current()), [1, 2])
+            assert known == [{"rebuilder.task": "b", "rebuilder.run": "r" * 512}] * 2
+        assert dimensions.current()["rebuilder.task"] == "a"
+
+
+def test_threads_log_under_the_invocation_that_began_them() -> None:
+    """The worker's own variable goes with them, and with it the host's id of the invocation."""
+    held = invocation_id_cv.set("one")
+    try:
+        assert together(lambda _: invocation_id_cv.get(), [1, 2, 3]) == ["one"] * 3
+    finally:
+        invocation_id_cv.reset(held)
+
+
+def test_the_hosts_trace_is_not_gone_on_with(heard: Heard) -> None:
+    """The worker leaves one invocation's where the next finds it; each message has its own."""
+    hosts = TraceContextTextMapPropagator().extract({"traceparent": TRACE})
+    token = attach(hosts)
+    try:
+        assert signals.traceparent(PUSHES) == ""
+        with signals.processing(BUILDS, ""), signals.span("inner"):
+            pass
+        with signals.span("sweep"):
+            pass
+    finally:
+        detach(token)
+    inner, message, timer = heard.spans
+
+    assert (message.parent, timer.parent) == (None, None)
+    assert _parent(inner) == f"{message.context.span_id:016x}"
+    kinds = [span.kind for span in heard.spans]
+    assert kinds == [SpanKind.INTERNAL, SpanKind.CONSUMER, SpanKind.SERVER]
 
 
 def test_the_docs_name_every_metric() -> None:
@@ -365,4 +520,4 @@ def test_the_docs_name_every_metric() -> None:
     page = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text()
     rows = re.findall(r"^\| `(rebuilder\.[a-z_.]+)` \|", page, re.MULTILINE)
 
-    assert rows == [metric.name for metric in signals.METRICS]
+    assert rows == [metric.name for metric in metrics.METRICS]

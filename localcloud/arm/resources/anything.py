@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import uuid
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from localcloud.arm.errors import ArmError
 from localcloud.arm.model import Arm, Route
 from localcloud.directory import TENANT_ID
+from localcloud.insights import connection_string, key_of
 from localcloud.state import Json, Resource
 
 _ANY: frozenset[str] = frozenset()
@@ -34,6 +34,8 @@ def keep(arm: Arm, resource_id: str, body: Json) -> tuple[int, Json]:
     }
     kept |= {"id": resource_id, "name": provider[-1], "type": kind}
     arm.plain[resource_id.lower()] = kept
+    if kind.lower() == "microsoft.insights/components":
+        arm.insights.know(resource_id)
     arm.state.put(
         Resource(
             resource_id,
@@ -48,9 +50,9 @@ def keep(arm: Arm, resource_id: str, body: Json) -> tuple[int, Json]:
 
 def _provided(kind: str, resource_id: str) -> Json:
     """Return what a provider itself says of a resource, and templates refer to."""
-    key = str(uuid.uuid5(uuid.NAMESPACE_URL, resource_id.lower()))
+    key = key_of(resource_id)
     if kind.lower() == "microsoft.insights/components":
-        connection = f"InstrumentationKey={key};ApplicationId={key}"
+        connection = connection_string(resource_id)
         return {"InstrumentationKey": key, "AppId": key, "ConnectionString": connection}
     if kind.lower() == "microsoft.operationalinsights/workspaces":
         return {"customerId": key}

@@ -24,9 +24,10 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
+from rebuilder.telemetry import signals
 from rebuilder.usecases import pace
 from rebuilder.usecases.build._delivery import Delivery
-from rebuilder.usecases.build._told import changed
+from rebuilder.usecases.build._told import about, changed
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
 
@@ -46,6 +47,7 @@ def schedule(delivery: Delivery, rebuild: Rebuild) -> TaskDecision | Rebuild | P
         TransientError: Nothing was sent.
     """
     context = delivery.context
+    signals.note(about(rebuild))
     if context.now() + _REQUEST > rebuild.lease_until:
         # This process was slow. Whoever took the claim over meanwhile has changed it.
         rebuild = context.ledger.save(delivery.leased(rebuild))

@@ -24,6 +24,7 @@ from rebuilder.core.rebuilds.pace import expired
 from rebuilder.core.rebuilds.rebuild import Hold, Native, Rebuild, State, rebuild_key, rejected
 from rebuilder.errors import Conflict, Denied, NotFound, TransientError
 from rebuilder.telemetry import signals
+from rebuilder.telemetry.dimensions import lines_of_its_own, of_task
 from rebuilder.usecases import pace
 from rebuilder.usecases.build._circles import follow_chain
 from rebuilder.usecases.build._claim import claim, hold, put_right, take_over
@@ -61,6 +62,7 @@ _RUNS = 20
 _MOVED_ON = "the base moved on before a run was scheduled"
 
 
+@lines_of_its_own
 def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecision | Rebuild | None:
     """Start the run that a plan asked for, unless there is no more reason to.
 
@@ -77,7 +79,7 @@ def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecisi
         TransientError: Nothing was started, or the claim's lease still protects what was.
     """
     delivery = Delivery(context, message, owner)
-    signals.note({signals.PUSH: message.push.key, signals.TASK: str(message.task)})
+    signals.note(of_task(message.task, message.push.key))
     try:
         found = _Start(delivery).go()
     except Conflict as error:

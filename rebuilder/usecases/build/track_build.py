@@ -27,8 +27,9 @@ from rebuilder.core.rebuilds.rebuild import (
 from rebuilder.errors import Conflict, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.telemetry import signals
+from rebuilder.telemetry.dimensions import lines_of_its_own, of_task
 from rebuilder.usecases.build._causes import with_cause
-from rebuilder.usecases.build._told import changed
+from rebuilder.usecases.build._told import about, changed
 from rebuilder.usecases.build.output import check_output
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
@@ -70,6 +71,7 @@ class _Next(Struct, frozen=True):
     messages: tuple[_Sent, ...] = ()
 
 
+@lines_of_its_own
 def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
     """Look at a run once; come back later unless it is over.
 
@@ -80,7 +82,7 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
     Raises:
         TransientError: Nothing was learnt.
     """
-    signals.note({signals.TASK: str(message.task)})
+    signals.note(of_task(message.task))
     try:
         found = _look(context, message)
         if found is None:
@@ -128,6 +130,7 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
     ):
         log.info("task %s: another message follows rebuild %s", message.task, message.sequence)
         return None
+    signals.note(about(rebuild))
     try:
         run = context.tasks.run(rebuild.task.registry, rebuild.run_id)
     except NotFound as error:

@@ -21,6 +21,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.times import age
 from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempt
+from rebuilder.telemetry.dimensions import PUSH, lines_about
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,8 @@ def tell(context: Context, push: Push) -> None:
     """
     context.ledger.record_push(push, context.now())
     context.queue.send(PUSHES, PlanRebuilds(push).encode())
-    log.info("push %s found by the %s: enqueued", push.key, push.event)
+    with lines_about({PUSH: push.key}):
+        log.info("push %s found by the %s: enqueued", push.key, push.event)
 
 
 def _covered(context: Context, head: Rebuild, reference: str, on: str) -> bool:

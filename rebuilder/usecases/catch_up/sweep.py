@@ -32,7 +32,8 @@ from rebuilder.core.times import age, ahead
 from rebuilder.errors import Conflict, PermanentError, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
 from rebuilder.ports.ledger import PushRecord
-from rebuilder.telemetry import signals
+from rebuilder.telemetry import metrics, signals
+from rebuilder.telemetry.dimensions import PUSH, lines_about
 from rebuilder.usecases.catch_up.missed import Follower, Followers, followers, missed, tell
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
@@ -101,8 +102,8 @@ def sweep(context: Context, owner: str) -> SweepReport:
         place = _compare(context, report, lease, hosts, following)
     for problem in report.problems:
         log.warning("sweep: %s", problem)
-    signals.tell(signals.MISSED, len(report.missed))
-    signals.tell(signals.PROBLEMS, len(report.problems))
+    signals.tell(metrics.MISSED, len(report.missed))
+    signals.tell(metrics.PROBLEMS, len(report.problems))
     log.info(
         "sweep: %d tags, %d missed, %d planned again, %d resumed, %d closed, %d reads, %s",
         report.tags,
@@ -123,8 +124,8 @@ def _settle(context: Context, report: SweepReport) -> None:
     every = context.ledger.unsettled(tidy=True)
     unsettled = [rebuild for rebuild in every if rebuild.task.registry in registries]
     oldest = min((rebuild.claimed_at for rebuild in unsettled), default=now)
-    signals.tell(signals.UNSETTLED, len(unsettled))
-    signals.tell(signals.OLDEST_UNSETTLED, now - oldest)
+    signals.tell(metrics.UNSETTLED, len(unsettled))
+    signals.tell(metrics.OLDEST_UNSETTLED, now - oldest)
     heads = context.ledger.heads({rebuild.task for rebuild in unsettled})
     builds, runs = [], []
     late = max(_LATE, 4 * context.settings.track_interval)
@@ -235,7 +236,8 @@ def _plan_one(
         else:
             context.queue.send(PUSHES, PlanRebuilds(push).encode())
         report.planned_again.append(push.key)
-        log.info("push %s was never planned: enqueued again", push.key)
+        with lines_about({PUSH: push.key}):
+            log.info("push %s was never planned: enqueued again", push.key)
     context.ledger.planned(push)
     return True
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rebuilder.core.events.pushes import Ignored, Push, read_event
 from rebuilder.core.rebuilds.messages import PUSHES, TRACE, PlanRebuilds, in_trace
 from rebuilder.telemetry import signals
-from rebuilder.telemetry.signals import PUSH
+from rebuilder.telemetry.dimensions import PUSH, lines_about
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ def accept_events(context: Context, raws: Sequence[object]) -> list[Push | Ignor
     send_all(context, PUSHES, list(plans.values()))
     for event in events:
         if isinstance(event, Push):
-            log.info("event %s accepted: push %s", event.event, event.key)
+            with lines_about({PUSH: event.key}):
+                log.info("event %s accepted: push %s", event.event, event.key)
         else:
             log.info(
                 "event %s from %s ignored (%s): %s",

@@ -36,6 +36,8 @@ from rebuilder.errors import (
 )
 from rebuilder.isolation import attempt, attempts
 from rebuilder.ports.acr import TaskPage
+from rebuilder.telemetry import signals
+from rebuilder.telemetry.dimensions import REGISTRY, lines_about, lines_of_its_own, of_task
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.gather import gather
 from rebuilder.usecases.leases import SLICE
@@ -55,6 +57,7 @@ _LONGEST = timedelta(hours=1)
 """Between two looks at a task that has not run yet; then the scans are often enough."""
 
 
+@lines_of_its_own
 def refresh_index(context: Context, message: Refresh) -> None:
     """Read a task, or every task of a registry, again.
 
@@ -63,6 +66,8 @@ def refresh_index(context: Context, message: Refresh) -> None:
     Raises:
         TransientError: Something could not be read now.
     """
+    told = {REGISTRY: message.registry.name}
+    signals.note(told if message.task is None else of_task(message.task))
     try:
         if message.registry not in context.settings.task_registries:
             log.info("registry %s: is no task registry any more", message.registry)
@@ -159,10 +164,12 @@ def refresh_known(context: Context, task: Task, at: datetime) -> None:
         context.index.replace(_known_before(context, task), at)
         raise view
     if isinstance(view, RebuilderError):
-        log.error("task %s: cannot be read: %s", task.id, view)
+        with lines_about(of_task(task.id)):
+            log.error("task %s: cannot be read: %s", task.id, view)
         view = _unreadable(context, task, view)
     context.index.replace(view, at)
-    log.info("task %s: %d dependencies known", task.id, len(view.dependencies))
+    with lines_about(of_task(task.id)):
+        log.info("task %s: %d dependencies known", task.id, len(view.dependencies))
 
 
 def scan_registry(context: Context, registry: RegistryId) -> bool:

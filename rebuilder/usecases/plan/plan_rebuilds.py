@@ -28,6 +28,13 @@ from rebuilder.core.times import age
 from rebuilder.errors import Denied, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
 from rebuilder.telemetry import signals
+from rebuilder.telemetry.dimensions import (
+    PUSH,
+    REGISTRY,
+    lines_about,
+    lines_of_its_own,
+    of_task,
+)
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import ask_for_refresh, refresh_task, scan_registry
 from rebuilder.usecases.plan.bases import not_named, pushed_base, pushed_reference
@@ -41,6 +48,7 @@ _RUNS = 20
 """How many of a registry's newest runs are looked at; one request."""
 
 
+@lines_of_its_own
 def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
     """Decide for every task that uses the pushed repository, and enqueue the builds.
 
@@ -56,7 +64,7 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
         PermanentError: The base registry cannot be read.
     """
     push = message.push
-    signals.note({signals.PUSH: push.key})
+    signals.note({PUSH: push.key})
     if setting := not_named(context, push.registry):
         log.warning("push %s: not planned: %s does not name its registry", push.key, setting)
         context.ledger.planned(push)
@@ -80,11 +88,13 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
         decisions += decided
     transient = [error for error in problems.values() if isinstance(error, TransientError)]
     for registry, error in problems.items():
-        if error in transient:
-            log.warning("push %s: %s not planned yet: %s", push.key, registry, error)
-        else:
-            # One registry that may not be read must not keep the others from being rebuilt.
-            log.error("push %s: %s cannot be planned: %s", push.key, registry, error)
+        with lines_about({REGISTRY: registry.name}):
+            if error in transient:
+                log.warning("push %s: %s not planned yet: %s", push.key, registry, error)
+            else:
+                # One registry that may not be read must not keep the others from being rebuilt.
+                log.error("push %s: %s cannot be planned: %s", push.key, registry, error)
+        if error not in transient:
             unreadable = RegistryUnreadable(str(registry), str(error))
             _recorded(context, push, [unreadable])
             decisions.append(unreadable)
@@ -202,7 +212,8 @@ def _decided(
             if isinstance(decided, TransientError | Denied):
                 problems.setdefault(task.id.registry, decided)
             else:
-                log.error("task %s: cannot be decided on: %s", task.id, decided)
+                with lines_about(of_task(task.id)):
+                    log.error("task %s: cannot be decided on: %s", task.id, decided)
                 decisions.append(TaskUnreadable(task.id, str(decided)))
         else:
             decisions.append(decided)

@@ -19,7 +19,7 @@ from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempt
 from rebuilder.ports.dead_letters import DeadEvents
 from rebuilder.ports.queue import PoisonMessage
-from rebuilder.telemetry import signals
+from rebuilder.telemetry import metrics, signals
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class _Kept(Struct):
     def keep(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
         self.context.dead_letters.record(letter)
-        signals.tell(signals.DEAD_LETTERS)
+        signals.tell(metrics.DEAD_LETTERS)
         self.count += 1
         log.error("dead letter %s of %s: %s", letter.id, letter.source, letter.reason)
 

@@ -16,7 +16,7 @@ from rebuilder.core.events.pushes import storable
 from rebuilder.core.rebuilds.messages import afresh, put_back, trace_of, tried_since
 from rebuilder.core.times import ahead
 from rebuilder.errors import NewerStore, PermanentError, RebuilderError, Throttled, TransientError
-from rebuilder.telemetry import signals
+from rebuilder.telemetry import metrics, signals
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -96,5 +96,5 @@ def _give_up(context: Context, queue: str, body: str, reason: str) -> None:
     told = storable(reason, LONGEST_REASON)
     letter = DeadLetter(Origin.QUEUE, queue, afresh(body), told, context.now())
     context.dead_letters.record(letter)
-    signals.tell(signals.DEAD_LETTERS)
+    signals.tell(metrics.DEAD_LETTERS)
     log.error("queue %s: dead letter %s: %s", queue, letter.id, reason)

@@ -1,0 +1,87 @@
+"""What lines of the log are about: push, task, registry, rebuild and run of the work in hand.
+
+They are attributes of every record that the product logs, by the names that spans have them under:
+alerts and workbooks ask for them and never for words of a message. Whoever works on something says
+so once; threads that `isolation.together` begins know it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from types import MappingProxyType
+
+from rebuilder.core.acr.registries import TaskId
+
+PUSH = "rebuilder.push"
+TASK = "rebuilder.task"
+REGISTRY = "rebuilder.registry"
+REBUILD = "rebuilder.rebuild"
+RUN = "rebuilder.run"
+
+NAMES = (PUSH, TASK, REGISTRY, REBUILD, RUN)
+"""Those that lines have; a span may have more."""
+
+type Value = str | int | float | bool
+type About = Mapping[str, Value | None]
+
+NOTHING: About = MappingProxyType({})
+LONGEST = 512
+"""Characters of a text; a push's key may have hundreds, and each is paid for."""
+
+_in_hand: ContextVar[Mapping[str, Value]] = ContextVar("_in_hand", default=MappingProxyType({}))
+
+
+def of_task(task: TaskId, push: str | None = None) -> About:
+    """Return what work on a task is about.
+
+    Args:
+        task: The task.
+        push: The key of the push that the work is for.
+    """
+    return {TASK: str(task), REGISTRY: task.registry.name, PUSH: push}
+
+
+def current() -> Mapping[str, Value]:
+    """Return what a line is about that is logged now."""
+    return _in_hand.get()
+
+
+def note(about: About) -> None:
+    """Say more of the work in hand."""
+    told = cut({name: value for name, value in about.items() if name in NAMES})
+    if told:
+        _in_hand.set({**_in_hand.get(), **told})
+
+
+@contextmanager
+def lines_about(about: About) -> Iterator[None]:
+    """Say what lines are about until the block is left; what was said in it is forgotten then."""
+    held = _in_hand.set(_in_hand.get())
+    try:
+        note(about)
+        yield
+    finally:
+        _in_hand.reset(held)
+
+
+def lines_of_its_own[**Given, Got](work: Callable[Given, Got]) -> Callable[Given, Got]:
+    """Have what a function says of its work be forgotten when it returns."""
+
+    @wraps(work)
+    def alone(*args: Given.args, **more: Given.kwargs) -> Got:
+        with lines_about(NOTHING):
+            return work(*args, **more)
+
+    return alone
+
+
+def cut(about: About) -> dict[str, Value]:
+    """Return what is known, and no more of a text than is worth its price."""
+    return {
+        name: value[:LONGEST] if isinstance(value, str) else value
+        for name, value in about.items()
+        if value is not None
+    }

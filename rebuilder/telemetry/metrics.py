@@ -1,0 +1,114 @@
+"""The numbers that the product tells of itself: names, units, and what each counts.
+
+Alerts, the workbook and docs/telemetry.md name these and no others; tests hold them together.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Shape(StrEnum):
+    """How values of a metric are added up."""
+
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+    GAUGE = "gauge"
+
+
+class Metric(Struct, frozen=True):
+    """A metric.
+
+    Attributes:
+        name: Its name.
+        shape: How its values are added up.
+        unit: Their unit, as UCUM writes it.
+        meaning: What it counts, for a person.
+    """
+
+    name: str
+    shape: Shape
+    unit: str
+    meaning: str
+
+
+TO_SCHEDULED = Metric(
+    "rebuilder.push.to_scheduled",
+    Shape.HISTOGRAM,
+    "s",
+    "From a push's time, as its event tells it, to the start of a run for it.",
+)
+TO_REBUILT = Metric(
+    "rebuilder.push.to_rebuilt",
+    Shape.HISTOGRAM,
+    "s",
+    "From a push's time to when a rebuild for it was found to have succeeded.",
+)
+REBUILDS = Metric(
+    "rebuilder.rebuilds",
+    Shape.COUNTER,
+    "{rebuild}",
+    "Rebuilds by what became of them: scheduled, held, succeeded, failed, given up; and, once they"
+    " succeeded, by what their image stands on.",
+)
+NATIVE = Metric(
+    "rebuilder.native",
+    Shape.COUNTER,
+    "{run}",
+    "Runs of ACR's own trigger that were waited for: adopted, or missed.",
+)
+DEAD_LETTERS = Metric(
+    "rebuilder.dead_letters",
+    Shape.COUNTER,
+    "{message}",
+    "Messages and events that were given up and kept as dead letters.",
+)
+REQUESTS = Metric(
+    "rebuilder.azure.requests",
+    Shape.COUNTER,
+    "{request}",
+    "Answers of ARM and of registries, by host and status; 429 is throttled.",
+)
+MISSED = Metric(
+    "rebuilder.sweep.missed",
+    Shape.COUNTER,
+    "{push}",
+    "Pushes that no event told of, found by the sweep.",
+)
+PROBLEMS = Metric(
+    "rebuilder.sweep.problems",
+    Shape.GAUGE,
+    "{problem}",
+    "What the newest sweep could not look at.",
+)
+UNSETTLED = Metric(
+    "rebuilder.unsettled",
+    Shape.GAUGE,
+    "{rebuild}",
+    "Rebuilds that something is still to happen with, at the newest sweep.",
+)
+OLDEST_UNSETTLED = Metric(
+    "rebuilder.unsettled.oldest",
+    Shape.GAUGE,
+    "s",
+    "How long ago the oldest of them was claimed.",
+)
+
+METRICS = (
+    TO_SCHEDULED,
+    TO_REBUILT,
+    REBUILDS,
+    NATIVE,
+    DEAD_LETTERS,
+    REQUESTS,
+    MISSED,
+    PROBLEMS,
+    UNSETTLED,
+    OLDEST_UNSETTLED,
+)
+
+STATE = "rebuilder.state"
+CHECK = "rebuilder.check"
+"""What rebuilds are counted apart by, besides the registry."""
