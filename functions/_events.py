@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import azure.functions as func
@@ -39,7 +39,7 @@ def raw(event: func.EventGridEvent | func.CloudEvent) -> dict[str, object]:
     }
 
 
-class Together:
+class Together[T]:
     """Takes over together what comes while others are being taken over.
 
     The host calls a function for each event of a delivery, all at once. To write each by itself
@@ -49,13 +49,16 @@ class Together:
         work: Takes events over; when it returns, they cannot be lost.
     """
 
-    def __init__(self, work: Callable[[Sequence[object]], object]) -> None:
+    def __init__(self, work: Callable[[Sequence[object]], T]) -> None:
         self._work = work
         # An event loop each: a host that starts again in the same process has another one.
-        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line[T]] = WeakKeyDictionary()
 
-    async def take_over(self, event: object) -> None:
+    async def take_over(self, event: object) -> T | None:
         """Return once an event is taken over.
+
+        Returns:
+            What the work gave for this event and those that came with it, to one of them.
 
         Raises:
             TransientError: It was not.
@@ -64,21 +67,21 @@ class Together:
         line = self._lines.get(loop)
         if line is None:
             line = self._lines[loop] = _Line(self._work)
-        await line.add(event)
+        return await line.add(event)
 
 
-class _Line:
-    def __init__(self, work: Callable[[Sequence[object]], object]) -> None:
+class _Line[T]:
+    def __init__(self, work: Callable[[Sequence[object]], T]) -> None:
         self._work = work
-        self._waiting: list[tuple[object, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[object, asyncio.Future[T | None]]] = []
         self._working: asyncio.Task[None] | None = None
 
-    async def add(self, event: object) -> None:
-        over = asyncio.get_running_loop().create_future()
+    async def add(self, event: object) -> T | None:
+        over: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, over))
         if self._working is None:
             self._working = asyncio.create_task(self._work_off())
-        await over
+        return await over
 
     async def _work_off(self) -> None:
         try:
@@ -88,9 +91,9 @@ class _Line:
         finally:
             self._working = None
 
-    async def _take_over(self, some: Sequence[tuple[object, asyncio.Future[None]]]) -> None:
+    async def _take_over(self, some: Sequence[tuple[object, asyncio.Future[T | None]]]) -> None:
         try:
-            await asyncio.to_thread(self._work, [event for event, _ in some])
+            given = await asyncio.to_thread(self._work, [event for event, _ in some])
         except Exception as error:  # noqa: BLE001 - whoever waits raises it
             if len(some) > 1 and not isinstance(error, TransientError):
                 # One of them harms no other.
@@ -102,14 +105,19 @@ class _Line:
             _end(some, error)
             raise
         else:
-            _end(some, None)
+            given_to: T | None = given
+            for over in _waiting(some):
+                over.set_result(given_to)
+                given_to = None
 
 
-def _end(some: Sequence[tuple[object, asyncio.Future[None]]], error: BaseException | None) -> None:
-    for _, over in some:
-        if over.done():
-            continue  # nobody waits any more
-        if error is None:
-            over.set_result(None)
-        else:
-            over.set_exception(error)
+def _end[T](some: Sequence[tuple[object, asyncio.Future[T | None]]], error: BaseException) -> None:
+    for over in _waiting(some):
+        over.set_exception(error)
+
+
+def _waiting[T](
+    some: Sequence[tuple[object, asyncio.Future[T | None]]],
+) -> Iterator[asyncio.Future[T | None]]:
+    """Return those for which somebody still waits."""
+    return (over for _, over in some if not over.done())

@@ -27,6 +27,20 @@ class PoisonMessage(Struct, frozen=True):
     encoded: bool = True
 
 
+class Begun(Struct, frozen=True):
+    """A message in a queue that its sender works off himself; others do not see it for a while.
+
+    Attributes:
+        queue: The queue.
+        body: The message as it was sent.
+        handle: What `WorkQueue.finish` and `WorkQueue.leave` know it by.
+    """
+
+    queue: str
+    body: str
+    handle: tuple[str, str]
+
+
 class WorkQueue(Protocol):
     """The queues between the functions; a message is delivered at least once."""
 
@@ -46,6 +60,30 @@ class WorkQueue(Protocol):
         Raises:
             TransientError: The store cannot be reached; some of them may be in the queue.
             Refused: One is larger than `core.rebuilds.messages.MOST_BYTES`; none is in the queue.
+        """
+
+    def begin(self, queue: str, body: str, hidden: timedelta) -> Begun:
+        """Put a message into a queue, to be worked off by whoever sent it.
+
+        Nobody else sees it before `hidden` has passed: then its sender has died.
+
+        Raises:
+            TransientError: The store cannot be reached.
+            Refused: It is larger than `core.rebuilds.messages.MOST_BYTES`.
+        """
+
+    def finish(self, begun: Begun) -> None:
+        """Delete a message that was worked off; nothing happens if somebody else has it.
+
+        Raises:
+            TransientError: The store cannot be reached; it is delivered once more.
+        """
+
+    def leave(self, begun: Begun) -> None:
+        """Let others see a message now; nothing happens if somebody else has it.
+
+        Raises:
+            TransientError: The store cannot be reached; they see it when its time has passed.
         """
 
     def poisoned(self, queue: str) -> list[PoisonMessage]:

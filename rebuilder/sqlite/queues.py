@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from rebuilder.core.rebuilds.messages import LONGEST_DELAY, check_size
 from rebuilder.errors import TransientError
-from rebuilder.ports.queue import PoisonMessage
+from rebuilder.ports.queue import Begun, PoisonMessage
 from rebuilder.sqlite._database import Database
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,26 @@ class SqliteQueues:
         elif rows:
             with self._database.transaction() as db:
                 db.executemany(_INSERT, rows)
+
+    def begin(self, queue: str, body: str, hidden: timedelta) -> Begun:
+        """Put a message into a queue and work it off oneself; see WorkQueue."""
+        check_size(body)
+        now = self._now()
+        handle = (uuid.uuid4().hex, uuid.uuid4().hex)
+        row = (handle[0], queue, body, handle[1], 0, now.timestamp(), (now + hidden).timestamp())
+        with self._database.statement() as db:
+            db.execute(_INSERT, row)
+        return Begun(queue, body, handle)
+
+    def finish(self, begun: Begun) -> None:
+        """Delete a message that was worked off; see WorkQueue."""
+        with suppress(MessageGone):
+            self.delete(begun.queue, *begun.handle)
+
+    def leave(self, begun: Begun) -> None:
+        """Let others see a message now; see WorkQueue."""
+        with suppress(MessageGone):
+            self.renew(begun.queue, *begun.handle, timedelta())
 
     def watch(
         self, queues: Collection[str], told: Callable[[str], None], stopped: threading.Event

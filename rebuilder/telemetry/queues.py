@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from rebuilder.core.rebuilds.messages import in_trace
-from rebuilder.ports.queue import PoisonMessage, WorkQueue
+from rebuilder.ports.queue import Begun, PoisonMessage, WorkQueue
 from rebuilder.telemetry import signals
 
 
@@ -28,6 +28,18 @@ class TracedQueues(WorkQueue):
         """Put many messages into a queue; see WorkQueue."""
         trace = signals.traceparent(queue)
         self._queues.send_many(queue, [in_trace(body, trace) for body in bodies])
+
+    def begin(self, queue: str, body: str, hidden: timedelta) -> Begun:
+        """Put a message into a queue and work it off oneself; see WorkQueue."""
+        return self._queues.begin(queue, in_trace(body, signals.traceparent(queue)), hidden)
+
+    def finish(self, begun: Begun) -> None:
+        """Delete a message that was worked off; see WorkQueue."""
+        self._queues.finish(begun)
+
+    def leave(self, begun: Begun) -> None:
+        """Let others see a message; see WorkQueue."""
+        self._queues.leave(begun)
 
     def poisoned(self, queue: str) -> list[PoisonMessage]:
         """Return what the host gave up; see WorkQueue."""

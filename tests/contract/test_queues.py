@@ -19,8 +19,8 @@ from azure.storage.queue import QueueServiceClient
 
 from rebuilder.azure.storage.queues import StorageQueues
 from rebuilder.core.rebuilds.messages import MOST_BYTES
-from rebuilder.errors import Refused, TransientError
-from rebuilder.ports.queue import WorkQueue
+from rebuilder.errors import RebuilderError, Refused, TransientError
+from rebuilder.ports.queue import Begun, WorkQueue
 from rebuilder.sqlite.queues import MessageGone, SqliteQueues
 from tests.azurite import Azurite
 from tests.patience import SECONDS, until
@@ -311,3 +311,57 @@ def test_what_is_not_base64_is_told(
         (found,) = StorageQueues(service).poisoned(queue)
 
     assert (found.body, found.encoded) == (body, encoded)
+
+
+def test_a_message_that_is_begun_is_its_senders(
+    queues: tuple[WorkQueue, Receive], queue: str
+) -> None:
+    """Nobody else sees it; done, it is gone; left, others see it, and it is theirs."""
+    work, receive = queues
+    done = work.begin(queue, "ü done", timedelta(minutes=5))
+    left = work.begin(queue, "ü left", timedelta(minutes=5))
+    assert receive(queue) == []
+    assert (done.queue, done.body) == (queue, "ü done")
+
+    work.finish(done)
+    work.leave(left)
+    assert receive(queue) == ["ü left"]
+    for gone in (done, left):
+        work.finish(gone)
+        work.leave(gone)
+    assert receive(queue) == []
+
+
+def test_who_dies_leaves_a_message_to_others(queues: tuple[WorkQueue, Receive], queue: str) -> None:
+    """When its time has passed; whoever began it can neither end nor give back what others have."""
+    work, receive = queues
+    begun = work.begin(queue, "x", timedelta(seconds=1))
+    assert until(lambda: receive(queue)) == ["x"]
+    work.finish(begun)
+    work.leave(begun)
+
+    assert receive(queue) == []
+
+
+def test_a_message_that_is_too_large_is_not_begun(
+    queues: tuple[WorkQueue, Receive], queue: str
+) -> None:
+    """As it is not sent."""
+    work, receive = queues
+    work.send(queue, "small")
+    with pytest.raises(Refused):
+        work.begin(queue, "x" * (MOST_BYTES + 1), timedelta(minutes=5))
+
+    assert receive(queue) == ["small"]
+
+
+def test_a_store_that_refuses_the_end_is_told(queue: str, azurite: Azurite) -> None:
+    """What is refused for another reason than that somebody else has the message."""
+    key = "=".join(("AccountKey", base64.b64encode(b"another").decode()))
+    parts = [p for p in azurite.connection_string.split(";") if p and "AccountKey" not in p]
+    begun = Begun(queue, "x", ("id", "receipt"))
+    with QueueServiceClient.from_connection_string(";".join((*parts, key))) as service:
+        work = StorageQueues(service)
+        for end in (work.finish, work.leave):
+            with pytest.raises(RebuilderError):
+                end(begun)

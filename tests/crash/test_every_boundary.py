@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import SqliteQueues
+from rebuilder.usecases import at_once
 from rebuilder.usecases.context import Context
 from tests.crash._world import APPS, BASE, NEW, TASKS, Azure, DeadEventBlobs, Sources
 
@@ -44,6 +45,7 @@ TIMERS = ("refresh_index", "poll_bases", "sweep", "collect_dead_letters", "retir
 FUNCTIONS = ("image_pushed", "task_changed", *QUEUES.values(), *TIMERS)
 _HIDE = timedelta(minutes=10)
 _KILLED = 137
+_MOST = at_once.MOST  # as it is, whatever a story is played with
 
 
 class Boundaries:
@@ -309,20 +311,32 @@ def _story(folder: Path) -> list[Point]:
     return points
 
 
-@pytest.fixture(name="points", scope="module")
-def _points() -> Iterator[list[Point]]:
-    """Play the story once for all functions."""
+@contextmanager
+def _played(most: int) -> Iterator[list[Point]]:
+    """Play the story.
+
+    Args:
+        most: With how many messages whoever sends them goes on.
+    """
     shm = Path("/dev/shm")  # noqa: S108 - memory, where there is one
     with (
         tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as name,
         pytest.MonkeyPatch.context() as patch,
     ):
         _count(patch)
+        patch.setattr(at_once, "MOST", most)
         logging.disable(logging.CRITICAL)
         try:
             yield _story(Path(name))
         finally:
             logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(name="points", scope="module")
+def _points() -> Iterator[list[Point]]:
+    """Play the story once for all functions, each message delivered by the host."""
+    with _played(0) as points:
+        yield points
 
 
 def test_every_function_has_boundaries(
@@ -340,6 +354,21 @@ def test_every_function_has_boundaries(
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_killed_at_every_boundary(function: str, points: list[Point]) -> None:
     """Wherever a process dies, each task is built once, successfully, and nothing is left over."""
+    _kill(function, points)
+
+
+@pytest.mark.timeout(1800)
+def test_killed_while_it_goes_on_at_once() -> None:
+    """From the event to the runs in one call: what was begun is delivered later, and built once."""
+    with _played(_MOST) as points:
+        names = [point.name for point in points]
+        assert names[0] == "image_pushed"
+        before = names[: names.index(TIMERS[0])]
+        assert not {"plan_rebuilds", "start_build"} & set(before)
+        _kill("image_pushed", points)
+
+
+def _kill(function: str, points: list[Point]) -> None:
     failures = []
     for number, point in enumerate(points):
         for boundary in range(point.boundaries if point.name == function else 0):

@@ -72,7 +72,12 @@ def _function(name: str) -> Callable[..., None]:
     module: Any = importlib.import_module(f"functions.{name}")
     if name in _EVENTS:
         # What the function does with each event, without an event loop for each.
-        return lambda event: module._accept([raw(event)])
+        def accept(event: Any) -> None:  # noqa: ANN401 - of either schema
+            go_on = module._accept([raw(event)])
+            if go_on is not None:
+                go_on()
+
+        return accept
     found: Callable[..., None] = getattr(module, name)._function.get_user_function()
     return found
 

@@ -25,7 +25,7 @@ from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
 from rebuilder.ports.acr import LogPart, TaskPage
 from rebuilder.ports.dead_letters import DeadEvents
 from rebuilder.ports.foreign import Seen
-from rebuilder.ports.queue import PoisonMessage
+from rebuilder.ports.queue import Begun, PoisonMessage
 from rebuilder.ports.sources import SourceFile
 from rebuilder.settings import Settings
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
@@ -341,6 +341,20 @@ class FakeQueue:
     def send_many(self, queue: str, bodies: Sequence[str]) -> None:
         """Put many messages into a queue."""
         self.sent += [(queue, body, timedelta()) for body in bodies]
+
+    def begin(self, queue: str, body: str, hidden: timedelta) -> Begun:
+        """Put a message into a queue and work it off oneself."""
+        self.sent.append((queue, body, hidden))
+        return Begun(queue, body, (str(len(self.sent)), ""))
+
+    def finish(self, begun: Begun) -> None:
+        """Delete a message that was worked off."""
+        self.sent.remove(next(m for m in self.sent if m[:2] == (begun.queue, begun.body)))
+
+    def leave(self, begun: Begun) -> None:
+        """Let others see a message."""
+        self.finish(begun)
+        self.send(begun.queue, begun.body)
 
     def poisoned(self, queue: str) -> list[PoisonMessage]:
         """Return what the host gave up."""

@@ -27,7 +27,7 @@ def event(number: int) -> dict[str, object]:
     }
 
 
-async def at_once(together: Together, events: Sequence[object]) -> list[object]:
+async def at_once[T](together: Together[T], events: Sequence[object]) -> list[object]:
     """Have events taken over as the host does: all at once."""
     works = (together.take_over(one) for one in events)
     return await asyncio.gather(*works, return_exceptions=True)

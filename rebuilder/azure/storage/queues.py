@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.storage.queue import (
     QueueClient,
     QueueMessage,
@@ -22,7 +26,7 @@ from rebuilder.azure.identity import credential
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
 from rebuilder.core.rebuilds.messages import LONGEST_DELAY, check_size
 from rebuilder.isolation import together
-from rebuilder.ports.queue import PoisonMessage
+from rebuilder.ports.queue import Begun, PoisonMessage
 from rebuilder.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -66,6 +70,23 @@ class StorageQueues:
         if bodies:
             self._send(queue, bodies, 0)
 
+    def begin(self, queue: str, body: str, hidden: timedelta) -> Begun:
+        """Put a message into a queue and work it off oneself; see WorkQueue."""
+        (sent,) = self._send(queue, [body], int(hidden.total_seconds()))
+        return Begun(queue, body, (str(sent.id), str(sent.pop_receipt)))
+
+    def finish(self, begun: Begun) -> None:
+        """Delete a message that was worked off; see WorkQueue."""
+        client = self._service.get_queue_client(begun.queue)
+        with translated(f"delete a message of queue {begun.queue}"), _unless_gone():
+            client.delete_message(*begun.handle)
+
+    def leave(self, begun: Begun) -> None:
+        """Let others see a message now; see WorkQueue."""
+        client = self._service.get_queue_client(begun.queue)
+        with translated(f"give back a message of queue {begun.queue}"), _unless_gone():
+            client.update_message(*begun.handle, visibility_timeout=0)
+
     def poisoned(self, queue: str) -> list[PoisonMessage]:
         """Return some of the messages that the host gave up; see WorkQueue."""
         client = self._poison(queue)
@@ -90,27 +111,38 @@ class StorageQueues:
     def _poison(self, queue: str) -> QueueClient:
         return self._service.get_queue_client(f"{queue}{_POISON}")
 
-    def _send(self, queue: str, bodies: Sequence[str], seconds: int) -> None:
+    def _send(self, queue: str, bodies: Sequence[str], seconds: int) -> list[QueueMessage]:
         for body in bodies:
             check_size(body)
         # Base64 is what the Functions host expects by default.
         policy = TextBase64EncodePolicy()
         client = self._service.get_queue_client(queue, message_encode_policy=policy)
 
-        def send(body: str) -> None:
-            client.send_message(body, visibility_timeout=seconds, time_to_live=_FOREVER)
+        def send(body: str) -> QueueMessage:
+            return client.send_message(body, visibility_timeout=seconds, time_to_live=_FOREVER)
 
         first, *others = bodies
         with translated(f"send to queue {queue}"):
             try:
-                send(first)
+                sent = send(first)
             except ResourceNotFoundError:
                 with suppress(ResourceExistsError):  # another instance may be quicker
                     client.create_queue()
-                send(first)
-            if others:
-                # The service takes one message per request.
-                together(send, others)
+                sent = send(first)
+            # The service takes one message per request.
+            return [sent, *(together(send, others) if others else ())]
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Let be what somebody else has received since: his is the newer receipt."""
+    try:
+        yield
+    except ResourceNotFoundError:
+        pass
+    except HttpResponseError as error:
+        if getattr(error, "error_code", "") != "PopReceiptMismatch":
+            raise
 
 
 def _poisoned(queue: str, message: QueueMessage) -> PoisonMessage:

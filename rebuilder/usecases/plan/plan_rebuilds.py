@@ -26,7 +26,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, StartBuild
 from rebuilder.core.times import age
 from rebuilder.errors import Denied, RebuilderError, TransientError
-from rebuilder.isolation import attempt, attempts
+from rebuilder.isolation import attempt, attempts, together
 from rebuilder.telemetry import signals
 from rebuilder.telemetry.dimensions import (
     PUSH,
@@ -162,10 +162,11 @@ def _ended(context: Context, registry: RegistryId) -> list[TaskId]:
     for run in context.tasks.runs(registry, top=_RUNS):
         if run.task and run.finished and run.status is RunStatus.SUCCEEDED:
             ended.setdefault(TaskId(registry, run.task.lower()), run.finished)
+    known = together(context.index.view, list(ended))
     return [
         task
-        for task, finished in ended.items()
-        if (indexed := context.index.view(task)) is None or indexed.read_at < finished
+        for (task, finished), indexed in zip(ended.items(), known, strict=True)
+        if indexed is None or indexed.read_at < finished
     ]
 
 
