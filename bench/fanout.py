@@ -40,7 +40,7 @@ from bench._cloud import BenchCloud
 from localcloud.clock import Clock
 from rebuilder.azure.acr.tasks import ArmTasks
 from rebuilder.azure.identity import credential
-from rebuilder.azure.manners import Manners
+from rebuilder.azure.throttle import ArmThrottle
 from rebuilder.composition import compose, release
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.rebuilds.messages import (
@@ -229,8 +229,8 @@ def _product(order: _Order, parent: Connection) -> None:
     composed = compose(order.settings)
     clock, settings = order.clock, composed.settings
     queues = SqliteQueues(order.file, clock.now)
-    manners = Manners(clock=clock.elapsed)
-    arm = ArmTasks(credential(""), settings.arm_endpoint, manners, clock.elapsed)
+    throttle = ArmThrottle(clock=clock.elapsed)
+    arm = ArmTasks(credential(""), settings.arm_endpoint, throttle, clock.elapsed)
     context = replace(composed, now=clock.now, queue=queues, tasks=arm)
     driver = Driver(context, queues)
     try:

@@ -1,4 +1,4 @@
-"""It is time: keep what was given up where `rebuilder dead-letters` shows it."""
+"""Timer: keep what was given up where `rebuilder dead-letters` shows it."""
 
 from __future__ import annotations
 

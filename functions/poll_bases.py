@@ -1,4 +1,4 @@
-"""It is time: look at the images of registries that send no events."""
+"""Timer: look at the images of registries that send no events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ blueprint = func.Blueprint()
 # As in refresh_index: the value and not %NAME%.
 @blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, POLL_SCHEDULE))
 def poll_bases(timer: func.TimerRequest) -> None:
-    """Poll, unless another instance is at it."""
+    """Poll, unless another instance has it in progress."""
     from rebuilder.composition import compose
     from rebuilder.telemetry.signals import span
     from rebuilder.usecases.catch_up import poll_bases as usecase

@@ -1,4 +1,4 @@
-"""It is time: have every task registry read again for the index."""
+"""Timer: have every task registry read again for the index."""
 
 from __future__ import annotations
 

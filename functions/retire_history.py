@@ -1,4 +1,4 @@
-"""It is time: forget what is old."""
+"""Timer: forget what is old."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HOURLY = "0 20 * * * *"
 
 @blueprint.timer_trigger(arg_name="timer", schedule=_HOURLY)
 def retire_history(timer: func.TimerRequest) -> None:
-    """Retire history, unless another instance is at it."""
+    """Retire history, unless another instance has it in progress."""
     from rebuilder.composition import compose
     from rebuilder.telemetry.signals import span
     from rebuilder.usecases.history import retire_history as usecase

@@ -1,4 +1,4 @@
-"""It is time: find what events missed, and resume abandoned work."""
+"""Timer: find what events missed, and resume abandoned work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ blueprint = func.Blueprint()
 # As in refresh_index: the value and not %NAME%.
 @blueprint.timer_trigger(arg_name="timer", schedule=schedule(os.environ, SWEEP_SCHEDULE))
 def sweep(timer: func.TimerRequest) -> None:
-    """Sweep, unless another instance is at it."""
+    """Sweep, unless another instance has it in progress."""
     from rebuilder.composition import compose
     from rebuilder.telemetry.signals import span
     from rebuilder.usecases.catch_up import sweep as usecase

@@ -111,7 +111,7 @@ def _compose(settings: Settings) -> Context:
     from rebuilder.azure.acr.images import AcrImages  # noqa: PLC0415
     from rebuilder.azure.acr.tasks import ArmTasks  # noqa: PLC0415
     from rebuilder.azure.identity import credential, registry_tokens  # noqa: PLC0415
-    from rebuilder.azure.manners import Manners  # noqa: PLC0415
+    from rebuilder.azure.throttle import ArmThrottle  # noqa: PLC0415
     from rebuilder.foreign.registries import OciRegistries  # noqa: PLC0415
     from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
@@ -120,14 +120,14 @@ def _compose(settings: Settings) -> Context:
         log.warning("settings of an older version, to be replaced: %s", told)
     store = _store(settings)
     identity = credential(settings.client_id)
-    manners = Manners()
+    throttle = ArmThrottle()
     context = Context(
         settings,
         store.ledger,
         TracedQueues(store.queue) if signals.on() else store.queue,
-        ArmTasks(identity, settings.arm_endpoint, manners),
+        ArmTasks(identity, settings.arm_endpoint, throttle),
         AcrImages(identity, settings.arm_endpoint),
-        ArmAccess(identity, settings.arm_endpoint, manners),
+        ArmAccess(identity, settings.arm_endpoint, throttle),
         HostedSources.from_settings(settings, registry_tokens(identity, settings.arm_endpoint)),
         store.index,
         store.bookmarks,

@@ -10,7 +10,7 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
 from rebuilder.azure._errors import answered
-from rebuilder.azure.manners import TIMEOUTS, Patience
+from rebuilder.azure.throttle import TIMEOUTS, ReadRetryPolicy
 from rebuilder.errors import InvalidResourceId
 
 _VERSION = "2025-03-01"
@@ -43,7 +43,10 @@ def app_settings(identity: TokenCredential, arm_endpoint: str, site: str) -> dic
         )
     client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
         arm_endpoint,
-        policies=[Patience(), BearerTokenCredentialPolicy(identity, f"{arm_endpoint}/.default")],
+        policies=[
+            ReadRetryPolicy(),
+            BearerTokenCredentialPolicy(identity, f"{arm_endpoint}/.default"),
+        ],
         **TIMEOUTS,
     )
     place = f"{arm_endpoint}{site}/config/appsettings/list?api-version={_VERSION}"

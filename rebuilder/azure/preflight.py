@@ -23,8 +23,8 @@ from azure.storage.queue import QueueServiceClient
 from rebuilder.azure._errors import answered, translated
 from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.identity import credential, registry_audience
-from rebuilder.azure.manners import TIMEOUTS, Patience
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
+from rebuilder.azure.throttle import TIMEOUTS, ReadRetryPolicy
 from rebuilder.core.acr.access import Permission
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor.setup import (
@@ -67,7 +67,7 @@ class ArmPreflight:
         self._scope = f"{settings.arm_endpoint}/.default"
         self._client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
             settings.arm_endpoint,
-            policies=[Patience(), BearerTokenCredentialPolicy(identity, self._scope)],
+            policies=[ReadRetryPolicy(), BearerTokenCredentialPolicy(identity, self._scope)],
             **TIMEOUTS,
         )
 

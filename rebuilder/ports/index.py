@@ -15,7 +15,7 @@ class DependencyIndex(Protocol):
     """Who is built on a repository, answered without asking ARM.
 
     A task's view is written under the task and under each repository that it names. Whatever
-    interrupts that, the next refresh of the task mends it; until then a task may stand under a
+    interrupts that, the next refresh of the task puts it right; until then a task may stand under a
     repository too many, but not under one too few that it stood under before.
 
     Every method raises TransientError if the store cannot be reached.

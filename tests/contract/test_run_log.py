@@ -16,7 +16,7 @@ from rebuilder._net.http import Http
 from rebuilder.azure.acr.log_ends import BYTES, HOSTS, MOST, LinkExpired, LogEnds
 from rebuilder.azure.acr.tasks import ArmTasks
 from rebuilder.azure.identity import credential
-from rebuilder.azure.manners import Manners
+from rebuilder.azure.throttle import ArmThrottle as Manners
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.errors import NotFound, RebuilderError, SourceUnavailable, TransientError
 from rebuilder.ports.acr import LogPart

@@ -19,7 +19,7 @@ from localcloud.state import Registry
 from rebuilder.azure.acr._answers import _step
 from rebuilder.azure.acr.tasks import ArmTasks
 from rebuilder.azure.identity import credential
-from rebuilder.azure.manners import Manners
+from rebuilder.azure.throttle import ArmThrottle as Manners
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import (
     IMAGE_UPDATE,

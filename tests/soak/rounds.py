@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import RunStatus
-from rebuilder.core.audit.books import Verdict
+from rebuilder.core.audit.model import AuditVerdict as Verdict
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.usecases.reports.audit import audit
 from tests.soak.azure import APPS, OTHERS, START, SimRun, SimTask, seconds

@@ -11,7 +11,7 @@ import pytest
 
 from rebuilder import composition
 from rebuilder.cli import main as cli
-from rebuilder.core.audit.books import Verdict
+from rebuilder.core.audit.model import AuditVerdict as Verdict
 from rebuilder.core.audit.standing import of_attempt
 from rebuilder.core.decisions.operators import Rejected
 from rebuilder.core.decisions.reasons import from_record, to_record

@@ -8,7 +8,9 @@ import pytest
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import IMAGE_UPDATE, Kind
-from rebuilder.core.audit.books import Audit, Finding, Verdict
+from rebuilder.core.audit.model import Audit
+from rebuilder.core.audit.model import AuditFinding as Finding
+from rebuilder.core.audit.model import AuditVerdict as Verdict
 from rebuilder.core.decisions.decision import Decision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving
 from rebuilder.core.decisions.rebuilds import OwnOutput, RebuildFailed, RebuildUnderWay

@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
 from rebuilder.azure._errors import answered, translated
-from rebuilder.azure.manners import Patience
+from rebuilder.azure.throttle import ReadRetryPolicy as Patience
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Refused, Throttled, TransientError
 
 

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from rebuilder.core.audit.books import Verdict
+from rebuilder.core.audit.model import AuditVerdict as Verdict
 from rebuilder.core.audit.standing import of_attempt
 from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
 from rebuilder.core.events.pushes import Push

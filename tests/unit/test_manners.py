@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from rebuilder.azure.acr._looks import FRESH_SECONDS, Looks
-from rebuilder.azure.manners import Kind, Manners
+from rebuilder.azure.acr._run_cache import FRESH_SECONDS, RunCache
+from rebuilder.azure.throttle import ArmThrottle as Manners
+from rebuilder.azure.throttle import Kind
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.acr.tasks import Run
 from rebuilder.errors import Throttled, TransientError
@@ -143,7 +144,7 @@ class Lists:
         self.pages = 0
         self.failure: Exception | None = None
         self.runs = [run(f"r{number}") for number in range(count)]
-        self.looks = Looks(self._list, self.seconds)
+        self.looks = RunCache(self._list, self.seconds)
 
     def _list(self) -> Iterator[Sequence[Run]]:
         for first in range(0, len(self.runs), 3):
@@ -154,7 +155,7 @@ class Lists:
 
     def found(self, *numbers: int) -> list[bool]:
         """Look at runs; tell which of them the list answered."""
-        return [self.looks.find(f"r{number}") is not None for number in numbers]
+        return [self.looks.get(f"r{number}") is not None for number in numbers]
 
 
 def test_a_single_run_is_read_by_itself() -> None:
@@ -212,7 +213,7 @@ def test_a_run_that_two_pages_hold_is_as_the_newer_page_says() -> None:
     lists.runs += [run("r0", error="older"), run("r9")]
     lists.found(0, 1, 9, 9)
 
-    found = lists.looks.find("r0")
+    found = lists.looks.get("r0")
     assert found is not None
     assert found.error is None
     assert lists.pages == 2
@@ -224,7 +225,7 @@ def test_a_list_that_fails_begins_anew() -> None:
     lists.failure = Throttled("too many")
     assert lists.found(0) == [False]
     with pytest.raises(Throttled):
-        lists.looks.find("r1")
+        lists.looks.get("r1")
     lists.failure = None
 
     assert lists.found(1, 2) == [False, True]
@@ -234,7 +235,7 @@ def test_many_threads_share_one_list() -> None:
     """Whoever looks while the list is read waits for it."""
     lists = Lists(3)
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda number: lists.looks.find(f"r{number % 3}"), range(300)))
+        found = list(pool.map(lambda number: lists.looks.get(f"r{number % 3}"), range(300)))
 
     assert found.count(None) == 1
     assert lists.pages == 1

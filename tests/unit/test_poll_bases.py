@@ -252,7 +252,7 @@ def test_an_image_that_cannot_be_told_or_kept_hinders_no_other(
         world.foreign.seen[image] = Seen(NEW)
     target, name = {
         "missed": (module, "missed"),
-        "tell": (module, "tell"),
+        "tell": (module, "announce_push"),
         "bookmark": (world.context.bookmarks, "save"),
     }[where]
     real = getattr(target, name)
@@ -281,7 +281,8 @@ def test_a_poll_that_fails_gives_its_lease_back(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "followers" if isinstance(error, KeyError) else "tell", failing)
+        where = "followers" if isinstance(error, KeyError) else "announce_push"
+        patch.setattr(module, where, failing)
         world.foreign.seen[ALPINE] = Seen(NEW)
         with pytest.raises(type(error)):
             poll_bases(world.context, "me")

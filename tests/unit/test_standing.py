@@ -11,7 +11,8 @@ import pytest
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Kind
-from rebuilder.core.audit.books import Finding, Verdict
+from rebuilder.core.audit.model import AuditFinding as Finding
+from rebuilder.core.audit.model import AuditVerdict as Verdict
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved
 from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay

@@ -30,7 +30,8 @@ from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.plan.deciding import decide_for
-from rebuilder.usecases.plan.moves import Moves, came
+from rebuilder.usecases.plan.moves import Moves
+from rebuilder.usecases.plan.moves import tag_moved_at as came
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.reports.audit import audit
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task

@@ -13,7 +13,7 @@ from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
 from rebuilder.azure._errors import answered
-from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
+from rebuilder.azure.throttle import TIMEOUTS, ArmThrottle, ReadRetryPolicy
 from rebuilder.core.acr.access import Permission, PullAccess, may_pull
 from rebuilder.core.acr.registries import RegistryId
 
@@ -26,18 +26,18 @@ class ArmAccess:
     Args:
         credential: The identity.
         arm_endpoint: ARM's address, without a slash at the end.
-        manners: Bounds the requests under way.
+        throttle: Bounds the requests under way.
     """
 
     def __init__(
-        self, credential: TokenCredential, arm_endpoint: str, manners: Manners | None = None
+        self, credential: TokenCredential, arm_endpoint: str, throttle: ArmThrottle | None = None
     ) -> None:
         self._credential = credential
-        self._manners = manners or Manners()
+        self._throttle = throttle or ArmThrottle()
         self._options: dict[str, Any] = {
             "base_url": arm_endpoint,
             "credential_scopes": [f"{arm_endpoint}/.default"],
-            "retry_policy": Patience(),
+            "retry_policy": ReadRetryPolicy(),
             **TIMEOUTS,
         }
 
@@ -47,7 +47,7 @@ class ArmAccess:
     def pull(self, registry: RegistryId, principal: str) -> PullAccess:
         """Tell whether an identity may pull; see Access."""
         with (
-            self._manners.request(registry),
+            self._throttle.request(registry),
             answered(f"read the roles of {principal} on {registry}"),
             ContainerRegistryManagementClient(
                 self._credential, registry.subscription, **self._options

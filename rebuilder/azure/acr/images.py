@@ -15,7 +15,7 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from rebuilder.azure._clients import Clients
 from rebuilder.azure._errors import answered
-from rebuilder.azure.manners import Patience
+from rebuilder.azure.throttle import ReadRetryPolicy
 from rebuilder.core.acr.images import (
     CONFIG_LIMIT,
     INVALID_IMAGE,
@@ -168,7 +168,7 @@ class AcrImages:
             self._credential,
             audience=self._audience,
             raw_response_hook=_read_answer,
-            retry_policy=Patience(),
+            retry_policy=ReadRetryPolicy(),
             per_retry_policies=[_Remembered()],
             **_TIMEOUTS,
         )

@@ -15,10 +15,10 @@ from rebuilder.azure._clients import Clients
 from rebuilder.azure._errors import answered
 from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.acr._answers import name_of, run_of, task_of, text_of
-from rebuilder.azure.acr._looks import Looks
+from rebuilder.azure.acr._run_cache import RunCache
 from rebuilder.azure.acr.log_ends import LinkExpired, LogEnds
-from rebuilder.azure.manners import TIMEOUTS, Manners, Patience
-from rebuilder.azure.manners import Kind as Counted
+from rebuilder.azure.throttle import TIMEOUTS, ArmThrottle, ReadRetryPolicy
+from rebuilder.azure.throttle import Kind as Counted
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import Run, Task
 from rebuilder.errors import NotFound, Refused, TransientError
@@ -38,7 +38,7 @@ class ArmTasks:
     Args:
         credential: The identity.
         arm_endpoint: ARM's address, without a slash at the end.
-        manners: Bounds the requests under way.
+        throttle: Bounds the requests under way.
         clock: Seconds that only grow, by which answers about runs get old.
     """
 
@@ -46,18 +46,18 @@ class ArmTasks:
         self,
         credential: TokenCredential,
         arm_endpoint: str,
-        manners: Manners | None = None,
+        throttle: ArmThrottle | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._manners = manners or Manners()
+        self._throttle = throttle or ArmThrottle()
         self._clock = clock
-        self._looks: dict[RegistryId, Looks] = {}
+        self._looks: dict[RegistryId, RunCache] = {}
         self._log_ends = LogEnds()
         self._links: dict[tuple[RegistryId, str], str] = {}
         self._options: dict[str, Any] = {
             "base_url": arm_endpoint,
             "credential_scopes": [f"{arm_endpoint}/.default"],
-            "retry_policy": Patience(),
+            "retry_policy": ReadRetryPolicy(),
             **TIMEOUTS,
         }
         self._registries = Clients(
@@ -80,7 +80,7 @@ class ArmTasks:
     def registry(self, registry: RegistryId) -> Registry:
         """Read a registry; see Tasks."""
         operations = self._registries[registry.subscription].registries
-        with self._manners.request(registry), answered(f"read {registry}"):
+        with self._throttle.request(registry), answered(f"read {registry}"):
             found = operations.get(registry.resource_group, registry.name)
             properties = found.properties
             return Registry(registry, str(properties.login_server if properties else ""))
@@ -101,7 +101,7 @@ class ArmTasks:
             raise Refused("InvalidPlace", f"{registry}: {host_of(after)} is not ARM")
         found: list[models.Task] = []
         operations = self._client(registry).tasks
-        with self._manners.request(registry), answered(f"list the tasks of {registry}"):
+        with self._throttle.request(registry), answered(f"list the tasks of {registry}"):
             pages = operations.list(registry.resource_group, registry.name).by_page(after or None)
             found += next(pages, ())
             names = [name_of(entry.name) for entry in found]
@@ -128,7 +128,7 @@ class ArmTasks:
     def task(self, task: TaskId) -> Task:
         """Read one task; see Tasks."""
         group, registry = task.registry.resource_group, task.registry.name
-        with self._manners.request(task.registry), answered(f"read {task}"):
+        with self._throttle.request(task.registry), answered(f"read {task}"):
             return task_of(task, self._client(task.registry).tasks.get(group, registry, task.name))
 
     def secrets(self, task: TaskId) -> frozenset[str]:
@@ -138,7 +138,7 @@ class ArmTasks:
         """
         group, registry = task.registry.resource_group, task.registry.name
         what = f"read the details of {task}"
-        with self._manners.request(task.registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
+        with self._throttle.request(task.registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
             found = self._client(task.registry).tasks.get_details(group, registry, task.name)
         step = found.properties.step if found.properties else None
         given = step.arguments if isinstance(step, models.DockerBuildStep) else None
@@ -162,7 +162,7 @@ class ArmTasks:
                 raise TransientError(f"schedule {task}: not sent, for it took {late:.0f} s so far")
 
         with (
-            self._manners.request(task.registry, Counted.WRITE, _HURRY_SECONDS),
+            self._throttle.request(task.registry, Counted.WRITE, _HURRY_SECONDS),
             answered(f"schedule {task}", once=True),
         ):
             # azure-core sends a POST again after 500, 503, 504 and any Retry-After; each time
@@ -181,18 +181,18 @@ class ArmTasks:
         """Read one run; see Tasks."""
         looks = self._looks.get(registry)
         if looks is None:
-            looks = Looks(lambda: self._run_pages(registry), self._clock)
+            looks = RunCache(lambda: self._run_pages(registry), self._clock)
             looks = self._looks.setdefault(registry, looks)
-        if found := looks.find(run_id):
+        if found := looks.get(run_id):
             return found
-        with self._manners.request(registry), answered(f"read run {run_id} of {registry}"):
+        with self._throttle.request(registry), answered(f"read run {run_id} of {registry}"):
             runs = self._client(registry).runs
             return run_of(runs.get(registry.resource_group, registry.name, run_id))
 
     def _run_pages(self, registry: RegistryId) -> Iterator[list[Run]]:
         pages = self._client(registry).runs.list(registry.resource_group, registry.name).by_page()
         while True:
-            with self._manners.request(registry), answered(f"list the runs of {registry}"):
+            with self._throttle.request(registry), answered(f"list the runs of {registry}"):
                 page = next(pages, None)
                 found = None if page is None else [run_of(run) for run in page]
             if found is None:
@@ -210,7 +210,7 @@ class ArmTasks:
 
     def _runs(self, registry: RegistryId, wanted: str | None, top: int) -> list[Run]:
         found: list[Run] = []
-        with self._manners.request(registry), answered(f"list the runs of {registry}"):
+        with self._throttle.request(registry), answered(f"list the runs of {registry}"):
             pages = self._client(registry).runs.list(
                 registry.resource_group, registry.name, filter=wanted, top=top
             )
@@ -244,7 +244,7 @@ class ArmTasks:
         return self._log_ends.part(link, what, place)
 
     def _log_link(self, registry: RegistryId, run_id: str, what: str) -> str:
-        with self._manners.request(registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
+        with self._throttle.request(registry, Counted.WRITE, _HURRY_SECONDS), answered(what):
             runs = self._client(registry).runs
             found = runs.get_log_sas_url(registry.resource_group, registry.name, run_id)
         if not found.log_link:

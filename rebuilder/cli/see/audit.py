@@ -13,7 +13,7 @@ from rebuilder.cli._format import time
 from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import Coloured, say_all, say_json
 from rebuilder.cli.exits import Exit
-from rebuilder.core.audit.books import Audit, Finding, Verdict
+from rebuilder.core.audit.model import Audit, AuditFinding, AuditVerdict
 from rebuilder.core.times import utc_time
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.audit import PATIENCE
@@ -128,16 +128,16 @@ def _audit_lines(
         yield Coloured("Clean.", "green")
 
 
-def _task(finding: Finding) -> str:
+def _task(finding: AuditFinding) -> str:
     task = finding.task
     return f"{task.registry.name}/{task.name}" if task else "every task"
 
 
-def _image(finding: Finding) -> str:
+def _image(finding: AuditFinding) -> str:
     return f"{_tag(finding)}@{finding.push.digest}, told {time(finding.at)}"
 
 
-def _tag(finding: Finding) -> str:
+def _tag(finding: AuditFinding) -> str:
     return f"{finding.push.repository}:{finding.push.tag}"
 
 
@@ -148,7 +148,7 @@ def _audit_record(found: Audit, since: datetime, until: datetime) -> dict[str, A
         "clean": found.clean,
         "pushes": found.pushes,
         "effects": found.effects,
-        "counts": {verdict.value: found.counts[verdict] for verdict in Verdict},
+        "counts": {verdict.value: found.counts[verdict] for verdict in AuditVerdict},
         "native": {
             "adopted": found.native_adopted,
             "missed": found.native_missed,
@@ -165,7 +165,7 @@ def _audit_record(found: Audit, since: datetime, until: datetime) -> dict[str, A
     }
 
 
-def _finding_record(finding: Finding) -> dict[str, Any]:
+def _finding_record(finding: AuditFinding) -> dict[str, Any]:
     return {
         "push": finding.push.key,
         "told": finding.at.isoformat(),

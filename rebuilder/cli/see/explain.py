@@ -13,7 +13,7 @@ from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import say_all, say_json
 from rebuilder.cli.exits import Exit
 from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.audit.books import Waiting
+from rebuilder.core.audit.model import PendingLetter
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.reasons import to_record
 from rebuilder.core.rebuilds.rebuild import REPAIR_WAITS, Check, Hold, Native, Rebuild, State
@@ -83,7 +83,7 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
     return [*lines, "", *map(_age_line, explanation.indexes)]
 
 
-def _letter_line(waiting: Waiting) -> str:
+def _letter_line(waiting: PendingLetter) -> str:
     letter, task = waiting.letter, waiting.task
     about = "" if task is None else f" about {task.registry.name}/{task.name}"
     return (

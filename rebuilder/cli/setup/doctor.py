@@ -1,4 +1,4 @@
-"""The command `rebuilder doctor`: what is wrong with a set-up, and what mends it."""
+"""The command `rebuilder doctor`: what is wrong with a set-up, and how to fix it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.audit.books import Audit, Books, Finding, Made, Told, Verdict, Waiting
+from rebuilder.core.audit.model import (
+    Audit,
+    AuditedPush,
+    AuditFinding,
+    AuditInput,
+    AuditVerdict,
+    DatedDecision,
+    PendingLetter,
+)
 from rebuilder.core.audit.standing import last_of, of_attempt, of_decision, overdue
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving, StillStale
@@ -21,7 +29,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Native, Rebuild, State
 
 
-def audit(books: Books) -> Audit:
+def audit(books: AuditInput) -> Audit:
     """Judge every push of a time span; see Audit."""
     findings = [finding for told in books.told for finding in _of_push(books, told)]
     findings += _untold(books)
@@ -31,7 +39,7 @@ def audit(books: Books) -> Audit:
     return Audit(
         tuple(findings),
         len(books.told),
-        {verdict: verdicts[verdict] for verdict in Verdict},
+        {verdict: verdicts[verdict] for verdict in AuditVerdict},
         native[Native.ADOPTED],
         native[Native.MISSED],
         sum(1 for rebuild in rebuilds.values() if _native_too(books, rebuild)),
@@ -48,10 +56,10 @@ def audit(books: Books) -> Audit:
     )
 
 
-def _of_push(books: Books, told: Told) -> Iterator[Finding]:
+def _of_push(books: AuditInput, told: AuditedPush) -> Iterator[AuditFinding]:
     if not told.decisions:
         yield from _unplanned(books, told)
-    by_task: dict[TaskId, list[Made]] = {}
+    by_task: dict[TaskId, list[DatedDecision]] = {}
     for made in told.decisions:
         if isinstance(made.decision, TaskDecision):
             by_task.setdefault(made.decision.task, []).append(made)
@@ -60,7 +68,7 @@ def _of_push(books: Books, told: Told) -> Iterator[Finding]:
             yield _of_task(books, told, task, decisions)
         elif any(isinstance(made.decision, AlreadyBuiltOn) for made in decisions):
             sentence = decisions[-1].decision.sentence()
-            yield Finding(told.push, told.at, task, Verdict.ALREADY, sentence)
+            yield AuditFinding(told.push, told.at, task, AuditVerdict.ALREADY, sentence)
     for made in told.decisions:
         if isinstance(made.decision, RegistryUnreadable) and not any(
             str(task.registry) == made.decision.registry and later.last_at > made.last_at
@@ -68,28 +76,30 @@ def _of_push(books: Books, told: Told) -> Iterator[Finding]:
             for later in decisions
         ):
             sentence = made.decision.sentence()
-            yield Finding(told.push, told.at, None, Verdict.UNREADABLE, sentence)
+            yield AuditFinding(told.push, told.at, None, AuditVerdict.UNREADABLE, sentence)
 
 
-def _unplanned(books: Books, told: Told) -> Iterator[Finding]:
+def _unplanned(books: AuditInput, told: AuditedPush) -> Iterator[AuditFinding]:
     """Judge a push after which nothing was decided; usually because nobody is built on it."""
     if letter := _letter(books, told.push, None):
-        yield Finding(told.push, told.at, None, Verdict.DEAD_LETTER, _waits(letter))
+        yield AuditFinding(told.push, told.at, None, AuditVerdict.DEAD_LETTER, _waits(letter))
         return
     if not told.followers:
         return
     names = ", ".join(f"{task.registry.name}/{task.name}" for task in told.followers)
     if newer := _newer_push(books, told, None):
-        yield Finding(told.push, told.at, None, Verdict.SUPERSEDED, _by_push(newer))
+        yield AuditFinding(told.push, told.at, None, AuditVerdict.SUPERSEDED, _by_push(newer))
     elif books.now - told.at <= books.patience:
         sentence = f"not planned yet; the index names {names}"
-        yield Finding(told.push, told.at, None, Verdict.IN_PROGRESS, sentence)
+        yield AuditFinding(told.push, told.at, None, AuditVerdict.IN_PROGRESS, sentence)
     else:
         sentence = f"never planned, although the index names {names}"
-        yield Finding(told.push, told.at, None, Verdict.LOST, sentence)
+        yield AuditFinding(told.push, told.at, None, AuditVerdict.LOST, sentence)
 
 
-def _of_task(books: Books, told: Told, task: TaskId, decisions: Sequence[Made]) -> Finding:
+def _of_task(
+    books: AuditInput, told: AuditedPush, task: TaskId, decisions: Sequence[DatedDecision]
+) -> AuditFinding:
     rebuilds = books.rebuilds.get(task, ())
     wanted = {
         f"{decision.dependency}@{digest}"
@@ -99,32 +109,32 @@ def _of_task(books: Books, told: Told, task: TaskId, decisions: Sequence[Made]) 
     }
     on = [rebuild for rebuild in rebuilds if wanted & set(rebuild.bases)]
 
-    def found(verdict: Verdict, sentence: str, rebuild: Rebuild | None = None) -> Finding:
-        return Finding(told.push, told.at, task, verdict, sentence, rebuild)
+    def found(verdict: AuditVerdict, sentence: str, rebuild: Rebuild | None = None) -> AuditFinding:
+        return AuditFinding(told.push, told.at, task, verdict, sentence, rebuild)
 
     if twice := _twice(books, told, task, on):
-        return found(Verdict.DOUBLED, twice, on[0])
+        return found(AuditVerdict.DOUBLED, twice, on[0])
     done = next((rebuild for rebuild in on if rebuild.state is State.SUCCEEDED), None)
     if done is not None:
         if done.check is Check.STALE:
-            return found(Verdict.STALE, done.check_reason or "rebuilt, but still stale", done)
-        verdict = Verdict.ADOPTED if done.native is Native.ADOPTED else Verdict.REBUILT
+            return found(AuditVerdict.STALE, done.check_reason or "rebuilt, but still stale", done)
+        verdict = AuditVerdict.ADOPTED if done.native is Native.ADOPTED else AuditVerdict.REBUILT
         return found(verdict, f"run {done.run_id} on {', '.join(done.bases)}", done)
     if newer := _newer_rebuild(rebuilds, told, wanted, on):
         sentence = f"run {newer.run_id} is on {', '.join(newer.bases)}"
         if newer.check is Check.STALE:
-            return found(Verdict.STALE, newer.check_reason or sentence, newer)
-        return found(Verdict.SUPERSEDED, sentence, newer)
+            return found(AuditVerdict.STALE, newer.check_reason or sentence, newer)
+        return found(AuditVerdict.SUPERSEDED, sentence, newer)
     if later := _newer_push(books, told, task):
-        return found(Verdict.SUPERSEDED, _by_push(later))
+        return found(AuditVerdict.SUPERSEDED, _by_push(later))
     if on and (finding := of_attempt(on[0], books.now, books.patience)):
         return found(*finding, on[0])
     return found(*_without_rebuild(books, told, task, decisions), on[0] if on else None)
 
 
 def _without_rebuild(
-    books: Books, told: Told, task: TaskId, decisions: Sequence[Made]
-) -> tuple[Verdict, str]:
+    books: AuditInput, told: AuditedPush, task: TaskId, decisions: Sequence[DatedDecision]
+) -> tuple[AuditVerdict, str]:
     """Judge a task that no attempt on the digests was made for."""
     last = last_of(decisions) or decisions[-1]
     if isinstance(last.decision, TaskDecision) and (found := of_decision(last.decision)):
@@ -134,19 +144,22 @@ def _without_rebuild(
     ):
         return found
     if letter := _letter(books, told.push, task):
-        return Verdict.DEAD_LETTER, _waits(letter)
+        return AuditVerdict.DEAD_LETTER, _waits(letter)
     before = next((r for r in books.rebuilds.get(task, ()) if r.unsettled), None)
     if before is not None and not overdue(before, books.now, books.patience):
-        return Verdict.IN_PROGRESS, f"it waits for the end of rebuild {before.id} ({before.state})"
+        return (
+            AuditVerdict.IN_PROGRESS,
+            f"it waits for the end of rebuild {before.id} ({before.state})",
+        )
     if books.now - last.last_at <= books.patience:
-        return Verdict.IN_PROGRESS, "planned, not begun yet"
+        return AuditVerdict.IN_PROGRESS, "planned, not begun yet"
     if task not in told.followers:
         # Its build file was changed, or it was built otherwise, before its message came.
-        return Verdict.LEFT, "it is not in need of the image any more, by the index"
-    return Verdict.LOST, f"planned, and nothing happened since {last.last_at.isoformat()}"
+        return AuditVerdict.LEFT, "it is not in need of the image any more, by the index"
+    return AuditVerdict.LOST, f"planned, and nothing happened since {last.last_at.isoformat()}"
 
 
-def _of_other(books: Books, task: TaskId, rebuild: str) -> tuple[Verdict, str] | None:
+def _of_other(books: AuditInput, task: TaskId, rebuild: str) -> tuple[AuditVerdict, str] | None:
     """Judge a push whose tag named something else when it was decided for, by the rebuild on that.
 
     The tag went back to what a rebuild under way was on.
@@ -155,11 +168,11 @@ def _of_other(books: Books, task: TaskId, rebuild: str) -> tuple[Verdict, str] |
     if other is None:
         return None
     if other.state is State.SUCCEEDED:
-        return Verdict.SUPERSEDED, f"run {other.run_id} is on {', '.join(other.bases)}"
+        return AuditVerdict.SUPERSEDED, f"run {other.run_id} is on {', '.join(other.bases)}"
     return of_attempt(other, books.now, books.patience)
 
 
-def _twice(books: Books, told: Told, task: TaskId, on: Sequence[Rebuild]) -> str | None:
+def _twice(books: AuditInput, told: AuditedPush, task: TaskId, on: Sequence[Rebuild]) -> str | None:
     """Tell what was built twice on the digests; None if nothing was."""
     rebuilds = books.rebuilds.get(task, ())
     succeeded = [rebuild for rebuild in rebuilds if rebuild.state is State.SUCCEEDED]
@@ -177,7 +190,7 @@ def _twice(books: Books, told: Told, task: TaskId, on: Sequence[Rebuild]) -> str
     return None
 
 
-def _was_moved(books: Books, told: Told, older: Rebuild, newer: Rebuild) -> bool:
+def _was_moved(books: AuditInput, told: AuditedPush, older: Rebuild, newer: Rebuild) -> bool:
     """Tell whether the tag named another image between two rebuilds on the same, as far as counts.
 
     That is while the first one's run was under way, of which then nobody knows what it has read; or
@@ -195,7 +208,7 @@ def _was_moved(books: Books, told: Told, older: Rebuild, newer: Rebuild) -> bool
     )
 
 
-def _native_too(books: Books, rebuild: Rebuild) -> bool:
+def _native_too(books: AuditInput, rebuild: Rebuild) -> bool:
     """Tell whether ACR's own trigger built on the same base, beside a rebuild of ours."""
     return (
         rebuild.state is State.SUCCEEDED
@@ -208,7 +221,7 @@ def _native_too(books: Books, rebuild: Rebuild) -> bool:
 
 
 def _newer_rebuild(
-    rebuilds: Sequence[Rebuild], told: Told, wanted: Iterable[str], on: Sequence[Rebuild]
+    rebuilds: Sequence[Rebuild], told: AuditedPush, wanted: Iterable[str], on: Sequence[Rebuild]
 ) -> Rebuild | None:
     """Return a rebuild that succeeded on another digest of the same tag, after the push.
 
@@ -229,7 +242,7 @@ def _newer_rebuild(
     )
 
 
-def _newer_push(books: Books, told: Told, task: TaskId | None) -> Told | None:
+def _newer_push(books: AuditInput, told: AuditedPush, task: TaskId | None) -> AuditedPush | None:
     """Return a later push of the same tag, after which the task was decided for."""
     for other in (*books.told, *books.later):
         if other.tag == told.tag and other.push.digest != told.push.digest and other.at > told.at:
@@ -241,11 +254,11 @@ def _newer_push(books: Books, told: Told, task: TaskId | None) -> Told | None:
     return None
 
 
-def _by_push(newer: Told) -> str:
+def _by_push(newer: AuditedPush) -> str:
     return f"the tag moved on to {newer.push.digest}, told {newer.at.isoformat()}"
 
 
-def _letter(books: Books, push: Push, task: TaskId | None) -> Waiting | None:
+def _letter(books: AuditInput, push: Push, task: TaskId | None) -> PendingLetter | None:
     return next(
         (
             waiting
@@ -258,12 +271,12 @@ def _letter(books: Books, push: Push, task: TaskId | None) -> Waiting | None:
     )
 
 
-def _waits(waiting: Waiting) -> str:
+def _waits(waiting: PendingLetter) -> str:
     letter = waiting.letter
     return f"{letter.id} of {letter.source}: {letter.reason}; `rebuilder replay {letter.id}`"
 
 
-def _untold(books: Books) -> Iterator[Finding]:
+def _untold(books: AuditInput) -> Iterator[AuditFinding]:
     """Return the pushes that are known from nothing but a dead letter."""
     known = {told.push.key for told in (*books.told, *books.later)}
     for waiting in books.waiting:
@@ -271,4 +284,4 @@ def _untold(books: Books) -> Iterator[Finding]:
         if push is None or push.key in known:
             continue
         known.add(push.key)
-        yield Finding(push, at, waiting.task, Verdict.DEAD_LETTER, _waits(waiting))
+        yield AuditFinding(push, at, waiting.task, AuditVerdict.DEAD_LETTER, _waits(waiting))

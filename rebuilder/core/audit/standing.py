@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.audit.books import Finding, Made, Verdict
+from rebuilder.core.audit.model import AuditFinding, AuditVerdict, DatedDecision
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn
 from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
@@ -38,10 +38,10 @@ class Standing(Struct, frozen=True):
     built_on: str | None
     head: Rebuild | None = None
     success: Rebuild | None = None
-    decisions: Sequence[Made] = ()
+    decisions: Sequence[DatedDecision] = ()
 
 
-def judge(standing: Standing, now: datetime, patience: timedelta) -> Finding | None:
+def judge(standing: Standing, now: datetime, patience: timedelta) -> AuditFinding | None:
     """Judge a task that is not recorded to be built on what its tag names.
 
     Args:
@@ -57,15 +57,17 @@ def judge(standing: Standing, now: datetime, patience: timedelta) -> Finding | N
         return None
     verdict, sentence = found
     told = standing.since or now
-    return Finding(standing.push, told, standing.task, verdict, sentence, standing.head)
+    return AuditFinding(standing.push, told, standing.task, verdict, sentence, standing.head)
 
 
-def _judged(standing: Standing, now: datetime, patience: timedelta) -> tuple[Verdict, str] | None:
+def _judged(
+    standing: Standing, now: datetime, patience: timedelta
+) -> tuple[AuditVerdict, str] | None:
     success, head = standing.success, standing.head
     if success is not None and standing.image in success.bases:
         if success.check is not Check.STALE:
             return None
-        return Verdict.STALE, success.check_reason or "rebuilt, but still stale"
+        return AuditVerdict.STALE, success.check_reason or "rebuilt, but still stale"
     if (
         head is not None
         and standing.image in head.bases
@@ -76,37 +78,42 @@ def _judged(standing: Standing, now: datetime, patience: timedelta) -> tuple[Ver
     if last is not None and not last.decision.rebuild and isinstance(last.decision, TaskDecision):
         found = of_decision(last.decision)
         if found is not None:
-            return None if found[0] is Verdict.ALREADY else found
+            return None if found[0] is AuditVerdict.ALREADY else found
     on = standing.built_on or "nobody knows which digest"
     where = f"it stands on {on}, and {standing.image} is what its tag names"
     if head is not None and head.unsettled and not overdue(head, now, patience):
         waits = f"{where}; it waits for the end of rebuild {head.id} ({head.state})"
-        return Verdict.IN_PROGRESS, waits
+        return AuditVerdict.IN_PROGRESS, waits
     if standing.since is not None and now - standing.since <= patience:
-        return Verdict.IN_PROGRESS, f"{where} since {standing.since.isoformat()}"
-    return Verdict.LOST, f"{where}; nothing is under way"
+        return AuditVerdict.IN_PROGRESS, f"{where} since {standing.since.isoformat()}"
+    return AuditVerdict.LOST, f"{where}; nothing is under way"
 
 
-def of_attempt(rebuild: Rebuild, now: datetime, patience: timedelta) -> tuple[Verdict, str] | None:
+def of_attempt(
+    rebuild: Rebuild, now: datetime, patience: timedelta
+) -> tuple[AuditVerdict, str] | None:
     """Judge the newest attempt on some digests; None if it was skipped."""
     outcome = rebuild.outcome or rebuild.state.value
     cause = rebuild.cause.sentence() if rebuild.cause else None
     outcome = "; ".join(filter(None, (outcome, cause, rebuild.advice)))
     if rebuild.unsettled and (late := overdue(rebuild, now, patience)):
-        return Verdict.LOST, late
+        return AuditVerdict.LOST, late
     match rebuild.state:
         case State.HELD:
-            return Verdict.HELD, outcome
+            return AuditVerdict.HELD, outcome
         case State.CLAIMED | State.SCHEDULED | State.RUNNING:
-            return Verdict.IN_PROGRESS, f"{rebuild.state}, run {rebuild.run_id or 'not known yet'}"
+            return (
+                AuditVerdict.IN_PROGRESS,
+                f"{rebuild.state}, run {rebuild.run_id or 'not known yet'}",
+            )
         case State.FAILED if rebuild.due is not None:
-            return Verdict.RETRY, f"attempt {rebuild.attempt + 1} at {rebuild.due}: {outcome}"
+            return AuditVerdict.RETRY, f"attempt {rebuild.attempt + 1} at {rebuild.due}: {outcome}"
         case State.SKIPPED:
             return None
         case State.GIVEN_UP if left := rejected(rebuild):
-            return Verdict.LEFT, left.sentence()
+            return AuditVerdict.LEFT, left.sentence()
         case _:
-            return Verdict.GIVEN_UP, f"after {rebuild.attempt} attempt(s): {outcome}"
+            return AuditVerdict.GIVEN_UP, f"after {rebuild.attempt} attempt(s): {outcome}"
 
 
 def overdue(rebuild: Rebuild, now: datetime, patience: timedelta) -> str | None:
@@ -125,7 +132,7 @@ def overdue(rebuild: Rebuild, now: datetime, patience: timedelta) -> str | None:
     )
 
 
-def last_of(decisions: Sequence[Made]) -> Made | None:
+def last_of(decisions: Sequence[DatedDecision]) -> DatedDecision | None:
     """Return what was decided last; None if nothing was.
 
     A build decides after its plan, maybe on another instance, whose clock is another.
@@ -137,15 +144,15 @@ def last_of(decisions: Sequence[Made]) -> Made | None:
     )
 
 
-def of_decision(decision: TaskDecision) -> tuple[Verdict, str] | None:
+def of_decision(decision: TaskDecision) -> tuple[AuditVerdict, str] | None:
     """Judge a task by why it is not rebuilt; None if it is, or another rebuild tells."""
     if decision.rebuild or isinstance(decision, RebuildUnderWay):
         return None
-    verdict = Verdict.LEFT
+    verdict = AuditVerdict.LEFT
     if isinstance(decision, AlreadyBuiltOn):
-        verdict = Verdict.ALREADY
+        verdict = AuditVerdict.ALREADY
     elif isinstance(decision, RebuildFailed):
-        verdict = Verdict.GIVEN_UP
+        verdict = AuditVerdict.GIVEN_UP
     elif isinstance(decision, OwnOutput | Circle):
-        verdict = Verdict.CIRCLE
+        verdict = AuditVerdict.CIRCLE
     return verdict, decision.sentence()

@@ -1,4 +1,4 @@
-"""What is wrong with a set-up: one small type per mistake, each with the command that mends it.
+"""What is wrong with a set-up: one small type per mistake, each with the command that fixes it.
 
 `judge_*` look at what Azure tells (`preflight`) and are pure. A command names the real resources; a
 word in capital letters in it is one that Azure could not be asked for.

@@ -38,7 +38,7 @@ class Finding(Struct, frozen=True):
         return self.matters.format(self=self)
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order; empty if no command does."""
+        """The commands that fix it, in this order; empty if no command does."""
         return ()
 
 

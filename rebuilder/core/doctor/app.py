@@ -22,7 +22,7 @@ class SiteNotThere(Finding, frozen=True):
     site: str
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return ("azd up",)
 
 
@@ -42,7 +42,7 @@ class SiteStopped(Finding, frozen=True):
         return f"the function app {short(self.site.id)} is {self.site.state}"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (az("functionapp", "start", "--ids", self.site.id),)
 
 
@@ -66,7 +66,7 @@ class FunctionsMissing(Finding, frozen=True):
         return f"the function app {short(self.site)} has no {', '.join(self.names)}"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (
             az(
                 *("functionapp", "deployment", "source", "config-zip", "--src", "app.zip"),

@@ -97,7 +97,7 @@ class NotSubscribed(Finding, frozen=True):
         )
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         topic = self.topic
         first: tuple[str, ...] = ()
         if topic is None:
@@ -144,7 +144,7 @@ class PushesFiltered(EventFinding, frozen=True):
         return f"a push is an event of the type {IMAGE_PUSHED}: none is delivered"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return self._patch(filter=_filter())
 
 
@@ -166,7 +166,7 @@ class PushesNarrowed(EventFinding, frozen=True):
         return f"{self._named()} lets only {', '.join(filters)} through"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return self._patch(filter=_filter())
 
 
@@ -185,7 +185,7 @@ class FewAttempts(EventFinding, frozen=True):
         return f"{self._named()} tries {found.attempts} time(s), for {found.minutes} minute(s)"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return self._patch(retryPolicy=_RETRIES)
 
 
@@ -200,7 +200,7 @@ class SubscriptionNotReady(EventFinding, frozen=True):
         return f"{self._named()} was not provisioned to its end"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return self._patch(filter=_filter())
 
 
@@ -223,7 +223,7 @@ class NoDeadLetters(EventFinding, frozen=True):
         return f"{self._named()} has no place for dead letters"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         account, container = self.place or (_ACCOUNT, "CONTAINER")
         return self._patch(deadLetterWithResourceIdentity=_dead_letter_place(account, container))
 
@@ -240,7 +240,7 @@ class DeadLetterContainerMissing(EventFinding, frozen=True):
         return f"{self._named()}: storage account {short(account)} has no container {container}"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         account, container = self.subscription.dead_letters or ("", "")
         return (
             az(
@@ -262,7 +262,7 @@ class DeadLettersNotWritable(EventFinding, frozen=True):
         return f"{self._named()}: the topic's identity may not write into container {container}"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         account, container = self.subscription.dead_letters or ("", "")
         scope = _container_id(account, container)
         principals = self.subscription.topic.principals if self.subscription.topic else ()
@@ -286,7 +286,7 @@ class QueueNotWritable(EventFinding, frozen=True):
         return "every push becomes a dead letter, and nothing is rebuilt for it before the sweep"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         account, queue = self.subscription.queue or ("", "")
         scope = f"{account}/queueServices/default/queues/{queue}"
         principals = self.subscription.topic.principals if self.subscription.topic else ()
@@ -318,7 +318,7 @@ class DeadLettersUnread(EventFinding, frozen=True):
         )
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         account, container = self.subscription.dead_letters or ("", "")
         address = f"https://{short(account)}.blob.core.windows.net/{container}"
         return (

@@ -55,7 +55,7 @@ class IndexOld(Finding, frozen=True):
         )
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (az("functionapp", "restart", "--ids", self.site or SITE),)
 
 
@@ -82,7 +82,7 @@ class OldSettings(Finding, frozen=True):
         )
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         settings, place = ("functionapp", "config", "appsettings"), ("--ids", self.site or SITE)
         names = [name for name, _ in self.old if name not in _BY_HAND]
         new = [az(*settings, "set", *place, "--settings", f"REBUILDER_TUNING={self.tuning}")]
@@ -111,7 +111,7 @@ class RebuildOverdue(TaskFinding, frozen=True):
         return f"{self._named()}: its rebuild was to go on at {self.due.isoformat()}"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (f"rebuilder retry {self.task.registry.name}/{self.task.name}",)
 
 
@@ -151,7 +151,7 @@ class DeadLettersWait(Finding, frozen=True):
     count: int
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return ("rebuilder dead-letters", "rebuilder replay --all")
 
 
@@ -176,5 +176,5 @@ class PolicyNotInForce(Finding, frozen=True):
         return "no version of it can be read, so nothing begins"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return ("rebuilder policy show", "rebuilder policy apply FILE")

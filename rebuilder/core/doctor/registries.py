@@ -25,7 +25,7 @@ class RegistryNotThere(Finding, frozen=True):
     setting: str
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         subscription = self.registry.subscription
         return (az("acr", "list", "--subscription", subscription, "--query", "[].id"),)
 
@@ -48,7 +48,7 @@ class TasksShutOut(Finding, frozen=True):
     registry: RegistryId
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (
             az(
                 *("resource", "update", "--ids", str(self.registry)),
@@ -82,7 +82,7 @@ class AppShutOut(Finding, frozen=True):
         )
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (
             az(
                 *("functionapp", "vnet-integration", "add", "--name", short(self.site)),
@@ -113,7 +113,7 @@ class TasksNotAllowed(Finding, frozen=True):
     task: str
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (f"rebuilder retry {self.registry.name}/{self.task}",)
 
 
@@ -139,7 +139,7 @@ class BasesOpenToRuns(Finding, frozen=True):
     registry: RegistryId
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (
             az(
                 *("role", "assignment", "list", "--scope", str(self.registry)),

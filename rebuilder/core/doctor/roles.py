@@ -23,7 +23,7 @@ class NoToken(Finding, frozen=True):
     error: str
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return ("az login",)
 
 
@@ -53,7 +53,7 @@ class RoleMissing(Finding, frozen=True):
         return f"identity {self.principal} lacks {role} on {self.registry.name}: no {short}"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         define = "az role definition create --role-definition infra/rebuilder-role.json"
         role = self.role or "ACR Rebuilder"
         given = assign(self.principal, role, str(self.registry))
@@ -110,7 +110,7 @@ class PullMissing(Finding, frozen=True):
         )
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (assign(self.principal, self.role, str(self.registry)),)
 
 
@@ -136,5 +136,5 @@ class StorageRoleMissing(Finding, frozen=True):
         return f"identity {self.principal} lacks the role {self.role!r} on {short(self.account)}"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (assign(self.principal, self.role, self.account),)

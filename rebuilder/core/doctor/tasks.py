@@ -50,7 +50,7 @@ class TaskWithoutCredentials(TaskFinding, frozen=True):
         return f"{self._named()} is built on an image of {self.host} and has no credentials for it"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         assign = _task_az(self.task, "identity", "assign", "--identities", "[system]")
         add = _task_az(
             *(self.task, "credential", "add", "--login-server", self.host),
@@ -80,7 +80,7 @@ class TaskMayNotPull(TaskFinding, frozen=True):
         return f"{self._named()}: no identity of it has the role {self.role!r} on {registry}"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (assign(self.principals[0], self.role, str(self.registry)),)
 
 
@@ -105,7 +105,7 @@ class TaskMayNotPush(TaskFinding, frozen=True):
         )
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         scope = str(self.task.registry)
         if not self.principals:
             return (
@@ -131,7 +131,7 @@ class NativeTriggerOn(TaskFinding, frozen=True):
         return f"{self._named()}: ACR's own base image trigger is on"
 
     def commands(self) -> tuple[str, ...]:
-        """What mends it, to be typed in this order."""
+        """The commands that fix it, in this order."""
         return (_task_az(self.task, "update", "--base-image-trigger-enabled", "false"),)
 
 

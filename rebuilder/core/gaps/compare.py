@@ -40,7 +40,7 @@ from rebuilder.core.gaps.record import (
 from rebuilder.core.gaps.scanner import scan
 from rebuilder.core.gaps.trigger import (
     BuildTimeNotFollowed,
-    ForeignRegistry,
+    ForeignBase,
     GoneTag,
     MakesNothing,
     NoCredentials,
@@ -225,7 +225,7 @@ class _Comparison:
             if kind is Kind.BUILD_TIME and task.trigger_type is TriggerType.RUNTIME:
                 yield BuildTimeNotFollowed(self._id, str(reference))
             if not _is_followed(reference.domain, self._host):
-                yield ForeignRegistry(self._id, str(reference))
+                yield ForeignBase(self._id, str(reference))
         pulled = {d.reference.domain for d in task.dependencies if d.built_on is not None}
         read = {use.reference.domain for use in self._read} | {r.domain for r in self._followed}
         for domain in sorted(read - pulled - task.signs_in_to - {self._host}):

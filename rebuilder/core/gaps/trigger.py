@@ -31,7 +31,7 @@ class BuildTimeNotFollowed(Gap, frozen=True):
     image: str
 
 
-class ForeignRegistry(Gap, frozen=True):
+class ForeignBase(Gap, frozen=True):
     """An image of a registry that ACR does not follow.
 
     Attributes:

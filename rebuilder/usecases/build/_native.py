@@ -17,7 +17,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import InvalidReference
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.history.lookups import rebuilds_since
-from rebuilder.usecases.plan.moves import came
+from rebuilder.usecases.plan.moves import tag_moved_at
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def used_bases(context: Context, run: Run, rebuild: Rebuild, base: Base) -> list
         foreign = context.base_registry(reference.domain) is None
         found = Base(reference, digest, "poll" if foreign else "registry")
         if run.started is not None:  # else it reads what the tags name when it begins
-            since = came(context, found)
+            since = tag_moved_at(context, found)
             if since is not None and run.started < since:
                 return None
             if since is None and foreign:

@@ -33,7 +33,7 @@ from rebuilder.errors import (
 )
 from rebuilder.isolation import attempt
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.plan.moves import came
+from rebuilder.usecases.plan.moves import tag_moved_at
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _with_times(context: Context, base: NewBase, run: Run | None, *, patient: bo
     if base.problem or run is None or run.started is None:
         return base
     try:
-        since = came(context, Base(base.reference, base.digest, "registry"))
+        since = tag_moved_at(context, Base(base.reference, base.digest, "registry"))
     except RebuilderError as error:
         if patient and isinstance(error, TransientError):
             raise

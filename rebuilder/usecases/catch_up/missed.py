@@ -86,7 +86,8 @@ def missed(
     stale = {
         follower.task
         for follower in tasks
-        if follower.built_on != push.digest or _open(newest, follower.task, settled=asked_lately)
+        if follower.built_on != push.digest
+        or _needs_decision(newest, follower.task, settled=asked_lately)
     }
     stale |= _left_on_another(context, newest, push, f"{reference}@", tasks)
     if not stale:
@@ -124,7 +125,7 @@ def _left_on_another(
     }
 
 
-def tell(context: Context, push: Push) -> None:
+def announce_push(context: Context, push: Push) -> None:
     """Record a push that no event told of, and have it planned.
 
     Raises:
@@ -170,7 +171,7 @@ def _newest(context: Context, push: Push) -> dict[TaskId, tuple[datetime, TaskDe
     return newest
 
 
-def _open(
+def _needs_decision(
     newest: Mapping[TaskId, tuple[datetime, TaskDecision]], task: TaskId, *, settled: bool
 ) -> bool:
     """Tell whether a task was to be rebuilt, or nobody has looked at how its record came to be.

@@ -23,7 +23,7 @@ from rebuilder.core.times import age, utc_time
 from rebuilder.errors import Conflict, InvalidJson, RebuilderError, Throttled, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.ports.foreign import Seen
-from rebuilder.usecases.catch_up.missed import Followers, followers, missed, tell
+from rebuilder.usecases.catch_up.missed import Followers, announce_push, followers, missed
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.leases import SLICE, leased
@@ -236,7 +236,7 @@ def _look(context: Context, report: PollReport, known: _Known, following: Follow
     elif _is_news(context, known, seen.digest, following):
         push = _push(context, known, seen.digest)
         # Told before it is remembered: whatever dies in between, it is told.
-        tell(context, push)
+        announce_push(context, push)
         report.pushes.append(push.key)
     _remember(context, known, seen)
     if seen.wait > timedelta():

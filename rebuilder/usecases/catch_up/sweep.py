@@ -34,7 +34,7 @@ from rebuilder.isolation import attempt, attempts
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.telemetry import metrics, signals
 from rebuilder.telemetry.dimensions import PUSH, lines_about
-from rebuilder.usecases.catch_up.missed import Follower, Followers, followers, missed, tell
+from rebuilder.usecases.catch_up.missed import Follower, Followers, announce_push, followers, missed
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.leases import SLICE, Lease, leased
@@ -232,7 +232,7 @@ def _plan_one(
         if not _affordable(context, report, len(tasks)):
             return False
         if ahead(record.last_at, now):
-            tell(context, push)  # which puts its times right
+            announce_push(context, push)  # which puts its times right
         else:
             context.queue.send(PUSHES, PlanRebuilds(push).encode())
         report.planned_again.append(push.key)
@@ -342,6 +342,6 @@ def _look(
     if missed(context, reference, push, tasks):
         if not _affordable(context, report, len({follower.task for follower in tasks})):
             return False
-        tell(context, push)
+        announce_push(context, push)
         report.missed.append(push.key)
     return True

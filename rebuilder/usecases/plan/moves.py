@@ -194,7 +194,7 @@ class Moves:
         return [record for record in found if record.push.digest != self.base.digest]
 
 
-def came(context: Context, base: Base) -> datetime | None:
+def tag_moved_at(context: Context, base: Base) -> datetime | None:
     """Return since when a tag names a digest, as far as its registry or the poll tells."""
     try:
         return Moves(context, base).since()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from rebuilder.core.audit.books import Waiting
+from rebuilder.core.audit.model import PendingLetter
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import Push, read_event
 from rebuilder.core.foreign_json import read_json
@@ -23,25 +23,25 @@ from rebuilder.usecases.context import Context
 log = logging.getLogger(__name__)
 
 
-def waiting(context: Context) -> Iterator[Waiting]:
+def waiting(context: Context) -> Iterator[PendingLetter]:
     """Yield every dead letter that nobody has replayed, with what it is about."""
     for letter in context.dead_letters.waiting():
         yield _about(context, letter)
 
 
-def _about(context: Context, letter: DeadLetter) -> Waiting:
+def _about(context: Context, letter: DeadLetter) -> PendingLetter:
     """Tell which push and task a dead letter is about."""
     try:
         if letter.origin is Origin.EVENT:
             event = read_event(read_json(letter.body, mend=True), context.settings.base_registries)
-            return Waiting(letter, event if isinstance(event, Push) else None)
+            return PendingLetter(letter, event if isinstance(event, Push) else None)
         if letter.source == PUSHES:
-            return Waiting(letter, PlanRebuilds.decode(letter.body).push)
+            return PendingLetter(letter, PlanRebuilds.decode(letter.body).push)
         if letter.source == BUILDS:
             build = StartBuild.decode(letter.body)
-            return Waiting(letter, build.push, build.task)
+            return PendingLetter(letter, build.push, build.task)
         if letter.source == RUNS:
-            return Waiting(letter, None, TrackBuild.decode(letter.body).task)
+            return PendingLetter(letter, None, TrackBuild.decode(letter.body).task)
     except (InvalidMessage, InvalidJson) as error:
         log.info("dead letter %s is about nothing known: %s", letter.id, error)
-    return Waiting(letter)
+    return PendingLetter(letter)

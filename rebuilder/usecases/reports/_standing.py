@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry, TaskId
-from rebuilder.core.audit.books import Finding, Made
+from rebuilder.core.audit.model import AuditFinding, DatedDecision
 from rebuilder.core.audit.standing import Standing, judge
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.dependencies.index import unread
@@ -36,7 +36,7 @@ class Stood(Struct, frozen=True):
     """
 
     tags: int
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
     remarks: tuple[str, ...]
 
 
@@ -58,7 +58,7 @@ def stands(context: Context, patience: timedelta, *, ask: bool) -> Stood:
         for registry in context.settings.task_registries
         if registry not in refreshed
     ]
-    findings: list[Finding] = []
+    findings: list[AuditFinding] = []
     compare = partial(_compare, context, following, patience, ask=ask)
     for reference, found in zip(following, attempts(compare, following), strict=True):
         if isinstance(found, RebuilderError):
@@ -75,7 +75,7 @@ def _compare(
     reference: ImageReference,
     *,
     ask: bool,
-) -> list[Finding]:
+) -> list[AuditFinding]:
     push = _now_named(context, reference, ask=ask)
     if push is None:
         return []  # the tag is gone, or nobody has seen what it names: nobody can be built on it
@@ -142,9 +142,9 @@ def _success(context: Context, head: Rebuild | None) -> Rebuild | None:
     return None if head is None else context.ledger.newest_success(head.task)
 
 
-def _decided(context: Context, push: Push, task: TaskId) -> Iterator[Made]:
+def _decided(context: Context, push: Push, task: TaskId) -> Iterator[DatedDecision]:
     for record in context.ledger.decisions(push, task):
-        yield Made(record.decision, record.last_at)
+        yield DatedDecision(record.decision, record.last_at)
 
 
 def _now_named(context: Context, reference: ImageReference, *, ask: bool) -> Push | None:

@@ -10,8 +10,15 @@ from functools import partial
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Run
-from rebuilder.core.audit.books import Audit, Books, Finding, Made, Told, Waiting
 from rebuilder.core.audit.judge import audit as judge
+from rebuilder.core.audit.model import (
+    Audit,
+    AuditedPush,
+    AuditFinding,
+    AuditInput,
+    DatedDecision,
+    PendingLetter,
+)
 from rebuilder.core.decisions.decide import Base, decide
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.dependencies.index import IndexedTask, unread
@@ -60,13 +67,14 @@ def audit(
     dependents = _Dependents(context)
     decisions = {
         record.push.key: tuple(
-            Made(made.decision, made.last_at) for made in context.ledger.decisions(record.push)
+            DatedDecision(made.decision, made.last_at)
+            for made in context.ledger.decisions(record.push)
         )
         for record in records
     }
     remarks: list[str] = []
     told = tuple(
-        Told(
+        AuditedPush(
             record.push,
             record.at,
             decisions[record.push.key],
@@ -85,7 +93,7 @@ def audit(
     runs = _runs(context, list(tasks), remarks) if ask_arm else {}
     stood = stands(context, patience, ask=ask_arm)
     found = judge(
-        Books(
+        AuditInput(
             audited,
             (*told[len(audited) :], *_told_before(context, letters, decisions)),
             {task: tuple(rebuilds_since(context.ledger, task, since - patience)) for task in tasks},
@@ -102,7 +110,7 @@ def audit(
     return replace(found, findings=_remarked(context, found.findings)) if ask_arm else found
 
 
-def _remarked(context: Context, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def _remarked(context: Context, findings: tuple[AuditFinding, ...]) -> tuple[AuditFinding, ...]:
     """Say what its registry knows otherwise of a push that somebody has to look at."""
     pushes = {f.push.key: f.push for f in findings if f.verdict.failing}
     asked = list(pushes.values())[:ASKED]
@@ -162,15 +170,15 @@ class _Dependents:
 
 
 def _told_before(
-    context: Context, letters: Iterable[Waiting], known: Collection[str]
-) -> list[Told]:
+    context: Context, letters: Iterable[PendingLetter], known: Collection[str]
+) -> list[AuditedPush]:
     """Return the pushes of dead letters that were told otherwise, before the time span."""
     found = [
         context.ledger.push(key)
         for key in dict.fromkeys(w.push.key for w in letters if w.push is not None)
         if key not in known
     ]
-    return [Told(record.push, record.first_at) for record in found if record is not None]
+    return [AuditedPush(record.push, record.first_at) for record in found if record is not None]
 
 
 def _runs(context: Context, tasks: list[TaskId], remarks: list[str]) -> dict[TaskId, list[Run]]:

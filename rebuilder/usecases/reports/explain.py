@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Task
-from rebuilder.core.audit.books import Waiting
+from rebuilder.core.audit.model import PendingLetter
 from rebuilder.core.decisions.decide import Base, decide
 from rebuilder.core.decisions.decision import Decision, TaskDecision
 from rebuilder.core.decisions.digests import BaseMoved, TagGone
@@ -95,7 +95,7 @@ class Explanation(Struct, frozen=True):
     indexes: tuple[IndexAge, ...] = ()
     remark: str = ""
     warnings: Mapping[TaskId, tuple[str, ...]] = field(default_factory=dict)
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[PendingLetter, ...] = ()
 
 
 def explain(context: Context, image: ImageReference) -> Explanation:
@@ -138,7 +138,9 @@ def explain(context: Context, image: ImageReference) -> Explanation:
     )
 
 
-def _waiting(context: Context, push: Push, explained: Iterable[Explained]) -> Iterator[Waiting]:
+def _waiting(
+    context: Context, push: Push, explained: Iterable[Explained]
+) -> Iterator[PendingLetter]:
     """Yield the dead letters that keep something of a push from being done."""
     tasks = {e.rebuild.task for e in explained if e.rebuild is not None and e.rebuild.unsettled}
     for letter in waiting(context):

@@ -14,7 +14,7 @@ _WORTH = 2  # looks that a list did not answer, until a further page is asked fo
 _MOST_PAGES = 20
 
 
-class Looks:
+class RunCache:
     """What is known of the newest runs of one registry.
 
     A single run that is followed is read by itself, at the caller's. Where several are, pages of
@@ -38,7 +38,7 @@ class Looks:
         self._read = 0
         self._missed = 0
 
-    def find(self, run_id: str) -> Run | None:
+    def get(self, run_id: str) -> Run | None:
         """Return a run as it was a few seconds ago at most; None if the caller is to read it.
 
         Raises:

@@ -16,7 +16,7 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 
 
-class Verdict(StrEnum):
+class AuditVerdict(StrEnum):
     """What came of one push for one task."""
 
     # It had its effect.
@@ -49,27 +49,29 @@ class Verdict(StrEnum):
         return self in _FAILING
 
 
-_EFFECTS = frozenset({Verdict.REBUILT, Verdict.ADOPTED, Verdict.SUPERSEDED, Verdict.ALREADY})
+_EFFECTS = frozenset(
+    {AuditVerdict.REBUILT, AuditVerdict.ADOPTED, AuditVerdict.SUPERSEDED, AuditVerdict.ALREADY}
+)
 _FAILING = frozenset(
     {
-        Verdict.GIVEN_UP,
-        Verdict.STALE,
-        Verdict.DOUBLED,
-        Verdict.DEAD_LETTER,
-        Verdict.UNREADABLE,
-        Verdict.LOST,
+        AuditVerdict.GIVEN_UP,
+        AuditVerdict.STALE,
+        AuditVerdict.DOUBLED,
+        AuditVerdict.DEAD_LETTER,
+        AuditVerdict.UNREADABLE,
+        AuditVerdict.LOST,
     }
 )
 
 
-class Made(Struct, frozen=True):
+class DatedDecision(Struct, frozen=True):
     """A decision of one push; see DecisionRecord."""
 
     decision: Decision
     last_at: datetime
 
 
-class Told(Struct, frozen=True):
+class AuditedPush(Struct, frozen=True):
     """A push with what was decided after it.
 
     Attributes:
@@ -81,7 +83,7 @@ class Told(Struct, frozen=True):
 
     push: Push
     at: datetime
-    decisions: tuple[Made, ...] = ()
+    decisions: tuple[DatedDecision, ...] = ()
     followers: tuple[TaskId, ...] = ()
 
     @property
@@ -90,7 +92,7 @@ class Told(Struct, frozen=True):
         return str(self.push.registry), self.push.repository, self.push.tag
 
 
-class Waiting(Struct, frozen=True):
+class PendingLetter(Struct, frozen=True):
     """A dead letter that nobody has replayed.
 
     Attributes:
@@ -104,7 +106,7 @@ class Waiting(Struct, frozen=True):
     task: TaskId | None = None
 
 
-class Finding(Struct, frozen=True):
+class AuditFinding(Struct, frozen=True):
     """What came of one push for one task.
 
     Attributes:
@@ -119,12 +121,12 @@ class Finding(Struct, frozen=True):
     push: Push
     at: datetime
     task: TaskId | None
-    verdict: Verdict
+    verdict: AuditVerdict
     sentence: str
     rebuild: Rebuild | None = None
 
 
-class Books(Struct, frozen=True):
+class AuditInput(Struct, frozen=True):
     """Everything that an audit looks at.
 
     Attributes:
@@ -141,16 +143,16 @@ class Books(Struct, frozen=True):
         tags: How many tags were compared for that.
     """
 
-    told: tuple[Told, ...]
-    later: tuple[Told, ...]
+    told: tuple[AuditedPush, ...]
+    later: tuple[AuditedPush, ...]
     rebuilds: Mapping[TaskId, Sequence[Rebuild]]
     runs: Mapping[TaskId, Sequence[Run]]
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[PendingLetter, ...]
     now: datetime
     patience: timedelta
     remarks: tuple[str, ...] = ()
     unread: Mapping[TaskId, str] = field(default_factory=dict)
-    standing: tuple[Finding, ...] = ()
+    standing: tuple[AuditFinding, ...] = ()
     tags: int = 0
 
 
@@ -173,17 +175,17 @@ class Audit(Struct, frozen=True):
         tags: How many tags were compared for that.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
     pushes: int
-    counts: Mapping[Verdict, int] = field(default_factory=dict)
+    counts: Mapping[AuditVerdict, int] = field(default_factory=dict)
     native_adopted: int = 0
     native_missed: int = 0
     native_late: int = 0
     unchecked: int = 0
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[PendingLetter, ...] = ()
     remarks: tuple[str, ...] = ()
     unread: Mapping[TaskId, str] = field(default_factory=dict)
-    standing: tuple[Finding, ...] = ()
+    standing: tuple[AuditFinding, ...] = ()
     tags: int = 0
 
     @property

@@ -34,7 +34,7 @@ class Kind(StrEnum):
     WRITE = "write"
 
 
-class Manners:
+class ArmThrottle:
     """Bounds the requests that one instance has under way.
 
     Args:
@@ -93,7 +93,7 @@ class Manners:
             free.release()
 
 
-class Patience(RetryPolicy[Any, Any]):
+class ReadRetryPolicy(RetryPolicy[Any, Any]):
     """Sends a read again after an error, twice and soon.
 
     Where ARM says how long to wait, nobody waits here with a thread and a place: the message
