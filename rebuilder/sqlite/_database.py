@@ -108,6 +108,21 @@ class Database:
         self._file.close()
 
 
+class FileStore:
+    """What is kept in a file.
+
+    Args:
+        path: The file; made on first use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
+
+
 class _File:
     """The connections of this process to one file."""
 

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from copy import replace
 from datetime import datetime
-from pathlib import Path
 
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.errors import Conflict
 from rebuilder.ports.ledger import Retired
-from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._database import FileStore
 from rebuilder.sqlite._schema import time_text
 
 
-class SqliteBookmarks:
-    """A Bookmarks; see rebuilder.ports.
-
-    Args:
-        path: The file; made on first use.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._database.close()
+class SqliteBookmarks(FileStore):
+    """A Bookmarks; see rebuilder.ports."""
 
     def read(self, name: str) -> Bookmark:
         """Return a bookmark; see Bookmarks."""

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.ports.ledger import Retired
-from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._database import FileStore
 from rebuilder.sqlite._schema import time_text
 
 
-class SqliteDeadLetters:
-    """A DeadLetters; see rebuilder.ports.
-
-    Args:
-        path: The file; made on first use.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._database.close()
+class SqliteDeadLetters(FileStore):
+    """A DeadLetters; see rebuilder.ports."""
 
     def record_failure(self, queue: str, body: str, reason: str, at: datetime) -> None:
         """Remember why a message could not be worked off; see DeadLetters."""

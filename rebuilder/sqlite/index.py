@@ -5,32 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.dependencies.index import IndexedTask, IndexScan, repositories
 from rebuilder.core.rebuilds.records import readable, view_from_text, view_to_text
-from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._database import FileStore
 from rebuilder.sqlite._schema import time_text
 
 # How long it is remembered that a task is gone: longer than whoever read it before may take.
 _GONE = timedelta(hours=1)
 
 
-class SqliteIndex:
-    """A DependencyIndex; see rebuilder.ports.
-
-    Args:
-        path: The file; made on first use.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._database.close()
+class SqliteIndex(FileStore):
+    """A DependencyIndex; see rebuilder.ports."""
 
     def dependents(self, repository: str) -> list[IndexedTask]:
         """Return the tasks that name a repository; see DependencyIndex."""

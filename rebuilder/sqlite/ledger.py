@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from copy import replace
 from datetime import datetime
-from pathlib import Path
 
 from rebuilder.core.acr.registries import PushedRegistry, TaskId
 from rebuilder.core.decisions.decision import Decision
@@ -22,7 +21,7 @@ from rebuilder.core.rebuilds.records import (
 )
 from rebuilder.errors import Conflict
 from rebuilder.ports.ledger import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
-from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._database import FileStore
 from rebuilder.sqlite._rows import PUSH, about, columns, decision_of, note, push_of, reason_of
 from rebuilder.sqlite._schema import time_text
 
@@ -55,19 +54,8 @@ _TASKS = 100  # that are looked at together
 _OLD = 500  # rebuilds of one task
 
 
-class SqliteLedger:
-    """A Ledger; see rebuilder.ports.
-
-    Args:
-        path: The file; made on first use.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._database.close()
+class SqliteLedger(FileStore):
+    """A Ledger; see rebuilder.ports."""
 
     def record_events(self, events: Sequence[Push | Ignored], at: datetime) -> None:
         """Remember deliveries; see Ledger."""

@@ -16,7 +16,7 @@ from msgspec import Struct
 from rebuilder.core.rebuilds.messages import LONGEST_DELAY, check_size
 from rebuilder.errors import TransientError
 from rebuilder.ports.queue import Begun, PoisonMessage
-from rebuilder.sqlite._database import Database
+from rebuilder.sqlite._database import FileStore
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class ReceivedMessage(Struct, frozen=True):
     next_visible_at: datetime
 
 
-class SqliteQueues:
+class SqliteQueues(FileStore):
     """Every queue of one file; also a WorkQueue.
 
     Args:
@@ -80,7 +80,7 @@ class SqliteQueues:
     """
 
     def __init__(self, path: Path, now: Callable[[], datetime] = _now) -> None:
-        self._database = Database(path)
+        super().__init__(path)
         self._now = now
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
@@ -223,7 +223,3 @@ class SqliteQueues:
         """Delete a message from its poison queue; see WorkQueue."""
         with suppress(MessageGone):
             self.delete(f"{message.queue}{POISON}", *message.handle)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._database.close()

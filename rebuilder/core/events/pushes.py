@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from rebuilder.core.acr.references import digest_problem, path_problem, tag_problem
 from rebuilder.core.acr.registries import ForeignRegistry, PushedRegistry, RegistryId
+from rebuilder.core.sentences import Explained
 from rebuilder.core.times import utc_time
 from rebuilder.errors import InvalidResourceId
 
@@ -63,17 +64,12 @@ class Push(Struct, frozen=True):
         return cls(known, repository, tag, digest, None, "")
 
 
-class Ignored(Struct, frozen=True):
+class Ignored(Explained, frozen=True):
     """An event that starts nothing, and why. Each reason is a subclass."""
 
-    code: ClassVar[str]
     event: str
     source: str
     subject: str
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        raise NotImplementedError
 
 
 class Malformed(Ignored, frozen=True):
@@ -85,75 +81,56 @@ class Malformed(Ignored, frozen=True):
     """
 
     code: ClassVar[str] = "malformed"
+    template: ClassVar[str] = "malformed event: {self.field} {self.problem}"
     field: str
     problem: str
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return f"malformed event: {self.field} {self.problem}"
 
 
 class OtherEvent(Ignored, frozen=True):
     """The event is not one of a container registry's."""
 
     code: ClassVar[str] = "other-event"
+    template: ClassVar[str] = "{self.event_type!r} is not an image push"
     event_type: str
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return f"{self.event_type!r} is not an image push"
 
 
 class Deletion(Ignored, frozen=True):
     """Something was deleted; what was built on it stays as it is."""
 
     code: ClassVar[str] = "deletion"
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return "a deletion: nothing to build on"
+    template: ClassVar[str] = "a deletion: nothing to build on"
 
 
 class Chart(Ignored, frozen=True):
     """A Helm chart was pushed."""
 
     code: ClassVar[str] = "chart"
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return "a Helm chart: no image is built on it"
+    template: ClassVar[str] = "a Helm chart: no image is built on it"
 
 
 class NotABase(Ignored, frozen=True):
     """The registry is not configured as a base registry."""
 
     code: ClassVar[str] = "not-a-base-registry"
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return f"{self.source} is not among REBUILDER_BASE_REGISTRIES"
+    template: ClassVar[str] = "{self.source} is not among REBUILDER_BASE_REGISTRIES"
 
 
 class NoTag(Ignored, frozen=True):
     """A manifest was pushed by digest: a platform of an index, a signature, an attestation."""
 
     code: ClassVar[str] = "no-tag"
+    template: ClassVar[str] = (
+        "{self.digest} was pushed without a tag: no image names it as its base"
+    )
     digest: str
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return f"{self.digest} was pushed without a tag: no image names it as its base"
 
 
 class Referrer(Ignored, frozen=True):
     """The tag belongs to a signature, an attestation or an SBOM of another manifest."""
 
     code: ClassVar[str] = "referrer"
+    template: ClassVar[str] = "the tag {self.tag} names what refers to an image, not an image"
     tag: str
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return f"the tag {self.tag} names what refers to an image, not an image"
 
 
 class _Problem(Exception):

@@ -37,32 +37,23 @@ class NoChange(Ignored, frozen=True):
     """The event is not about a resource that was written or deleted."""
 
     code: ClassVar[str] = "no-change"
+    template: ClassVar[str] = "{self.event_type!r} is no change of a resource"
     event_type: str
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return f"{self.event_type!r} is no change of a resource"
 
 
 class NotATask(Ignored, frozen=True):
     """Another kind of resource was changed."""
 
     code: ClassVar[str] = "not-a-task"
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return "the resource is not an ACR task"
+    template: ClassVar[str] = "the resource is not an ACR task"
 
 
 class NotATaskRegistry(Ignored, frozen=True):
     """The task's registry is not configured as a task registry."""
 
     code: ClassVar[str] = "not-a-task-registry"
+    template: ClassVar[str] = "{self.registry} is not among REBUILDER_TASK_REGISTRIES"
     registry: str
-
-    def sentence(self) -> str:
-        """The reason for a person."""
-        return f"{self.registry} is not among REBUILDER_TASK_REGISTRIES"
 
 
 def read_task_event(raw: object, registries: Collection[RegistryId]) -> TaskChanged | Ignored:

@@ -8,32 +8,24 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from msgspec import Struct
-
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.sentences import Explained
 
 
-class Cause(Struct, frozen=True):
+class Cause(Explained, frozen=True):
     """Why a run failed. Each cause is a subclass.
 
     Attributes:
         line: The line of the log that tells; "" if there is none.
     """
 
-    code: ClassVar[str]
     may_heal: ClassVar[bool] = False
-    template: ClassVar[str] = ""
-    """The cause for a person; fields of `self` are its evidence."""
     line: str
 
     @property
     def heals(self) -> bool:
         """Whether another run may succeed although nobody mends anything."""
         return self.may_heal
-
-    def sentence(self) -> str:
-        """The cause for a person."""
-        return self.template.format(self=self)
 
     def advice(self, task: TaskId) -> str | None:
         """What would mend it; None if that is not known, or time does."""

@@ -8,29 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from msgspec import Struct
 from msgspec.structs import asdict
 
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.sentences import Explained
 
 
-class Gap(Struct, frozen=True):
+class Gap(Explained, frozen=True):
     """What ACR does not know of a task, or does not do. Each reason is a subclass.
 
     Attributes:
         task: The task.
     """
 
-    code: ClassVar[str]
     counts: ClassVar[bool] = True
     """Whether it is something that ACR misses or has wrong; else it is a remark."""
-    template: ClassVar[str] = ""
-    """The reason for a person; fields of `self` are its evidence."""
     task: TaskId
-
-    def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
-        return self.template.format(self=self)
 
 
 class NotCompared(Gap, frozen=True):
