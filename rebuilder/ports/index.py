@@ -28,6 +28,13 @@ class DependencyIndex(Protocol):
             repository: Registry and path, as `ImageReference.repository` gives them.
         """
 
+    def producers(self, repository: str) -> list[IndexedTask]:
+        """Return the tasks that push to a repository; reads no more than `dependents` does.
+
+        Args:
+            repository: As for `dependents`.
+        """
+
     def view(self, task: TaskId) -> IndexedTask | None:
         """Return what is known of a task."""
 

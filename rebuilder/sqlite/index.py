@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
-from rebuilder.core.dependencies.index import IndexedTask, IndexScan, repositories
+from rebuilder.core.dependencies.index import IndexedTask, IndexScan, pushing_to, repositories
 from rebuilder.core.rebuilds.records import readable, view_from_text, view_to_text
 from rebuilder.sqlite._database import FileStore
 from rebuilder.sqlite._schema import time_text
@@ -27,6 +27,10 @@ class SqliteIndex(FileStore):
             " WHERE repository = ? AND record IS NOT NULL ORDER BY task",
             repository,
         )
+
+    def producers(self, repository: str) -> list[IndexedTask]:
+        """Return the tasks that push to a repository; see DependencyIndex."""
+        return self.dependents(pushing_to(repository))
 
     def view(self, task: TaskId) -> IndexedTask | None:
         """Return what is known of a task; see DependencyIndex."""

@@ -17,7 +17,7 @@ from azure.data.tables import TableServiceClient, TableTransactionError
 from rebuilder.azure.storage.tables.index import DEPENDENTS, TableIndex
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
-from rebuilder.core.acr.tasks import Kind
+from rebuilder.core.acr.tasks import Kind, Makes, Output
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskView, join
 from rebuilder.core.dependencies.index import IndexedTask, IndexScan
 from rebuilder.core.rebuilds.records import view_to_text
@@ -122,6 +122,22 @@ def test_a_view_comes_back_as_it_was(
     assert index.view(stored.task) == expected
     assert index.views(apps) == [expected]
     assert index.dependents(repository) == [expected]
+
+
+def test_producers_are_those_that_push_to_a_repository(
+    index: DependencyIndex, apps: RegistryId, repository: str, other: str
+) -> None:
+    """As their views name what they push; who reads it is none, and who stopped is none."""
+    base = view(apps, other, name="base")
+    index.replace(replace(base, output=Output(Makes.IMAGE, (f"{repository}:9",))), NOON)
+    index.replace(view(apps, repository, name="reader"), NOON)
+
+    assert names(index.producers(repository)) == ["base"]
+    assert names(index.dependents(repository)) == ["reader"]
+    assert index.producers(other) == []
+    index.replace(replace(base, output=Output(Makes.IMAGE, (f"{other}:9",))), LATER)
+    assert index.producers(repository) == []
+    assert names(index.producers(other)) == ["base"]
 
 
 def test_dependents_are_those_of_one_repository(

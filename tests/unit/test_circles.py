@@ -13,10 +13,10 @@ from rebuilder.core.rebuilds.messages import BUILDS, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Check, Likely, Rebuild, State
 from rebuilder.errors import OutcomeUnknown, TransientError
 from rebuilder.settings import Settings
-from rebuilder.usecases.build._circles import dependents
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.index.refresh_index import scan_registry
+from rebuilder.usecases.waves.below import below
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, dependency, task
 
 ONE = TaskId(APPS, "one")
@@ -200,9 +200,13 @@ def test_who_may_close_a_circle_is_waited_for(circle: World, state: State) -> No
 
     assert start_build(circle.context, StartBuild(push(one, NEW), TWO), "me") is None
     assert len(circle.queue.take(BUILDS)) == 1
-    # Nobody stands on what task three pushes: it is in no circle, and waits for nobody.
+    # Nobody stands on what task three pushes: it is in no circle, and waits as any does that comes
+    # after another one.
     start_build(circle.context, StartBuild(push(one, NEW), three), "me")
-    assert newest(circle, three).state is State.SCHEDULED
+    assert newest(circle, three).state is State.HELD
+    assert "waiting for upstream tasks of the same wave: myapps/one (" in str(
+        newest(circle, three).outcome
+    )
 
 
 def test_a_longer_circle_is_known_by_the_index(circle: World) -> None:
@@ -216,10 +220,10 @@ def test_a_longer_circle_is_known_by_the_index(circle: World) -> None:
     scan_registry(circle.context, APPS)
     three = TaskId(APPS, "three")
 
-    assert dependents(circle.context, ONE) == {TWO, three}
-    assert dependents(circle.context, three) == {ONE, TWO}
-    assert dependents(circle.context, TaskId(APPS, "beside")) == set()
-    assert dependents(circle.context, TaskId(APPS, "unknown")) == set()
+    assert below(circle.context, ONE).keys() == {ONE, TWO, three}
+    assert below(circle.context, three).keys() == {three, ONE, TWO}
+    assert below(circle.context, TaskId(APPS, "beside")).keys() == {TaskId(APPS, "beside")}
+    assert below(circle.context, TaskId(APPS, "unknown")) == {}
 
 
 def test_a_push_from_elsewhere_is_no_circle(circle: World) -> None:

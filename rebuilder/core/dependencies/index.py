@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from copy import replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from rebuilder.core.acr.tasks import Dependency, Kind, Makes, Output, Task
 from rebuilder.core.decisions.policy import Policy
 from rebuilder.core.dependencies.effects import output_seen
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskView, join, recorded
+from rebuilder.errors import InvalidReference
 
 
 class IndexedTask(Struct, frozen=True):
@@ -45,8 +47,25 @@ class IndexScan(Struct, frozen=True):
 
 
 def repositories(view: TaskView) -> frozenset[str]:
-    """The repositories, with their registries, whose pushes may concern a task."""
-    return frozenset(dependency.reference.repository for dependency in view.dependencies)
+    """What a task is found under: the repositories that it reads, and those that it pushes to.
+
+    The former are those, with their registries, whose pushes may concern it; the latter are as
+    `pushing_to` names them.
+    """
+    reads = {dependency.reference.repository for dependency in view.dependencies}
+    return frozenset(reads.union(pushing_to(image.repository) for image in pushed(view)))
+
+
+def pushing_to(repository: str) -> str:
+    """What the tasks are found under that push to a repository; no registry has such a name."""
+    return f"pushes {repository}"
+
+
+def pushed(view: TaskView) -> Iterator[ImageReference]:
+    """Yield the tags that a task pushes, as far as their names are known before a run."""
+    for name in () if view.output is None else view.output.pushes:
+        with suppress(InvalidReference):  # with a template in it, nobody can read it by its name
+            yield ImageReference.parse(name).at(None)
 
 
 def moving(view: TaskView, policy: Policy) -> tuple[Dependency, ...]:

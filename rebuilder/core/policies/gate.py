@@ -32,6 +32,7 @@ from rebuilder.core.policies.policy import (
     task_name,
 )
 from rebuilder.core.policies.reason import Reason
+from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.policies.windows import opens
 
 
@@ -45,9 +46,12 @@ class Asked(Struct, frozen=True):
         tags: The task's tags.
         first: When the first of what is not built yet came.
         newest: When the newest of it came.
-        by_hand: Whether somebody asked for it, which passes a cooldown.
+        by_hand: Whether somebody asked for it, which passes a cooldown and goes before upstream
+            tasks.
         asked_by: Who did.
         votes: Who agreed to it, on these digests.
+        wave: The key of the push that it belongs to.
+        upstream: The tasks of its wave that it has to come after, and that are not over.
     """
 
     task: TaskId
@@ -59,6 +63,8 @@ class Asked(Struct, frozen=True):
     by_hand: bool = False
     asked_by: str = ""
     votes: tuple[Vote, ...] = ()
+    wave: str = ""
+    upstream: tuple[Awaited, ...] = ()
 
 
 class InForce(Struct, frozen=True):
@@ -101,7 +107,11 @@ def gate(asked: Asked, in_force: InForce, now: datetime) -> Go | Hold:
 
     What denies wins: a pause or a freeze holds whatever else would let it begin.
     """
-    reasons = (*_paused(asked, in_force, now), *_by_policy(asked, in_force, now))
+    reasons = (
+        *_paused(asked, in_force, now),
+        *_by_policy(asked, in_force, now),
+        *_by_wave(asked),
+    )
     if not reasons:
         return Go()
     ends = [reason.ends for reason in reasons]
@@ -153,8 +163,17 @@ def _by_policy(asked: Asked, in_force: InForce, now: datetime) -> Iterator[Reaso
     if opening is None or opening > now:
         yield OutsideWindow(tuple(map(shown, found.windows)), opening)
     name, who = task_name(asked.task), asked.asked_by
-    if needs := lacking(found.approval, asked.votes, task=name, asked_by=who, now=now):
+    # Whoever agrees agrees to digests, and those of what is upstream are still to come.
+    comes_later = asked.upstream and not asked.by_hand
+    if not comes_later and (
+        needs := lacking(found.approval, asked.votes, task=name, asked_by=who, now=now)
+    ):
         yield needs
+
+
+def _by_wave(asked: Asked) -> Iterator[Reason]:
+    if asked.upstream and not asked.by_hand:
+        yield WaitsForUpstream.of(asked.wave, asked.upstream)
 
 
 def _cooling(asked: Asked, found: Applied, now: datetime) -> CoolingDown | None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from rebuilder.core.lines.rooms import LimitReached, LowerPriority
 from rebuilder.core.policies.approval import NeedsApproval, Vote
 from rebuilder.core.policies.reason import Reason
+from rebuilder.core.policies.wave_holds import WaitsForUpstream
 from rebuilder.core.times import day_and_time
 
 
@@ -210,6 +211,7 @@ REASONS = (
     NeedsApproval,
     LimitReached,
     LowerPriority,
+    WaitsForUpstream,
 )
 """Every reason. A new one is a type here, and where the gate gives it."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
+from copy import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -34,6 +35,9 @@ LONGEST_HOLD = timedelta(hours=2)
 
 LONGEST_GATE = timedelta(hours=24)
 """How long what operators hold is not looked at at most: it may be held for weeks."""
+
+MOVED_ON = "the base moved on before a run was scheduled"
+"""The outcome of a rebuild that another one is to take the place of."""
 
 LONGEST_LOOK = timedelta(hours=1)
 """The longest that the setting `track_interval` allows."""
@@ -148,6 +152,7 @@ class Rebuild(Struct, frozen=True):
         stale_by: Why the image likely does not stand on the new base; None unless it is stale.
         held: Why the gate holds it, or held it before it was begun; None if it never did.
         run_ended: When its run ended, as ARM tells; None if it is not over, or nobody recorded it.
+        wave: The key of the push that its wave began with; "" for its own push.
         follower: Whose message follows the run, of those who may have sent one at once.
         unknown: What a newer version has recorded besides, as it stands there; it is kept.
     """
@@ -183,6 +188,7 @@ class Rebuild(Struct, frozen=True):
     follower: str = ""
     held: Held | None = None
     run_ended: datetime | None = None
+    wave: str = ""
     unknown: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -194,6 +200,20 @@ class Rebuild(Struct, frozen=True):
     def token(self) -> str:
         """The update trigger token of its run: ARM wants it in Base64."""
         return base64.b64encode(self.id.encode()).decode()
+
+    @property
+    def began_with(self) -> str:
+        """The key of the push that its wave began with."""
+        return self.wave or self.push
+
+    def in_place_of(self, before: Rebuild) -> Rebuild:
+        """Return it as one more attempt at what one before was for, in the same wave."""
+        return replace(self, chain=before.chain, wave=before.began_with, repair=before.repair)
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether its base moved on before it was begun: another one is to take its place."""
+        return self.state is State.SKIPPED and self.outcome == MOVED_ON
 
     @property
     def unsettled(self) -> bool:

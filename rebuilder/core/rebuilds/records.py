@@ -56,7 +56,9 @@ _WORDS: dict[str, type[StrEnum]] = {
     "hold": Hold,
     "stale_by": Likely,
 }
-_NEWER = frozenset({"hold", "cause", "log", "repair", "stale_by", "follower", "held", "run_ended"})
+_NEWER = frozenset(
+    {"hold", "cause", "log", "repair", "stale_by", "follower", "held", "run_ended", "wave"}
+)
 _UNKNOWN = "unknown"
 _NAMES = frozenset(Rebuild.__struct_fields__) - {_UNKNOWN}
 _DEFAULTS = dict(

@@ -1,8 +1,7 @@
-"""Which tasks stand on what a task pushes, and on what those push."""
+"""What led to a push: the chain of rebuilds, by which a circle is known, and the wave."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from copy import replace
 
@@ -11,80 +10,55 @@ from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.rebuilds import Circle
-from rebuilder.core.dependencies.graph import BuiltTask
-from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Rebuild, State
-from rebuilder.errors import InvalidReference
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._schedule import follow
 from rebuilder.usecases.build._waiting import PutBack, until_end
 from rebuilder.usecases.context import Context
-
-log = logging.getLogger(__name__)
-
-_MOST = 500
-"""So many repositories are looked up at most; who stands on more is in no circle worth a wait."""
-
-
-def dependents(context: Context, task: TaskId) -> set[TaskId]:
-    """Return the tasks that stand on what a task pushes, directly or over others.
-
-    Asks for those who stand on a repository once for each that is pushed on the way; most tasks
-    push one that nobody stands on.
-
-    Raises:
-        TransientError: The index cannot be read.
-    """
-    indexed = context.index.view(task)
-    found: dict[TaskId, IndexedTask] = {} if indexed is None else {task: indexed}
-    asked: set[str] = set()
-    ahead = list(found.values())
-    while ahead and len(asked) < _MOST:
-        for repository in _pushed(context, ahead.pop()):
-            if repository in asked:
-                continue
-            asked.add(repository)
-            for other in context.index.dependents(repository):
-                if other.view.task not in found:
-                    found[other.view.task] = other
-                    ahead.append(other)
-    return found.keys() - {task}
-
-
-def _pushed(context: Context, indexed: IndexedTask) -> Iterator[str]:
-    """Return the repositories that a task pushes to, as far as their names have no templates."""
-    view = indexed.view
-    if view.output is None:
-        return
-    host = context.host(view.task.registry)
-    for image in BuiltTask(view.task, host, (), view.output.pushes).images():
-        try:
-            yield ImageReference.parse(image).repository
-        except InvalidReference:
-            log.debug("task %s: who stands on %s is not known", view.task, image)
+from rebuilder.usecases.waves.below import below
+from rebuilder.usecases.waves.origin import began_with
 
 
 def follow_chain(
     delivery: Delivery, rebuild: Rebuild, base: Base
 ) -> Rebuild | TaskDecision | PutBack:
-    """Find out which rebuilds led to the push; a task in its own chain is not rebuilt."""
+    """Find out which rebuilds led to the push, and the wave; a task in its own chain is left."""
     context = delivery.context
     image = str(base.reference.at(base.digest))
     producer = context.ledger.producer(image)
-    if producer is None:
-        if context.task_registry(base.reference.domain):
-            # Its run may have pushed the image and not be recorded yet.
-            for other in _may_close_circle(context, rebuild.task):
-                if later := _pushing(context, other):
-                    return later
-            producer = context.ledger.producer(image)
-        if producer is None:
-            return rebuild
-    chain = (*producer.chain, str(producer.task))
-    if str(rebuild.task) in chain:
-        name = str(base.reference)
-        return delivery.decided(None, Circle(rebuild.task, name, base.digest, chain))
-    return replace(rebuild, chain=chain)
+    if producer is None and context.task_registry(base.reference.domain):
+        # Its run may have pushed the image and not be recorded yet.
+        for other in _may_close_circle(context, rebuild.task):
+            if later := _pushing(context, other):
+                return later
+        producer = context.ledger.producer(image)
+    wave = began_with(context, base, delivery.message.push, producer)
+    rebuild = replace(rebuild, wave="" if wave == rebuild.push else wave)
+    chain: tuple[str, ...] = ()
+    if producer is not None:
+        chain = (*producer.chain, str(producer.task))
+        if str(rebuild.task) in chain:
+            name = str(base.reference)
+            return delivery.decided(None, Circle(rebuild.task, name, base.digest, chain))
+    beside = dict.fromkeys((*chain, *_led_to_others(context, rebuild, image)))
+    return replace(rebuild, chain=tuple(beside))
+
+
+def _led_to_others(context: Context, rebuild: Rebuild, image: str) -> Iterator[str]:
+    """Yield the tasks of the wave that led to what a rebuild reads besides what was pushed.
+
+    Only those that stand on what its task pushes: of others it does not matter what led to what.
+    """
+    standing: set[str] | None = None
+    for other in rebuild.bases:
+        registry = context.task_registry(ImageReference.parse(other).domain)
+        producer = context.ledger.producer(other) if registry and other != image else None
+        if producer is None or producer.began_with != rebuild.began_with:
+            continue
+        if standing is None:
+            standing = {str(task) for task in below(context, rebuild.task)}
+        led = (*producer.chain, str(producer.task))
+        yield from (task for task in led if task in standing and task != str(rebuild.task))
 
 
 def _may_close_circle(context: Context, task: TaskId) -> list[Rebuild]:
@@ -93,7 +67,7 @@ def _may_close_circle(context: Context, task: TaskId) -> list[Rebuild]:
     Only they can be in a circle with it, so only of them it matters what led to what. What a
     rebuild that is under way led to is known by its chain, whatever the index knows.
     """
-    standing = dependents(context, task)
+    standing = below(context, task).keys() - {task}
     return [*context.ledger.unsettled_after(task), *context.ledger.heads(standing).values()]
 
 

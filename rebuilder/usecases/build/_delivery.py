@@ -17,7 +17,7 @@ from rebuilder.core.policies.holds import Held
 from rebuilder.core.rebuilds.messages import StartBuild
 from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
-from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.rebuild import MOVED_ON, Rebuild, State
 from rebuilder.settings.table import TASK_REGISTRIES
 from rebuilder.usecases import pace
 from rebuilder.usecases.build._native import Runs
@@ -124,6 +124,10 @@ class Delivery:
         return self.context.ledger.save(
             replace(head, state=State.SKIPPED, due=None, finished_at=now, outcome=reason)
         )
+
+    def overtaken(self, head: Rebuild) -> Rebuild:
+        """Record that another rebuild takes the place of one that was not begun."""
+        return self.skipped(head, MOVED_ON)
 
     def turn_later(self) -> PutBack | None:
         """Take a turn at ARM; return when it is, unless that is now."""

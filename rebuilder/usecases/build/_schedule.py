@@ -30,6 +30,7 @@ from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._told import about, changed
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.waves.wake import wake
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ def _refused(context: Context, rebuild: Rebuild, error: PermanentError) -> Rebui
         )
     )
     changed(context, saved)
+    wake(context, saved)
     return saved
 
 

@@ -59,8 +59,6 @@ log = logging.getLogger(__name__)
 
 _RUNS = 20
 
-_MOVED_ON = "the base moved on before a run was scheduled"
-
 
 @lines_of_its_own
 def start_build(context: Context, message: StartBuild, owner: str) -> TaskDecision | Rebuild | None:
@@ -141,7 +139,7 @@ class _Start:
             return self._delivery.decided(head, TagGone(task.id, str(reference)))
         if head is not None and head.state is State.CLAIMED and other_digest(head, base):
             # It is ours by now and no run was started for it, so that none will change the image.
-            head = self._delivery.skipped(head, _MOVED_ON)
+            head = self._delivery.overtaken(head)
         moves = Moves(context, base)
         self._looked = (task, moves)
         answer = self._left(head, task, base, moves)
@@ -210,7 +208,7 @@ class _Start:
             lease_until=now + context.settings.lease,
             repair=int(self._delivery.asked_for(head)),
         )
-        wanted = replace(wanted, held=waited(head, wanted.key, _MOVED_ON))
+        wanted = replace(wanted, held=waited(head, wanted.key))
         if head is None:
             return self._attempt(wanted, None, recorded, base)
         if head.state.in_flight:
@@ -238,7 +236,7 @@ class _Start:
                 return self._attempt(head, head, recorded, base)
             case Step.ATTEMPT:
                 again = replace(
-                    wanted, attempt=head.attempt + 1, chain=head.chain, repair=head.repair
+                    wanted.in_place_of(head), attempt=head.attempt + 1, repair=head.repair
                 )
                 return self._attempt(again, head, recorded, base)
             case Step.REPAIR:
@@ -246,7 +244,7 @@ class _Start:
             case Step.BEGIN_AGAIN:
                 wanted = replace(wanted, repair=head.repair + 1)
             case Step.BEGIN_INSTEAD:
-                self._delivery.skipped(head, _MOVED_ON)
+                self._delivery.overtaken(head)
             case Step.BEGIN_BESIDE_REPAIR:
                 return self._beside_repair(head, wanted, recorded, base)
         return self._attempt(wanted, None, recorded, base)
@@ -284,7 +282,7 @@ class _Start:
                 return until_due(head, now)
             return self._repair(head, wanted, recorded, base)
         if isinstance(found, Rebuild):
-            self._delivery.skipped(head, _MOVED_ON)
+            self._delivery.overtaken(head)
         return found
 
     def _repair(
@@ -297,7 +295,7 @@ class _Start:
             return self._delivery.decided(
                 head, _built(head, base, f"run {newer.run_id}, which ended later")
             )
-        again = replace(wanted, repair=head.repair + 1, chain=head.chain)
+        again = replace(wanted.in_place_of(head), repair=head.repair + 1)
         return self._attempt(again, head, recorded, base)
 
     def _attempt(

@@ -34,6 +34,7 @@ from rebuilder.usecases.build.output import check_output
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.steering import places
+from rebuilder.usecases.waves.wake import wake
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
         return None
     places.leave(context, saved)
     changed(context, saved)
+    wake(context, saved)
     log.log(
         logging.INFO if saved.state is State.SUCCEEDED else logging.ERROR,
         "task %s: run %s, rebuild %s is %s: %s%s",

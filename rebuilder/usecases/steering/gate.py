@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from copy import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rebuilder.core.acr.tasks import Task
 from rebuilder.core.decisions.decide import Base
@@ -19,6 +19,7 @@ from rebuilder.core.lines.line import Waiter, rank
 from rebuilder.core.policies.gate import Asked, Go, InForce, applies, gate
 from rebuilder.core.policies.holds import Held
 from rebuilder.core.policies.policy import Moved
+from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.rebuild import LONGEST_GATE, Hold, Rebuild, State
@@ -28,11 +29,16 @@ from rebuilder.usecases.build._schedule import schedule
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering import places
+from rebuilder.usecases.waves.upstream import known_upstream, upstream
+from rebuilder.usecases.waves.wake import waits_for_upstream
 
 log = logging.getLogger(__name__)
 
 _LATER = "later"
 """The event of a message that was put off by one whose turn it was."""
+
+_LEAST_LOOK, _LONGEST_LOOK = timedelta(minutes=2), timedelta(hours=1)
+"""Between two looks at whether what a rebuild waits for is over, should nobody tell."""
 
 
 def ignored(context: Context, task: Task, base: Base) -> IgnoredByPolicy | None:
@@ -59,6 +65,11 @@ def still_held(delivery: Delivery, head: Rebuild) -> Rebuild | None:
     if delivery.message.push.event == places.TURN:
         return None
     now, controls = context.now(), in_force(context, delivery.message.seen)
+    if waits := waits_for_upstream(head):
+        awaited = known_upstream(context, head.task, head.began_with)
+        if {a.task for a in awaited}.isdisjoint(a.task for a in waits.tasks):
+            return None
+        head = _awaiting(context, head, held, awaited)
     if delivery.message.push.key != head.push or controls.version != held.controls:
         return None
     if held.until is not None and held.until <= now:
@@ -84,7 +95,9 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
     """
     context = delivery.context
     controls = in_force(context)
-    if controls.policies is None and not controls.pauses and not controls.unreadable:
+    awaited = () if delivery.message.anew else upstream(context, task, rebuild.began_with)
+    free = controls.policies is None and not controls.pauses and not controls.unreadable
+    if free and not awaited:
         return None
     now = context.now()
     came = _came(delivery, base, now)
@@ -103,6 +116,8 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         by_hand=delivery.message.anew,
         asked_by=asked_by,
         votes=before.votes,
+        wave=rebuild.began_with,
+        upstream=awaited,
     )
     found = gate(asked, controls, now)
     held = Held((), first, newest, moved, controls.version, before.votes, asked_by)
@@ -175,7 +190,7 @@ def would_rebuild(context: Context, rebuild: Rebuild, base: Base) -> WouldRebuil
     return WouldRebuild(rebuild.task, str(base.reference), base.digest, rebuild.bases)
 
 
-def waited(head: Rebuild | None, key: str, moved_on: str) -> Held | None:
+def waited(head: Rebuild | None, key: str) -> Held | None:
     """Return what is kept of the newest rebuild, for the one in its place.
 
     The first image that is not built on waits on, whatever is pushed after it; what people agreed
@@ -184,19 +199,27 @@ def waited(head: Rebuild | None, key: str, moved_on: str) -> Held | None:
     Args:
         head: The task's newest rebuild, if there is one.
         key: The key of the one in its place.
-        moved_on: The outcome of one whose base moved on before it was begun.
     """
     if head is None or head.held is None:
         return None
     if head.key == key and (head.held.votes or head.held.asked_by):
         return replace(head.held, reasons=(), rejected=None, lined=None)
-    left = head.state is State.SKIPPED and head.outcome == moved_on
-    return replace(head.held, votes=(), asked_by="") if _is_held(head) or left else None
+    return replace(head.held, votes=(), asked_by="") if _is_held(head) or head.overtaken else None
 
 
 def in_force(context: Context, seen: str = "") -> InForce:
     """Return what operators decided; see Known.now."""
     return context.in_force.now(context.steering, context.now(), seen)
+
+
+def _awaiting(context: Context, head: Rebuild, held: Held, awaited: tuple[Awaited, ...]) -> Rebuild:
+    """Tell of a rebuild that is held what it still waits for."""
+    now = WaitsForUpstream.of(head.began_with, awaited)
+    reasons = tuple(now if isinstance(r, WaitsForUpstream) else r for r in held.reasons)
+    if reasons == held.reasons:
+        return head
+    told = replace(held, reasons=reasons)
+    return context.ledger.save(replace(head, held=told, outcome=told.sentence()))
 
 
 def _is_held(head: Rebuild) -> bool:
@@ -214,14 +237,14 @@ def _wait(
     """Keep a rebuild held, with one message for when it is to be looked at."""
     context = delivery.context
     due, held = before.due, wanted.held
-    until = None if held is None else held.until
     ahead = due is not None and now + SOON < due <= now + LONGEST_GATE
     if _is_held(before) and before.held == held and ahead:
         log.info("rebuild %s is held on: %s", before.id, before.outcome)
         return before
-    if not (_is_held(before) and ahead and due is not None and (until is None or due <= until)):
+    latest = _due(wanted, now)
+    if not (_is_held(before) and ahead and due is not None and due <= latest):
         # Else there is a message for a time at which it can be looked at as well.
-        due = now + LONGEST_GATE if until is None else min(until, now + LONGEST_GATE)
+        due = latest
         # The message goes first: one too many is dropped. It comes when it is time.
         push = delivery.message.push
         told = replace(push, event=_LATER) if push.event == places.TURN else push
@@ -234,6 +257,21 @@ def _wait(
         raise Conflict(f"task {kept.task}: {kept.id} was claimed by another delivery")
     log.info("rebuild %s of %s is held: %s", kept.id, kept.task, kept.outcome)
     return kept
+
+
+def _due(rebuild: Rebuild, now: datetime) -> datetime:
+    """Return when a rebuild that is held is looked at next.
+
+    One that waits for others is looked at when they are over; should that be missed, it looks by
+    itself, later and later.
+    """
+    held = rebuild.held
+    until = None if held is None else held.until
+    due = now + LONGEST_GATE if until is None else min(until, now + LONGEST_GATE)
+    if held is not None and waits_for_upstream(rebuild):
+        lasted = now - rebuild.claimed_at
+        due = min(due, now + max(_LEAST_LOOK, min(lasted / 4, _LONGEST_LOOK)))
+    return due
 
 
 def _came(delivery: Delivery, base: Base, now: datetime) -> datetime:

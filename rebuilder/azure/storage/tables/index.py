@@ -38,7 +38,7 @@ from rebuilder.azure.storage.tables._tables import (
 )
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
-from rebuilder.core.dependencies.index import IndexedTask, IndexScan, to_record
+from rebuilder.core.dependencies.index import IndexedTask, IndexScan, pushing_to, to_record
 from rebuilder.core.rebuilds.records import readable
 from rebuilder.isolation import together
 
@@ -62,6 +62,10 @@ class TableIndex(TableStore):
             entities = self._tables.partition(DEPENDENTS, key(repository))
         entities.sort(key=lambda entity: str(entity["task"]))
         return list(readable(dependent_of, entities))
+
+    def producers(self, repository: str) -> list[IndexedTask]:
+        """Return the tasks that push to a repository; see DependencyIndex."""
+        return self.dependents(pushing_to(repository))
 
     def view(self, task: TaskId) -> IndexedTask | None:
         """Return what is known of a task; see DependencyIndex."""
