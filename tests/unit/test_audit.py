@@ -201,6 +201,22 @@ def test_a_later_push_takes_over(world: World, *, inside: bool) -> None:
     assert f"the tag moved on to {NEWER}" in found.findings[0].sentence
 
 
+def test_the_registry_tells_which_push_is_the_later_one(world: World) -> None:
+    """Who was told of the first one had the clock of tomorrow."""
+    follower(world)
+    began = world.time.now
+    world.time.now += 24 * HOUR
+    told(world, MOVED, push=replace(PUSH, pushed_at=began))
+    world.time.now -= 23 * HOUR
+    later = replace(LATER, pushed_at=began + HOUR)
+    told(world, replace(MOVED, new=NEWER), push=later)
+    world.time.now += 47 * HOUR
+
+    found = {f.push.digest: f for f in audited(world, since=72 * HOUR).findings}
+    assert found[NEW].verdict is Verdict.SUPERSEDED
+    assert NEWER in found[NEW].sentence
+
+
 def test_a_later_push_that_is_not_about_the_task_takes_nothing_over(world: World) -> None:
     """The task may not follow the tag any more; then its rebuild stays given up."""
     told(world, MOVED)

@@ -245,13 +245,23 @@ def _newer_rebuild(
 def _newer_push(books: AuditInput, told: AuditedPush, task: TaskId | None) -> AuditedPush | None:
     """Return a later push of the same tag, after which the task was decided for."""
     for other in (*books.told, *books.later):
-        if other.tag == told.tag and other.push.digest != told.push.digest and other.at > told.at:
+        same = other.tag == told.tag and other.push.digest != told.push.digest
+        if same and _came_after(other, told):
             tasks = {
                 d.decision.task for d in other.decisions if isinstance(d.decision, TaskDecision)
             }
             if task is None or task in tasks:
                 return other
     return None
+
+
+def _came_after(other: AuditedPush, told: AuditedPush) -> bool:
+    """Tell whether a push came after another of the same tag: by its registry's clock, if it tells.
+
+    When they were told is by the clocks of our instances, of which one may have been days ahead.
+    """
+    came, before = other.push.pushed_at, told.push.pushed_at
+    return other.at > told.at if came is None or before is None else came > before
 
 
 def _by_push(newer: AuditedPush) -> str:
