@@ -13,6 +13,9 @@ from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import Run, Task
 from rebuilder.core.dependencies.evidence import ImageContent
 
+NEWEST_RUNS = 20
+"""So many of the newest runs are looked at: more than begin while one waits or is claimed."""
+
 
 class TaskPage(Struct, frozen=True):
     """Some of the tasks of a registry.

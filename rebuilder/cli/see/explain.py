@@ -52,11 +52,12 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         ]
     else:
         push = pushed.push
+        often = "once" if pushed.deliveries == 1 else f"{pushed.deliveries} times"
         lines = [
             f"{explanation.image.at(None).repository}:{push.tag}@{push.digest}",
             (
                 f"  pushed {time(push.pushed_at or pushed.first_at)},"
-                f" told {pushed.deliveries} time(s), last {time(pushed.last_at)}"
+                f" delivered {often}, last {time(pushed.last_at)}"
             ),
         ]
         if explanation.remark:

@@ -55,6 +55,11 @@ class Base(Struct, frozen=True):
     known_from: KnownFrom
     since: datetime | None = None
 
+    @property
+    def image(self) -> str:
+        """The tag with its digest, as records have it."""
+        return str(self.reference.at(self.digest))
+
 
 _NO_POLICY = Policy()
 

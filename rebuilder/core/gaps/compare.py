@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import DOCKER_HUB
@@ -67,8 +68,9 @@ def find_gaps(task: Task, files: BuildFiles, host: str, last_run: str | None) ->
         return (MakesNothing(task.id, output.because),)
     found = [*_Comparison(task, files, host, last_run).gaps()]
     hidden = effects.placeholders if effects is not None else ()
-    kept = dict.fromkeys(gap for gap in found if not any(word in repr(gap) for word in hidden))
-    return tuple(kept)
+    # What nobody can name is no evidence.
+    kept = (gap for gap in found if not any(word in str(astuple(gap)) for word in hidden))
+    return tuple(dict.fromkeys(kept))
 
 
 class BuildFiles(Struct, frozen=True):

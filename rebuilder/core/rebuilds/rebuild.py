@@ -284,7 +284,7 @@ def still_stale(rebuild: Rebuild, base: Base) -> StillStale | None:
     Returns:
         None if that rebuild is on other digests, or its image is as good as it gets.
     """
-    if str(base.reference.at(base.digest)) not in rebuild.bases:
+    if base.image not in rebuild.bases:
         return None
     # One that was begun goes on: what it was begun for is told by the rebuild before it.
     begun = rebuild.repair > 0 and (not rebuild.state.over or rebuild.due is not None)

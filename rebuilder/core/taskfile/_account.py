@@ -20,7 +20,7 @@ from rebuilder.core.taskfile._commands.world import Place, folder_of
 from rebuilder.core.taskfile._contents import Content, Doing, Fetched, Made, canonical
 from rebuilder.core.taskfile._files import Files, ReadFile
 from rebuilder.core.taskfile._outcome import done, images_of
-from rebuilder.core.taskfile._steps import Build, RunContext, StandIn, Step, TaskFile
+from rebuilder.core.taskfile._steps import Build, Placeholder, RunContext, Step, TaskFile
 from rebuilder.core.taskfile._text import Hidden, Unknowns
 from rebuilder.errors import InvalidBuildFile, InvalidReference, SourceUnavailable
 
@@ -40,7 +40,7 @@ def effects_of(
 
     Args:
         task_file: The steps.
-        unknowns: The stand-ins in them.
+        unknowns: The placeholders in them.
         read_file: Gives Dockerfiles, and files that describe builds.
         run: What is known of a run.
         platform: What the agent builds for, unless a build says otherwise.
@@ -84,13 +84,13 @@ class _Account:
         self._late: list[tuple[str, int]] = []
         self._steps: list[Doing] = []
         self._step = Doing(0, "", "")
-        self._needed: dict[str, StandIn] = {}
+        self._needed: dict[str, Placeholder] = {}
         self._files = files = Files(unknowns, read_file, platform)
         self.write, self.write_all, self.read = files.write, files.write_all, files.read
 
-    def lack(self, values: Sequence[StandIn]) -> None:
+    def lack(self, values: Sequence[Placeholder]) -> None:
         """The whole file lacks values."""
-        self._needed |= {stand_in.value: stand_in for stand_in in values}
+        self._needed |= {placeholder.value: placeholder for placeholder in values}
 
     # Steps.
 
@@ -100,9 +100,9 @@ class _Account:
         self._ordered = self._ordered and not step.when
         self._steps.append(self._step)
         for text in (step.text, step.folder, step.options, *step.environment, *step.pushed):
-            for stand_in in self.unknowns.within(text):
-                if stand_in.value:
-                    self._needed.setdefault(stand_in.value, replace(stand_in, line=step.line))
+            for placeholder in self.unknowns.within(text):
+                if placeholder.value:
+                    self._needed.setdefault(placeholder.value, replace(placeholder, line=step.line))
         if build is not None:
             self.build(build, Builder.CLASSIC, step.line)
         for image in step.pushed:
@@ -279,7 +279,7 @@ class _Account:
 
     def _pushed(self, image: str, line: int) -> None:
         text = image.removeprefix(docker.LIST)
-        if any(stand_in.value for stand_in in self.unknowns.within(text)):
+        if any(placeholder.value for placeholder in self.unknowns.within(text)):
             reasons = "; ".join(self.unknowns.reasons(text))
             self.unclear(text, f"which image is pushed: {reasons}", line)
             return
@@ -360,8 +360,8 @@ class _Account:
                 self._miss(name, "no step that is understood makes what is pushed", line)
         images, final = images_of(self._made, self._fetched, self._tools(), self._own)
         needed = [
-            UnknownImage(stand_in.text, stand_in.line, stand_in.reason)
-            for stand_in in self._needed.values()
+            UnknownImage(placeholder.text, placeholder.line, placeholder.reason)
+            for placeholder in self._needed.values()
         ]
         return Effects(
             images,

@@ -115,7 +115,7 @@ def replace(section: Mapped, rest: Mapped, os: str, unknowns: Unknowns) -> tuple
         section: The alias section, with its templates filled in.
         rest: Everything else.
         os: The operating system of the agent.
-        unknowns: Makes stand-ins.
+        unknowns: Makes placeholders.
 
     Raises:
         InvalidBuildFile: The agent refuses the section.

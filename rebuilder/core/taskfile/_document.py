@@ -60,7 +60,7 @@ def read_document(
     hidden: Collection[str] = (),
     run: RunContext,
 ) -> tuple[TaskFile, Unknowns]:
-    """Return the steps of a task file, and the stand-ins for what is not known in them.
+    """Return the steps of a task file, and the placeholders for what is not known in them.
 
     Args:
         content: The task file.
@@ -92,7 +92,7 @@ def read_document(
 def _depending(
     error: InvalidBuildFile, rendered: Mapped, aliases: _aliases.Aliases, unknowns: Unknowns
 ) -> TaskFile:
-    """Tell of a file that is refused with stand-ins in it whether that is the file's own fault.
+    """Tell of a file that is refused with placeholders in it whether that is the file's own fault.
 
     Raises:
         InvalidBuildFile: It is: the agent refuses it without what is not known, too.
@@ -101,18 +101,18 @@ def _depending(
     if not found:
         raise error
     text = rendered.text
-    for stand_in in found:
-        text = text.replace(stand_in.word, "" if stand_in.may_be_empty else "1")
-    lacking = tuple(stand_in for stand_in in found if stand_in.value)
+    for placeholder in found:
+        text = text.replace(placeholder.word, "" if placeholder.may_be_empty else "1")
+    lacking = tuple(placeholder for placeholder in found if placeholder.value)
     reasons = "; ".join(unknowns.reasons(rendered.text))
     try:
         _Reader(Mapped(text, rendered.lines), aliases, unknowns).steps()
     except InvalidBuildFile as other:
         if not lacking:
             raise InvalidBuildFile(error.line, unknowns.readable(error.problem)) from None
-        lack = "; ".join(dict.fromkeys(stand_in.reason for stand_in in lacking))
+        lack = "; ".join(dict.fromkeys(placeholder.reason for placeholder in lacking))
         raise InvalidBuildFile(other.line, f"{lack}; without it: {other.problem}") from None
-    names = ", ".join(dict.fromkeys(stand_in.text for stand_in in found))
+    names = ", ".join(dict.fromkeys(placeholder.text for placeholder in found))
     reason = f"how it is read depends on {names}: {reasons}"
     return TaskFile((), (UnknownImage("the task file", error.line, reason, makes=True),), lacking)
 
@@ -133,7 +133,7 @@ def fill_in(
         run: As in `read_document`.
 
     Returns:
-        The text, with stand-ins for what is not known, and why that is not known.
+        The text, with placeholders for what is not known, and why that is not known.
 
     Raises:
         InvalidBuildFile: The agent would refuse a template.

@@ -10,7 +10,7 @@ from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.dependencies.build_files import BuildImages
 from rebuilder.core.dockerfile import read_dockerfile
 from rebuilder.core.taskfile._commands.world import Place, Rewritten
-from rebuilder.core.taskfile._steps import Build, StandIn
+from rebuilder.core.taskfile._steps import Build, Placeholder
 from rebuilder.core.taskfile._text import Unknowns
 from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 
@@ -26,7 +26,7 @@ class Files:
     """The files that builds and steps read.
 
     Args:
-        unknowns: The stand-ins in the steps.
+        unknowns: The placeholders in the steps.
         read_file: Gives files of contexts.
         platform: What the agent builds for, unless a build says otherwise.
     """
@@ -77,10 +77,10 @@ class Files:
         if not build.unknown_args:
             return sure
         values = " ".join(build.build_args[name] for name in build.unknown_args)
-        stand_ins = self._unknowns.within(values)
-        for instead in _attempts(stand_ins):
+        placeholders = self._unknowns.within(values)
+        for instead in _attempts(placeholders):
             try:
-                other = replace(build, build_args=_with(build, stand_ins, instead))
+                other = replace(build, build_args=_with(build, placeholders, instead))
                 again = self.images(other, content)
             except (InvalidBuildFile, SourceUnavailable):
                 continue  # a build that fails with a value reads nothing with it
@@ -112,16 +112,18 @@ class Files:
         return content
 
 
-def _attempts(stand_ins: Sequence[StandIn]) -> Iterator[list[str]]:
-    yield [stand_in.other for stand_in in stand_ins]
-    if any(stand_in.may_be_empty for stand_in in stand_ins):
-        yield ["" if stand_in.may_be_empty else stand_in.word for stand_in in stand_ins]
+def _attempts(placeholders: Sequence[Placeholder]) -> Iterator[list[str]]:
+    yield [placeholder.other for placeholder in placeholders]
+    if any(placeholder.may_be_empty for placeholder in placeholders):
+        yield ["" if placeholder.may_be_empty else placeholder.word for placeholder in placeholders]
 
 
-def _with(build: Build, stand_ins: Sequence[StandIn], instead: Sequence[str]) -> dict[str, str]:
+def _with(
+    build: Build, placeholders: Sequence[Placeholder], instead: Sequence[str]
+) -> dict[str, str]:
     arguments = {}
     for name, value in build.build_args.items():
-        for stand_in, other in zip(stand_ins, instead, strict=True):
-            value = value.replace(stand_in.word, other)  # noqa: PLW2901 - one after the other
+        for placeholder, other in zip(placeholders, instead, strict=True):
+            value = value.replace(placeholder.word, other)  # noqa: PLW2901 - one after the other
         arguments[name] = value
     return arguments

@@ -12,14 +12,14 @@ _ID = "build"
 
 
 def single_build(step: DockerStep, run: RunContext) -> tuple[TaskFile, Unknowns, dict[str, Build]]:
-    """Return a Docker step as a task file, with stand-ins for what only a run or nobody tells.
+    """Return a Docker step as a task file, with placeholders for what only a run or nobody tells.
 
     Args:
         step: The step.
         run: What is known of the task's runs.
 
     Returns:
-        The file, its stand-ins, and the build of its only step.
+        The file, its placeholders, and the build of its only step.
 
     Raises:
         InvalidBuildFile: A template in a name or in an argument is none.

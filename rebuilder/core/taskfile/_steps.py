@@ -62,7 +62,7 @@ class Step(Struct, frozen=True):
     when: bool = False
 
 
-class StandIn(Struct, frozen=True):
+class Placeholder(Struct, frozen=True):
     """A word that stands for what is not known.
 
     Attributes:
@@ -92,11 +92,11 @@ class Build(Struct, frozen=True):
     Attributes:
         dockerfile: The Dockerfile, from the root of `context`.
         context: The address that the build fetches its files from; "" for the task's own context.
-        build_args: The build arguments. A value that is not known is a stand-in, a word that
+        build_args: The build arguments. A value that is not known is a placeholder, a word that
             appears nowhere else.
         target: The stage that is built; "" for the last.
         platform: What is built for, as `--platform` says it; "" for the agent's own.
-        tags: The names of the image, with stand-ins where they are not known.
+        tags: The names of the image, with placeholders where they are not known.
         pushed: Whether the build itself pushes the image.
         unknown_args: The build arguments whose values are not known, each with its reason.
         unknown: Why it cannot be told which Dockerfile is built, or how; empty if it can.
@@ -132,4 +132,4 @@ class TaskFile(Struct, frozen=True):
 
     steps: tuple[Step, ...]
     unknown: tuple[UnknownImage, ...] = ()
-    lacking: tuple[StandIn, ...] = ()
+    lacking: tuple[Placeholder, ...] = ()

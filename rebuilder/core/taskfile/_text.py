@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from rebuilder.core.taskfile._steps import StandIn
+from rebuilder.core.taskfile._steps import Placeholder
 from rebuilder.errors import InvalidBuildFile
 
 _STAND_INS = 250
@@ -103,20 +103,20 @@ class Writer:
 
 
 class Unknowns:
-    """Makes the stand-ins of one file.
+    """Makes the placeholders of one file.
 
-    A stand-in is a word of lower-case letters and digits, so that it may stand in a tag, in a
+    A placeholder is a word of lower-case letters and digits, so that it may stand in a tag, in a
     repository and in a path, and goes through YAML and the shell unchanged.
 
     Args:
-        *texts: Everything that stand-ins must not appear in.
+        *texts: Everything that placeholders must not appear in.
     """
 
     def __init__(self, *texts: str) -> None:
         taken = [text for text in texts if "unknown" in text]
         longest = max((len(m) for text in taken for m in _TAKEN.findall(text)), default=0)
         self._prefix = "unknown" + "q" * (longest + 1)
-        self._made: dict[str, StandIn] = {}
+        self._made: dict[str, Placeholder] = {}
 
     def word(
         self,
@@ -149,27 +149,27 @@ class Unknowns:
                 raise Hidden(text, line, reason)
             stem = f"{self._prefix}{len(self._made)}"
             end = ".io" if host else ""
-            self._made[text] = StandIn(
+            self._made[text] = Placeholder(
                 f"{stem}a{end}", f"{stem}b{end}", text, reason, may_be_empty, value, line, later
             )
         return self._made[text].word
 
-    def within(self, text: str) -> tuple[StandIn, ...]:
-        """Return the stand-ins of a text, in the order in which they were made."""
+    def within(self, text: str) -> tuple[Placeholder, ...]:
+        """Return the placeholders of a text, in the order in which they were made."""
         if not self._made or self._prefix not in text:
             return ()
-        return tuple(stand_in for stand_in in self._made.values() if stand_in.word in text)
+        return tuple(placeholder for placeholder in self._made.values() if placeholder.word in text)
 
     def reasons(self, text: str) -> tuple[str, ...]:
         """Return why a text is not known; empty if it is."""
-        return tuple(dict.fromkeys(stand_in.reason for stand_in in self.within(text)))
+        return tuple(dict.fromkeys(placeholder.reason for placeholder in self.within(text)))
 
     def readable(self, text: str) -> str:
-        """Return a text with what the file says in place of the stand-ins."""
-        for stand_in in self.within(text):
-            text = text.replace(stand_in.word, stand_in.text)
+        """Return a text with what the file says in place of the placeholders."""
+        for placeholder in self.within(text):
+            text = text.replace(placeholder.word, placeholder.text)
         return text
 
-    def all(self) -> tuple[StandIn, ...]:
-        """Return every stand-in that was made."""
+    def all(self) -> tuple[Placeholder, ...]:
+        """Return every placeholder that was made."""
         return tuple(self._made.values())

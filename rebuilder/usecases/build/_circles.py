@@ -24,7 +24,7 @@ def follow_chain(
 ) -> Rebuild | TaskDecision | PutBack:
     """Find out which rebuilds led to the push, and the wave; a task in its own chain is left."""
     context = delivery.context
-    image = str(base.reference.at(base.digest))
+    image = base.image
     producer = context.ledger.producer(image)
     if producer is None and context.task_registry(base.reference.domain):
         # Its run may have pushed the image and not be recorded yet.

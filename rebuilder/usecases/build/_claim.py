@@ -10,6 +10,7 @@ from rebuilder.core.acr.tasks import MANUAL
 from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Hold, Rebuild, State
 from rebuilder.core.times import CLOCKS_DIFFER
 from rebuilder.errors import Conflict
+from rebuilder.ports.acr import NEWEST_RUNS
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._schedule import record_run
 from rebuilder.usecases.build._told import changed
@@ -18,8 +19,6 @@ from rebuilder.usecases.context import Context
 from rebuilder.usecases.history.lookups import rebuilds_since
 
 log = logging.getLogger(__name__)
-
-_RUNS = 20
 
 _WRONG_CLOCK = "claimed by an instance whose clock was ahead"
 
@@ -104,7 +103,7 @@ def _find_run(context: Context, rebuild: Rebuild) -> str | None:
     """
     earliest = _earliest(context, rebuild)
     known = {r.run_id for r in rebuilds_since(context.ledger, rebuild.task, earliest)}
-    runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
+    runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=NEWEST_RUNS)
     for run in runs:
         unmarked = run.token is None and run.trigger == MANUAL and run.run_id not in known
         if run.token == rebuild.token or (

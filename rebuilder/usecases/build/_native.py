@@ -15,13 +15,12 @@ from rebuilder.core.decisions.policy import Policy, RebuildFor, follows, wants
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import InvalidReference
+from rebuilder.ports.acr import NEWEST_RUNS
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.history.lookups import rebuilds_since
 from rebuilder.usecases.plan.moves import tag_moved_at
 
 log = logging.getLogger(__name__)
-
-_RUNS = 20
 
 _ITS_OWN = Policy(RebuildFor.TRIGGER)
 
@@ -105,7 +104,7 @@ def newest_runs(context: Context, task: Task) -> Runs:
     """
     if not (task.native_trigger or task.other_triggers):
         return Runs()
-    found = context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS)
+    found = context.tasks.runs(task.id.registry, task=task.id.name, top=NEWEST_RUNS)
     oldest = min((run.created for run in found if run.created), default=context.now())
     since = rebuilds_since(context.ledger, task.id, oldest)
     return Runs(tuple(found), frozenset(rebuild.run_id for rebuild in since))

@@ -165,7 +165,7 @@ def _checked(
     images = list(_images(rebuild.output_images))
     if not images:
         return together([])
-    task = task or _task(context, rebuild)
+    task = task or task_of(context, rebuild)
     platform = task.platform if task else _PLATFORM
     found: list[tuple[str, ImageContent]] = []
     verdicts: list[Verdict] = []
@@ -203,7 +203,8 @@ def _images(texts: Iterable[str]) -> Iterator[ImageReference]:
             yield image
 
 
-def _task(context: Context, rebuild: Rebuild) -> Task | None:
+def task_of(context: Context, rebuild: Rebuild) -> Task | None:
+    """Return the task of a rebuild; None if it is gone."""
     try:
         return context.tasks.task(rebuild.task)
     except NotFound:

@@ -23,6 +23,7 @@ from rebuilder.core.rebuilds.next_step import Step, Wanted, next_step, of_claim,
 from rebuilder.core.rebuilds.pace import expired
 from rebuilder.core.rebuilds.rebuild import Hold, Native, Rebuild, State, rebuild_key, rejected
 from rebuilder.errors import Conflict, Denied, NotFound, TransientError
+from rebuilder.ports.acr import NEWEST_RUNS
 from rebuilder.telemetry import signals
 from rebuilder.telemetry.dimensions import lines_of_its_own, of_task
 from rebuilder.usecases import pace
@@ -56,8 +57,6 @@ from rebuilder.usecases.steering.gate import (
 )
 
 log = logging.getLogger(__name__)
-
-_RUNS = 20
 
 
 @lines_of_its_own
@@ -251,7 +250,7 @@ class _Start:
 
     def _wanted(self, head: Rebuild, wanted: Rebuild, base: Base) -> Wanted:
         """Return what is wanted; what only a look tells is looked at where it matters."""
-        asked, image = self._delivery.asked_for(head), str(base.reference.at(base.digest))
+        asked, image = self._delivery.asked_for(head), base.image
         away = False
         if head.key == wanted.key:
             done = head.state is State.SUCCEEDED and not asked
@@ -379,12 +378,12 @@ def _built(head: Rebuild, base: Base, known_from: str) -> AlreadyBuiltOn:
 
 
 def _names(bases: Iterable[Base]) -> tuple[str, ...]:
-    return tuple(sorted(str(base.reference.at(base.digest)) for base in bases))
+    return tuple(sorted(base.image for base in bases))
 
 
 def _newer_run(context: Context, rebuild: Rebuild) -> Run | None:
     """Return a run of the task that succeeded and ended after a rebuild's: it made the image."""
-    runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=_RUNS)
+    runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=NEWEST_RUNS)
     own = next((run for run in runs if run.run_id == rebuild.run_id), None)
     ended = rebuild.finished_at if own is None else own.finished
     for run in runs:

@@ -30,7 +30,7 @@ from rebuilder.telemetry import signals
 from rebuilder.telemetry.dimensions import lines_of_its_own, of_task
 from rebuilder.usecases.build._causes import with_cause
 from rebuilder.usecases.build._told import about, changed
-from rebuilder.usecases.build.output import check_output
+from rebuilder.usecases.build.output import check_output, task_of
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.steering import places
@@ -140,7 +140,7 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
     if not run.status.terminal:
         return _goes_on(context, message, rebuild, run)
     at = context.now()
-    task = _task(context, rebuild)
+    task = task_of(context, rebuild)
     outcome = f"{run.status}: {shown(run.error)}" if run.error else run.status.value
     rebuild = replace(
         rebuild,
@@ -263,13 +263,6 @@ def _refreshed(context: Context, task: Task | None, at: datetime) -> bool:
         log.warning("task %s: to be read again: %s", task.id, refreshed)
         return False
     return True
-
-
-def _task(context: Context, rebuild: Rebuild) -> Task | None:
-    try:
-        return context.tasks.task(rebuild.task)
-    except NotFound:
-        return None
 
 
 def _dependencies(task: Task) -> tuple[str, ...]:

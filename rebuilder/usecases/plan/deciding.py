@@ -165,7 +165,7 @@ def _read_another(
 
 
 def _proof(base: Base) -> str:
-    return str(base.reference.at(base.digest))
+    return base.image
 
 
 def _under_way(task: Task, base: Base, head: Rebuild) -> BaseMoved | None:

@@ -27,6 +27,7 @@ from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, PlanRebuilds, Start
 from rebuilder.core.times import age
 from rebuilder.errors import Denied, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts, together
+from rebuilder.ports.acr import NEWEST_RUNS
 from rebuilder.telemetry import signals
 from rebuilder.telemetry.dimensions import (
     PUSH,
@@ -44,8 +45,6 @@ log = logging.getLogger(__name__)
 
 _HOUR = timedelta(hours=1)
 _SOME = 100
-_RUNS = 20
-"""How many of a registry's newest runs are looked at; one request."""
 
 
 @lines_of_its_own
@@ -159,7 +158,7 @@ def _catch_up(context: Context) -> None:
 def _ended(context: Context, registry: RegistryId) -> list[TaskId]:
     """Return the tasks that have run since they were read, among a registry's newest runs."""
     ended: dict[TaskId, datetime] = {}
-    for run in context.tasks.runs(registry, top=_RUNS):
+    for run in context.tasks.runs(registry, top=NEWEST_RUNS):
         if run.task and run.finished and run.status is RunStatus.SUCCEEDED:
             ended.setdefault(TaskId(registry, run.task.lower()), run.finished)
     known = together(context.index.view, list(ended))

@@ -2,7 +2,7 @@
 
 Source: docs.docker.com, the Bake file reference; github.com/docker/buildx, bake/bake.go (which
 files, how they are joined) and bake/hclparser. Of HCL's expressions those are worked out that name
-variables; any other is a stand-in.
+variables; any other is a placeholder.
 """
 
 from __future__ import annotations
@@ -319,7 +319,7 @@ class _Baker:
         return tuple(word for item in _list(found) if (word := self._word(item)))
 
     def _word(self, found: object, depth: int = 0) -> str:
-        """Return a value as text, with stand-ins for what is not worked out."""
+        """Return a value as text, with placeholders for what is not worked out."""
         if isinstance(found, _Expression):
             match = _BARE.fullmatch(found)
             return (

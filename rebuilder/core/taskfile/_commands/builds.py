@@ -17,7 +17,7 @@ from rebuilder.errors import InvalidReference, SourceUnavailable
 
 
 class Described(Struct, frozen=True):
-    """A build as a bake file or a compose file describes it, with stand-ins for what is not known.
+    """A build as a bake file or a compose file describes it, with placeholders for the unknown.
 
     Attributes:
         name: What the file calls it.
@@ -50,7 +50,7 @@ def described_build(
     """Return the build that a file describes.
 
     Args:
-        world: Knows the stand-ins.
+        world: Knows the placeholders.
         place: Where docker is started.
         asked: The description.
         push: Whether the image is pushed.

@@ -37,7 +37,7 @@ class Command(Struct):
     """One simple command.
 
     Attributes:
-        words: Its words, with stand-ins for what the shell fills in and nobody knows.
+        words: Its words, with placeholders for what the shell fills in and nobody knows.
         joined: The operator before it: "", "&&", "||", ";", "|", "&".
         assignments: The variables that are set for it, or, without words, for all that follow.
         redirects: The files that it reads and writes, each with its operator.
@@ -85,7 +85,7 @@ def parse(
     Args:
         text: The text.
         line: Its line in the file, for messages.
-        unknowns: Makes the stand-ins for what the shell fills in.
+        unknowns: Makes the placeholders for what the shell fills in.
         variables: The variables that are known; any other is not. None for the agent's own shell,
             of which none is.
         windows: The shell is PowerShell, to which a backslash is a letter.
@@ -268,7 +268,7 @@ class _Splitter:
         raise InvalidBuildFile(self._line, "a quote of the command is not closed")
 
     def _expansion(self, *, quoted: bool) -> None:
-        """Fill in a variable that is known, and a stand-in for anything else."""
+        """Fill in a variable that is known, and a placeholder for anything else."""
         text, start = self._text, self._at
         name = ""
         if text[start] == "`":

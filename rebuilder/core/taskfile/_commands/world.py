@@ -77,7 +77,7 @@ def folder_of(directory: str) -> str:
 class World(Protocol):
     """What commands do, told to whoever keeps account of it.
 
-    Every name may hold stand-ins.
+    Every name may hold placeholders.
     """
 
     unknowns: Unknowns

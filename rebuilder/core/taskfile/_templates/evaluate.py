@@ -1,8 +1,8 @@
 """Templates: Go's text/template with sprig's functions, as far as task files use them.
 
 Source of the rules: pkg.go.dev/text/template and its parser; templating/engine.go of the agent, by
-which a key that is missing is nothing. What is not understood becomes a stand-in; what decides on
-the shape of the file and is not known hides the whole file.
+which a key that is missing is nothing. What is not understood becomes a placeholder; what decides
+on the shape of the file and is not known hides the whole file.
 """
 
 from __future__ import annotations
