@@ -6,7 +6,7 @@ UV := .tools/uv/bin/uv
 # each of them compile thousands of modules first (of the tests' time that is the half).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env tools demo cloud tutorial deploy-local check test live soak chaos infra requirements clean
+.PHONY: help env tools vendor demo cloud tutorial deploy-local check test live soak chaos infra requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
@@ -65,6 +65,10 @@ check: env
 
 test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+
+# The page's libraries, as npm has them: pinned by hash in tools/vendor.py.
+vendor:
+	@python3 tools/vendor.py
 
 live: env
 	@$(PYTHON) -m pytest tests/live

@@ -1,8 +1,9 @@
-"""The function app: composes the blueprints of functions/, unless the store is of newer code."""
+"""The function apps: compose the blueprints of functions/, unless the store is of newer code."""
 
 from __future__ import annotations
 
 import logging
+import os
 
 import azure.functions as func
 
@@ -21,6 +22,9 @@ from functions import (
     task_changed,
     track_build,
 )
+from rebuilder.errors import InvalidSettings
+from rebuilder.settings import which_app
+from rebuilder.settings.table import APP, REBUILD, WEB
 from rebuilder.start import refuse_newer_store
 
 # The host logs what Python logs under the function's name, so host.json cannot tell: Azure's own
@@ -28,11 +32,7 @@ from rebuilder.start import refuse_newer_store
 for name in ("azure.core", "azure.identity", "azure.mgmt", "azure.monitor", "msal", "urllib3"):
     logging.getLogger(name).setLevel(logging.WARNING)
 refuse_newer_store()
-app = func.FunctionApp()
-# Said by hand, because azure-functions otherwise warns, on every start of an app without HTTP
-# triggers, that the auth level of its HTTP triggers has no effect.
-app._require_auth_level = True  # noqa: SLF001
-for module in (
+_REBUILDS = (
     image_pushed,
     task_changed,
     event_queued,
@@ -46,5 +46,19 @@ for module in (
     collect_dead_letters,
     retire_history,
     carry_out_act,
-):
-    app.register_functions(module.blueprint)
+)
+which = which_app(os.environ)
+if which not in (REBUILD, WEB):
+    raise InvalidSettings([f"{APP} is {which!r}: write {REBUILD} or {WEB}"])
+app = func.FunctionApp()
+if which == WEB:
+    # It has HTTP functions alone, and the other app none of them: neither can do the other's work.
+    from functions import web
+
+    app.register_functions(web.blueprint)
+else:
+    # Said by hand, because azure-functions otherwise warns, on every start of an app without HTTP
+    # triggers, that the auth level of its HTTP triggers has no effect.
+    app._require_auth_level = True  # noqa: SLF001
+    for module in _REBUILDS:
+        app.register_functions(module.blueprint)

@@ -1,7 +1,8 @@
-"""Write docs/cli.md from the commands themselves: `make docs`."""
+"""Write docs/cli.md from the commands, openapi.json from the endpoints: `make docs`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,11 @@ import click
 from rebuilder.cli import main as cli
 from rebuilder.cli._command import Command
 from rebuilder.cli.exits import Exit
+from rebuilder.web import openapi
 
-FILE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+_ROOT = Path(__file__).resolve().parent.parent
+FILE = _ROOT / "docs" / "cli.md"
+API = _ROOT / "rebuilder" / "web" / "static" / "openapi.json"
 
 _ABOVE = """# The command `rebuilder`
 
@@ -122,9 +126,15 @@ def _options(command: click.Command) -> Iterator[str]:
         yield ""
 
 
+def api() -> str:
+    """Return what the page's openapi.json is to hold."""
+    return json.dumps(openapi.document(), indent=1) + "\n"
+
+
 def main() -> int:
-    """Write the file."""
+    """Write the files."""
     FILE.write_text(manual(), encoding="utf-8")
+    API.write_text(api(), encoding="utf-8")
     return 0
 
 

@@ -25,6 +25,7 @@ class _Entry(NamedTuple):
 
 GROUPS: Mapping[str, Sequence[_Entry]] = {
     "what happened": (
+        _Entry("web", "see.web", "show it all on a page in your browser"),
         _Entry("explain", "see.explain", "tell what a pushed image led to, and why"),
         _Entry("runs", "see.runs", "list the newest runs of the task registries"),
         _Entry("logs", "see.logs", "print the log of a run, at once or as it grows"),

@@ -6,9 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.dependencies.index import IndexedTask, IndexScan
+
+
+class IndexPage(Struct, frozen=True):
+    """Some of the tasks of a registry, in the store's own order.
+
+    Attributes:
+        tasks: What is known of them.
+        after: What gives the next page; "" after the last one.
+    """
+
+    tasks: tuple[IndexedTask, ...]
+    after: str = ""
 
 
 class DependencyIndex(Protocol):
@@ -40,6 +54,15 @@ class DependencyIndex(Protocol):
 
     def views(self, registry: RegistryId) -> list[IndexedTask]:
         """Return what is known of every task of a registry."""
+
+    def page(self, registry: RegistryId, after: str, limit: int) -> IndexPage:
+        """Return what is known of some tasks of a registry.
+
+        Args:
+            registry: The registry.
+            after: The `after` of the page before; "" for the first one.
+            limit: How many at most.
+        """
 
     def replace(self, view: TaskView, at: datetime) -> bool:
         """Store what is known of a task.

@@ -15,11 +15,13 @@ from rebuilder.core.decisions.policy import Policy, RebuildFor, Tool
 from rebuilder.errors import InvalidReference, InvalidResourceId, InvalidSettings
 from rebuilder.settings.table import (
     ACT,
+    APP,
     ARM_ENDPOINT,
     BASE_REGISTRIES,
     BUILD_ATTEMPTS,
     CLIENT_ID,
     DEAD_LETTERS,
+    EASY_AUTH,
     HOSTS,
     MODE,
     NATIVE_WAIT_SECONDS,
@@ -28,12 +30,15 @@ from rebuilder.settings.table import (
     POLLED,
     PRIVATE_SOURCE_HOSTS,
     PUBLIC_ARM,
+    REBUILD,
     REBUILD_FOR,
+    SIGN_IN,
     SOURCE_CREDENTIALS,
     SOURCE_HOSTS,
     STORAGE,
     TASK_REGISTRIES,
     TOOLS,
+    WEB,
 )
 from rebuilder.settings.tuning import DEFAULTS, GITHUB_HOSTS, Count, read_tuning
 from rebuilder.source_credentials import SourceCredential, is_host, read_credentials
@@ -179,6 +184,12 @@ class Settings:
         mode = env.get(MODE, "").strip().lower() or ACT
         if mode not in (ACT, OBSERVE):
             problems.append(f"{MODE} is {mode!r}: write {ACT} or {OBSERVE}")
+        app = which_app(env)
+        if app not in (REBUILD, WEB):
+            problems.append(f"{APP} is {app!r}: write {REBUILD} or {WEB}")
+        sign_in = env.get(SIGN_IN, "").strip().lower()
+        if sign_in not in ("", EASY_AUTH):
+            problems.append(f"{SIGN_IN} is {sign_in!r}: write {EASY_AUTH}, or nothing")
         tools = _tools(env, problems)
         build_attempts = _number(env, BUILD_ATTEMPTS, Count(1, 10), 3, problems)
         native_wait = _number(env, NATIVE_WAIT_SECONDS, Count(0, 3600), 120, problems)
@@ -222,6 +233,11 @@ class Settings:
             tuning=tuning.text,
             **tuning.values,
         )
+
+
+def which_app(env: Mapping[str, str]) -> str:
+    """Return which of the function apps this is, as it is written; it is needed at the start."""
+    return env.get(APP, "").strip().lower() or REBUILD
 
 
 _TOOL = re.compile(r"([a-z0-9-]+/[a-z0-9_-]+)=(.+)", re.IGNORECASE)

@@ -19,10 +19,14 @@ PRIVATE_SOURCE_HOSTS = "REBUILDER_SOURCE_PRIVATE_HOSTS"
 SOURCE_CREDENTIALS = "REBUILDER_SOURCE_CREDENTIALS"
 POLL_HOSTS = "REBUILDER_POLL_HOSTS"
 DEAD_LETTERS = "REBUILDER_DEAD_LETTERS"
+APP = "REBUILDER_APP"
+SIGN_IN = "REBUILDER_SIGN_IN"
 TUNING = "REBUILDER_TUNING"
 
 PUBLIC_ARM = "https://management.azure.com"
 ACT, OBSERVE = "act", "observe"
+REBUILD, WEB = "rebuild", "web"
+EASY_AUTH = "easy-auth"
 POLLED = ("docker.io", "mcr.microsoft.com", "ghcr.io", "quay.io")
 HOSTS = ("github.com", "dev.azure.com", "*.visualstudio.com", "*.azurecr.io")
 
@@ -130,6 +134,20 @@ SETTINGS = (
         DEAD_LETTERS,
         "The blob container of Event Grid's dead letters,"
         " `https://ACCOUNT.blob.core.windows.net/CONTAINER`",
+        chosen=False,
+    ),
+    Setting(
+        APP,
+        f"Which of the two function apps this is: `{REBUILD}`, which rebuilds, or `{WEB}`, which"
+        " shows the operators' page (docs/dashboard.md) and starts nothing",
+        REBUILD,
+        chosen=False,
+    ),
+    Setting(
+        SIGN_IN,
+        f"Of the app `{WEB}`: who vouches for who is signed in, `{EASY_AUTH}`. Only where App"
+        " Service authentication is on and everybody has to sign in: without it anybody could say"
+        " who they are, so without this setting nobody is let in",
         chosen=False,
     ),
     Setting(

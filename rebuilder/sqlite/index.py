@@ -10,6 +10,7 @@ from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.dependencies.index import IndexedTask, IndexScan, pushing_to, repositories
 from rebuilder.core.rebuilds.records import readable, view_from_text, view_to_text
+from rebuilder.ports.index import IndexPage
 from rebuilder.sqlite._database import FileStore
 from rebuilder.sqlite._schema import time_text
 
@@ -46,6 +47,18 @@ class SqliteIndex(FileStore):
             " WHERE registry = ? AND record IS NOT NULL ORDER BY task",
             str(registry),
         )
+
+    def page(self, registry: RegistryId, after: str, limit: int) -> IndexPage:
+        """Return what is known of some tasks; see DependencyIndex."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                # By the tasks' own names: those of a registry stand together.
+                "SELECT record, read_at, task FROM views WHERE task > ? AND task < ?"
+                " AND record IS NOT NULL ORDER BY task LIMIT ?",
+                (after or f"{registry}/", f"{registry}0", limit),
+            ).fetchall()
+        found = readable(_indexed, ((record, read_at) for record, read_at, _ in rows))
+        return IndexPage(tuple(found), rows[-1][2] if len(rows) == limit else "")
 
     def _found(self, query: str, key: str) -> list[IndexedTask]:
         with self._database.reading() as db:

@@ -536,3 +536,23 @@ def test_tables_that_refuse_are_no_conflict(
     monkeypatch.setattr(tables._tables, "submit", refuse)
     with pytest.raises(Refused, match="413"):
         tables.replace_many([IndexedTask(view(apps, repository), NOON)])
+
+
+def test_pages_of_a_registry_hold_each_task_once(
+    index: DependencyIndex, apps: RegistryId, repository: str
+) -> None:
+    """Page by page, each task comes once; one that is gone, and others', never."""
+    others = RegistryId(apps.subscription, "apps", "myapps2")
+    for name in ("a", "b", "c", "d", "e"):
+        index.replace(view(apps, repository, name=name), NOON)
+    index.replace(view(others, repository, name="b"), NOON)
+    index.remove(TaskId(apps, "c"), LATER)
+    first = index.page(apps, "", 2)
+    second = index.page(apps, first.after, 2)
+    third = index.page(apps, second.after, 2) if second.after else None
+    found = [*first.tasks, *second.tasks, *(third.tasks if third else ())]
+    assert len(first.tasks) == len(second.tasks) == 2
+    assert sorted(names(found)) == ["a", "b", "d", "e"]
+    assert {indexed.view.task.registry for indexed in found} == {apps}
+    assert third is None or third.after == ""
+    assert index.page(apps, "", 10).after == ""

@@ -37,6 +37,7 @@ class What(StrEnum):
     APPLY = "apply"  # a policy file was applied: what waits is to be looked at
     APPROVE = "approve"  # rebuilds that wait for it, on the digests that they are for
     REJECT = "reject"  # the same are left, for these digests
+    REFUSED = "refused"  # somebody asked the page for what they may not
 
 
 _STOPPING = frozenset({What.PAUSE, What.RESUME})

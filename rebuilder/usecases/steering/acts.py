@@ -117,6 +117,7 @@ _DONE: Mapping[What, Callable[[Context, Act], str]] = {
     What.APPLY: _let_go,
     What.APPROVE: vote,
     What.REJECT: vote,
+    What.REFUSED: lambda _context, _act: "nothing was done",
 }
 
 

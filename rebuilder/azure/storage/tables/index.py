@@ -41,6 +41,7 @@ from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.dependencies.index import IndexedTask, IndexScan, pushing_to, to_record
 from rebuilder.core.rebuilds.records import readable
 from rebuilder.isolation import together
+from rebuilder.ports.index import IndexPage
 
 VIEWS = "rebuilderviews"
 DEPENDENTS = "rebuilderdependents"
@@ -79,6 +80,16 @@ class TableIndex(TableStore):
             entities = self._tables.partition(VIEWS, key(str(registry)), "gone eq false")
         rows = sorted(map(Row.read, entities), key=lambda row: row.task)
         return [indexed for indexed in readable(indexed_of, rows) if indexed is not None]
+
+    def page(self, registry: RegistryId, after: str, limit: int) -> IndexPage:
+        """Return what is known of some tasks; see DependencyIndex."""
+        query = "PartitionKey eq @key and RowKey gt @after and gone eq false"
+        parameters = {"key": key(str(registry)), "after": after}
+        with translated(f"read the views of {registry}"):
+            entities = self._tables.query(VIEWS, query, parameters, limit)
+        found = (indexed for indexed in readable(_read, entities) if indexed is not None)
+        more = str(entities[-1]["RowKey"]) if len(entities) == limit else ""
+        return IndexPage(tuple(found), more)
 
     def replace(self, view: TaskView, at: datetime) -> bool:
         """Store what is known of a task; see DependencyIndex."""
@@ -320,3 +331,7 @@ def _chunks(views: Iterable[IndexedTask]) -> Iterator[list[tuple[IndexedTask, Ro
 
 def _time(value: object) -> datetime | None:
     return datetime.fromisoformat(str(value)) if value else None
+
+
+def _read(entity: Entity) -> IndexedTask | None:
+    return indexed_of(Row.read(entity))
