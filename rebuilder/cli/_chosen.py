@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Task
+from rebuilder.core.policies.globs import fits
+from rebuilder.core.policies.policy import task_name
 from rebuilder.errors import InvalidResourceId, NotFound
 from rebuilder.usecases.context import Context
 
@@ -22,6 +26,30 @@ def chosen_registries(context: Context, wanted: str) -> list[RegistryId]:
         known = ", ".join(r.name for r in registries)
         raise NotFound(f"{wanted} is none of the registries in REBUILDER_TASK_REGISTRIES: {known}")
     return found
+
+
+def chosen_tasks(context: Context, patterns: Iterable[str]) -> list[TaskId]:
+    """Return the tasks that a person means: names as `find_task` takes them, or patterns.
+
+    Raises:
+        NotFound: One means none, or a name means several.
+    """
+    found: dict[TaskId, None] = {}
+    for pattern in patterns:
+        if not {"*", "?"} & {*pattern}:
+            found[find_task(context, pattern).id] = None
+            continue
+        wanted = (pattern if "/" in pattern else f"*/{pattern}").lower()
+        known = [
+            indexed.view.task
+            for registry in context.settings.task_registries
+            for indexed in context.index.views(registry)
+            if fits(wanted, (task_name(indexed.view.task),))
+        ]
+        if not known:
+            raise NotFound(f"no task is known that fits {pattern}")
+        found |= dict.fromkeys(sorted(known))
+    return list(found)
 
 
 def find_task(context: Context, wanted: str) -> Task:

@@ -61,14 +61,16 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
         ),
         _Entry(
             "retry",
-            "repair.dead_letters",
-            "rebuild a task although its rebuild was given up or done",
+            "decide.build",
+            "rebuild tasks although their rebuild was given up or done",
         ),
     ),
     "when things are rebuilt": (
         _Entry("holds", "decide.holds", "list the rebuilds that are held, by the reason"),
         _Entry("pause", "decide.pause", "stop the line: all of it, or tasks, registries or images"),
         _Entry("resume", "decide.pause", "let go on what was paused"),
+        _Entry("build", "decide.build", "build tasks now, though no image moved"),
+        _Entry("history", "decide.history", "list what operators did: who, why, what came of it"),
         _Entry("approve", "decide.approve", "approve what waits for it, on the digests of now"),
         _Entry("reject", "decide.approve", "leave what waits for approval, for these digests"),
         _Entry("policy", "decide.policy", "check, show, apply and take back the policy file"),

@@ -130,6 +130,27 @@ def test_approve(world: World) -> None:
     rebuilt_once_on(world, task, newest, 1)
 
 
+def test_build_though_nothing_moved(world: World) -> None:
+    """Once, however often it is delivered; and a forced one in a freeze, with who and why."""
+    new = world.push("one")
+    task = world.task(world.apps, "build-app", new)
+    world.subscribe()
+    name = f"{task}#0"
+    for _ in range(2):
+        ask(world.context, What.BUILD, Target(), who="ann", because="new key", of=(name,))
+    rebuilt_once_on(world, task, new, 1)
+    apply(world, frozen())
+    name = f"{task}#1"
+    ask(world.context, What.RETRY, Target(), who="bob", because="down", of=(name,), force=True)
+    until(lambda: len(world.apps.runs) == 2, "the forced run")
+    rebuilt_once_on(world, task, new, 2)
+    head = world.context.ledger.head(task)
+    assert head is not None
+    assert head.held is not None
+    assert head.held.forced is not None
+    assert head.held.forced.who == "bob"
+
+
 def test_a_limit(world: World) -> None:
     """One after the other, the most urgent first after the one that was quicker; each once."""
     old = world.push("one")

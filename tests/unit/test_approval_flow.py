@@ -15,7 +15,7 @@ from rebuilder.core.audit.model import AuditVerdict as Verdict
 from rebuilder.core.audit.standing import of_attempt
 from rebuilder.core.decisions.operators import Rejected
 from rebuilder.core.decisions.reasons import from_record, to_record
-from rebuilder.core.policies.acts import MOST, Scope, Target, What
+from rebuilder.core.policies.acts import MOST, Hand, Scope, Target, What
 from rebuilder.core.policies.approval import NeedsApproval, Vote
 from rebuilder.core.policies.holds import OutsideWindow
 from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct, StartBuild
@@ -180,7 +180,8 @@ def test_what_is_rejected_is_left_for_these_digests(world: World) -> None:
         Verdict.LEFT,
         decision.sentence(),
     )
-    again = StartBuild(PUSH, task().id, anew=True, after=1, by="mia")
+    hand = Hand("a", "mia", "", world.time.now)
+    again = StartBuild(PUSH, task().id, anew=True, after=1, hand=hand)
     start_build(world.context, again, "me")
     assert held_for(world) == [NeedsApproval]
     held = head(world).held

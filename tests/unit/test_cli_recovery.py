@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import json
 from copy import replace
 from datetime import timedelta
@@ -15,9 +16,10 @@ from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, StartBuild
+from rebuilder.core.rebuilds.messages import ACTS, BUILDS, PUSHES, OperatorAct, StartBuild
 from rebuilder.core.rebuilds.rebuild import Native, Rebuild, State
 from rebuilder.errors import Denied, Refused, TransientError
+from rebuilder.usecases.steering.acts import carry_out
 from tests.unit.fakes import BASE, NEW, NODE, OLD, World, task
 
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
@@ -150,15 +152,20 @@ def test_replay_wants_to_know_what(known: World, capsys: pytest.CaptureFixture[s
 
 
 def test_retry_asks_for_the_build(known: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the task's name; the message tells that it is tried anew."""
+    """By the task's name; the message tells that it is tried anew, and who asked."""
     built(known, State.GIVEN_UP)
 
     assert cli.main(["retry", "build-app"]) == 0
     assert capsys.readouterr().out == (
-        f"myapps/build-app is rebuilt if it still is to be, for {PUSH.key}\n"
+        "myapps/build-app is to be rebuilt; see `rebuilder history`\n"
     )
+    ((act, _),) = known.queue.take(ACTS)
+    carry_out(known.context, OperatorAct.decode(act).act)
     ((body, _),) = known.queue.take(BUILDS)
-    assert StartBuild.decode(body).anew
+    message = StartBuild.decode(body)
+    assert (message.anew, message.after, message.push.key) == (True, 1, PUSH.key)
+    assert message.hand is not None
+    assert message.hand.who == getpass.getuser()
 
 
 def built(world: World, state: State, **changes: object) -> None:

@@ -1,4 +1,4 @@
-"""`rebuilder dead-letters`, `replay`, `discard` and `retry`: what was given up."""
+"""`rebuilder dead-letters`, `replay` and `discard`: what was given up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from rebuilder.cli._chosen import find_task
 from rebuilder.cli._command import Command, as_json, with_context
 from rebuilder.cli._format import time
 from rebuilder.cli._terminal import say, say_json
@@ -15,7 +14,6 @@ from rebuilder.core.events.dead_letters import DeadLetter
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.recovery.replay import chosen_letters, replay_each
 from rebuilder.usecases.recovery.replay import discard as forget
-from rebuilder.usecases.recovery.replay import retry as rebuild_again
 
 _SHOWN = 300  # characters of a dead letter's body
 
@@ -97,19 +95,4 @@ def discard(context: Context, ids: tuple[str, ...]) -> int:
     for letter in chosen_letters(context, ids):
         forget(context, letter)
         say(f"{letter.id}  discarded; nothing will come of it")
-    return Exit.OK
-
-
-@click.command(
-    cls=Command,
-    help="Rebuild a task although its rebuild was given up or done; once, however often it is"
-    " delivered. TASK is NAME, REGISTRY/NAME or a resource id.",
-)
-@click.argument("task")
-@with_context
-def retry(context: Context, task: str) -> int:
-    """Rebuild a task again."""
-    wanted = find_task(context, task).id
-    push = rebuild_again(context, wanted)
-    say(f"{wanted.registry.name}/{wanted.name} is rebuilt if it still is to be, for {push.key}")
     return Exit.OK

@@ -146,6 +146,11 @@ def _circumstances(rebuild: Rebuild) -> Iterator[str]:
             State.SUCCEEDED: f"repair {rebuild.repair + 1} of {len(REPAIR_WAITS)}",
         }.get(rebuild.state, "next look")
         yield f"{what} due at {time(rebuild.due)}"
+    held = rebuild.held
+    if held is not None and held.forced is not None:
+        yield f"forced {held.forced.sentence()}; else it would wait: {held.sentence()}"
+    elif held is not None and held.asked_by:
+        yield f"asked for by {held.asked_by}"
     if rebuild.cause is not None and rebuild.cause.line:
         yield f"its log says: {rebuild.cause.line}"
     if rebuild.native is Native.ADOPTED:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from copy import replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
 from rebuilder.core.policies.globs import fits
+from rebuilder.core.times import day_and_time
 
 PLACE = "acts"
 """The name of the bookmark that acts are kept in; of those before, `acts/0` and so on."""
@@ -29,6 +30,10 @@ LONGEST = 500
 """Characters of a reason."""
 
 
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time that others wrote: one without a zone is none."""
+
+
 class What(StrEnum):
     """What an operator does."""
 
@@ -38,6 +43,8 @@ class What(StrEnum):
     APPROVE = "approve"  # rebuilds that wait for it, on the digests that they are for
     REJECT = "reject"  # the same are left, for these digests
     REFUSED = "refused"  # somebody asked the page for what they may not
+    BUILD = "build"  # tasks, now, though no image moved
+    RETRY = "retry"  # tasks whose rebuild was given up, or counts as done
 
 
 _STOPPING = frozenset({What.PAUSE, What.RESUME})
@@ -85,6 +92,29 @@ class Target(Struct, frozen=True):
         return f"--{self.scope} {self.pattern}" if self.pattern else "all"
 
 
+class Hand(Struct, frozen=True):
+    """By whom something was asked for by hand.
+
+    Attributes:
+        act: The act by which it was.
+        who: Who.
+        because: Why.
+        at: When.
+        force: Whether it does not wait for the gate.
+    """
+
+    act: str
+    who: str
+    because: str
+    at: Time
+    force: bool = False
+
+    def sentence(self) -> str:
+        """Who it was and why, for a person."""
+        why = f": {self.because}" if self.because else ""
+        return f"by {self.who} at {day_and_time(self.at)}{why}"
+
+
 class Act(Struct, frozen=True, rename={"id": "actId"}):
     """What an operator did.
 
@@ -96,8 +126,10 @@ class Act(Struct, frozen=True, rename={"id": "actId"}):
         because: Why.
         at: When.
         until: Until when it holds; None if until somebody ends it.
-        of: The rebuilds that it is about, by their ids; empty if it is about none.
+        of: The rebuilds that it is about, by their ids, or the tasks, as `TASK_ID#SEQUENCE` of the
+            newest rebuild that there was; empty if it is about none.
         came: What came of it, for a person; "" if that is not known yet.
+        force: Whether what it asks for does not wait for the gate.
     """
 
     id: str
@@ -105,10 +137,16 @@ class Act(Struct, frozen=True, rename={"id": "actId"}):
     target: Target
     who: str
     because: str
-    at: datetime
-    until: datetime | None = None
+    at: Time
+    until: Time | None = None
     of: tuple[str, ...] = ()
     came: str = ""
+    force: bool = False
+
+    @property
+    def hand(self) -> Hand:
+        """By whom it was asked for."""
+        return Hand(self.id, self.who, self.because, self.at, self.force)
 
 
 class Controls(Struct, frozen=True):

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from rebuilder.core.lines.rooms import LimitReached, LowerPriority
+from rebuilder.core.policies.acts import Hand
 from rebuilder.core.policies.approval import NeedsApproval, Vote
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.policies.wave_holds import WaitsForUpstream
@@ -231,6 +232,7 @@ class Held(Struct, frozen=True):
         asked_by: Who asked for it; "" if a push did.
         rejected: Who rejected it, if somebody did.
         lined: Since when it waits for a place; None if it never did.
+        forced: Who had it begun although it was to wait for `reasons`; None if nobody did.
     """
 
     reasons: tuple[Reason, ...]
@@ -242,6 +244,7 @@ class Held(Struct, frozen=True):
     asked_by: str = ""
     rejected: Vote | None = None
     lined: datetime | None = None
+    forced: Hand | None = None
 
     @property
     def until(self) -> datetime | None:
@@ -286,6 +289,7 @@ def from_record(record: Mapping[str, Any]) -> Held:
         str(record.get("asked_by", "")),
         msgspec.convert(record.get("rejected"), Vote | None),
         msgspec.convert(record.get("lined"), datetime | None),
+        msgspec.convert(record.get("forced"), Hand | None),
     )
 
 

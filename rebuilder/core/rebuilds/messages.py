@@ -12,6 +12,7 @@ from copy import replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+import msgspec
 from msgspec import Struct
 
 from rebuilder.core.acr.references import digest_problem, path_problem, tag_problem
@@ -19,7 +20,7 @@ from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.events.pushes import Push, storable
 from rebuilder.core.foreign_json import read_object
 from rebuilder.core.policies import acts
-from rebuilder.core.policies.acts import Act
+from rebuilder.core.policies.acts import Act, Hand
 from rebuilder.core.times import utc_time
 from rebuilder.errors import InvalidJson, InvalidMessage, InvalidResourceId, Refused
 
@@ -89,7 +90,7 @@ class StartBuild(Struct, frozen=True):
         after: The task's newest rebuild when somebody asked for it, 0 if there was none: what was
             asked for is done once, however often the message is delivered. None if nobody did.
         waiter: Who put it back, of those who may have counted alike; "" if it has not waited.
-        by: Who asked for it; "" if a push did.
+        hand: By whom it was asked for; None if a push did.
         seen: What version of what operators decided its sender saw; "" if it did not look.
     """
 
@@ -100,7 +101,7 @@ class StartBuild(Struct, frozen=True):
     wait: int = 0
     after: int | None = None
     waiter: str = ""
-    by: str = ""
+    hand: Hand | None = None
     seen: str = ""
 
     def encode(self) -> str:
@@ -108,7 +109,7 @@ class StartBuild(Struct, frozen=True):
         turn = self.turn.isoformat() if self.turn else None
         values = {"task": str(self.task), "turn": turn, "anew": self.anew, "wait": self.wait}
         values |= {"after": self.after, "waiter": self.waiter}
-        values |= {"by": self.by} if self.by else {}
+        values |= {"hand": msgspec.to_builtins(self.hand)} if self.hand else {}
         values |= {"seen": self.seen} if self.seen else {}
         return _encode({**_push(self.push), **values})
 
@@ -130,7 +131,7 @@ class StartBuild(Struct, frozen=True):
                 _number(v.get("wait") or 0),
                 _number(v["after"]) if v.get("after") is not None else None,
                 str(v.get("waiter") or "")[:_NAME],
-                str(v.get("by") or "")[: acts.LONGEST],
+                msgspec.convert(v.get("hand"), Hand | None),
                 str(v.get("seen") or "")[: acts.LONGEST],
             ),
         )

@@ -39,7 +39,7 @@ class Delivery:
         owner: A name for this delivery, unique among all, to hold the lease with.
         runs: The newest runs of the task, once they are read.
         place: What the rebuild that may begin needs a place for; None if it needs none.
-        held: What is kept of that one if there is none.
+        held: What is kept of that rebuild; None if nothing is.
         lined: Whether what the task has of places, and waits for, is to be put right at the end.
     """
 
@@ -73,6 +73,10 @@ class Delivery:
             return NotConfigured(task, str(task.registry), TASK_REGISTRIES)
         setting = not_named(self.context, pushed.registry)
         return NotConfigured(task, str(pushed.registry), setting) if setting else None
+
+    def begun(self, rebuild: Rebuild) -> Rebuild:
+        """Return a rebuild that is to be claimed, with what is kept of it; it is not stored."""
+        return rebuild if self.held is None else replace(rebuild, held=self.held)
 
     def leased(self, rebuild: Rebuild) -> Rebuild:
         """Return a rebuild with a lease of this delivery; it is not stored."""

@@ -14,7 +14,7 @@ from copy import replace
 from rebuilder.core.acr.tasks import Run, RunStatus, Task
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.decision import TaskDecision
-from rebuilder.core.decisions.digests import AlreadyBuiltOn, TagGone
+from rebuilder.core.decisions.digests import AlreadyBuiltOn, NeverRan, TagGone
 from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
 from rebuilder.core.decisions.unreadable import TaskGone, TaskUnreadable
 from rebuilder.core.dependencies.index import IndexedTask, with_view
@@ -164,8 +164,10 @@ class _Start:
             if not self._delivery.asked_for(head):
                 return self._delivery.decided(head, decision)
         elif not decision.rebuild:
-            return self._delivery.decided(head, decision)
-        by_policy = ignored(self._context, task, base)
+            by_hand = self._delivery.message.hand is not None and self._delivery.asked_for(head)
+            if not (by_hand and isinstance(decision, NeverRan)):
+                return self._delivery.decided(head, decision)
+        by_policy = ignored(self._delivery, task, base)
         return None if by_policy is None else self._delivery.decided(head, by_policy)
 
     def _view(self, recorded: Task) -> IndexedTask | None:
@@ -341,7 +343,7 @@ class _Start:
             return kept
         if self._delivery.message.turn is None and (later := self._delivery.turn_later()):
             return later
-        return begin(self._delivery, claim(self._delivery, rebuild))
+        return begin(self._delivery, claim(self._delivery, self._delivery.begun(rebuild)))
 
     def _kept_back(
         self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base

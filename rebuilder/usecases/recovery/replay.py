@@ -11,6 +11,7 @@ from rebuilder.core.acr.registries import ForeignRegistry, TaskId
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.events.pushes import Ignored, Push
 from rebuilder.core.foreign_json import read_json
+from rebuilder.core.policies.acts import Hand
 from rebuilder.core.rebuilds.messages import BUILDS, QUEUES, StartBuild, afresh
 from rebuilder.core.rebuilds.rebuild import Check, State
 from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientError
@@ -115,8 +116,17 @@ def _event(context: Context, letter: DeadLetter) -> str:
     return f"{accepted.task} is read again"
 
 
-def retry(context: Context, task: TaskId) -> Push:
+def retry(
+    context: Context, task: TaskId, hand: Hand | None = None, after: int | None = None
+) -> Push:
     """Have a task rebuilt although its rebuild was given up, or is thought to have succeeded.
+
+    Args:
+        context: The ports.
+        task: The task.
+        hand: Who asks for it.
+        after: The sequence of the newest rebuild that they know of, 0 for none: if another one has
+            begun since, nothing comes of it. None for the one that there is.
 
     Returns:
         The push that it is rebuilt for: that of its newest rebuild unless its image stands on the
@@ -137,11 +147,22 @@ def retry(context: Context, task: TaskId) -> Push:
         raise NotFound(
             f"no push of an image that {task} is built on is known: nothing to rebuild for"
         )
-    after = 0 if head is None else head.sequence
-    message = StartBuild(replace(push, event="retry"), task, anew=True, after=after)
+    if after is None:
+        after = 0 if head is None else head.sequence
+    ask_for(context, task, push, after, hand)
+    return push
+
+
+def ask_for(context: Context, task: TaskId, push: Push, after: int, hand: Hand | None) -> None:
+    """Ask for one more rebuild of a task, for a push.
+
+    Raises:
+        TransientError: It was not asked for.
+    """
+    told = replace(push, event="retry")
+    message = StartBuild(told, task, anew=True, after=after, hand=hand)
     context.queue.send(BUILDS, message.encode())
     log.info("task %s: asked for again, for push %s", task, push.key)
-    return push
 
 
 def _newest_push(context: Context, task: TaskId) -> PushRecord | None:

@@ -19,6 +19,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.times import ahead
 from rebuilder.errors import Conflict, InvalidMessage, PermanentError
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.steering.by_hand import build_tasks
 from rebuilder.usecases.steering.votes import vote
 from rebuilder.usecases.steering.waiting import again, held_rebuilds
 
@@ -36,6 +37,7 @@ def ask(
     because: str,
     until: datetime | None = None,
     of: tuple[str, ...] = (),
+    force: bool = False,
 ) -> Act:
     """Ask for something to be carried out.
 
@@ -46,13 +48,15 @@ def ask(
         who: Who asks.
         because: Why.
         until: Until when it holds; None if until somebody ends it.
-        of: The rebuilds that it is about, by their ids.
+        of: The rebuilds that it is about, by their ids, or the tasks; see Act.
+        force: Whether what it asks for does not wait for the gate.
 
     Raises:
         TransientError: It was not taken over.
     """
     now = context.now()
-    act = Act(uuid4().hex, what, target, who[:LONGEST], because[:LONGEST], now, until, of)
+    who, because = who[:LONGEST], because[:LONGEST]
+    act = Act(uuid4().hex, what, target, who, because, now, until, of, force=force)
     context.queue.send(ACTS, OperatorAct(act).encode())
     return act
 
@@ -79,14 +83,22 @@ def carry_out(context: Context, act: Act) -> None:
     log.warning("act %s: %s; %s", act.id, told, came)
 
 
-def history(context: Context, limit: int) -> Iterator[Act]:
-    """Yield what operators did, newest first, so many acts at most."""
+def history(context: Context, limit: int, skip: int = 0) -> Iterator[Act]:
+    """Yield what operators did, newest first, so many acts at most.
+
+    Args:
+        context: The ports.
+        limit: How many.
+        skip: How many of the newest to leave out.
+    """
     controls = Controls.read(context.steering.acts().place)
     left, before = limit, controls.before
     acts = controls.acts
     while acts and left > 0:
-        yield from acts[::-1][:left]
-        left -= len(acts)
+        found = acts[::-1][skip : skip + left]
+        yield from found
+        skip = max(skip - len(acts), 0)
+        left -= len(found)
         before -= PAGE
         page = before // PAGE
         acts = Controls.read(context.steering.acts(page).place).acts if page >= 0 else ()
@@ -118,6 +130,8 @@ _DONE: Mapping[What, Callable[[Context, Act], str]] = {
     What.APPROVE: vote,
     What.REJECT: vote,
     What.REFUSED: lambda _context, _act: "nothing was done",
+    What.BUILD: build_tasks,
+    What.RETRY: build_tasks,
 }
 
 

@@ -41,10 +41,10 @@ _LEAST_LOOK, _LONGEST_LOOK = timedelta(minutes=2), timedelta(hours=1)
 """Between two looks at whether what a rebuild waits for is over, should nobody tell."""
 
 
-def ignored(context: Context, task: Task, base: Base) -> IgnoredByPolicy | None:
+def ignored(delivery: Delivery, task: Task, base: Base) -> IgnoredByPolicy | None:
     """Return that a policy has a task left alone when an image moves; None if none has."""
-    policies = in_force(context).policies
-    if policies is None:
+    policies, hand = in_force(delivery.context).policies, delivery.message.hand
+    if policies is None or (hand is not None and hand.force):
         return None
     found = applies(policies, task.id, (_moved(task, str(base.reference)),), task.tags)
     if not found.ignore:
@@ -102,7 +102,9 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
     now = context.now()
     came = _came(delivery, base, now)
     before = rebuild.held or Held((), came, came)
-    asked_by = delivery.message.by or before.asked_by
+    hand = delivery.message.hand
+    asked_by = before.asked_by if hand is None else hand.who
+    forced = hand if hand is not None and hand.force else before.forced
     follows = {name.rpartition("@")[0] for name in rebuild.bases}
     moved = tuple(sorted({*before.moved, str(base.reference)} & follows))
     first, newest = min(before.first, came), max(before.newest, came)
@@ -113,17 +115,30 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         task.tags,
         first,
         newest,
-        by_hand=delivery.message.anew,
+        by_hand=delivery.message.anew or bool(asked_by),
         asked_by=asked_by,
         votes=before.votes,
         wave=rebuild.began_with,
         upstream=awaited,
     )
     found = gate(asked, controls, now)
-    held = Held((), first, newest, moved, controls.version, before.votes, asked_by)
-    if isinstance(found, Go):
-        return _ask_for_place(delivery, rebuild, asked, replace(held, lined=before.lined))
-    return _hold(delivery, rebuild, replace(held, reasons=found.reasons))
+    held = Held(
+        () if isinstance(found, Go) else found.reasons,
+        first,
+        newest,
+        moved,
+        controls.version,
+        before.votes,
+        asked_by,
+        lined=before.lined,
+        forced=forced,
+    )
+    if not isinstance(found, Go):
+        if forced is None:
+            return _hold(delivery, rebuild, held)
+        log.warning("task %s: forced %s: %s", task.id, forced.sentence(), held.sentence())
+        delivery.held = held
+    return _ask_for_place(delivery, rebuild, asked, held)
 
 
 def _ask_for_place(
@@ -203,8 +218,10 @@ def waited(head: Rebuild | None, key: str) -> Held | None:
     if head is None or head.held is None:
         return None
     if head.key == key and (head.held.votes or head.held.asked_by):
-        return replace(head.held, reasons=(), rejected=None, lined=None)
-    return replace(head.held, votes=(), asked_by="") if _is_held(head) or head.overtaken else None
+        return replace(head.held, reasons=(), rejected=None, lined=None, forced=None)
+    if not _is_held(head) and not head.overtaken:
+        return None
+    return replace(head.held, votes=(), asked_by="", forced=None)
 
 
 def in_force(context: Context, seen: str = "") -> InForce:
