@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.policies.gate import Asked, InForce, gate
-from rebuilder.core.policies.policy import Moved
+from rebuilder.core.policies.matching import Moved
 from rebuilder.core.policies.reading import read_policies
 
 RULES = 1000

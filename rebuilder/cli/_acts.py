@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import batched
 
 from rebuilder.core.policies.acts import MOST, Scope, Target, What
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import ask

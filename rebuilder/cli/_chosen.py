@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Task
-from rebuilder.core.policies.globs import fits
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.globs import fits
+from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import InvalidResourceId, NotFound
 from rebuilder.usecases.context import Context
 

@@ -12,7 +12,7 @@ from rebuilder.cli._command import Command, with_context
 from rebuilder.cli._terminal import say
 from rebuilder.cli.exits import Exit
 from rebuilder.core.policies.acts import Scope, Target, What
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import ask
 from rebuilder.usecases.steering.by_hand import MOST_TASKS, named

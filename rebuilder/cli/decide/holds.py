@@ -8,7 +8,7 @@ from rebuilder.cli._command import Command, as_json, with_context
 from rebuilder.cli._format import json_time
 from rebuilder.cli._terminal import say, say_json
 from rebuilder.cli.exits import Exit
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.holds import holds as look
 

@@ -17,7 +17,8 @@ from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.dependencies.index import with_view
 from rebuilder.core.policies.approval import Approval
 from rebuilder.core.policies.gate import Asked, Go, applies, gate
-from rebuilder.core.policies.policy import Applied, Moved, Policies, shown, task_name
+from rebuilder.core.policies.matching import Moved, task_name
+from rebuilder.core.policies.policy import Applied, Policies, shown
 from rebuilder.core.policies.versions import PolicyVersion
 from rebuilder.core.times import day_and_time
 from rebuilder.errors import InvalidPolicy, NotFound

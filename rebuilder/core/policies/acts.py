@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct
 
-from rebuilder.core.policies.globs import fits
+from rebuilder.core.globs import fits
 from rebuilder.core.times import day_and_time
 
 PLACE = "acts"

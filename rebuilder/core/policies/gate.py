@@ -22,15 +22,8 @@ from rebuilder.core.policies.holds import (
     PolicyUnreadable,
     UnknownPolicy,
 )
-from rebuilder.core.policies.policy import (
-    Applied,
-    Moved,
-    Policies,
-    Subject,
-    applied,
-    shown,
-    task_name,
-)
+from rebuilder.core.policies.matching import Moved, Subject, task_name
+from rebuilder.core.policies.policy import Applied, Policies, applied, shown
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.policies.windows import opens

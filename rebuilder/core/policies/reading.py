@@ -18,13 +18,8 @@ import yaml
 
 from rebuilder.core.lines.rooms import Room
 from rebuilder.core.policies.approval import Approval
-from rebuilder.core.policies.policy import (
-    Match,
-    Policies,
-    Policy,
-    Rule,
-    Values,
-)
+from rebuilder.core.policies.matching import Match
+from rebuilder.core.policies.policy import Policies, Policy, Rule, Values
 from rebuilder.core.policies.windows import DAYS, AnyOf, Freeze, Window, moment, zone
 from rebuilder.core.taskfile import _yaml
 from rebuilder.errors import Fault, InvalidBuildFile, InvalidPolicy

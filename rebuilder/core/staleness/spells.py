@@ -20,7 +20,7 @@ from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn
 from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
 from rebuilder.core.decisions.rebuilds import RebuildFailed, RebuildUnderWay
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Check, Hold, Rebuild, State
 from rebuilder.core.times import CLOCKS_DIFFER
 

@@ -20,7 +20,8 @@ from rebuilder.core.acr.registries import (
 )
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.policies.policy import Applied, Moved, Policies, Subject, applied
+from rebuilder.core.policies.matching import Moved, Subject
+from rebuilder.core.policies.policy import Applied, Policies, applied
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.staleness.figures import GROUPS, OBJECTIVE, Figures, Judged, by, figures, judged
 from rebuilder.core.staleness.spells import Follows, Move, Spell, spells

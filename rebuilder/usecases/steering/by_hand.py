@@ -13,7 +13,7 @@ from rebuilder.core.acr.tasks import Dependency, Kind
 from rebuilder.core.dependencies.index import moving
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, What
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import InvalidMessage, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempts
 from rebuilder.usecases.context import Context

@@ -18,7 +18,7 @@ from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
 from rebuilder.core.lines.line import Waiter, rank
 from rebuilder.core.policies.gate import Asked, Go, InForce, applies, gate
 from rebuilder.core.policies.holds import Held
-from rebuilder.core.policies.policy import Moved
+from rebuilder.core.policies.matching import Moved
 from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.next_step import SOON

@@ -13,7 +13,7 @@ from rebuilder.core.decisions.operators import Rejected
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import MOST, Act, Target, What
 from rebuilder.core.policies.approval import NeedsApproval, Vote
-from rebuilder.core.policies.policy import Moved, task_name
+from rebuilder.core.policies.matching import Moved, task_name
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import InvalidMessage, RebuilderError

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 

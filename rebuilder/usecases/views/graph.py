@@ -8,7 +8,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.dependencies.index import IndexedTask
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import InvalidReference, NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.views._values import Value

@@ -13,7 +13,7 @@ from rebuilder.core.doctor import (
     PolicyNotInForce,
     RebuildOverdue,
 )
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import RebuilderError
 from rebuilder.usecases.catch_up.poll_bases import BOOKMARK as POLL
 from rebuilder.usecases.catch_up.sweep import BOOKMARK as SWEEP

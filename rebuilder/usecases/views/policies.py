@@ -7,7 +7,8 @@ from copy import replace
 from datetime import datetime, timedelta
 
 from rebuilder.core.policies.gate import Asked, Go, gate
-from rebuilder.core.policies.policy import Applied, Moved, Policies, Policy, Subject, applied
+from rebuilder.core.policies.matching import Moved, Subject
+from rebuilder.core.policies.policy import Applied, Policies, Policy, applied
 from rebuilder.core.policies.policy import shown as windows_shown
 from rebuilder.core.policies.reading import read_policies
 from rebuilder.core.policies.versions import PolicyVersion

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import InvalidResourceId, NotFound
 from rebuilder.ports.ledger import DecisionRecord, PushRecord

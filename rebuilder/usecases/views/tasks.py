@@ -9,7 +9,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import Evidence
 from rebuilder.core.dependencies.index import IndexedTask
-from rebuilder.core.policies.policy import task_name
+from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import InvalidReference, InvalidResourceId, NotFound
 from rebuilder.usecases.context import Context

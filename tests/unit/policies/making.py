@@ -9,7 +9,8 @@ from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.policies.acts import Act, Scope, Target, What
 from rebuilder.core.policies.approval import Vote
 from rebuilder.core.policies.gate import Asked, InForce
-from rebuilder.core.policies.policy import Moved, Policies
+from rebuilder.core.policies.matching import Moved
+from rebuilder.core.policies.policy import Policies
 from rebuilder.core.policies.reading import read_policies
 
 TASK = TaskId(RegistryId("s1", "g", "prodregistry"), "web")

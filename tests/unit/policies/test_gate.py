@@ -21,7 +21,8 @@ from rebuilder.core.policies.holds import (
     reason_record,
     to_record,
 )
-from rebuilder.core.policies.policy import Moved, Policies
+from rebuilder.core.policies.matching import Moved
+from rebuilder.core.policies.policy import Policies
 from tests.unit.policies.making import HOUR, NODE, NOW, TASK, asked, in_force, pause, policies
 
 NIGHT = '{from: "22:00", to: "04:00", timezone: UTC}'

@@ -12,7 +12,7 @@ from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.policies.approval import NeedsApproval
 from rebuilder.core.policies.gate import Go, InForce, applies, gate
 from rebuilder.core.policies.holds import CoolingDown, Frozen, OutsideWindow
-from rebuilder.core.policies.policy import Moved
+from rebuilder.core.policies.matching import Moved
 from rebuilder.core.policies.reading import read_policies
 from rebuilder.core.policies.reason import Reason
 from tests.unit.policies.making import NODE, asked
