@@ -120,6 +120,7 @@ def example(reason: type[Decision], task: TaskId) -> Decision:
         "refreshed": NOW,
         "names": ("five", "six"),
         "created": NOW,
+        "at": NOW,
     }
     values = {f: samples.get(f, f"some {f} ünd more") for f in reason.__struct_fields__}
     return reason(**values)

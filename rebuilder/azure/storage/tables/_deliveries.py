@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from copy import replace
 from datetime import datetime
 
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError
 from azure.data.tables import TableTransactionError
 from msgspec import Struct
 
@@ -203,11 +203,8 @@ def _again(tables: Tables, one: Delivered, deliveries: int, at: datetime) -> Ent
 
 def _found(tables: Tables, one: Delivered) -> tuple[Entity, str]:
     """Return a row and its version; "" if it was retired meanwhile."""
-    try:
-        known = tables.table(one.table).get_entity(*one.keys)
-    except ResourceNotFoundError:
-        return one.entity, ""
-    return dict(known), str(known.metadata["etag"])
+    known, etag = tables.read(one.table, *one.keys)
+    return (known, etag) if etag else (one.entity, "")
 
 
 def _outdated(one: Delivered, before: datetime, now: datetime) -> list[Operation]:

@@ -77,10 +77,8 @@ class TableEvents(TableStore):
         """Return one push; see Ledger."""
         keys = _deliveries.pushed(Push.from_key(key)).keys
         with translated("read a push"):
-            try:
-                return _deliveries.push_record(self._tables.table(PUSHES).get_entity(*keys))
-            except ResourceNotFoundError:
-                return None
+            found, _ = self._tables.read(PUSHES, *keys)
+        return _deliveries.push_record(found) if found else None
 
     def pushes(
         self, registry: PushedRegistry, repository: str, tag: str, limit: int = 20

@@ -15,7 +15,12 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
 from azure.data.tables import TableClient, TableServiceClient, UpdateMode
 
 from rebuilder.azure._errors import no_table
@@ -157,6 +162,35 @@ class Tables:
         with suppress(ResourceExistsError):  # another instance may be quicker
             table.create_table()
         return write(table)
+
+    def read(self, name: str, partition: str, row: str) -> tuple[Entity, str]:
+        """Return an entity, and its version in the table: "" if it is not there."""
+        try:
+            found = self.table(name).get_entity(partition, row)
+        except ResourceNotFoundError:
+            return {}, ""
+        return dict(found), str(found.metadata["etag"])
+
+    def change(self, name: str, entity: Entity, etag: str) -> str:
+        """Write an entity, unless another one has been written since it was read.
+
+        Args:
+            name: The table.
+            entity: The entity.
+            etag: The version that was read; "" for a new one.
+
+        Returns:
+            The new version; "" if another version is there.
+        """
+        try:
+            if not etag:
+                answer = self.written(name, lambda table: table.create_entity(entity))
+            else:
+                table = self.table(name)
+                answer = table.update_entity(entity, **REPLACE, **UNCHANGED, etag=etag)
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+            return ""
+        return str(answer["etag"])
 
     def submit(self, name: str, operations: Sequence[Operation]) -> list[Mapping[str, Any]]:
         """Make many changes of one partition at once, or none."""

@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from copy import replace
 from datetime import UTC, datetime
 
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-
 from rebuilder.azure._errors import translated
 from rebuilder.azure.storage.tables._retirement import Place, page, remove
 from rebuilder.azure.storage.tables._tables import (
-    REPLACE,
-    UNCHANGED,
     Entity,
     TableStore,
     joined,
@@ -38,10 +34,9 @@ class TableBookmarks(TableStore):
     def read(self, name: str) -> Bookmark:
         """Return a bookmark; see Bookmarks."""
         with translated(f"read bookmark {name}"):
-            try:
-                found = self._tables.table(BOOKMARKS).get_entity(_PARTITION, key(name))
-            except ResourceNotFoundError:
-                return Bookmark(name)
+            found, _ = self._tables.read(BOOKMARKS, _PARTITION, key(name))
+        if not found:
+            return Bookmark(name)
         return Bookmark(
             name,
             joined(found),
@@ -65,20 +60,17 @@ class TableBookmarks(TableStore):
             "version": saved.version,
             **split(saved.place),
         }
-        conflict = Conflict(f"bookmark {bookmark.name} was changed by another")
         with translated(f"save bookmark {bookmark.name}"):
-            table = self._tables.table(BOOKMARKS)
-            try:
-                if not bookmark.version:
-                    self._tables.written(BOOKMARKS, lambda table: table.create_entity(entity))
-                    return saved
-                known = table.get_entity(_PARTITION, entity["RowKey"])
-                if int(known["version"]) != bookmark.version:
-                    raise conflict
-                table.update_entity(entity, **REPLACE, **UNCHANGED, etag=known.metadata["etag"])
-            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as error:
-                raise conflict from error
+            etag = self._read_at(bookmark) if bookmark.version else ""
+            kept = (etag or not bookmark.version) and self._tables.change(BOOKMARKS, entity, etag)
+        if not kept:
+            raise Conflict(f"bookmark {bookmark.name} was changed by another")
         return saved
+
+    def _read_at(self, bookmark: Bookmark) -> str:
+        """Return the version in the table of what a bookmark was read from; "" if it is gone."""
+        known, etag = self._tables.read(BOOKMARKS, _PARTITION, key(bookmark.name))
+        return etag if known and int(known["version"]) == bookmark.version else ""
 
     def retire(self, now: datetime, place: str) -> Retired:
         """Forget some of what is kept until now; see Bookmarks."""

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from rebuilder.azure._errors import translated
 from rebuilder.azure.storage.tables._retirement import Place, page, remove
 from rebuilder.azure.storage.tables._tables import (
     REPLACE,
-    UNCHANGED,
     Entity,
     TableStore,
     joined,
@@ -50,10 +49,8 @@ class TableDeadLetters(TableStore):
     def failure(self, queue: str, body: str) -> str | None:
         """Return the last reason; see DeadLetters."""
         with translated("read a failure"):
-            try:
-                return joined(self._tables.table(FAILURES).get_entity(queue, key(body)))
-            except ResourceNotFoundError:
-                return None
+            found, _ = self._tables.read(FAILURES, queue, key(body))
+        return joined(found) if found else None
 
     def record(self, letter: DeadLetter) -> None:
         """Keep a dead letter; see DeadLetters."""
@@ -99,11 +96,8 @@ class TableDeadLetters(TableStore):
     def letter(self, letter_id: str) -> DeadLetter | None:
         """Return one; see DeadLetters."""
         with translated(f"read dead letter {letter_id}"):
-            try:
-                found = self._tables.table(DEAD_LETTERS).get_entity(_PARTITION, letter_id)
-            except ResourceNotFoundError:
-                return None
-        return _letter(dict(found))
+            found, _ = self._tables.read(DEAD_LETTERS, _PARTITION, letter_id)
+        return _letter(found) if found else None
 
     def mark_replayed(self, letter_id: str, at: datetime) -> None:
         """Remember that a dead letter was replayed; see DeadLetters."""
@@ -126,19 +120,13 @@ class TableDeadLetters(TableStore):
 
     def _change(self, letter_id: str, change: Callable[[Entity], Entity | None]) -> bool:
         """Change a letter, as it is by then; tell whether it is there."""
-        table = self._tables.table(DEAD_LETTERS)
         while True:
-            try:
-                known = table.get_entity(_PARTITION, letter_id)
-                changed = change(dict(known))
-                if changed is not None:
-                    etag = known.metadata["etag"]
-                    table.update_entity(changed, **REPLACE, **UNCHANGED, etag=etag)
-            except ResourceModifiedError:
-                continue
-            except ResourceNotFoundError:
+            known, etag = self._tables.read(DEAD_LETTERS, _PARTITION, letter_id)
+            if not etag:
                 return False
-            return True
+            changed = change(known)
+            if changed is None or self._tables.change(DEAD_LETTERS, changed, etag):
+                return True
 
     def remove(self, letter_id: str) -> None:
         """Forget a dead letter for good; see DeadLetters."""

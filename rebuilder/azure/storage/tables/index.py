@@ -19,7 +19,7 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
 
 from rebuilder.azure._errors import translated
@@ -187,33 +187,13 @@ class TableIndex(TableStore):
             row = self._row(row.task) or replace(row, view=None, etag="")
 
     def _row(self, task: TaskId) -> Row | None:
-        try:
-            found = self._tables.table(VIEWS).get_entity(key(str(task.registry)), key(str(task)))
-        except ResourceNotFoundError:
-            return None
-        return Row.read(found, str(found.metadata["etag"]))
+        found, etag = self._tables.read(VIEWS, key(str(task.registry)), key(str(task)))
+        return Row.read(found, etag) if etag else None
 
     def _stored(self, row: Row) -> Row | None:
         """Write a task's row; None if somebody else changed it since it was read."""
-        etag = self._change(VIEWS, row.entity(), row.etag)
+        etag = self._tables.change(VIEWS, row.entity(), row.etag)
         return replace(row, etag=etag) if etag else None
-
-    def _change(self, name: str, entity: Entity, etag: str) -> str:
-        """Write an entity whose version is `etag`, "" for a new one.
-
-        Returns:
-            The new version; "" if another version is there.
-        """
-        try:
-            if not etag:
-                answer = self._tables.written(name, lambda table: table.create_entity(entity))
-            else:
-                answer = self._tables.table(name).update_entity(
-                    entity, **REPLACE, **UNCHANGED, etag=etag
-                )
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-            return ""
-        return str(answer["etag"])
 
     def unseen(self, registry: RegistryId, since: datetime) -> list[TaskId]:
         """Return the tasks that were last read before; see DependencyIndex."""
@@ -296,16 +276,13 @@ class TableIndex(TableStore):
     def _refresh(self, registry: RegistryId) -> tuple[Entity, str]:
         """Return what is noted of a registry's scans, and its version."""
         keys = _refresh_keys(registry)
-        try:
-            found = self._tables.table(REFRESHES).get_entity(keys["PartitionKey"], keys["RowKey"])
-        except ResourceNotFoundError:
-            return {"refreshed_at": "", "started": ""}, ""
-        return dict(found), str(found.metadata["etag"])
+        found, etag = self._tables.read(REFRESHES, keys["PartitionKey"], keys["RowKey"])
+        return found or {"refreshed_at": "", "started": ""}, etag
 
     def _change_refresh(self, registry: RegistryId, change: Callable[[Entity], Entity]) -> None:
         while True:
             entity, etag = self._refresh(registry)
-            if self._change(REFRESHES, change(entity), etag):
+            if self._tables.change(REFRESHES, change(entity), etag):
                 return
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from copy import replace
 from datetime import datetime
 
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError, UpdateMode
 
 from rebuilder.azure._errors import translated
@@ -31,8 +31,6 @@ from rebuilder.azure.storage.tables._rows import (
     rebuild_row,
 )
 from rebuilder.azure.storage.tables._tables import (
-    REPLACE,
-    UNCHANGED,
     Entity,
     Operation,
     batches,
@@ -145,13 +143,7 @@ class TableLedger(TableEvents):
         """Store a new rebuild; see Ledger."""
         self._note(None, rebuild)
         with translated(f"claim rebuild {rebuild.id} of {rebuild.task}"):
-            try:
-                self._tables.written(
-                    REBUILDS, lambda table: table.create_entity(rebuild_entity(rebuild))
-                )
-            except ResourceExistsError:
-                return False
-            return True
+            return bool(self._tables.change(REBUILDS, rebuild_entity(rebuild), ""))
 
     def save(self, rebuild: Rebuild) -> Rebuild:
         """Store a change of a rebuild; see Ledger."""
@@ -159,17 +151,13 @@ class TableLedger(TableEvents):
         entity = rebuild_entity(saved)
         conflict = Conflict(f"rebuild {rebuild.id} of {rebuild.task} was changed by another")
         with translated(f"save rebuild {rebuild.id} of {rebuild.task}"):
-            table = self._tables.table(REBUILDS)
-            try:
-                known = table.get_entity(entity["PartitionKey"], entity["RowKey"])
-                before = rebuild_of(known)
-                if before.version != rebuild.version:
-                    raise conflict
-                self._note(before, saved)
-                etag = known.metadata["etag"]
-                table.update_entity(entity, **REPLACE, **UNCHANGED, etag=etag)
-            except (ResourceModifiedError, ResourceNotFoundError) as error:
-                raise conflict from error
+            known, etag = self._tables.read(REBUILDS, entity["PartitionKey"], entity["RowKey"])
+            before = rebuild_of(known) if known else None
+            if before is None or before.version != rebuild.version:
+                raise conflict
+            self._note(before, saved)
+            if not self._tables.change(REBUILDS, entity, etag):
+                raise conflict
         if before.unsettled and not saved.unsettled:
             self._settle(saved)
         return saved
@@ -177,13 +165,8 @@ class TableLedger(TableEvents):
     def rebuild(self, task: TaskId, sequence: int) -> Rebuild | None:
         """Return one rebuild; see Ledger."""
         with translated(f"read rebuild {sequence} of {task}"):
-            try:
-                entity = self._tables.table(REBUILDS).get_entity(
-                    key(str(task)), rebuild_row(sequence)
-                )
-            except ResourceNotFoundError:
-                return None
-        return rebuild_of(entity)
+            entity, _ = self._tables.read(REBUILDS, key(str(task)), rebuild_row(sequence))
+        return rebuild_of(entity) if entity else None
 
     def rebuilds(self, task: TaskId, limit: int = 20, before: int | None = None) -> list[Rebuild]:
         """Return the newest rebuilds of a task; see Ledger."""
@@ -210,19 +193,12 @@ class TableLedger(TableEvents):
         return self._noted(notes, tidy=False)
 
     def _noted(self, notes: Sequence[Entity], *, tidy: bool) -> list[Rebuild]:
-        def read(note: Entity) -> Entity | None:
-            sequence = int(note["sequence"])
-            with translated(f"read rebuild {sequence} of {note['task']}"):
-                try:
-                    return dict(
-                        self._tables.table(REBUILDS).get_entity(
-                            key(str(note["task"])), rebuild_row(sequence)
-                        )
-                    )
-                except ResourceNotFoundError:
-                    # A note without its rebuild may belong to a claim that is being made.
-                    return None
+        def read(note: Entity) -> Entity:
+            sequence, task = int(note["sequence"]), str(note["task"])
+            with translated(f"read rebuild {sequence} of {task}"):
+                return self._tables.read(REBUILDS, key(task), rebuild_row(sequence))[0]
 
+        # A note without its rebuild may belong to a claim that is being made.
         found = list(readable(rebuild_of, filter(None, together(read, notes))))
         if tidy:
             chained = {(note["task"], note["sequence"]) for note in notes if "chained" in note}
