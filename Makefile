@@ -33,6 +33,9 @@ env: .venv/env.done
 .tools/azurite/done: .venv/env.done tools/azurite.py tools/azurite/package.json tools/azurite/package-lock.json
 	@python3 tools/azurite.py
 
+.tools/kusto/done: .venv/env.done tools/kusto.py tools/azurite.py tools/kusto/package.json tools/kusto/package-lock.json
+	@python3 tools/kusto.py
+
 tools:
 	@sh tools/apt.sh
 
@@ -63,7 +66,7 @@ check: env
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done
+test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done .tools/kusto/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 # The page's libraries, as npm has them: pinned by hash in tools/vendor.py.

@@ -19,8 +19,10 @@ def sweep(timer: func.TimerRequest) -> None:
     from rebuilder.composition import compose
     from rebuilder.telemetry.signals import span
     from rebuilder.usecases.catch_up import sweep as usecase
+    from rebuilder.usecases.reports.now import tell_of_now
 
     del timer
     context = compose()
     with span("sweep"):
-        usecase.sweep(context, uuid4().hex)
+        if usecase.sweep(context, uuid4().hex).swept:
+            tell_of_now(context)

@@ -104,6 +104,11 @@ param alertEmails string[] = []
 @maxValue(1440)
 param staleMinutes int = 60
 
+@description('Optional. Minutes without a sweep after which it is an alert. At least two intervals of REBUILDER_SWEEP_SCHEDULE.')
+@minValue(30)
+@maxValue(1440)
+param silenceMinutes int = 60
+
 @description('Optional. Whether storage and the registries that the template makes are closed to the public, the function app to all but Event Grid, with private endpoints between them.')
 param privateNetwork bool = false
 
@@ -139,6 +144,7 @@ var workspaceName = names.?workspace ?? '${abbreviations.operationalInsightsWork
 var vnetName = names.?virtualNetwork ?? '${abbreviations.networkVirtualNetworks}${suffix}'
 // What is in a network that was named is named like it.
 var inVnet = names.?virtualNetwork ?? suffix
+var componentName = names.?applicationInsights ?? '${abbreviations.insightsComponents}${suffix}'
 var alertPrefix = names.?alertPrefix ?? '${suffix}-'
 var eventQueueName = 'rebuilder-events'
 var byQueue = eventDelivery == 'queue'
@@ -348,7 +354,7 @@ module monitoring 'modules/monitoring.bicep' = {
   params: {
     workspaceName: workspaceName
     existingWorkspaceResourceId: existing.?workspaceResourceId ?? ''
-    componentName: names.?applicationInsights ?? '${abbreviations.insightsComponents}${suffix}'
+    componentName: componentName
     location: location
     tags: allTags
     lock: lock
@@ -508,8 +514,15 @@ module logAlerts 'modules/alerts.bicep' = if (alerts) {
     location: location
     tags: allTags
     workspaceResourceId: monitoring.outputs.workspaceResourceId
+    componentResourceId: resourceId(
+      subscription().subscriptionId,
+      groupName,
+      'Microsoft.Insights/components',
+      componentName
+    )
     actionGroupResourceId: actionGroupResourceId
     staleMinutes: staleMinutes
+    silenceMinutes: silenceMinutes
   }
   dependsOn: [
     actionGroup

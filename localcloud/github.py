@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,6 +20,9 @@ from localcloud.network import ASGIApp
 
 HOST = "api.github.com"
 
+type Answer = Callable[[Request], Response]
+
+_EXPIRATION = "github-authentication-token-expiration"
 _SHA = "application/vnd.github.sha"
 _OBJECT = ("application/vnd.github.object", "application/vnd.github.object+json")
 
@@ -76,10 +80,22 @@ def github_app(contexts: Contexts) -> ASGIApp:
     base = "/repos/{owner}/{repository}"
     return Starlette(
         routes=[
-            Route(base + "/commits/{ref:path}", commit),
-            Route(base + "/contents/{path:path}", content),
+            Route(base + "/commits/{ref:path}", _telling(contexts, commit)),
+            Route(base + "/contents/{path:path}", _telling(contexts, content)),
         ]
     )
+
+
+def _telling(contexts: Contexts, answer: Answer) -> Answer:
+    """Have an answer say when the token ends that was shown, where the cloud was told of an end."""
+
+    def telling(request: Request) -> Response:
+        response = answer(request)
+        if contexts.tokens_end is not None and "authorization" in request.headers:
+            response.headers[_EXPIRATION] = f"{contexts.tokens_end:%Y-%m-%d %H:%M:%S} UTC"
+        return response
+
+    return telling
 
 
 def _shown(header: str) -> str:

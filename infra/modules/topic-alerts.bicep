@@ -13,9 +13,31 @@ param topicResourceId string
 @description('Required. Resource id of the action group that is told; empty for none.')
 param actionGroupResourceId string
 
+var metrics = [
+  {
+    name: 'DeadLetteredCount'
+    description: 'Event Grid gave events up. `rebuilder dead-letters` lists them with the reason once they are collected.'
+    threshold: 0
+    severity: 1
+  }
+  {
+    name: 'DroppedEventCount'
+    description: 'Event Grid dropped events that it could not write into the dead letters. `rebuilder doctor` names the missing role; the sweep finds what they told.'
+    threshold: 0
+    severity: 1
+  }
+  {
+    // Some fail whenever the app wakes up, and come again.
+    name: 'DeliveryAttemptFailCount'
+    description: 'Deliveries of Event Grid fail. `rebuilder doctor` names what refuses them.'
+    threshold: 20
+    severity: 2
+  }
+]
+
 resource alerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
-  for metric in ['DeadLetteredCount', 'DroppedEventCount']: {
-    name: '${namePrefix}${last(split(topicResourceId, '/'))}-${uniqueString(topicResourceId)}-${metric}'
+  for metric in metrics: {
+    name: '${namePrefix}${last(split(topicResourceId, '/'))}-${uniqueString(topicResourceId)}-${metric.name}'
     location: 'global'
     tags: tags
     properties: {
@@ -26,22 +48,22 @@ resource alerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
         allOf: [
           {
             criterionType: 'StaticThresholdCriterion'
-            metricName: metric
+            metricName: metric.name
             metricNamespace: 'Microsoft.EventGrid/systemTopics'
-            name: metric
+            name: metric.name
             operator: 'GreaterThan'
-            threshold: 0
+            threshold: metric.threshold
             timeAggregation: 'Total'
           }
         ]
       }
-      description: 'Event Grid gave events up: docs/operations.md, "When something fails".'
+      description: metric.description
       enabled: true
       evaluationFrequency: 'PT15M'
       scopes: [
         topicResourceId
       ]
-      severity: 1
+      severity: metric.severity
       windowSize: 'PT1H'
     }
   }

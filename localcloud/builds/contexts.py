@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tarfile
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from localcloud.blobs import Blobs
@@ -110,11 +111,16 @@ class Contexts:
 
     Args:
         blobs: Where contexts were uploaded to.
+
+    Attributes:
+        tokens_end: When the tokens end that repositories are read with, where their host tells;
+            None if it does not.
     """
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._sources: dict[str, Source] = {}
+        self.tokens_end: datetime | None = None
 
     def map(self, url: str, folder: Path, token: str | None = None) -> None:
         """Let an address stand for a folder or a git repository."""

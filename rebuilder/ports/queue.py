@@ -41,6 +41,18 @@ class Begun(Struct, frozen=True):
     handle: tuple[str, str]
 
 
+class Depth(Struct, frozen=True):
+    """How much waits in a queue.
+
+    Attributes:
+        messages: About how many messages, hidden and delayed ones among them.
+        oldest: When the one was sent that is to be delivered next; None if none is.
+    """
+
+    messages: int
+    oldest: datetime | None
+
+
 class WorkQueue(Protocol):
     """The queues between the functions; a message is delivered at least once."""
 
@@ -88,6 +100,13 @@ class WorkQueue(Protocol):
 
     def poisoned(self, queue: str) -> list[PoisonMessage]:
         """Return some of the messages that the host gave up, from the queue's poison queue.
+
+        Raises:
+            TransientError: The store cannot be reached.
+        """
+
+    def depth(self, queue: str, *, poison: bool = False) -> Depth:
+        """Return how much waits in a queue, or in its poison queue; nothing is received.
 
         Raises:
             TransientError: The store cannot be reached.

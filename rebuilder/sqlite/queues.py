@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from rebuilder.core.rebuilds.messages import LONGEST_DELAY, check_size
 from rebuilder.errors import TransientError
-from rebuilder.ports.queue import Begun, PoisonMessage
+from rebuilder.ports.queue import Begun, Depth, PoisonMessage
 from rebuilder.sqlite._database import FileStore
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,10 @@ _HIDDEN = timedelta(minutes=5)
 _LOOK_SECONDS = 0.005
 _AGAIN_SECONDS = 1.0
 _WAITING = "SELECT 1 FROM messages WHERE queue = ? AND visible_at <= ? LIMIT 1"
+_DEPTH = (
+    "SELECT COUNT(*), MIN(CASE WHEN visible_at <= ? THEN inserted_at END) FROM messages"
+    " WHERE queue = ?"
+)
 _INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)"
 _RECEIVE = (
     "UPDATE messages SET receipt = ?, dequeue_count = dequeue_count + 1, visible_at = ?"
@@ -208,6 +212,13 @@ class SqliteQueues(FileStore):
             ).rowcount
         if not changed:
             raise MessageGone(message_id)
+
+    def depth(self, queue: str, *, poison: bool = False) -> Depth:
+        """Return how much waits in a queue; see WorkQueue."""
+        name = f"{queue}{POISON}" if poison else queue
+        with self._database.reading() as db:
+            count, oldest = db.execute(_DEPTH, (self._now().timestamp(), name)).fetchone()
+        return Depth(count, None if oldest is None else datetime.fromtimestamp(oldest, UTC))
 
     def poisoned(self, queue: str) -> list[PoisonMessage]:
         """Return some of the messages that the host gave up; see WorkQueue."""

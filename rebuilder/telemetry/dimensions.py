@@ -57,9 +57,14 @@ def note(about: About) -> None:
 
 
 @contextmanager
-def lines_about(about: About) -> Iterator[None]:
-    """Say what lines are about until the block is left; what was said in it is forgotten then."""
-    held = _in_hand.set(_in_hand.get())
+def lines_about(about: About, *, anew: bool = False) -> Iterator[None]:
+    """Say what lines are about until the block is left; what was said in it is forgotten then.
+
+    Args:
+        about: What they are about.
+        anew: Whether they are about nothing that was said before.
+    """
+    held = _in_hand.set(MappingProxyType({}) if anew else _in_hand.get())
     try:
         note(about)
         yield

@@ -96,6 +96,55 @@ OLDEST_UNSETTLED = Metric(
     "How long ago the oldest of them was claimed.",
 )
 
+WITHOUT_AGENT = Metric(
+    "rebuilder.runs.without_agent",
+    Shape.COUNTER,
+    "{run}",
+    "Runs that were found to wait in ACR's queue for too long: no agent takes them.",
+)
+UNREADABLE = Metric(
+    "rebuilder.unreadable",
+    Shape.COUNTER,
+    "{read}",
+    "Reads of tasks and registries that were refused: what of them is stale is not known.",
+)
+STALE = Metric(
+    "rebuilder.stale",
+    Shape.GAUGE,
+    "{task}",
+    "Tasks that stand on an old base, at the newest sweep.",
+)
+STALE_LATE = Metric(
+    "rebuilder.stale.late",
+    Shape.GAUGE,
+    "{task}",
+    "Those of them that do for longer than the objective, and that nobody holds.",
+)
+STALE_HOURS = Metric(
+    "rebuilder.stale.hours",
+    Shape.GAUGE,
+    "h",
+    "For how long the oldest of them does, of those that nobody holds or leaves alone.",
+)
+QUEUED = Metric(
+    "rebuilder.queue.messages",
+    Shape.GAUGE,
+    "{message}",
+    "About how many messages a queue holds, delayed ones among them, at the newest sweep.",
+)
+QUEUED_OLDEST = Metric(
+    "rebuilder.queue.oldest",
+    Shape.GAUGE,
+    "s",
+    "How long ago the message was put into its queue that is to be worked off next.",
+)
+TOKEN_LEFT = Metric(
+    "rebuilder.token.left",
+    Shape.GAUGE,
+    "s",
+    "How long the token for a source host is good yet, where the host tells.",
+)
+
 METRICS = (
     TO_SCHEDULED,
     TO_REBUILT,
@@ -107,6 +156,14 @@ METRICS = (
     PROBLEMS,
     UNSETTLED,
     OLDEST_UNSETTLED,
+    WITHOUT_AGENT,
+    UNREADABLE,
+    STALE,
+    STALE_LATE,
+    STALE_HOURS,
+    QUEUED,
+    QUEUED_OLDEST,
+    TOKEN_LEFT,
 )
 
 STATE = "rebuilder.state"

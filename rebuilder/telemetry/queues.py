@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from rebuilder.core.rebuilds.messages import in_trace
-from rebuilder.ports.queue import Begun, PoisonMessage, WorkQueue
+from rebuilder.ports.queue import Begun, Depth, PoisonMessage, WorkQueue
 from rebuilder.telemetry import signals
 
 
@@ -44,6 +44,10 @@ class TracedQueues(WorkQueue):
     def poisoned(self, queue: str) -> list[PoisonMessage]:
         """Return what the host gave up; see WorkQueue."""
         return self._queues.poisoned(queue)
+
+    def depth(self, queue: str, *, poison: bool = False) -> Depth:
+        """Return how much waits in a queue; see WorkQueue."""
+        return self._queues.depth(queue, poison=poison)
 
     def forget(self, message: PoisonMessage) -> None:
         """Delete a message from its poison queue; see WorkQueue."""

@@ -129,7 +129,8 @@ def processing(queue: str, parent: str) -> Iterator[None]:
     held = _in_hand.set((queue, parent))
     about: About = {"messaging.destination.name": queue, "messaging.operation.type": "process"}
     try:
-        with span(f"process {queue}", parent, about):
+        # A message may be worked off by the call that has sent it, and is about something else.
+        with lines_about(NOTHING, anew=True), span(f"process {queue}", parent, about):
             yield
     finally:
         _in_hand.reset(held)

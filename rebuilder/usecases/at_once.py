@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from rebuilder.core.rebuilds.messages import check_size
 from rebuilder.errors import RebuilderError
-from rebuilder.ports.queue import Begun, PoisonMessage, WorkQueue
+from rebuilder.ports.queue import Begun, Depth, PoisonMessage, WorkQueue
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.recovery.delivery import deliver
 
@@ -101,6 +101,10 @@ class _Begins(WorkQueue):
         self._names = names
         self._left = MOST
         self.begun: deque[Begun] = deque()
+
+    def depth(self, queue: str, *, poison: bool = False) -> Depth:
+        """Return how much waits in a queue; see WorkQueue."""
+        return self._queues.depth(queue, poison=poison)
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""

@@ -20,7 +20,7 @@ from azure.storage.queue import QueueServiceClient
 from rebuilder.azure.storage.queues import StorageQueues
 from rebuilder.core.rebuilds.messages import MOST_BYTES
 from rebuilder.errors import RebuilderError, Refused, TransientError
-from rebuilder.ports.queue import Begun, WorkQueue
+from rebuilder.ports.queue import Begun, Depth, WorkQueue
 from rebuilder.sqlite.queues import MessageGone, SqliteQueues
 from tests.azurite import Azurite
 from tests.patience import SECONDS, until
@@ -58,6 +58,24 @@ def test_a_sent_message_is_received_once(queues: tuple[WorkQueue, Receive], queu
 
     assert receive(queue) == ['{"push":"ü"}']
     assert receive(queue) == []
+
+
+def test_what_waits_is_told_and_not_received(queues: tuple[WorkQueue, Receive], queue: str) -> None:
+    """A queue that is not there holds nothing; delayed messages wait, and are not the next."""
+    work, receive = queues
+    assert work.depth(queue) == Depth(0, None)
+    assert work.depth(queue, poison=True) == Depth(0, None)
+    work.send(queue, "later", timedelta(hours=1))
+    assert work.depth(queue) == Depth(1, None)
+    work.send(queue, "now")
+    work.send(f"{queue}-poison", "given up")
+    depth = work.depth(queue)
+
+    assert depth.messages == 2
+    assert depth.oldest is not None
+    assert abs(datetime.now(UTC) - depth.oldest) < timedelta(minutes=10)
+    assert work.depth(queue, poison=True).messages == 1
+    assert receive(queue) == ["now"]
 
 
 def test_a_delayed_message_comes_later(queues: tuple[WorkQueue, Receive], queue: str) -> None:

@@ -156,7 +156,7 @@ def test_a_second_environment_uses_the_topics_of_the_first(deployer: Deployer) -
         assert {a.role for a in given} == {SEND}
     alerts = deployer.of("Microsoft.Insights/metricAlerts")
     # Each environment has its own, beside itself: the topics' group is another team's.
-    assert len(alerts) == 8
+    assert len(alerts) == 12
     assert {a["id"].split("/")[4] for a in alerts} == {"rg-one", "rg-two"}
     deployer.subscribe(first)
     deployer.subscribe(outputs)
@@ -438,7 +438,7 @@ def test_alerts_are_beside_the_product_where_they_can_be(deployer: Deployer) -> 
 
     word = "/providers/Microsoft.Insights/metricAlerts/"
     alerts = [v for v in deployer.cloud.arm.plain.values() if word in v["id"]]
-    assert len(alerts) == 6
+    assert len(alerts) == 9
     for alert in alerts:
         (scope,) = alert["properties"]["scopes"]
         assert scope.split("/")[2] == alert["id"].split("/")[2]

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 import function_app
-from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.settings import Settings
 from rebuilder.settings import table as settings
 from rebuilder.telemetry.azure_monitor import ASKED, CONNECTION, asked_for
@@ -345,24 +344,6 @@ def test_nothing_that_flex_consumption_refuses_is_set(form: str) -> None:
     assert config & {name.lower() for name in REFUSED_ON_FLEX} == set()
 
 
-def test_a_message_in_a_poison_queue_is_known_by_the_hosts_own_sentence() -> None:
-    """The queue's name stands in the addresses of requests, too."""
-    text = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
-
-    assert 'Message startswith "Message has reached MaxDequeueCount of"' in text
-    assert "-poison" not in text
-
-
-def test_patterns_are_written_as_kusto_reads_them() -> None:
-    """A backslash in an ordinary string begins an escape."""
-    texts = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
-    queries = [item["content"].get("query", "") for item in read("workbook.json")["items"]]
-    patterns = re.findall(r'(@?)"([^"]*)"', "".join([texts, *queries]))
-
-    assert any("\\" in pattern for _, pattern in patterns)
-    assert [pattern for verbatim, pattern in patterns if "\\" in pattern and not verbatim] == []
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_the_app_sends_its_own_telemetry_and_the_host_no_looks_at_queues(form: str) -> None:
     """One sends each line; what cannot be sampled in host.json is, where the host reads it."""
@@ -398,19 +379,6 @@ assert logging.getLogger("azure").level == logging.NOTSET  # azure.functions is 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_alerts_look_for_what_is_logged() -> None:
-    """Each sentence that an alert or the workbook looks for is one that the product says."""
-    texts = (INFRA / "modules" / "alerts.bicep").read_text("utf-8") + "".join(
-        item["content"].get("query", "") for item in read("workbook.json")["items"]
-    )
-    said = "".join(f.read_text("utf-8") for f in (ROOT / "rebuilder" / "usecases").rglob("*.py"))
-    said += f"is {State.GIVEN_UP}"  # track_build says of a rebuild that it "is" its state
-    looked_for = set(re.findall(r'Message has "([^"]+)"', texts))
-
-    assert len(looked_for) >= 4
-    assert {text for text in looked_for if text not in said} == set()
 
 
 def test_operators_are_told_which_alerts_there_are() -> None:

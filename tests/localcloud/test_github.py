@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -32,6 +33,21 @@ def _folder(tmp_path: Path) -> Path:
     (folder / "sub" / "x").write_text("x")
     (tmp_path / "outside").write_text("secret")
     return folder
+
+
+def test_when_a_token_ends_is_told_to_who_shows_it(
+    cloud: LocalCloud, http: httpx.Client, folder: Path
+) -> None:
+    """In GitHub's words, and only where the cloud was told of an end."""
+    name = "github-authentication-token-expiration"
+    cloud.map_context("https://github.com/contoso/app.git", folder, "t")
+    shown = {**SHA, "Authorization": "Bearer t"}
+    assert name not in http.get(f"{API}/commits/HEAD", headers=shown).headers
+    cloud.scheduler.contexts.tokens_end = datetime(2026, 12, 31, 9, tzinfo=UTC)
+
+    told = http.get(f"{API}/commits/HEAD", headers=shown).raise_for_status().headers
+    assert told[name] == "2026-12-31 09:00:00 UTC"
+    assert name not in http.get(f"{API}/commits/HEAD", headers=SHA).headers
 
 
 def git(folder: Path, *arguments: str) -> str:

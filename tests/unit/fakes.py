@@ -25,7 +25,7 @@ from rebuilder.errors import Denied, NotFound, RebuilderError, SourceUnavailable
 from rebuilder.ports.acr import LogPart, TaskPage
 from rebuilder.ports.dead_letters import DeadEvents
 from rebuilder.ports.foreign import Seen
-from rebuilder.ports.queue import Begun, PoisonMessage
+from rebuilder.ports.queue import Begun, Depth, PoisonMessage
 from rebuilder.ports.sources import SourceFile
 from rebuilder.settings import Settings
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
@@ -329,9 +329,10 @@ class FakeSources:
 
 @dataclass
 class FakeQueue:
-    """What was sent."""
+    """What was sent; since when, where a test says so."""
 
     sent: list[tuple[str, str, timedelta]] = field(default_factory=list)
+    since: datetime | None = None
     poison: list[PoisonMessage] = field(default_factory=list)
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
@@ -359,6 +360,12 @@ class FakeQueue:
     def poisoned(self, queue: str) -> list[PoisonMessage]:
         """Return what the host gave up."""
         return [message for message in self.poison if message.queue == queue]
+
+    def depth(self, queue: str, *, poison: bool = False) -> Depth:
+        """Tell what waits; the times of messages are not kept."""
+        name = [m for m in self.poison if m.queue == queue]
+        here = [m for m in self.sent if m[0] == queue]
+        return Depth(len(name if poison else here), self.since if here and not poison else None)
 
     def forget(self, message: PoisonMessage) -> None:
         """Delete a message that the host gave up."""

@@ -6,10 +6,12 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
 
 import pytest
 from azure_functions_runtime import invocation_id_cv
@@ -27,12 +29,16 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from rebuilder._log_lines import install
+from rebuilder.azure.throttle import ReadRetryPolicy
 from rebuilder.core.acr.tasks import IMAGE_UPDATE, Kind, RunStatus, TriggerType
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
     BUILDS,
     PUSHES,
+    QUEUES,
     RUNS,
+    PlanRebuilds,
+    Refresh,
     StartBuild,
     TrackBuild,
     afresh,
@@ -43,18 +49,22 @@ from rebuilder.core.rebuilds.messages import (
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import Denied, Refused, TransientError
 from rebuilder.isolation import together
-from rebuilder.ports.queue import PoisonMessage
+from rebuilder.ports.queue import Depth, PoisonMessage
+from rebuilder.sources.git._github import GitHub, expiry
 from rebuilder.telemetry import dimensions, exporters, metrics, signals
 from rebuilder.telemetry.azure_monitor import ASKED, CONNECTION
 from rebuilder.telemetry.log_records import hand_on
 from rebuilder.telemetry.queues import TracedQueues
+from rebuilder.usecases.at_once import _Begins
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.sweep import sweep
 from rebuilder.usecases.events.accept_event import accept_events
-from rebuilder.usecases.index.refresh_index import scan_registry
+from rebuilder.usecases.index.refresh_index import refresh_index, scan_registry
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.recovery.delivery import deliver
+from rebuilder.usecases.reports.now import tell_of_now
 from tests.collector import Collector
 from tests.unit.fakes import (
     APPS,
@@ -148,6 +158,8 @@ def test_queues_that_carry_a_trace_are_queues(heard: Heard) -> None:
     queues = TracedQueues(inner)
 
     assert queues.poisoned(BUILDS) == [poison]
+    assert queues.depth(BUILDS, poison=True) == Depth(1, None)
+    assert _Begins(queues, {}).depth(BUILDS) == Depth(0, None)
     queues.forget(poison)
     assert inner.poison == []
     queues.close()
@@ -347,6 +359,122 @@ def _refusing(*_: object) -> None:
     raise Denied("no")
 
 
+def test_a_run_that_no_agent_takes_is_counted_once(heard: Heard, world: World) -> None:
+    """However often it is looked at."""
+    started = _started(world)
+    message = TrackBuild(started.task, started.sequence, started.version, started.follower or "")
+    world.queue.take(RUNS)
+    world.tasks.found_runs["ca1"] = replace(world.tasks.found_runs["ca1"], status=RunStatus.QUEUED)
+    for _ in range(2):
+        world.time.pass_(3600)
+        track_build(world.context, message)
+        ((body, _),) = world.queue.take(RUNS)
+        message = TrackBuild.decode(body)
+    assert heard.values(metrics.WITHOUT_AGENT) == {("myapps",): 1}
+
+
+def test_what_may_not_be_read_is_counted(heard: Heard, world: World) -> None:
+    """By registry: a plan's, and a refresh's."""
+    world.tasks.add(task())
+    world.tasks.failures["tasks of theirapps"] = [Denied("no")]
+    with suppress(TransientError):
+        plan_rebuilds(world.context, PlanRebuilds(PUSH))
+    assert heard.values(metrics.UNREADABLE) == {("theirapps",): 1}
+    world.tasks.failures["tasks of theirapps"] = [Denied("no")]
+    refresh_index(world.context, Refresh(OTHERS, None, world.time.now))
+    assert heard.values(metrics.UNREADABLE) == {("theirapps",): 2}
+
+
+def test_how_things_stand_is_told(heard: Heard, world: World) -> None:
+    """What is stale, by registry, and what waits, by queue; zero, too, so that alerts end."""
+    world.tasks.add(task("build-app", dependency(built_on=OLD)))
+    for registry in (APPS, OTHERS):
+        scan_registry(world.context, registry)
+    world.queue.take(PUSHES)
+    pushed = replace(PUSH, pushed_at=world.time.now)
+    world.ledger.record_events([pushed], world.time.now)
+    world.queue.send(PUSHES, PlanRebuilds(PUSH).encode())
+    world.queue.since = world.time.now
+    world.queue.poison = [PoisonMessage(BUILDS, BODY, world.time.now, ("a", "b"))]
+    world.time.pass_(5 * 3600)
+    tell_of_now(world.context)
+
+    assert heard.values(metrics.STALE) == {("myapps",): 1, ("theirapps",): 0}
+    assert heard.values(metrics.STALE_LATE) == {("myapps",): 1, ("theirapps",): 0}
+    assert heard.values(metrics.STALE_HOURS) == {("myapps",): 5, ("theirapps",): 0}
+    queued = heard.values(metrics.QUEUED)
+    assert {k: n for k, n in queued.items() if n} == {(PUSHES,): 1, (f"{BUILDS}-poison",): 1}
+    assert len(queued) == 2 * len(QUEUES)
+    ages = heard.values(metrics.QUEUED_OLDEST)
+    assert {k: n for k, n in ages.items() if n} == {(PUSHES,): 5 * 3600}
+    assert len(ages) == len(QUEUES)
+
+
+def test_what_cannot_be_told_keeps_nothing_else(
+    heard: Heard, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep is over; the next one tells."""
+
+    def depth(*_: object, **__: object) -> None:
+        raise TransientError("503")
+
+    monkeypatch.setattr(type(world.queue), "depth", depth)
+    tell_of_now(world.context)
+    assert heard.values(metrics.QUEUED) == {}
+    assert set(heard.values(metrics.STALE).values()) == {0}
+
+
+def test_nothing_is_read_for_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without telemetry a sweep costs no request more."""
+    monkeypatch.delattr(type(world.queue), "depth")
+    tell_of_now(world.context)
+
+
+@pytest.mark.parametrize("status", [200, 429, 500])
+def test_answers_of_azure_are_counted_by_status(heard: Heard, status: int) -> None:
+    """Also those that are asked for again; 429 is throttled."""
+    response = SimpleNamespace(
+        http_request=SimpleNamespace(url="https://management.azure.com/x", method="GET"),
+        http_response=SimpleNamespace(status_code=status, headers={}),
+    )
+    ReadRetryPolicy().is_retry(
+        {"total": 1, "status_codes": (), "methods": ()}, cast("Any", response)
+    )
+    assert heard.values(metrics.REQUESTS) == {("management.azure.com", "GET", status): 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "ends"),
+    [
+        ("2026-12-31 09:00:00 UTC", datetime(2026, 12, 31, 9, tzinfo=UTC)),
+        ("2026-12-31 09:00:00 +0200", datetime(2026, 12, 31, 7, tzinfo=UTC)),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_when_a_token_of_github_ends_is_read(told: str, ends: datetime | None) -> None:
+    """As it writes it; another form is none that we know."""
+    assert expiry({"github-authentication-token-expiration": told}) == ends
+
+
+@pytest.mark.parametrize(("shown", "left"), [("Bearer t", {("github.com",)}), (None, set())])
+def test_how_long_a_token_is_good_yet_is_told(
+    heard: Heard, shown: str | None, left: set[tuple[str]]
+) -> None:
+    """With each answer to a request that showed one."""
+    ends = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d %H:%M:%S} UTC"
+    answer = SimpleNamespace(headers={"github-authentication-token-expiration": ends})
+    http = SimpleNamespace(ask=lambda *_, **__: answer)
+    tools = SimpleNamespace(http=http, authorization=lambda _: shown)
+    host = GitHub(cast("Any", tools))
+    where = SimpleNamespace(host="github.com", url="https://github.com/a/b.git")
+    host._ask(cast("Any", where), "https://api.github.com/x", {}, cast("Any", None))
+    found = heard.values(metrics.TOKEN_LEFT)
+
+    assert set(found) == left
+    assert all(2 * 86400 < seconds <= 3 * 86400 for seconds in found.values())
+
+
 def test_a_sweep_tells_what_it_found(heard: Heard, world: World) -> None:
     """What nobody has gone on with, since when, and what no event told of."""
     _started(world)
@@ -484,6 +612,8 @@ def test_what_lines_are_about_ends_with_the_work() -> None:
             known = together(lambda _: dict(dimensions.current()), [1, 2])
             assert known == [{"rebuilder.task": "b", "rebuilder.run": "r" * 512}] * 2
         assert dimensions.current()["rebuilder.task"] == "a"
+        with signals.processing(BUILDS, ""):
+            assert dimensions.current() == {}
 
 
 def test_threads_log_under_the_invocation_that_began_them() -> None:

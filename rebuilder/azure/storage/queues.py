@@ -26,7 +26,7 @@ from rebuilder.azure.identity import credential
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
 from rebuilder.core.rebuilds.messages import LONGEST_DELAY, check_size
 from rebuilder.isolation import together
-from rebuilder.ports.queue import Begun, PoisonMessage
+from rebuilder.ports.queue import Begun, Depth, PoisonMessage
 from rebuilder.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,17 @@ class StorageQueues:
             except ResourceNotFoundError:
                 return []
         return [_poisoned(queue, message) for message in found]
+
+    def depth(self, queue: str, *, poison: bool = False) -> Depth:
+        """Return how much waits in a queue; see WorkQueue."""
+        client = self._poison(queue) if poison else self._service.get_queue_client(queue)
+        with translated(f"look at queue {client.queue_name}"):
+            try:
+                count = client.get_queue_properties().approximate_message_count
+                first = client.peek_messages(max_messages=1)
+            except ResourceNotFoundError:
+                return Depth(0, None)
+        return Depth(count or 0, first[0].inserted_on if first else None)
 
     def forget(self, message: PoisonMessage) -> None:
         """Delete a message from its poison queue; see WorkQueue."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -19,9 +20,11 @@ from rebuilder.errors import InvalidJson, SourceUnavailable
 from rebuilder.sources._answers import commit_id, problem
 from rebuilder.sources._cache import Recent
 from rebuilder.sources._tools import Found, Tools
+from rebuilder.telemetry import metrics, signals
 
 GITHUB = "github.com"
 _VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
+_EXPIRATION = "github-authentication-token-expiration"
 _COMMIT = 200
 _KNOWN_COMMITS = 4096
 # A file comes as JSON in Base64, which is a third longer, with line breaks and what is told of it.
@@ -110,19 +113,38 @@ class GitHub:
     def _ask(
         self, context: GitContext, url: str, headers: Mapping[str, str], deadline: Deadline
     ) -> Answer:
-        return self._tools.http.ask(
+        authorization = self._tools.authorization(context.host)
+        answer = self._tools.http.ask(
             url,
             deadline,
             f"read {context.url}",
             headers=headers,
-            authorization=self._tools.authorization(context.host),
+            authorization=authorization,
             also=(f"api.{context.host}",) if _in_the_cloud(context) else (),
         )
+        if authorization and (expires := expiry(answer.headers)):
+            left = expires - datetime.now(UTC)
+            signals.tell(metrics.TOKEN_LEFT, left, by={"server.address": context.host})
+        return answer
 
     def _check(self, context: GitContext, answer: Answer, what: str) -> None:
         if answer.status != HTTPStatus.OK:
             shown = self._tools.credentials.get(context.host) is not None
             raise problem(answer, what, context.host, shown=shown)
+
+
+def expiry(headers: Mapping[str, str]) -> datetime | None:
+    """Return when the token ends that was shown; None if GitHub does not tell, or in other words.
+
+    It writes `2026-12-31 09:00:00 UTC`, or an offset in place of the zone's name.
+    """
+    told = headers.get(_EXPIRATION, "").strip()
+    if told.endswith(" UTC"):
+        told = f"{told.removesuffix(' UTC')} +0000"
+    try:
+        return datetime.strptime(told, "%Y-%m-%d %H:%M:%S %z")
+    except ValueError:
+        return None
 
 
 def _in_the_cloud(context: GitContext) -> bool:

@@ -26,8 +26,8 @@ from rebuilder.core.rebuilds.rebuild import (
 )
 from rebuilder.errors import Conflict, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempt
-from rebuilder.telemetry import signals
-from rebuilder.telemetry.dimensions import lines_of_its_own, of_task
+from rebuilder.telemetry import metrics, signals
+from rebuilder.telemetry.dimensions import REGISTRY, lines_of_its_own, of_task
 from rebuilder.usecases.build._causes import with_cause
 from rebuilder.usecases.build._told import about, changed
 from rebuilder.usecases.build.output import check_output, task_of
@@ -193,7 +193,10 @@ def _goes_on(
             f"no agent has taken run {run.run_id} since {run.created or rebuild.claimed_at:%F %T}:"
             " look at the agent pool, or at Azure's status; another run is not started beside it"
         )
-        log.warning("task %s: %s", rebuild.task, advice)
+        if advice != rebuild.advice:
+            # Once, and not at each look.
+            log.warning("task %s: %s", rebuild.task, advice)
+            signals.tell(metrics.WITHOUT_AGENT, by={REGISTRY: rebuild.task.registry.name})
     state = State.SCHEDULED if queued else State.RUNNING
     due = now + context.settings.track_interval
     return _Next(

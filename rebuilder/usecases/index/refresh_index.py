@@ -36,7 +36,7 @@ from rebuilder.errors import (
 )
 from rebuilder.isolation import attempt, attempts
 from rebuilder.ports.acr import TaskPage
-from rebuilder.telemetry import signals
+from rebuilder.telemetry import metrics, signals
 from rebuilder.telemetry.dimensions import REGISTRY, lines_about, lines_of_its_own, of_task
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.gather import gather
@@ -79,6 +79,7 @@ def refresh_index(context: Context, message: Refresh) -> None:
             context.queue.send(REFRESH, message.encode())
     except PermanentError as error:
         log.error("%s: cannot be read: %s", message.task or message.registry, error)  # noqa: TRY400 - the message says it all
+        signals.tell(metrics.UNREADABLE, by=told)
 
 
 def _look_again(context: Context, message: Refresh, found: Task | None) -> None:
@@ -166,6 +167,7 @@ def refresh_known(context: Context, task: Task, at: datetime) -> None:
     if isinstance(view, RebuilderError):
         with lines_about(of_task(task.id)):
             log.error("task %s: cannot be read: %s", task.id, view)
+            signals.tell(metrics.UNREADABLE, by={REGISTRY: task.id.registry.name})
         view = _unreadable(context, task, view)
     context.index.replace(view, at)
     with lines_about(of_task(task.id)):

@@ -28,7 +28,7 @@ from rebuilder.core.times import age
 from rebuilder.errors import Denied, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts, together
 from rebuilder.ports.acr import NEWEST_RUNS
-from rebuilder.telemetry import signals
+from rebuilder.telemetry import metrics, signals
 from rebuilder.telemetry.dimensions import (
     PUSH,
     REGISTRY,
@@ -93,6 +93,7 @@ def plan_rebuilds(context: Context, message: PlanRebuilds) -> list[Decision]:
             else:
                 # One registry that may not be read must not keep the others from being rebuilt.
                 log.error("push %s: %s cannot be planned: %s", push.key, registry, error)
+                signals.tell(metrics.UNREADABLE, by={REGISTRY: registry.name})
         if error not in transient:
             unreadable = RegistryUnreadable(str(registry), str(error))
             _recorded(context, push, [unreadable])
