@@ -36,6 +36,8 @@ def _change(*, cloud: bool) -> dict[str, object]:
 
 def _deliver(world: World, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rebuilder.composition.compose", lambda: world.context)
+    # What goes on at once with what is accepted is tested by itself.
+    monkeypatch.setattr("functions._work.AT_ONCE", {})
     work = event_queued.event_queued._function.get_user_function()
     work(func.QueueMessage(id="1", body=body))
 
