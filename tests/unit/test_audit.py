@@ -358,7 +358,16 @@ def test_two_rebuilds_on_the_same_digests_are_doubled(world: World) -> None:
     assert finding.sentence == "runs ca1 and ca2 succeeded on the same digests"
 
 
-@pytest.mark.parametrize("how", ["attempts", "moved back", "moved back early", "moved meanwhile"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "attempts",
+        "moved back",
+        "moved back early",
+        "moved meanwhile",
+        "moved meanwhile, by a wrong clock",
+    ],
+)
 def test_what_looks_doubled_and_is_not(world: World, how: str) -> None:
     """Somebody asked for another attempt; or the tag was moved away and back.
 
@@ -367,9 +376,10 @@ def test_what_looks_doubled_and_is_not(world: World, how: str) -> None:
     """
     told(world, MOVED)
     finished = world.time.now + timedelta(minutes=5)
-    built(world, State.SUCCEEDED, finished_at=finished)
+    wrong = 72 * HOUR if how == "moved meanwhile, by a wrong clock" else 0 * HOUR
+    built(world, State.SUCCEEDED, finished_at=finished - wrong, run_ended=finished)
     world.time.pass_(60)
-    if how == "moved meanwhile":
+    if how.startswith("moved meanwhile"):
         told(world, push=LATER)
     world.time.pass_(600)
     if how == "moved back":

@@ -91,8 +91,14 @@ def begin(world: World) -> None:
     world.time.pass_(60)
 
 
-def end(world: World, *, layers: tuple[str, ...] = ()) -> None:
-    """Let the newest run end; ACR records what the tag names now, whatever it has read."""
+def end(world: World, *, layers: tuple[str, ...] = (), wrong: timedelta = timedelta()) -> None:
+    """Let the newest run end; ACR records what the tag names now, whatever it has read.
+
+    Args:
+        world: The world.
+        layers: Those of the image that it pushes.
+        wrong: How far the clock of whoever looks at it is ahead.
+    """
     rebuild = head(world)
     run_id = str(rebuild.run_id)
     if layers:
@@ -106,7 +112,9 @@ def end(world: World, *, layers: tuple[str, ...] = ()) -> None:
     record(world, str(world.images.digests[NODE]))
     world.time.pass_(5)
     world.queue.take(RUNS)
+    world.time.now += wrong
     track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
+    world.time.now -= wrong
 
 
 def back_during_a_run(world: World) -> None:
@@ -192,6 +200,25 @@ def test_a_claim_of_a_clock_that_was_ahead_does_not_count(world: World) -> None:
     assert len(world.tasks.scheduled) == 2
 
 
+@pytest.mark.parametrize(("claimed", "ended"), [(0, -3), (3, 3)])
+def test_an_end_by_a_clock_that_was_wrong_does_not_count(
+    world: World, claimed: int, ended: int
+) -> None:
+    """When the run was over, Azure tells: the tag was away before that."""
+    world.time.now += timedelta(days=claimed)
+    start(world)
+    world.time.now -= timedelta(days=claimed)
+    begin(world)
+    moved(world, ON_NEWER)
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+    world.time.pass_(60)
+    end(world, wrong=timedelta(days=ended))
+    start(world)
+
+    assert len(world.tasks.scheduled) == 2
+
+
 def test_a_claim_that_started_nothing_changed_no_image(world: World) -> None:
     """Whoever held it died before its run, and the tag went back: the image is as it was."""
     began = world.time.now - timedelta(days=8)
@@ -266,16 +293,19 @@ def test_a_run_that_ended_later_made_the_image(world: World) -> None:
     assert len(world.tasks.scheduled) == 1
 
 
-def built_by_another(world: World, *, since: bool) -> None:
+def built_by_another(world: World, *, since: bool = True, wrong: timedelta = timedelta()) -> None:
     """Build on the new image; the tag names the newer one for a while, when somebody runs the task.
 
     Args:
         world: The world.
         since: Whether somebody does.
+        wrong: How far the clock of whoever builds on the new image is ahead.
     """
+    world.time.now += wrong
     start(world)
+    world.time.now -= wrong
     begin(world)
-    end(world)
+    end(world, wrong=wrong)
     moved(world, ON_NEWER)
     world.time.pass_(60)
     if since:
@@ -305,6 +335,14 @@ def test_what_another_run_made_while_the_tag_was_away_is_built_again(
     assert len(world.tasks.scheduled) == 2, begun
 
 
+def test_a_claim_of_tomorrow_hides_no_tag_that_was_away_since(world: World) -> None:
+    """When its run was over, Azure tells."""
+    built_by_another(world, wrong=timedelta(days=1))
+    record(world, NEW)
+    start(world, ON_NEW)
+    assert len(world.tasks.scheduled) == 2
+
+
 def test_nobody_else_ran_it_while_the_tag_was_away(world: World) -> None:
     """Then the rebuild is what the task stands on."""
     built_by_another(world, since=False)
@@ -321,7 +359,8 @@ def test_who_may_not_look_goes_by_the_rebuild(world: World) -> None:
     assert isinstance(decide_for(world.context, world.tasks.task(task().id), base), AlreadyBuiltOn)
 
 
-def test_the_sweep_finds_it_without_an_event(world: World) -> None:
+@pytest.mark.parametrize("wrong", [0, -3])
+def test_the_sweep_finds_it_without_an_event(world: World, wrong: int) -> None:
     """Nobody told that the tag went back; what was decided before the run ended proves nothing."""
     for push in (ON_OLD, ON_NEW):
         plan_rebuilds(world.context, PlanRebuilds(push))
@@ -330,7 +369,7 @@ def test_the_sweep_finds_it_without_an_event(world: World) -> None:
     begin(world)
     moved(world, ON_OLD, told=False)
     world.time.pass_(60)
-    end(world)
+    end(world, wrong=timedelta(days=wrong))
     world.queue.take(PUSHES)
     world.time.pass_(1800)
     sweep(world.context, "sweep")

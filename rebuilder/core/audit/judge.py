@@ -199,7 +199,7 @@ def _was_moved(books: AuditInput, told: AuditedPush, older: Rebuild, newer: Rebu
     rebuilds = books.rebuilds.get(older.task, ())
     if any(r.key != older.key and older.sequence < r.sequence < newer.sequence for r in rebuilds):
         return True
-    ended = older.finished_at or newer.claimed_at
+    ended = older.ended_at or newer.claimed_at
     return any(
         other.tag == told.tag
         and other.push.digest != told.push.digest

@@ -216,6 +216,11 @@ class Rebuild(Struct, frozen=True):
         return self.state is State.SKIPPED and self.outcome == MOVED_ON
 
     @property
+    def ended_at(self) -> datetime | None:
+        """When it was over: by Azure's clock if it had a run, for one of ours may be days wrong."""
+        return self.run_ended or self.finished_at
+
+    @property
     def unsettled(self) -> bool:
         """Whether something is still to happen: a run, a look at one, or another attempt."""
         return not self.state.over or (

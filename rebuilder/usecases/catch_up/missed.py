@@ -121,7 +121,7 @@ def _left_on_another(
         for task, head in context.ledger.heads(recorded).items()
         if head.state is State.SUCCEEDED
         and any(b.startswith(tag) and b != f"{tag}{push.digest}" for b in head.bases)
-        and not (task in newest and head.finished_at and newest[task][0] >= head.finished_at)
+        and not (task in newest and head.ended_at and newest[task][0] >= head.ended_at)
     }
 
 

@@ -106,7 +106,7 @@ class Moves:
         if f"{tag}{self.base.digest}" not in rebuild.bases:
             return None
         times = self._times()
-        until = rebuild.finished_at or self._context.now()
+        until = rebuild.ended_at or self._context.now()
         # Whose clock said that it was claimed after it was over was wrong: then its run tells.
         claimed = rebuild.claimed_at if rebuild.claimed_at <= until else _LONG_AGO
         if not polled and (times.written is None or times.written <= claimed):
@@ -129,8 +129,8 @@ class Moves:
         Whoever has run the task meanwhile may have read that one.
         """
         times = self._times()
-        claimed, written = rebuild.claimed_at, times.written
-        return written is not None and times.away(claimed, written) is not None
+        since = min(rebuild.claimed_at, rebuild.ended_at or rebuild.claimed_at)
+        return times.written is not None and times.away(since, times.written) is not None
 
     def _run(self, rebuild: Rebuild) -> Run | None:
         try:
