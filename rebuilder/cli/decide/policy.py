@@ -174,6 +174,8 @@ def _show_task(context: Context, name: str) -> None:
                 "approval": _approval(found.approval),
                 "maxConcurrent": _rooms(in_force.policies, task.id, found),
                 "priority": str(found.priority),
+                "attempts": str(found.attempts or context.settings.build_attempts),
+                "maxAge": "never" if found.max_age is None else duration(found.max_age),
             }
             for value, text in values.items():
                 said = [source for name, source in found.sources if name == value]

@@ -41,6 +41,8 @@ class Values(Struct, frozen=True):
         approval: Who has to agree.
         rooms: What so many have a place in at once, of which it needs one in each.
         priority: How soon it gets one, from 0.
+        attempts: How often a build that fails is tried.
+        max_age: After how long an image is built again though nothing moved.
     """
 
     ignore: bool | None = None
@@ -50,6 +52,8 @@ class Values(Struct, frozen=True):
     approval: Approval | None = None
     rooms: tuple[Room, ...] | None = None
     priority: int | None = None
+    attempts: int | None = None
+    max_age: timedelta | None = None
 
 
 class Policy(Struct, frozen=True):
@@ -107,6 +111,8 @@ class Policies:
             for name, most in (registries or {}).items()
         }
         rooms = [room for policy in self.policies.values() for room in policy.values.rooms or ()]
+        said = (policy.values.max_age for policy in self.policies.values())
+        self.ages = any(age is not None for age in said)
         self.limits = {room.name: room.most for room in (*rooms, *self._registries.values())}
         self._rules = Matching(rule.match for rule in self.rules)
         self._tightening = Matching(rule.match for rule in self.tightening)
@@ -151,11 +157,26 @@ class Plain(NamedTuple):
     both: Callable[[Any, Any], Any] | None = None
 
 
+def _least(now: int | None, said: int | None) -> int | None:
+    return min((value for value in (now, said) if value is not None), default=None)
+
+
+def _longest(now: timedelta | None, said: timedelta | None) -> timedelta | None:
+    """Return the longer; whoever owns a task has nothing built that is not built without them."""
+    return None if now is None else max(now, said or now)
+
+
+def _soonest(one: timedelta | None, other: timedelta | None) -> timedelta | None:
+    return min((age for age in (one, other) if age is not None), default=None)
+
+
 PLAIN: Mapping[str, Plain] = {
     "ignore": Plain("ignore", lambda now, said: now or said),
     "approval": Plain("approval", stricter),
     "rooms": Plain("maxConcurrent", lambda now, said: tuple(dict.fromkeys((*now, *said)))),
     "priority": Plain("priority", min, max),
+    "attempts": Plain("attempts", _least),
+    "max_age": Plain("maxAge", _longest, _soonest),
 }
 """The values that stand by themselves, by their names in Values and in Applied."""
 
@@ -173,6 +194,8 @@ class Applied(Struct, frozen=True):
         approval: Who has to agree; None for nobody.
         rooms: What so many have a place in at once, of which it needs one in each.
         priority: How soon it gets one.
+        attempts: How often a build that fails is tried; None for as often as the settings say.
+        max_age: After how long an image is built again though nothing moved; None for never.
     """
 
     ignore: bool = False
@@ -184,6 +207,8 @@ class Applied(Struct, frozen=True):
     approval: Approval | None = None
     rooms: tuple[Room, ...] = ()
     priority: int = PRIORITY
+    attempts: int | None = None
+    max_age: timedelta | None = None
 
     @property
     def longest(self) -> timedelta:

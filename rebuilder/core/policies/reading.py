@@ -29,8 +29,8 @@ MOST_BYTES = 256 * 1024
 
 NOT_YET = frozenset(
     {
-        *("attempts", "canary", "breaker", "agentPools"),
-        *("maxAge", "rebuild-for", "rebuildFor", "countTags", "tools"),
+        *("canary", "breaker", "agentPools"),
+        *("rebuild-for", "rebuildFor", "countTags", "tools"),
     }
 )
 """Values that are planned. One that is taken and not enforced would be worse than none."""
@@ -38,6 +38,7 @@ NOT_YET = frozenset(
 _MOST_FAULTS = 100
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MOST_DAYS = 366
+_LEAST_AGE = timedelta(hours=1)
 
 type Path = tuple[str | int, ...]
 type Mark = tuple[int, int]
@@ -206,7 +207,15 @@ class _Reader:
             approval=self._approval(given.get("approval"), (*path, "approval")),
             rooms=_rooms(given.get("maxConcurrent"), name),
             priority=given.get("priority"),
+            attempts=given.get("attempts"),
+            max_age=self._max_age(given, path),
         )
+
+    def _max_age(self, given: Mapping[str, Any], path: Path) -> timedelta | None:
+        found = self._duration(given, "maxAge", path)
+        if found is not None and found < _LEAST_AGE:
+            self.fault((*path, "maxAge"), "it would be built all the time: write 1h at least")
+        return found
 
     def _approval(self, given: Mapping[str, Any] | None, path: Path) -> Approval | None:
         if given is None:

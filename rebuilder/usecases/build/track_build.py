@@ -34,6 +34,7 @@ from rebuilder.usecases.build.output import check_output, task_of
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.steering import places
+from rebuilder.usecases.steering.gate import attempts
 from rebuilder.usecases.waves.wake import wake
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
     try:
         run = context.tasks.run(rebuild.task.registry, rebuild.run_id)
     except NotFound as error:
-        return _failed(context, rebuild, Failure.INFRASTRUCTURE, str(error))
+        return _failed(context, rebuild, Failure.INFRASTRUCTURE, str(error), None)
     if not run.status.terminal:
         return _goes_on(context, message, rebuild, run)
     at = context.now()
@@ -161,11 +162,11 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
         return _succeeded(context, rebuild, verdict, outcome, refreshed=refreshed)
     failure = _FAILURES[run.status]
     if failure is Failure.CANCELED:
-        return _failed(context, rebuild, failure, outcome)
+        return _failed(context, rebuild, failure, outcome, task)
     told = with_cause(context, rebuild, run, task, patient=patient)
     if told is None:
         return _goes_on(context, unread, rebuild, run)
-    return _failed(context, told, failure, outcome)
+    return _failed(context, told, failure, outcome, task)
 
 
 _FAILURES = {
@@ -225,7 +226,9 @@ def _succeeded(
     return _over(context, done, _again(done, wait), refreshed=refreshed)
 
 
-def _failed(context: Context, rebuild: Rebuild, failure: Failure, outcome: str) -> _Next:
+def _failed(
+    context: Context, rebuild: Rebuild, failure: Failure, outcome: str, task: Task | None
+) -> _Next:
     """Have it tried again later, or give it up: then the circuit is open for these digests."""
     settings, cause = context.settings, rebuild.cause
     first = {
@@ -234,7 +237,7 @@ def _failed(context: Context, rebuild: Rebuild, failure: Failure, outcome: str) 
     }.get(failure)
     rebuild = replace(rebuild, failure=failure, outcome=outcome)
     hopeless = cause is not None and not cause.heals
-    if first is None or hopeless or rebuild.attempt >= settings.build_attempts:
+    if first is None or hopeless or rebuild.attempt >= attempts(context, rebuild, task):
         return _over(context, replace(rebuild, state=State.GIVEN_UP, due=None))
     wait = next_wait(first, rebuild.attempt)
     if isinstance(cause, RateLimited):

@@ -34,6 +34,7 @@ from rebuilder.isolation import attempt, attempts
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.telemetry import metrics, signals
 from rebuilder.telemetry.dimensions import PUSH, lines_about
+from rebuilder.usecases.catch_up.aged import ask_for_aged
 from rebuilder.usecases.catch_up.missed import Follower, Followers, announce_push, followers, missed
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
@@ -64,6 +65,7 @@ class SweepReport(Struct):
         problems: What could not be looked at, and why.
         reads: How many requests to ARM it made or asked for.
         complete: Whether every tag was looked at; else the next sweep goes on.
+        aged: How many images were asked for that are older than a policy lets them be.
     """
 
     swept: bool = True
@@ -76,6 +78,7 @@ class SweepReport(Struct):
     problems: list[str] = field(default_factory=list)
     reads: int = 0
     complete: bool = True
+    aged: int = 0
 
 
 def sweep(context: Context, owner: str) -> SweepReport:
@@ -100,6 +103,7 @@ def sweep(context: Context, owner: str) -> SweepReport:
         following = {ref: tasks for ref, tasks in followers(context).items() if ref.domain in hosts}
         _plan_again(context, report, following)
         place = _compare(context, report, lease, hosts, following)
+        report.aged = ask_for_aged(context)
     for problem in report.problems:
         log.warning("sweep: %s", problem)
     signals.tell(metrics.MISSED, len(report.missed))

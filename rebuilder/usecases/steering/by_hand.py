@@ -12,7 +12,7 @@ from rebuilder.core.acr.registries import ForeignRegistry, TaskId
 from rebuilder.core.acr.tasks import Dependency, Kind
 from rebuilder.core.dependencies.index import moving
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.policies.acts import Act, What
+from rebuilder.core.policies.acts import Act, Hand, What
 from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import InvalidMessage, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempts
@@ -74,12 +74,29 @@ def _asked(context: Context, act: Act, name: str) -> None:
     after = min(int(number), 2**31 - 1)
     if context.index.view(task) is None:
         refresh_task(context, task)  # nobody has told of it yet
-    try:
+    if act.what is What.RETRY:
         retry(context, task, act.hand, after)
+    else:
+        build_now(context, task, act.hand, after)
+
+
+def build_now(context: Context, task: TaskId, hand: Hand, after: int) -> None:
+    """Ask for one more rebuild of a task though no image moved.
+
+    Args:
+        context: The ports.
+        task: The task.
+        hand: Who asks for it.
+        after: The sequence of the newest rebuild that they know of, 0 for none.
+
+    Raises:
+        NotFound: It is built on no tag that can be looked at.
+        TransientError: It was not asked for.
+    """
+    try:
+        retry(context, task, hand, after)
     except NotFound:
-        if act.what is What.RETRY:
-            raise
-        ask_for(context, task, _standing(context, task), after, act.hand)
+        ask_for(context, task, _standing(context, task), after, hand)
 
 
 def _standing(context: Context, task: TaskId) -> Push:

@@ -198,6 +198,23 @@ def _hold(delivery: Delivery, rebuild: Rebuild, held: Held, *, stored: bool = Fa
     return _wait(delivery, rebuild, wanted, now, stored=stored)
 
 
+def attempts(context: Context, rebuild: Rebuild, task: Task | None) -> int:
+    """Return how often a build of a task that fails is tried.
+
+    Args:
+        context: The ports.
+        rebuild: The rebuild.
+        task: The task as ARM tells of it; None if it is gone.
+    """
+    policies, most = in_force(context).policies, context.settings.build_attempts
+    if policies is None:
+        return most
+    references = sorted(name.rpartition("@")[0] for name in rebuild.bases)
+    moved = tuple(Moved(r) if task is None else _moved(task, r) for r in references)
+    found = applies(policies, rebuild.task, moved, task.tags if task else ()) if moved else None
+    return most if found is None or found.attempts is None else found.attempts
+
+
 def would_rebuild(context: Context, rebuild: Rebuild, base: Base) -> WouldRebuild | None:
     """Return that a rebuild is not begun because the product only observes; None if it acts."""
     if not context.settings.observe:

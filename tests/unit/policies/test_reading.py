@@ -72,6 +72,14 @@ def test_a_file_is_read() -> None:
             "2:22: 'a.azurecr.io': write the name of a registry, without .azurecr.io",
         ),
         (
+            "version: 1\npolicies: {a: {maxAge: 59m}}",
+            "2:24: it would be built all the time: write 1h at least",
+        ),
+        (
+            "version: 1\npolicies: {a: {attempts: 0}}",
+            "2:26: 0: write how often a build that fails is tried, 1 to 10",
+        ),
+        (
             "version: 1\npolicies: {a: {maxConcurrent: 0, priority: 101}}",
             "2:31: 0: write how many may be under way at once, 1 to 1000",
         ),

@@ -106,6 +106,22 @@ def test_limits() -> None:
     assert file.limits == {"policy default": 20, "policy tests": 2, "registry prodregistry": 10}
 
 
+def test_ages_and_attempts() -> None:
+    """Each for its registry."""
+    file = read_policies(RECIPES["Build production every month, and give up early in staging"])
+    prod, staging = (applies(file, task, (Moved(NODE),), ()) for task in (PROD, STAGING))
+    assert (prod.max_age, prod.attempts) == (timedelta(days=30), None)
+    assert (staging.max_age, staging.attempts) == (None, 1)
+
+
+def test_tags_that_count() -> None:
+    """The others are left alone, those of other registries are not."""
+    title = "Only releases of a base count"
+    for tag, left in (("nightly", True), ("20.1.3", False), ("lts", False)):
+        assert ignored(title, PROD, f"baseimages.azurecr.io/node:{tag}") is left
+    assert not ignored(title, PROD, "docker.io/library/node:nightly")
+
+
 def test_freezes() -> None:
     """From their beginning to their end."""
     year_end, sale = "Freeze at the end of the year", "Freeze production during a sale"
