@@ -75,7 +75,7 @@ class Circle(TaskDecision, frozen=True):
         names = " -> ".join(task.rpartition("/tasks/")[2] for task in (*self.chain, str(self.task)))
         return (
             f"{self.dependency} at {self.digest} was built because this task was: {names} is a"
-            " circle, and is gone through once"
+            " circle, and is rebuilt once"
         )
 
 

@@ -1,4 +1,4 @@
-"""The layers of a wave: which task comes after which, and how a circle is gone through once.
+"""The layers of a wave: which task comes after which, and how a circle is rebuilt once.
 
 Anything may stand on anything, so a circle has to have a beginning: the first, by name, of its
 tasks that the push reaches from outside. What leads back to it is left out, and the others follow

@@ -71,10 +71,10 @@ def put_right(context: Context, head: Rebuild) -> Rebuild:
 
 def take_over(delivery: Delivery, head: Rebuild) -> Rebuild:
     """Go on with a claim whose holder is gone: with its run, if it came so far."""
-    held = delivery.context.ledger.save(delivery.leased(head))
-    run = _find_run(delivery.context, held)
-    held = replace(held, outcome=None)
-    return held if run is None else record_run(delivery.context, held, run)
+    ours = delivery.context.ledger.save(delivery.leased(head))
+    run = _find_run(delivery.context, ours)
+    ours = replace(ours, outcome=None)
+    return ours if run is None else record_run(delivery.context, ours, run)
 
 
 def _earliest(context: Context, rebuild: Rebuild) -> datetime:
