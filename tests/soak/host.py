@@ -24,7 +24,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.events.dead_letters import DeadLetter
 from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS, StartBuild
-from rebuilder.core.rebuilds.rebuild import State
+from rebuilder.core.rebuilds.rebuild import Hold, State
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
 from rebuilder.settings import Settings
 from rebuilder.sqlite._database import Database
@@ -443,6 +443,9 @@ class Host:
         going = head is not None and (
             head.state in (State.SCHEDULED, State.RUNNING)
             or (head.state is State.FAILED and head.due is not None)
+            # What waits for the tasks under it is looked at when they are over, on the digests of
+            # then; of all that come meanwhile one message is kept. Whether it is, rest shows.
+            or (head.state is State.HELD and head.hold is Hold.GATE and head.due is not None)
         )
         runs = self.azure.tasks[message.task].runs
         if going or any(run.by == "product" and run.created >= began for run in runs):
