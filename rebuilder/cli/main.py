@@ -27,6 +27,7 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
     "what happened": (
         _Entry("web", "see.web", "show it all on a page in your browser"),
         _Entry("explain", "see.explain", "tell what a pushed image led to, and why"),
+        _Entry("wave", "decide.wave", "tell how far the wave of a push is, layer by layer"),
         _Entry("runs", "see.runs", "list the newest runs of the task registries"),
         _Entry("logs", "see.logs", "print the log of a run, at once or as it grows"),
         _Entry("stale", "see.stale", "tell what stands on an old base, since when and why"),
@@ -66,6 +67,7 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
         ),
     ),
     "when things are rebuilt": (
+        _Entry("plan", "see.plan", "tell what a push would lead to, before it is made"),
         _Entry("holds", "decide.holds", "list the rebuilds that are held, by the reason"),
         _Entry("pause", "decide.pause", "stop the line: all of it, or tasks, registries or images"),
         _Entry("resume", "decide.pause", "let go on what was paused"),

@@ -129,7 +129,7 @@ def _rebuild(found: dict[str, Any]) -> Rebuild:
         values[name] = tuple(values.get(name, ()))
     for name, words in _WORDS.items():
         word = values.pop(name, None)
-        if word in list(words):
+        if word and word in words:
             values[name] = words(word)
         elif word:
             unknown[name] = word

@@ -17,6 +17,7 @@ from rebuilder.usecases.build._waiting import PutBack, until_end
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.waves.below import below
 from rebuilder.usecases.waves.origin import began_with
+from rebuilder.usecases.waves.upstream import comes_before
 
 
 def follow_chain(
@@ -40,6 +41,10 @@ def follow_chain(
         if str(rebuild.task) in chain:
             name = str(base.reference)
             return delivery.decided(None, Circle(rebuild.task, name, base.digest, chain))
+        if not delivery.message.anew and comes_before(context, rebuild, producer):
+            led = (str(rebuild.task), *chain)
+            name = str(base.reference)
+            return delivery.decided(None, Circle(rebuild.task, name, base.digest, led))
     beside = dict.fromkeys((*chain, *_led_to_others(context, rebuild, image)))
     return replace(rebuild, chain=tuple(beside))
 

@@ -62,6 +62,18 @@ def known_upstream(context: Context, task: TaskId, wave: str) -> tuple[Awaited, 
     return Upwards(context, Push.from_key(wave)).of(task, reads)
 
 
+def comes_before(context: Context, rebuild: Rebuild, producer: Rebuild) -> bool:
+    """Tell whether a task was built before another one of its circle, in the wave of that one.
+
+    What the other one pushed leads back into the circle then.
+    """
+    walk = Upwards(context, Push.from_key(producer.began_with))
+    built = walk.in_wave(rebuild.task)
+    if built is None or built.state is not State.SUCCEEDED:
+        return False
+    return not walk.before(rebuild.task, [producer.task])
+
+
 class Upwards:
     """A walk from a task up to what it stands on, in a wave.
 
@@ -107,7 +119,7 @@ class Upwards:
             if len(seen) > _MOST:
                 log.warning("task %s: over %d tasks are upstream and not begun", task, _MOST)
                 break
-        return tuple(Awaited(str(of), found[of]) for of in self._before(task, found))
+        return tuple(Awaited(str(of), found[of]) for of in self.before(task, found))
 
     def in_wave(self, task: TaskId) -> Rebuild | None:
         """Return the rebuild that tells how far a task is in the wave; None if none was begun."""
@@ -153,8 +165,8 @@ class Upwards:
             words = "to be begun"
         return words if since is not None and self._now < since + TO_COME else ""
 
-    def _before(self, task: TaskId, found: Iterable[TaskId]) -> list[TaskId]:
-        """Leave out what comes later in a circle."""
+    def before(self, task: TaskId, found: Iterable[TaskId]) -> list[TaskId]:
+        """Leave out those that come after a task in a circle with it."""
         awaited = sorted(found)
         standing = below(self._context, task) if awaited else {}
         if standing.keys().isdisjoint(awaited):
