@@ -13,33 +13,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, canonical_host, host_matches
 from rebuilder.core.decisions.policy import Policy, RebuildFor, Tool
 from rebuilder.errors import InvalidReference, InvalidResourceId, InvalidSettings
-from rebuilder.settings.table import (
-    ACT,
-    APP,
-    ARM_ENDPOINT,
-    BASE_REGISTRIES,
-    BUILD_ATTEMPTS,
-    CLIENT_ID,
-    DEAD_LETTERS,
-    EASY_AUTH,
-    HOSTS,
-    MODE,
-    NATIVE_WAIT_SECONDS,
-    OBSERVE,
-    POLL_HOSTS,
-    POLLED,
-    PRIVATE_SOURCE_HOSTS,
-    PUBLIC_ARM,
-    REBUILD,
-    REBUILD_FOR,
-    SIGN_IN,
-    SOURCE_CREDENTIALS,
-    SOURCE_HOSTS,
-    STORAGE,
-    TASK_REGISTRIES,
-    TOOLS,
-    WEB,
-)
+from rebuilder.settings import table
 from rebuilder.settings.tuning import DEFAULTS, GITHUB_HOSTS, Count, read_tuning
 from rebuilder.source_credentials import SourceCredential, is_host, read_credentials
 
@@ -50,7 +24,7 @@ _GITHUB = "=github"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the product is told from outside.
+    """What the product is told from outside; its other fields are those of `tuning.FIELDS`.
 
     Attributes:
         base_registries: Registries whose pushes start rebuilds.
@@ -65,34 +39,15 @@ class Settings:
             AzureWebJobsStorage__clientId.
         arm_endpoint: ARM's address, without a slash at the end.
         client_id: The user-assigned identity for ARM and the registries.
-        track_interval: How often a run is looked at.
         source_hosts: Hosts that build contexts may be read from.
         private_source_hosts: More of them, whose addresses may be private.
         github_hosts: Those of either that are GitHub Enterprise, besides github.com.
         source_credentials: What they are shown.
         policy: For which of its images a task is rebuilt.
-        refresh_schedule: When every task is read again for the index, as NCRONTAB.
-        index_max_age: How old the index of a registry may be before decisions say so.
         build_attempts: How many runs a task gets on the same digests before it is given up.
-        retry_wait: How long after a failure of ACR's own the first next attempt begins; each
-            further wait is twice as long.
-        retry_build_wait: The same after a build that failed itself.
         native_wait: How long the native trigger is waited for where it could see the dependency.
-        lease: How long a claim keeps everybody else off.
-        arm_writes_per_second: How many runs a second are scheduled in a subscription, by all
-            instances together.
-        arm_write_burst: How many more may be scheduled at once after a quiet time.
-        sweep_schedule: When tags are compared with what was built on them, as NCRONTAB.
-        sweep_reads: How many requests to ARM one sweep may lead to.
-        sweep_patience: A message that was sent so long ago should have been worked off.
-        sweep_again: After so long it is asked again whether a task that was left alone still is.
-        poll_schedule: When images of foreign registries are looked at, as NCRONTAB.
         poll_hosts: The foreign registries that are polled: hosts, or `*` for any.
-        poll_interval: How often one image is looked at, at most.
-        message_limit: How long a message is put back while a service is out of order.
         dead_letters: The blob container of Event Grid's dead letters; "" if there is none.
-        dead_letter_schedule: When dead letters are collected, as NCRONTAB.
-        history: How long the past is kept.
         blob_endpoint: From AzureWebJobsStorage__blobServiceUri.
         observe: Whether everything is done but to start runs.
         old: The names of older versions that are still set, and what is instead of each.
@@ -106,10 +61,10 @@ class Settings:
     queue_endpoint: str = ""
     table_endpoint: str = ""
     storage_client_id: str = ""
-    arm_endpoint: str = PUBLIC_ARM
+    arm_endpoint: str = table.PUBLIC_ARM
     client_id: str = ""
     track_interval: timedelta = DEFAULTS["track_interval"]
-    source_hosts: tuple[str, ...] = HOSTS
+    source_hosts: tuple[str, ...] = table.HOSTS
     private_source_hosts: tuple[str, ...] = ()
     github_hosts: tuple[str, ...] = ()
     source_credentials: tuple[SourceCredential, ...] = ()
@@ -128,7 +83,7 @@ class Settings:
     sweep_patience: timedelta = DEFAULTS["sweep_patience"]
     sweep_again: timedelta = DEFAULTS["sweep_again"]
     poll_schedule: str = DEFAULTS["poll_schedule"]
-    poll_hosts: tuple[str, ...] = POLLED
+    poll_hosts: tuple[str, ...] = table.POLLED
     poll_interval: timedelta = DEFAULTS["poll_interval"]
     message_limit: timedelta = DEFAULTS["message_limit"]
     dead_letters: str = ""
@@ -151,11 +106,11 @@ class Settings:
             InvalidSettings: Naming every setting that is missing or wrong, and what it should be.
         """
         problems: list[str] = []
-        base = _registries(env, BASE_REGISTRIES, problems)
-        tasks = _registries(env, TASK_REGISTRIES, problems)
-        storage = env.get(STORAGE, "").strip()
+        base = _registries(env, table.BASE_REGISTRIES, problems)
+        tasks = _registries(env, table.TASK_REGISTRIES, problems)
+        storage = env.get(table.STORAGE, "").strip()
         part = {
-            name: env.get(f"{STORAGE}__{name}", "").strip()
+            name: env.get(f"{table.STORAGE}__{name}", "").strip()
             for name in (
                 *("accountName", "queueServiceUri", "tableServiceUri", "blobServiceUri"),
                 "clientId",
@@ -164,47 +119,51 @@ class Settings:
         endpoints = part["queueServiceUri"] and part["tableServiceUri"]
         if not (storage or part["accountName"] or endpoints):
             problems.append(
-                f"{STORAGE} is missing: set a connection string, UseDevelopmentStorage=true,"
-                f" sqlite:PATH, or {STORAGE}__accountName"
+                f"{table.STORAGE} is missing: set a connection string, UseDevelopmentStorage=true,"
+                f" sqlite:PATH, or {table.STORAGE}__accountName"
             )
         if storage.startswith(SQLITE) and not storage.removeprefix(SQLITE):
-            problems.append(f"{STORAGE} names no file: write sqlite:PATH")
-        arm = env.get(ARM_ENDPOINT, "").strip().rstrip("/") or PUBLIC_ARM
+            problems.append(f"{table.STORAGE} names no file: write sqlite:PATH")
+        arm = env.get(table.ARM_ENDPOINT, "").strip().rstrip("/") or table.PUBLIC_ARM
         if urlsplit(arm).scheme != "https" or not urlsplit(arm).hostname:
-            problems.append(f"{ARM_ENDPOINT} is {arm!r}: write https://HOST")
-        source_hosts, github = _source_hosts(env, SOURCE_HOSTS, problems)
-        private_hosts, github_too = _source_hosts(env, PRIVATE_SOURCE_HOSTS, problems)
+            problems.append(f"{table.ARM_ENDPOINT} is {arm!r}: write https://HOST")
+        source_hosts, github = _source_hosts(env, table.SOURCE_HOSTS, problems)
+        private_hosts, github_too = _source_hosts(env, table.PRIVATE_SOURCE_HOSTS, problems)
         github_hosts = dict.fromkeys((*github, *github_too, *_hosts(env, GITHUB_HOSTS, problems)))
         credentials = read_credentials(
-            env.get(SOURCE_CREDENTIALS, "").strip(), SOURCE_CREDENTIALS, problems
+            env.get(table.SOURCE_CREDENTIALS, "").strip(), table.SOURCE_CREDENTIALS, problems
         )
-        rebuild_for = env.get(REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
+        rebuild_for = env.get(table.REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
         if rebuild_for not in list(RebuildFor):
-            problems.append(f"{REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}")
-        mode = env.get(MODE, "").strip().lower() or ACT
-        if mode not in (ACT, OBSERVE):
-            problems.append(f"{MODE} is {mode!r}: write {ACT} or {OBSERVE}")
+            problems.append(
+                f"{table.REBUILD_FOR} is {rebuild_for!r}: write {', '.join(RebuildFor)}"
+            )
+        mode = env.get(table.MODE, "").strip().lower() or table.ACT
+        if mode not in (table.ACT, table.OBSERVE):
+            problems.append(f"{table.MODE} is {mode!r}: write {table.ACT} or {table.OBSERVE}")
         app = which_app(env)
-        if app not in (REBUILD, WEB):
-            problems.append(f"{APP} is {app!r}: write {REBUILD} or {WEB}")
-        sign_in = env.get(SIGN_IN, "").strip().lower()
-        if sign_in not in ("", EASY_AUTH):
-            problems.append(f"{SIGN_IN} is {sign_in!r}: write {EASY_AUTH}, or nothing")
+        if app not in (table.REBUILD, table.WEB):
+            problems.append(f"{table.APP} is {app!r}: write {table.REBUILD} or {table.WEB}")
+        sign_in = env.get(table.SIGN_IN, "").strip().lower()
+        if sign_in not in ("", table.EASY_AUTH):
+            problems.append(f"{table.SIGN_IN} is {sign_in!r}: write {table.EASY_AUTH}, or nothing")
         tools = _tools(env, problems)
-        build_attempts = _number(env, BUILD_ATTEMPTS, Count(1, 10), 3, problems)
-        native_wait = _number(env, NATIVE_WAIT_SECONDS, Count(0, 3600), 120, problems)
+        build_attempts = _number(env, table.BUILD_ATTEMPTS, Count(1, 10), 3, problems)
+        native_wait = _number(env, table.NATIVE_WAIT_SECONDS, Count(0, 3600), 120, problems)
         tuning = read_tuning(env, problems)
-        polled = tuple(dict.fromkeys(env.get(POLL_HOSTS, "").lower().replace(",", " ").split()))
+        polled = tuple(
+            dict.fromkeys(env.get(table.POLL_HOSTS, "").lower().replace(",", " ").split())
+        )
         if polled != ("*",):
-            polled = _hosts(env, POLL_HOSTS, problems) or POLLED
-        dead_letters = env.get(DEAD_LETTERS, "").strip().rstrip("/")
+            polled = _hosts(env, table.POLL_HOSTS, problems) or table.POLLED
+        dead_letters = env.get(table.DEAD_LETTERS, "").strip().rstrip("/")
         place = urlsplit(dead_letters)
         if dead_letters and (
             place.scheme != "https" or place.query or len(place.path.split("/")) < _CONTAINER
         ):
             # A shared access signature would be a secret in plain sight.
             problems.append(
-                f"{DEAD_LETTERS}: write https://ACCOUNT.blob.core.windows.net/CONTAINER"
+                f"{table.DEAD_LETTERS}: write https://ACCOUNT.blob.core.windows.net/CONTAINER"
             )
         if problems:
             raise InvalidSettings(problems)
@@ -217,8 +176,8 @@ class Settings:
             table_endpoint=part["tableServiceUri"],
             storage_client_id=part["clientId"],
             arm_endpoint=arm,
-            client_id=env.get(CLIENT_ID, "").strip(),
-            source_hosts=source_hosts or HOSTS,
+            client_id=env.get(table.CLIENT_ID, "").strip(),
+            source_hosts=source_hosts or table.HOSTS,
             private_source_hosts=private_hosts,
             github_hosts=tuple(github_hosts),
             source_credentials=credentials,
@@ -228,7 +187,7 @@ class Settings:
             poll_hosts=polled,
             dead_letters=dead_letters,
             blob_endpoint=part["blobServiceUri"],
-            observe=mode == OBSERVE,
+            observe=mode == table.OBSERVE,
             old=tuning.old,
             tuning=tuning.text,
             **tuning.values,
@@ -237,7 +196,7 @@ class Settings:
 
 def which_app(env: Mapping[str, str]) -> str:
     """Return which of the function apps this is, as it is written; it is needed at the start."""
-    return env.get(APP, "").strip().lower() or REBUILD
+    return env.get(table.APP, "").strip().lower() or table.REBUILD
 
 
 _TOOL = re.compile(r"([a-z0-9-]+/[a-z0-9_-]+)=(.+)", re.IGNORECASE)
@@ -245,12 +204,14 @@ _TOOL = re.compile(r"([a-z0-9-]+/[a-z0-9_-]+)=(.+)", re.IGNORECASE)
 
 def _tools(env: Mapping[str, str], problems: list[str]) -> frozenset[Tool]:
     found = set()
-    for text in env.get(TOOLS, "").replace(",", " ").split():
+    for text in env.get(table.TOOLS, "").replace(",", " ").split():
         match = _TOOL.fullmatch(text)
         try:
             image = ImageReference.parse(match[2] if match else "")
         except InvalidReference as error:
-            problems.append(f"{TOOLS} has {text!r}: write REGISTRY/TASK=IMAGE; {error.problem}")
+            problems.append(
+                f"{table.TOOLS} has {text!r}: write REGISTRY/TASK=IMAGE; {error.problem}"
+            )
         else:
             found.add(Tool(match[1].lower() if match else "", image))
     return frozenset(found)
