@@ -46,6 +46,16 @@ class Azure:
         """Return how many runs a task was given."""
         return sum(line["task"] == task.name for line in self._lines())
 
+    def began(self, task: TaskId) -> datetime:
+        """Return when the first run of a task began."""
+        times = [line["at"] for line in self._lines() if line["task"] == task.name]
+        return datetime.fromisoformat(min(times))
+
+    def most_at_once(self) -> int:
+        """Return how many runs went on at once at most."""
+        times = [datetime.fromisoformat(line["at"]) for line in self._lines()]
+        return max(sum(other <= at < other + _BUILD for other in times) for at in times)
+
     def registry(self, registry: RegistryId) -> Registry:
         """Read a registry."""
         return Registry(registry, f"{registry.name}.azurecr.io")

@@ -22,7 +22,9 @@ import azure.functions as func
 import pytest
 
 from rebuilder import composition, isolation
-from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS
+from rebuilder.core.lines.line import Line
+from rebuilder.core.policies.acts import Target, What
+from rebuilder.core.rebuilds.messages import ACTS, BUILDS, PUSHES, REFRESH, RUNS
 from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.settings import Settings
 from rebuilder.sqlite import _database
@@ -31,8 +33,12 @@ from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import SqliteQueues
+from rebuilder.sqlite.steering import FileSteering
 from rebuilder.usecases import at_once
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.steering.acts import ask
+from rebuilder.usecases.steering.places import PLACES
+from rebuilder.usecases.steering.votes import to_be_approved
 from tests.crash._world import APPS, BASE, NEW, TASKS, Azure, DeadEventBlobs, Sources
 
 QUEUES = {
@@ -40,9 +46,18 @@ QUEUES = {
     BUILDS: "start_build",
     RUNS: "track_build",
     REFRESH: "refresh_tasks",
+    ACTS: "carry_out_act",
 }
 TIMERS = ("refresh_index", "poll_bases", "sweep", "collect_dead_letters", "retire_history")
 FUNCTIONS = ("image_pushed", "task_changed", *QUEUES.values(), *TIMERS)
+POLICY = """
+version: 1
+policies:
+  default: {maxConcurrent: 1}
+  agreed: {approval: {votes: 1}}
+rules:
+  - {match: {task: "*/two"}, policy: agreed}
+"""
 _HIDE = timedelta(minutes=10)
 _KILLED = 137
 _MOST = at_once.MOST  # as it is, whatever a story is played with
@@ -156,7 +171,16 @@ class Host:
             cast("Any", azure),
             cast("Any", _Watched(DeadEventBlobs(self.folder))),
             lambda: self.azure.now,
+            FileSteering(self.file),
         )
+
+    def approve(self) -> bool:
+        """Approve what waits for it, as a person who sees it; tell whether anything did."""
+        context = self.context()
+        if waiting := to_be_approved(context, [Target()]):
+            ids = tuple(rebuild.id for rebuild in waiting)
+            ask(context, What.APPROVE, Target(), who="ann", because="tested", of=ids)
+        return bool(waiting)
 
     def call(self, name: str, argument: object) -> int:
         """Call a function in this process; return how many boundaries it has."""
@@ -207,6 +231,8 @@ class Host:
                 meet(QUEUES[queue], func.QueueMessage(id=message.id, body=message.body))
                 self.queues.delete(queue, message.id, message.pop_receipt)
                 continue
+            if self.approve():
+                continue
             due = self.next_at()
             if due is None:
                 return
@@ -221,8 +247,10 @@ class Host:
             self.until_quiet(self.call)
 
     def check(self) -> None:
-        """Exactly one run for each task, and nothing left."""
+        """Exactly one run for each task, in its place and approved, and nothing left."""
         context = self.context()
+        if context.steering.token():
+            self._obeyed(context)
         for task in TASKS:
             assert self.azure.scheduled(task) == 1, task.name
             head = context.ledger.head(task)
@@ -231,6 +259,16 @@ class Host:
         assert context.ledger.unsettled() == []
         letters = {(letter.origin.value, letter.reason) for letter in context.dead_letters.all()}
         assert len(letters) == 2, letters  # the poison message and the dead event
+
+    def _obeyed(self, context: Context) -> None:
+        """Never more than one run at once, none before its approval, and no place left over."""
+        assert self.azure.most_at_once() == 1
+        two = next(task for task in TASKS if task.name == "two")
+        approved = context.ledger.head(two)
+        assert approved is not None
+        assert approved.held is not None
+        assert min(vote.at for vote in approved.held.votes) <= self.azure.began(two)
+        assert not Line.read(context.bookmarks.read(PLACES).place).holders
 
 
 def _events() -> list[tuple[str, object]]:
@@ -263,8 +301,10 @@ def _event(topic: str, subject: str, kind: str, data: dict[str, object]) -> func
     )
 
 
-def _prepare(folder: Path) -> Host:
+def _prepare(folder: Path, policy: str) -> Host:
     host = Host(folder)
+    if policy:
+        host.context().steering.apply(policy, who="", at=host.azure.now, because="", before="")
     host.queues.send(f"{BUILDS}-poison", '{"schema":1,"old":true}')
     dead = {"id": "e9", "topic": str(BASE), "subject": "s", "eventType": "x", "data": {}}
     (folder / "1.blob").write_text(
@@ -285,11 +325,11 @@ class Point:
     message: bool
 
 
-def _story(folder: Path) -> list[Point]:
+def _story(folder: Path, policy: str) -> list[Point]:
     """Let everything happen undisturbed, and keep what was there before each call."""
     here = folder / "here"
     here.mkdir()
-    host = _prepare(here)
+    host = _prepare(here, policy)
     points: list[Point] = []
 
     def meet(name: str, argument: object) -> int:
@@ -312,11 +352,12 @@ def _story(folder: Path) -> list[Point]:
 
 
 @contextmanager
-def _played(most: int) -> Iterator[list[Point]]:
+def _played(most: int, policy: str = "") -> Iterator[list[Point]]:
     """Play the story.
 
     Args:
         most: With how many messages whoever sends them goes on.
+        policy: The policy file that is in force; "" for none.
     """
     shm = Path("/dev/shm")  # noqa: S108 - memory, where there is one
     with (
@@ -327,15 +368,17 @@ def _played(most: int) -> Iterator[list[Point]]:
         patch.setattr(at_once, "MOST", most)
         logging.disable(logging.CRITICAL)
         try:
-            yield _story(Path(name))
+            yield _story(Path(name), policy)
         finally:
             logging.disable(logging.NOTSET)
 
 
-@pytest.fixture(name="points", scope="module")
-def _points() -> Iterator[list[Point]]:
+@pytest.fixture(
+    name="points", scope="module", params=["", POLICY], ids=["without policy", "with policy"]
+)
+def _points(request: pytest.FixtureRequest) -> Iterator[list[Point]]:
     """Play the story once for all functions, each message delivered by the host."""
-    with _played(0) as points:
+    with _played(0, request.param) as points:
         yield points
 
 
@@ -346,7 +389,8 @@ def test_every_function_has_boundaries(
     total = sum(point.boundaries for point in points)
     with capsys.disabled():
         print(f"\n{total} boundaries of {len(points)} calls of {len(FUNCTIONS)} functions")  # noqa: T201 - the promise
-    assert {point.name for point in points} == set(FUNCTIONS)
+    # Without a policy nothing waits for an act.
+    assert set(FUNCTIONS) - {point.name for point in points} <= {"carry_out_act"}
     assert total > 100
 
 
