@@ -96,7 +96,7 @@ chaos: .tools/azurite/done
 
 # With hashes: pip then takes nothing whose hash is not here, in Azure's remote build, too.
 requirements: env
-	@$(UV) export --frozen --quiet --no-dev --group functions --no-emit-project --prune click --prune rich --output-file requirements.txt
+	@$(UV) export --frozen --quiet --no-dev --group functions --extra messages --no-emit-project --prune click --prune rich --output-file requirements.txt
 
 clean:
 	rm -rf .venv .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -17,6 +17,7 @@ from functions import (
     refresh_index,
     refresh_tasks,
     retire_history,
+    send_message,
     start_build,
     sweep,
     task_changed,
@@ -46,6 +47,7 @@ _REBUILDS = (
     collect_dead_letters,
     retire_history,
     carry_out_act,
+    send_message,
 )
 which = which_app(os.environ)
 if which not in (REBUILD, WEB):

@@ -58,8 +58,8 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import PlanRebuilds, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.rebuilds.records import VERSION
+from rebuilder.core.times import Clock
 from rebuilder.ports.bookmarks import Bookmarks
-from rebuilder.ports.clock import Clock
 from rebuilder.ports.dead_letters import DeadLetters
 from rebuilder.ports.index import DependencyIndex
 from rebuilder.ports.ledger import Ledger

@@ -19,6 +19,7 @@ def sweep(timer: func.TimerRequest) -> None:
     from rebuilder.composition import compose
     from rebuilder.telemetry.signals import span
     from rebuilder.usecases.catch_up import sweep as usecase
+    from rebuilder.usecases.messages.stale import tell_stale
     from rebuilder.usecases.reports.now import tell_of_now
 
     del timer
@@ -26,3 +27,4 @@ def sweep(timer: func.TimerRequest) -> None:
     with span("sweep"):
         if usecase.sweep(context, uuid4().hex).swept:
             tell_of_now(context)
+            tell_stale(context)

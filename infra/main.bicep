@@ -328,6 +328,7 @@ module storage 'modules/storage.bicep' = {
       'rebuilder-runs'
       'rebuilder-refresh'
       'rebuilder-acts'
+      'rebuilder-messages'
     ]
     tableNames: [
       'rebuilderbookmarks'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.messages.destinations import Destination
 from rebuilder.core.policies.acts import PLACE
 from rebuilder.core.policies.versions import PolicyVersion
 from rebuilder.errors import NotFound
@@ -55,6 +56,23 @@ class NoSteering:
     def save_acts(self, acts: Bookmark) -> Bookmark:
         """Refuse it."""
         raise NotFound(f"there is no place for {acts.name}")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class NoReceivers:
+    """A Receivers that reaches nobody."""
+
+    def tell(self, to: Destination, title: str, text: str) -> None:
+        """Refuse it."""
+        del title, text
+        raise NotFound(f"{to.name} cannot be reached from here")
+
+    def send(self, to: Destination, body: bytes) -> None:
+        """Refuse it."""
+        del body
+        raise NotFound(f"{to.name} cannot be reached from here")
 
     def close(self) -> None:
         """Do nothing."""

@@ -110,9 +110,10 @@ def _compose(settings: Settings) -> Context:
     from rebuilder.azure.acr.access import ArmAccess  # noqa: PLC0415
     from rebuilder.azure.acr.images import AcrImages  # noqa: PLC0415
     from rebuilder.azure.acr.tasks import ArmTasks  # noqa: PLC0415
-    from rebuilder.azure.identity import credential, registry_tokens  # noqa: PLC0415
+    from rebuilder.azure.identity import credential, registry_tokens, tokens_for  # noqa: PLC0415
     from rebuilder.azure.throttle import ArmThrottle  # noqa: PLC0415
     from rebuilder.foreign.registries import OciRegistries  # noqa: PLC0415
+    from rebuilder.receivers.receivers import Reached  # noqa: PLC0415
     from rebuilder.sources.files import HostedSources  # noqa: PLC0415
 
     if settings.old:
@@ -136,6 +137,7 @@ def _compose(settings: Settings) -> Context:
         _dead_events(settings),
         _now,
         store.steering,
+        receivers=Reached(settings.private_source_hosts, tokens_for(identity)),
     )
     _made.append(context)
     return context

@@ -305,6 +305,9 @@ type appSettingsType = {
   @description('Optional. How many runs a task gets on the same digests before it is given up; 1 to 10. By default `3`.')
   REBUILDER_BUILD_ATTEMPTS: string?
 
+  @description('Optional. A JSON object of those whom messages go to (docs/messages.md), by the names that the policy file calls them; in Azure a Key Vault reference. By default none.')
+  REBUILDER_DESTINATIONS: string?
+
   @description('Optional. `observe` runs everything and starts nothing: each decision is recorded as `would-rebuild`; else `act`. By default `act`.')
   REBUILDER_MODE: string?
 

@@ -69,3 +69,17 @@ def registry_tokens(identity: TokenCredential, arm_endpoint: str) -> Callable[[s
             return identity.get_token(f"{audience}/.default").token
 
     return token
+
+
+def tokens_for(identity: TokenCredential) -> Callable[[str], str]:
+    """Return what gives the identity's tokens by whom they are for.
+
+    Returns:
+        A function of an audience, which raises Denied or TransientError if there is no token.
+    """
+
+    def token(audience: str) -> str:
+        with translated(f"get a token for {audience}"):
+            return identity.get_token(f"{audience.rstrip('/')}/.default").token
+
+    return token

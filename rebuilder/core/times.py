@@ -7,7 +7,11 @@ a reason to, so what lies further ahead is not believed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
+type Clock = Callable[[], datetime]
+"""The time, with its zone."""
 
 CLOCKS_DIFFER = timedelta(seconds=5)
 """How far the clocks of two instances, or of Azure's services, may be apart."""

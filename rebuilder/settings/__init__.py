@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, canonical_host, host_matches
 from rebuilder.core.decisions.policy import Policy, RebuildFor, Tool
+from rebuilder.core.messages.destinations import Destination, read_destinations
 from rebuilder.errors import InvalidReference, InvalidResourceId, InvalidSettings
 from rebuilder.settings import table
 from rebuilder.settings.tuning import DEFAULTS, GITHUB_HOSTS, Count, read_tuning
@@ -52,6 +53,7 @@ class Settings:
         observe: Whether everything is done but to start runs.
         old: The names of older versions that are still set, and what is instead of each.
         tuning: What REBUILDER_TUNING would say to mean the same without them.
+        destinations: Whom messages go to.
     """
 
     base_registries: frozenset[RegistryId]
@@ -93,6 +95,7 @@ class Settings:
     observe: bool = False
     old: tuple[tuple[str, str], ...] = ()
     tuning: str = ""
+    destinations: tuple[Destination, ...] = field(default=(), repr=False)
 
     def polls(self, host: str) -> bool:
         """Tell whether a foreign registry is one of those that are polled."""
@@ -132,6 +135,9 @@ class Settings:
         github_hosts = dict.fromkeys((*github, *github_too, *_hosts(env, GITHUB_HOSTS, problems)))
         credentials = read_credentials(
             env.get(table.SOURCE_CREDENTIALS, "").strip(), table.SOURCE_CREDENTIALS, problems
+        )
+        destinations = read_destinations(
+            env.get(table.DESTINATIONS, "").strip(), table.DESTINATIONS, problems
         )
         rebuild_for = env.get(table.REBUILD_FOR, "").strip().lower() or RebuildFor.ALL.value
         if rebuild_for not in list(RebuildFor):
@@ -190,6 +196,7 @@ class Settings:
             observe=mode == table.OBSERVE,
             old=tuning.old,
             tuning=tuning.text,
+            destinations=destinations,
             **tuning.values,
         )
 

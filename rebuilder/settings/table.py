@@ -19,6 +19,7 @@ PRIVATE_SOURCE_HOSTS = "REBUILDER_SOURCE_PRIVATE_HOSTS"
 SOURCE_CREDENTIALS = "REBUILDER_SOURCE_CREDENTIALS"
 POLL_HOSTS = "REBUILDER_POLL_HOSTS"
 DEAD_LETTERS = "REBUILDER_DEAD_LETTERS"
+DESTINATIONS = "REBUILDER_DESTINATIONS"
 APP = "REBUILDER_APP"
 SIGN_IN = "REBUILDER_SIGN_IN"
 TUNING = "REBUILDER_TUNING"
@@ -135,6 +136,11 @@ SETTINGS = (
         "The blob container of Event Grid's dead letters,"
         " `https://ACCOUNT.blob.core.windows.net/CONTAINER`",
         chosen=False,
+    ),
+    Setting(
+        DESTINATIONS,
+        "A JSON object of those whom messages go to (docs/messages.md), by the names that the"
+        " policy file calls them; in Azure a Key Vault reference",
     ),
     Setting(
         APP,

@@ -7,25 +7,27 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from rebuilder._nowhere import NoSteering
+from rebuilder._nowhere import NoReceivers, NoSteering
 from rebuilder.core.acr.registries import (
     ForeignRegistry,
     PushedRegistry,
     RegistryId,
     canonical_host,
 )
+from rebuilder.core.times import Clock
 from rebuilder.errors import PermanentError
 from rebuilder.ports.acr import Access, Images, Tasks
 from rebuilder.ports.bookmarks import Bookmarks
-from rebuilder.ports.clock import Clock
 from rebuilder.ports.dead_letters import DeadEventStore, DeadLetters
 from rebuilder.ports.foreign import ForeignRegistries
 from rebuilder.ports.index import DependencyIndex
 from rebuilder.ports.ledger import Ledger
 from rebuilder.ports.queue import WorkQueue
+from rebuilder.ports.receivers import Receivers
 from rebuilder.ports.sources import BuildSources
 from rebuilder.ports.steering import Steering
 from rebuilder.settings import Settings
+from rebuilder.usecases.messages.lines import Lines
 from rebuilder.usecases.steering.in_force import Known
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class Context(Struct, frozen=True):
     now: Clock
     steering: Steering = field(default_factory=NoSteering)
     in_force: Known = field(default_factory=Known)
+    receivers: Receivers = field(default_factory=NoReceivers)
+    lines: Lines = field(default_factory=Lines)
     _hosts: dict[RegistryId, str] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -66,6 +70,7 @@ class Context(Struct, frozen=True):
             self.foreign,
             self.dead_events,
             self.steering,
+            self.receivers,
         ):
             adapter.close()
 

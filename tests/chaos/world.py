@@ -25,7 +25,7 @@ from tests.patience import until
 
 QUEUES = (
     *("rebuilder-pushes", "rebuilder-builds", "rebuilder-runs", "rebuilder-refresh"),
-    "rebuilder-acts",
+    *("rebuilder-acts", "rebuilder-messages"),
 )
 
 _PATIENCE = 4

@@ -253,6 +253,7 @@ def test_the_functions_are_indexed_as_azure_sees_them(world: World) -> None:
         "refresh_tasks": "queueTrigger",
         "event_queued": "queueTrigger",
         "carry_out_act": "queueTrigger",
+        "send_message": "queueTrigger",
         "plan_rebuilds": "queueTrigger",
         "start_build": "queueTrigger",
         "track_build": "queueTrigger",

@@ -48,7 +48,7 @@ NAMES = [
     "event_queued",
     *("refresh_index", "refresh_tasks", "sweep", "poll_bases", "collect_dead_letters"),
     "retire_history",
-    "carry_out_act",
+    *("carry_out_act", "send_message"),
 ]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Scope, Target, What
+from rebuilder.core.rebuilds.judged import problem
 from rebuilder.core.rebuilds.messages import (
     ACTS,
     BUILDS,
@@ -21,7 +22,6 @@ from rebuilder.core.rebuilds.messages import (
     StartBuild,
     TrackBuild,
     afresh,
-    problem,
     put_back,
     queued_event,
 )

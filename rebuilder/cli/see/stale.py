@@ -67,7 +67,8 @@ def _days(_context: click.Context, _option: click.Parameter, text: str) -> int:
     metavar="TIME",
     default="",
     callback=_objective,
-    help="How soon an image is to stand on a new base: 90m, 4h, 2d (4h).",
+    help="How soon an image is to stand on a new base: 90m, 4h, 2d (what the policy file says, or"
+    " 4h).",
 )
 @click.option("--days", metavar="N", default="7", callback=_days, help="How many days back (7).")
 @as_json

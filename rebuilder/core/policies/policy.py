@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.lines.rooms import PRIORITY, Room
+from rebuilder.core.messages.rules import MessageRule
 from rebuilder.core.policies.approval import Approval, stricter
 from rebuilder.core.policies.matching import Match, Matching, Subject
 from rebuilder.core.policies.windows import AnyOf, Freeze, Window
@@ -92,6 +93,8 @@ class Policies:
         rules: The rules, in the order of the file.
         freezes: The freezes, each with what it is for.
         registries: How many may be under way at once in registries, by their names.
+        messages: The rules of messages, each with what it is for.
+        objective: How soon an image is to stand on a new base; None if it does not say.
     """
 
     def __init__(
@@ -100,6 +103,8 @@ class Policies:
         rules: Iterable[Rule] = (),
         freezes: Iterable[tuple[Freeze, Match]] = (),
         registries: Mapping[str, int] | None = None,
+        messages: Iterable[tuple[MessageRule, Match]] = (),
+        objective: timedelta | None = None,
     ) -> None:
         self.policies = dict(policies or {})
         every, frozen = tuple(rules), tuple(freezes)
@@ -117,6 +122,10 @@ class Policies:
         self._rules = Matching(rule.match for rule in self.rules)
         self._tightening = Matching(rule.match for rule in self.tightening)
         self._freezes = Matching(match for _, match in frozen)
+        told = tuple(messages)
+        self.messages = tuple(rule for rule, _ in told)
+        self._messages = Matching(match for _, match in told)
+        self.objective = objective
 
     @property
     def selectable(self) -> tuple[str, ...]:
@@ -141,6 +150,10 @@ class Policies:
         """Return the freezes that are in force."""
         fitting = [self.freezes[number] for number in self._freezes.of(subject)]
         return [freeze for freeze in fitting if freeze.begins <= now < freeze.ends]
+
+    def telling(self, subject: Subject) -> list[MessageRule]:
+        """Return the rules of messages that are for it."""
+        return [self.messages[number] for number in self._messages.of(subject)]
 
 
 class Plain(NamedTuple):

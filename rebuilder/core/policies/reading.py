@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from rebuilder.core.lines.rooms import Room
+from rebuilder.core.messages.reading import read_messages
 from rebuilder.core.policies.approval import Approval
 from rebuilder.core.policies.matching import Match
 from rebuilder.core.policies.policy import Policies, Policy, Rule, Values
@@ -184,11 +185,15 @@ class _Reader:
         ]
         registries = values.get("limits", {}).get("registries")
         kept = [freeze for freeze in freezes if freeze is not None]
-        return Policies(named, rules, kept, registries)
+        messages = read_messages(self, values.get("messages", ()), self._match)
+        objective = self.duration(values, "objective", ())
+        if objective is not None and not objective:
+            self.fault(("objective",), "nothing can be built in no time: write 4h, say")
+        return Policies(named, rules, kept, registries, messages, objective)
 
     def _values(self, given: Mapping[str, Any], path: Path, name: str) -> Values:
-        cooldown = self._duration(given, "cooldown", path)
-        longest = self._duration(given, "maxWait", path)
+        cooldown = self.duration(given, "cooldown", path)
+        longest = self.duration(given, "maxWait", path)
         if cooldown is not None and longest is not None and longest < cooldown:
             self.fault(
                 (*path, "maxWait"), "maxWait is shorter than cooldown: write one that is not"
@@ -197,7 +202,7 @@ class _Reader:
         if "windows" in given:
             listed = given["windows"] if given["windows"] != "always" else ()
             windows = tuple(
-                self._window(window, (*path, "windows", number))
+                self.window(window, (*path, "windows", number))
                 for number, window in enumerate(listed)
             )
         return Values(
@@ -212,7 +217,7 @@ class _Reader:
         )
 
     def _max_age(self, given: Mapping[str, Any], path: Path) -> timedelta | None:
-        found = self._duration(given, "maxAge", path)
+        found = self.duration(given, "maxAge", path)
         if found is not None and found < _LEAST_AGE:
             self.fault((*path, "maxAge"), "it would be built all the time: write 1h at least")
         return found
@@ -220,13 +225,14 @@ class _Reader:
     def _approval(self, given: Mapping[str, Any] | None, path: Path) -> Approval | None:
         if given is None:
             return None
-        expires = self._duration(given, "expires", path)
+        expires = self.duration(given, "expires", path)
         if expires is not None and not expires:
             self.fault((*path, "expires"), "no vote would ever count: write a longer one")
         by_oneself = bool(given.get("byOneself"))
         return Approval(given["votes"], expires or Approval().expires, by_oneself)
 
-    def _duration(self, given: Mapping[str, Any], name: str, path: Path) -> timedelta | None:
+    def duration(self, given: Mapping[str, Any], name: str, path: Path) -> timedelta | None:
+        """Return a duration; None if there is none."""
         text = given.get(name)
         if text is None:
             return None
@@ -235,7 +241,8 @@ class _Reader:
             self.fault((*path, name), f"{text} is longer than a year: write {_MOST_DAYS}d at most")
         return span
 
-    def _window(self, given: Mapping[str, Any], path: Path) -> Window:
+    def window(self, given: Mapping[str, Any], path: Path) -> Window:
+        """Return a window."""
         self._zone(given, path)
         start, end = _minute(given["from"]), _minute(given["to"])
         if start == end:

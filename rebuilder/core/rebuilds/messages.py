@@ -32,8 +32,9 @@ BUILDS = "rebuilder-builds"
 RUNS = "rebuilder-runs"
 REFRESH = "rebuilder-refresh"
 ACTS = "rebuilder-acts"
+MESSAGES = "rebuilder-messages"
 
-QUEUES = (EVENTS, PUSHES, BUILDS, RUNS, REFRESH, ACTS)
+QUEUES = (EVENTS, PUSHES, BUILDS, RUNS, REFRESH, ACTS, MESSAGES)
 """Every queue that functions take messages from."""
 
 MOST_BYTES = 48 * 1024
@@ -256,23 +257,6 @@ def check_size(body: str) -> None:
     if size > MOST_BYTES:
         code = "RequestBodyTooLarge"
         raise Refused(code, f"a message of {size} bytes; a queue takes {MOST_BYTES}")
-
-
-def problem(queue: str, body: str) -> str | None:
-    """Tell why a message of a queue is none of ours; None if it is one."""
-    readers: dict[str, Callable[[str], object]] = {
-        PUSHES: PlanRebuilds.decode,
-        BUILDS: StartBuild.decode,
-        RUNS: TrackBuild.decode,
-        REFRESH: Refresh.decode,
-        EVENTS: queued_event,
-        ACTS: OperatorAct.decode,
-    }
-    try:
-        readers[queue](body)
-    except InvalidMessage as error:
-        return str(error)
-    return None
 
 
 def queued_event(body: str) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._told import about, changed
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.messages.tell import tell
 from rebuilder.usecases.waves.wake import wake
 
 log = logging.getLogger(__name__)
@@ -131,16 +132,16 @@ def _left(context: Context, task: TaskId) -> TaskDecision | None:
 
 def _refused(context: Context, rebuild: Rebuild, error: PermanentError) -> Rebuild:
     log.error("task %s: rebuild %s was not scheduled: %s", rebuild.task, rebuild.id, error)
-    saved = context.ledger.save(
-        replace(
-            rebuild,
-            state=State.GIVEN_UP,
-            finished_at=context.now(),
-            outcome=str(error),
-            failure=Failure.REFUSED,
-            advice=_advice(rebuild, error),
-        )
+    given_up = replace(
+        rebuild,
+        state=State.GIVEN_UP,
+        finished_at=context.now(),
+        outcome=str(error),
+        failure=Failure.REFUSED,
+        advice=_advice(rebuild, error),
     )
+    tell(context, given_up)
+    saved = context.ledger.save(given_up)
     changed(context, saved)
     wake(context, saved)
     return saved

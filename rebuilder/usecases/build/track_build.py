@@ -33,6 +33,7 @@ from rebuilder.usecases.build._told import about, changed
 from rebuilder.usecases.build.output import check_output, task_of
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import refresh_known
+from rebuilder.usecases.messages.tell import tell
 from rebuilder.usecases.steering import places
 from rebuilder.usecases.steering.gate import attempts
 from rebuilder.usecases.waves.wake import wake
@@ -91,6 +92,7 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
             return None
         for sent in found.messages:
             context.queue.send(sent.queue, sent.body, sent.delay)
+        tell(context, found.rebuild)
         saved = context.ledger.save(found.rebuild)
     except Conflict as error:
         # Two messages for one record, at once: the other was quicker, and goes on.

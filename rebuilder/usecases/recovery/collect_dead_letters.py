@@ -14,13 +14,15 @@ from msgspec import Struct
 
 from rebuilder.core.events.dead_events import read_dead_events
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
-from rebuilder.core.rebuilds.messages import QUEUES, afresh, problem
+from rebuilder.core.rebuilds.judged import problem
+from rebuilder.core.rebuilds.messages import QUEUES, afresh
 from rebuilder.errors import RebuilderError
 from rebuilder.isolation import attempt
 from rebuilder.ports.dead_letters import DeadEvents
 from rebuilder.ports.queue import PoisonMessage
 from rebuilder.telemetry import metrics, signals
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.messages.tell import tell_letter
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class _Kept(Struct):
 
     def keep(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
+        tell_letter(self.context, letter)
         self.context.dead_letters.record(letter)
         signals.tell(metrics.DEAD_LETTERS)
         self.count += 1

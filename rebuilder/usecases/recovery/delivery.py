@@ -18,6 +18,7 @@ from rebuilder.core.times import ahead
 from rebuilder.errors import NewerStore, PermanentError, RebuilderError, Throttled, TransientError
 from rebuilder.telemetry import metrics, signals
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.messages.tell import tell_letter
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def _put_back(context: Context, queue: str, body: str, error: TransientError) ->
 def _give_up(context: Context, queue: str, body: str, reason: str) -> None:
     told = storable(reason, LONGEST_REASON)
     letter = DeadLetter(Origin.QUEUE, queue, afresh(body), told, context.now())
+    tell_letter(context, letter)
     context.dead_letters.record(letter)
     signals.tell(metrics.DEAD_LETTERS)
     log.error("queue %s: dead letter %s: %s", queue, letter.id, reason)

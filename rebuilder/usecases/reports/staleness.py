@@ -169,8 +169,7 @@ def _time(value: datetime | None) -> str | None:
 
 
 def _objective(policies: Policies | None) -> timedelta:
-    del policies
-    return OBJECTIVE
+    return OBJECTIVE if policies is None or policies.objective is None else policies.objective
 
 
 class _Books:

@@ -28,6 +28,7 @@ from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._schedule import schedule
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.messages.tell import tell
 from rebuilder.usecases.steering import places
 from rebuilder.usecases.waves.upstream import known_upstream, upstream
 from rebuilder.usecases.waves.wake import waits_for_upstream
@@ -285,6 +286,7 @@ def _wait(
         message = replace(delivery.message, push=told, turn=None, wait=0, waiter="")
         context.queue.send(BUILDS, message.encode(), due - now + SOON)
     kept = replace(wanted, due=due)
+    tell(context, kept, before)
     if stored or before.state is State.HELD or before.version > 1:
         kept = context.ledger.save(kept)
     elif not context.ledger.claim(kept):

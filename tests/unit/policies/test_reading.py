@@ -59,7 +59,7 @@ def test_a_file_is_read() -> None:
         ("version: 2", "1:10: 2: write 1"),
         (
             "version: 1\nrule: []",
-            "2:1: unknown key 'rule': write $schema, freezes, limits, policies,",
+            "2:1: unknown key 'rule': write $schema, freezes, limits, messages, objective,",
         ),
         ("version: 1\nversion: 1", "2:1: version is there twice: write it once"),
         ("version: 1\n? [a]\n: 1", "2:3: a key that is no plain name: write a name"),

@@ -1,0 +1,1 @@
+"""Telling people and machines what happened, so that no receiver slows a rebuild."""
