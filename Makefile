@@ -16,7 +16,7 @@ help:
 	@echo "make chaos         real processes killed, stopped, flooded, on broken stores (PART=kills, STORE=sqlite)"
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
-	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild"
+	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild (EVENTS=queue)"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
 	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
 	@echo "make docs          write docs/cli.md and what tells of the settings"
@@ -58,7 +58,7 @@ tutorial: env .tools/azure-cli/done
 	@$(PYTHON) -m localcloud.tutorial
 
 deploy-local: env .tools/azurite/done .tools/azure-cli/done
-	@$(PYTHON) -m localcloud.deploy
+	@EVENTS=$(EVENTS) $(PYTHON) -m localcloud.deploy
 
 check: env
 	@$(PYTHON) -m ruff check .

@@ -8,12 +8,14 @@ no setting and no role but the template's.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from localcloud.cloud import BuilderName, LocalCloud
@@ -46,6 +48,7 @@ PARAMETERS = {
 }
 """The template's parameters: two registries that are there, and the sample task."""
 
+_DELIVERIES = ("webhook", "queue")
 _TASK = "taskhelloworld"
 _INFRA = shlex.quote(str(ROOT / "infra"))
 _WAIT_SECONDS = 600
@@ -55,8 +58,9 @@ _CODE = "function_app.py functions rebuilder host.json requirements.txt"
 class Deployment:
     """The steps; each types its commands and looks at what comes of them."""
 
-    def __init__(self, cloud: LocalCloud, shell: Shell, screen: Screen) -> None:
+    def __init__(self, cloud: LocalCloud, shell: Shell, screen: Screen, events: str) -> None:
         self._cloud = cloud
+        self._events = events
         self._shell = shell
         self._screen = screen
         self._places: list[str] = []
@@ -89,7 +93,9 @@ class Deployment:
         """Deploy the template, and learn what the next steps need from its outputs."""
         self._screen.step("az deployment sub create: everything but the event subscriptions")
         self._type(
-            f"cat > main.parameters.json <<'END'\n{_parameters(PARAMETERS)}\nEND", quiet=True
+            f"cat > main.parameters.json <<'END'\n"
+            f"{_parameters({**PARAMETERS, 'eventDelivery': self._events})}\nEND",
+            quiet=True,
         )
         self._type(
             f"az deployment sub create --name rebuilder --location westeurope \\\n"
@@ -101,6 +107,7 @@ class Deployment:
             ("APP", "FUNCTION_APP_NAME"),
             ("SITE", "FUNCTION_APP_RESOURCE_ID"),
             ("STORAGE", "STORAGE_ACCOUNT_RESOURCE_ID"),
+            ("COMPONENT", "APPLICATION_INSIGHTS_RESOURCE_ID"),
         ):
             self._type(
                 f"{variable}=$(az deployment sub show --name rebuilder"
@@ -124,7 +131,7 @@ class Deployment:
             "az functionapp function list --resource-group $APP_GROUP --name $APP"
             " --query '[].name' --output tsv"
         )
-        for function in ("image_pushed", "task_changed"):
+        for function in ("image_pushed", "task_changed", "event_queued"):
             if f"/{function}" not in listed:
                 raise Failed(f"the app has no function {function}")
 
@@ -197,6 +204,19 @@ class Deployment:
             raise Failed("the table does not show one rebuild that succeeded")
         self._screen.good("rebuilt by the app, with the template's settings and roles alone")
 
+    def telemetry(self) -> None:
+        """See that the app's own telemetry has come: by its identity, with the template's role."""
+        component = self._type("echo $COMPONENT", quiet=True)
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < deadline:
+            for envelope in self._cloud.insights.kept(component):
+                told = envelope["data"]["baseData"].get("properties") or {}
+                if told.get("rebuilder.rebuild"):
+                    self._screen.good("Application Insights was told of it, by identity")
+                    return
+            time.sleep(1)
+        raise Failed("Application Insights was not told of the rebuild")
+
     def _await(self) -> None:
         deadline = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < deadline:
@@ -221,8 +241,14 @@ def _parameters(values: Mapping[str, object]) -> str:
     )
 
 
-def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
+def play(screen: Screen, folder: Path, builder: BuilderName, events: str) -> None:
     """Deploy the product and see it rebuild.
+
+    Args:
+        screen: Where it is shown.
+        folder: For all that it needs.
+        builder: Who builds images.
+        events: How events reach the app: webhook or queue.
 
     Raises:
         Failed: Something came out otherwise than promised.
@@ -243,19 +269,25 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
             **NAMES,
         }
         with Shell(source, environment, screen.detail) as shell:
-            deployment = Deployment(cloud, shell, screen)
+            deployment = Deployment(cloud, shell, screen, events)
             deployment.registries()
             deployment.resources()
             deployment.publish()
             deployment.subscribe()
             deployment.rebuild()
+            deployment.telemetry()
             deployment.nothing_changes()
             deployment.show_runs()
 
 
 def main() -> int:
     """Deploy; the exit code says whether it came out as promised."""
-    return perform("deployment", "Deploy the product on the local cloud.", play)
+    events = os.environ.get("EVENTS") or "webhook"
+    if events not in _DELIVERIES:
+        print(f"EVENTS is one of {' and '.join(_DELIVERIES)}, not {events}.", file=sys.stderr)  # noqa: T201 - a command
+        return 2
+    described = "Deploy the product on the local cloud."
+    return perform("deployment", described, partial(play, events=events))
 
 
 if __name__ == "__main__":

@@ -663,3 +663,18 @@ def test_a_place_that_is_no_address_is_not_asked(
     """Nor one with a name before the host, or another port."""
     with pytest.raises(Refused, match="is not ARM"):
         tasks.page(RegistryId.parse(apps.id), place)
+
+
+@pytest.mark.parametrize(
+    ("source", "signs_in"),
+    [({"identity": "[system]"}, True), ({"loginMode": "Default"}, False), (None, False)],
+)
+def test_whether_a_task_signs_in_to_its_own_registry(
+    apps: Registry, tasks: ArmTasks, source: dict[str, str] | None, *, signs_in: bool
+) -> None:
+    """As an identity of its own, and not by the registry's leave."""
+    given = {} if source is None else {"credentials": {"sourceRegistry": source}}
+    made = images.task(apps, "build-app", [], **given)
+    found = tasks.task(TaskId(RegistryId.parse(apps.id), made.name))
+
+    assert found.own_sign_in is signs_in

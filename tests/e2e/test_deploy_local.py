@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.timeout(1800)  # the Azure CLI alone waits a minute after it has published
-def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("events", ["webhook", "queue"])
+def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path, events: str) -> None:
     """The templates deploy, the app so deployed rebuilds, and a second time changes nothing."""
     done = subprocess.run(
         [sys.executable, "-m", "localcloud.deploy", "--builder", "embedded"],
@@ -27,6 +28,7 @@ def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path) -> 
             "HOME": str(tmp_path),
             "TMPDIR": str(tmp_path),
             RECORD: str(tmp_path / "record"),
+            "EVENTS": events,
         },
         capture_output=True,
         text=True,
@@ -42,4 +44,21 @@ def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path) -> 
         r"^  c\w+ +taskhelloworld +Linux +Succeeded +Image Update ", done.stdout, re.MULTILINE
     )
     assert len(rebuilt) == 2  # the table is shown before and after
+    assert "Application Insights was told of it, by identity" in done.stdout
     assert list(tmp_path.glob("rebuilder-deployment-*")) == []
+
+
+def test_another_way_of_events_is_refused() -> None:
+    """Before anything is started."""
+    done = subprocess.run(
+        [sys.executable, "-m", "localcloud.deploy"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "EVENTS": "pigeon"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "EVENTS is one of webhook and queue, not pigeon.\n",
+    )

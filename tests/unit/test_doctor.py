@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from copy import replace
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.acr.tasks import Task
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.doctor import Finding
+from rebuilder.core.doctor.events import NotSubscribed
 from rebuilder.core.doctor.setup import (
     EventSubscription,
     RegistrySetup,
@@ -30,6 +32,9 @@ from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import Denied, NotFound, RebuilderError
 from rebuilder.settings import Settings
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.doctor._events import _by_queue
+from rebuilder.usecases.doctor._known import Known
 from rebuilder.usecases.doctor._store import OVERDUE
 from rebuilder.usecases.doctor.examine import Report, examine
 from rebuilder.usecases.index.refresh_index import scan_registry
@@ -306,9 +311,16 @@ def test_a_registry_of_repositories(good: World, asked: FakePreflight) -> None:
     good.tasks.add(held)
     asked.held |= {f"p1@{registry}": [Permission(("*",))] for registry in (BASE, APPS)}
     report = examine(good.context, asked)
-    assert codes(report) == ["pull-missing", "task-may-not-pull", "task-may-not-push"]
+    absent = ["task-may-not-pull", "task-may-not-push", "task-not-signed-in"]
+    assert codes(report) == ["pull-missing", *absent]
     assert "'Container Registry Repository Reader'" in report.findings[1].what()
     assert "--assignee-object-id p1" in report.findings[2].commands()[0]
+    (command,) = report.findings[3].commands()
+    assert command.startswith("az acr task update --source-acr-auth-id '[system]' --name")
+    assert "does not sign in there as its identity" in report.findings[3].what()
+
+    good.tasks.add(replace(held, own_sign_in=True))
+    assert "task-not-signed-in" not in codes(examine(good.context, asked))
 
 
 def test_a_base_registry_that_runs_may_push_to(good: World, asked: FakePreflight) -> None:
@@ -409,6 +421,62 @@ def test_a_queue_is_ours_by_its_account(good: World, asked: FakePreflight) -> No
     for place in ((f"{ACCOUNT}2", "rebuilder-events"), (ACCOUNT, "other")):
         asked.subscribed = [EventSubscription("q", TOPIC, dead_letters=LETTERS, queue=place)]
         assert codes(examine(context, asked, site=SITE)) == ["not-subscribed"]
+
+
+def test_who_takes_events_from_the_queue_is_told_how_to_subscribe(
+    good: World, asked: FakePreflight
+) -> None:
+    """A topic that may write into the app's queue shows it; so does another registry's way."""
+    settings = replace(good.context.settings, storage="", storage_account="kept")
+    context = replace(good.context, settings=settings)
+    queue = (ACCOUNT, "rebuilder-events")
+    scope = f"{ACCOUNT}/queueServices/default/queues/rebuilder-events"
+    topic = replace(TOPIC, principals=("topic-id",))
+    asked.topic, asked.subscribed = [topic], []
+    asked.held[f"topic-id@{scope}"] = []
+    found = [f for f in examine(context, asked, site=SITE).findings if f.code == "not-subscribed"]
+    assert ["image_pushed" in f.what() for f in found] == [True]
+
+    right = "Microsoft.Storage/storageAccounts/queueServices/queues/messages/add/action"
+    asked.held[f"topic-id@{scope}"] = [Permission(data_actions=(right,))]
+    found = [f for f in examine(context, asked, site=SITE).findings if f.code == "not-subscribed"]
+    assert len(found) == 1
+    for finding in found:
+        (command,) = finding.commands()
+        told = json.loads(shlex.split(command)[-1])["properties"]
+        assert "destination" not in told
+        assert told["deliveryWithResourceIdentity"] == {
+            "identity": {"type": "SystemAssigned"},
+            "destination": {
+                "endpointType": "StorageQueue",
+                "properties": {
+                    "resourceId": ACCOUNT,
+                    "queueName": "rebuilder-events",
+                    "queueMessageTimeToLiveInSeconds": -1,
+                },
+            },
+        }
+        assert "to rebuilder-events" in finding.what()
+
+    new = NotSubscribed(BASE, None, SITE, LETTERS, queue)
+    topic_made, role, subscribed = new.commands()
+    assert "--identity systemassigned" in topic_made
+    assert f"--role 'Storage Queue Data Message Sender' --scope {scope}" in role
+    assert "StorageQueue" in subscribed
+
+    asked.account = None
+    assert _by_queue(_known(context, asked, []), [topic]) is None
+    assert _by_queue(_known(good.context, asked, []), [topic]) is None
+    others = [EventSubscription("q", None, queue=queue)]
+    assert _by_queue(_known(context, asked, others), []) == queue
+    elsewhere = [EventSubscription("q", None, queue=(f"{ACCOUNT}2", "rebuilder-events"))]
+    assert _by_queue(_known(context, asked, elsewhere), []) is None
+
+
+def _known(context: Context, asked: FakePreflight, others: list[EventSubscription]) -> Known:
+    known = Known(context, asked, SITE)
+    known.subscribed[OTHERS] = ([], others)
+    return known
 
 
 def test_a_topic_that_may_not_write_into_the_queue(good: World, asked: FakePreflight) -> None:

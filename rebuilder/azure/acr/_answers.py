@@ -48,6 +48,7 @@ def task_of(task_id: TaskId, found: models.Task) -> Task:
     base = trigger.base_image_trigger if trigger else None
     kind = str(base.base_image_trigger_type).rpartition(".")[2].lower() if base else None
     credentials = properties.credentials if properties else None
+    own = credentials.source_registry if credentials else None
     status = str(properties.status if properties else "").rpartition(".")[2].lower()
     system = bool(properties and properties.is_system_task)
     on = _word(base.status).lower() != "disabled" if base else False
@@ -65,6 +66,7 @@ def task_of(task_id: TaskId, found: models.Task) -> Task:
         _others(trigger),
         properties.creation_date if properties else None,
         tags=tuple((text_of(name), text_of(value)) for name, value in (found.tags or {}).items()),
+        own_sign_in=bool(own and own.identity),
     )
 
 

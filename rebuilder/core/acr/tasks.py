@@ -199,6 +199,7 @@ class Task(Struct, frozen=True):
         output: What its runs make; None if nobody has looked.
         unread: Why more may be read than `dependencies` tells; "" if they are all.
         tags: The tags of the resource, by name.
+        own_sign_in: Whether it signs in to its own registry as one of its identities.
     """
 
     id: TaskId
@@ -216,6 +217,7 @@ class Task(Struct, frozen=True):
     output: Output | None = None
     unread: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+    own_sign_in: bool = False
 
 
 class RunStatus(StrEnum):

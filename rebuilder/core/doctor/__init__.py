@@ -53,6 +53,7 @@ from rebuilder.core.doctor.tasks import (
     TaskFinding,
     TaskMayNotPull,
     TaskMayNotPush,
+    TaskNotSignedIn,
     TaskWithoutCredentials,
     judge_task,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "TaskFinding",
     "TaskMayNotPull",
     "TaskMayNotPush",
+    "TaskNotSignedIn",
     "TaskWithoutCredentials",
     "TasksNotAllowed",
     "TasksShutOut",

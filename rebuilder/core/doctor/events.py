@@ -19,6 +19,10 @@ def _container_id(account: str, container: str) -> str:
     return f"{account}/blobServices/default/containers/{container}"
 
 
+def _queue_id(account: str, queue: str) -> str:
+    return f"{account}/queueServices/default/queues/{queue}"
+
+
 def _rest(method: str, place: str, body: object) -> str:
     text = json.dumps(body)
     return az(
@@ -45,6 +49,7 @@ def _dead_letter_place(account: str, container: str) -> dict[str, object]:
     }
 
 
+_FOREVER = -1
 _RETRIES = {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440}
 
 
@@ -78,6 +83,8 @@ class NotSubscribed(Finding, frozen=True):
         topic: Its system topic; None if it has none.
         site: The function app's resource id; "" if it is not known.
         dead_letters: The account's resource id and the container of dead letters, if known.
+        queue: The account's resource id and the queue that the app takes events from; None if
+            Event Grid is to call it, or nobody knows.
     """
 
     code: ClassVar[str] = "not-subscribed"
@@ -86,6 +93,7 @@ class NotSubscribed(Finding, frozen=True):
     topic: Topic | None
     site: str
     dead_letters: tuple[str, str] | None = None
+    queue: tuple[str, str] | None = None
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -93,7 +101,7 @@ class NotSubscribed(Finding, frozen=True):
             return f"{self.registry.name} has no system topic and no event subscription"
         return (
             f"nothing brings the pushes of system topic {self.topic.name}"
-            f" ({self.registry.name}) to {PUSH_FUNCTION}"
+            f" ({self.registry.name}) to {self.queue[1] if self.queue else PUSH_FUNCTION}"
         )
 
     def commands(self) -> tuple[str, ...]:
@@ -114,11 +122,12 @@ class NotSubscribed(Finding, frozen=True):
                     *("--identity", "systemassigned"),
                 ),
             )
+            if self.queue is not None:
+                role = "Storage Queue Data Message Sender"
+                scope = _queue_id(*self.queue)
+                first = (*first, assign("OBJECT_ID_OF_THE_IDENTITY", role, scope))
         properties: dict[str, object] = {
-            "destination": {
-                "endpointType": "AzureFunction",
-                "properties": {"resourceId": f"{self.site or SITE}/functions/{PUSH_FUNCTION}"},
-            },
+            **self._destination(),
             "filter": _filter(),
             "eventDeliverySchema": "CloudEventSchemaV1_0",
             "retryPolicy": _RETRIES,
@@ -127,6 +136,28 @@ class NotSubscribed(Finding, frozen=True):
             properties["deadLetterWithResourceIdentity"] = _dead_letter_place(*self.dead_letters)
         place = f"{topic.id}/eventSubscriptions/rebuilder-pushes"
         return (*first, _rest("put", place, {"properties": properties}))
+
+    def _destination(self) -> dict[str, object]:
+        if self.queue is None:
+            function = f"{self.site or SITE}/functions/{PUSH_FUNCTION}"
+            return {
+                "destination": {
+                    "endpointType": "AzureFunction",
+                    "properties": {"resourceId": function},
+                }
+            }
+        account, queue = self.queue
+        into = {
+            "resourceId": account,
+            "queueName": queue,
+            "queueMessageTimeToLiveInSeconds": _FOREVER,
+        }
+        return {
+            "deliveryWithResourceIdentity": {
+                "identity": {"type": "SystemAssigned"},
+                "destination": {"endpointType": "StorageQueue", "properties": into},
+            }
+        }
 
 
 class PushesFiltered(EventFinding, frozen=True):
@@ -288,7 +319,7 @@ class QueueNotWritable(EventFinding, frozen=True):
     def commands(self) -> tuple[str, ...]:
         """The commands that fix it, in this order."""
         account, queue = self.subscription.queue or ("", "")
-        scope = f"{account}/queueServices/default/queues/{queue}"
+        scope = _queue_id(account, queue)
         principals = self.subscription.topic.principals if self.subscription.topic else ()
         return tuple(
             assign(principal, "Storage Queue Data Message Sender", scope)

@@ -29,6 +29,7 @@ def judge_subscriptions(
     dead_letters: str,
     place: tuple[str, str] | None = None,
     account: str = "",
+    queue: tuple[str, str] | None = None,
 ) -> Iterator[Finding]:
     """Tell what is wrong with the subscriptions to a base registry's events.
 
@@ -41,11 +42,13 @@ def judge_subscriptions(
         place: The same as the account's resource id and the container, if they are known.
         account: The name of the app's storage account; "" if it is not known, then the queue of
             any will do.
+        queue: The account's resource id and the queue that the app takes events from, where it is
+            known to do so.
     """
     ours = [entry for entry in found if entry.ours and _is_of(entry, site, account)]
     if not ours:
         app = site or next((entry.site for entry in found if entry.site), "")
-        yield NotSubscribed(registry, topics[0] if topics else None, app, place)
+        yield NotSubscribed(registry, topics[0] if topics else None, app, place, queue)
         return
     for entry in ours:
         if not entry.ready:

@@ -116,6 +116,27 @@ class TaskMayNotPush(TaskFinding, frozen=True):
         return (assign(self.principals[0], REPOSITORY_WRITER, scope),)
 
 
+class TaskNotSignedIn(TaskFinding, frozen=True):
+    """A task does not sign in to its own registry, which goes by repositories."""
+
+    code: ClassVar[str] = "task-not-signed-in"
+    matters: ClassVar[str] = (
+        "in such a registry a role of its identity counts only if the task signs in as it: its"
+        " runs can pull and push nothing there"
+    )
+
+    def what(self) -> str:
+        """What is wrong, with the names of the resources."""
+        return (
+            f"{self._named()}: {self.task.registry.name} goes by repository permissions, and the"
+            " task does not sign in there as its identity"
+        )
+
+    def commands(self) -> tuple[str, ...]:
+        """The commands that fix it, in this order."""
+        return (_task_az(self.task, "update", "--source-acr-auth-id", "[system]"),)
+
+
 class NativeTriggerOn(TaskFinding, frozen=True):
     """ACR's own base image trigger rebuilds a task, too."""
 

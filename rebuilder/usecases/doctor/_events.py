@@ -8,6 +8,7 @@ from rebuilder.core import doctor
 from rebuilder.core.acr.access import READ_REGISTRY, Permission, allows
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor.setup import EventSubscription, Topic, part
+from rebuilder.core.rebuilds.messages import EVENTS
 from rebuilder.errors import NotFound
 from rebuilder.settings.table import BASE_REGISTRIES, TASK_REGISTRIES
 from rebuilder.usecases.doctor._known import READ_ROLES, STORAGE, Check, Known, Result
@@ -111,7 +112,7 @@ def delivery(
     def look() -> Iterator[Result]:
         place = _letters_place(known, letters)
         yield from doctor.judge_subscriptions(
-            registry, topics, found, known.site, letters, place, account
+            registry, topics, found, known.site, letters, place, account, _by_queue(known, topics)
         )
 
     yield Check(f"subscriptions of {registry.name}", f"{STORAGE}/read (Reader)", look)
@@ -120,6 +121,37 @@ def delivery(
             yield _dead_letters(known, registry, entry, entry.dead_letters)
         if entry.ours and entry.queue is not None:
             yield _queue(known, registry, entry, entry.queue)
+
+
+def _by_queue(known: Known, topics: list[Topic]) -> tuple[str, str] | None:
+    """Return the queue that the app takes events from; None if nothing shows that it does.
+
+    Another base registry's events go there, or a topic of this one may write into it: the template
+    gives that role where events come by the queue, and only there.
+    """
+    settings, subscription = known.context.settings, part(known.site, "subscriptions")
+    name = "" if settings.storage else settings.storage_account
+    places = {
+        entry.queue
+        for _, entries in known.subscribed.values()
+        for entry in entries
+        if entry.ours and entry.queue is not None
+    }
+    for place in sorted(places):
+        if not name or place[0].rpartition("/")[2].lower() == name.lower():
+            return place
+    account = known.preflight.storage_account(subscription, name) if name and subscription else ""
+    if not account:
+        return None
+    scope = f"{account}/queueServices/default/queues/{EVENTS}"
+    held = [
+        permission
+        for topic in topics
+        for principal in topic.principals
+        for permission in known.preflight.permissions(scope, principal)
+    ]
+    may = any(allows(held, action, data=True) for action in _PUT_MESSAGE)
+    return (account, EVENTS) if may else None
 
 
 def _queue(

@@ -55,6 +55,8 @@ def _access(known: Known, task: Task) -> Iterator[Result]:
                 yield doctor.TaskMayNotPull(task.id, setup.id, task.principals, access.role)
     if known.setups[own].abac and not allows(_of_task(known, task, own), PUSH_CONTENT, data=True):
         yield doctor.TaskMayNotPush(task.id, task.principals)
+    if known.setups[own].abac and task.principals and not task.own_sign_in:
+        yield doctor.TaskNotSignedIn(task.id)
 
 
 def _of_task(known: Known, task: Task, registry: RegistryId) -> list[Permission]:
