@@ -159,6 +159,19 @@ def test_one_that_is_not_begun_is_waited_for_for_a_while(world: World) -> None:
     assert wave.running() == ["last"]
 
 
+def test_one_that_is_to_be_begun_since_tomorrow_is_not_waited_for(world: World) -> None:
+    """The plan's clock was days ahead: whoever believed it would wait for so many days."""
+    wave = Wave(world, a="node", last="node a")
+    world.time.now += timedelta(days=5)
+    wave.push(NODE, NEW)
+    world.time.now -= timedelta(days=5)
+    for body, _ in world.queue.take(BUILDS):
+        message = StartBuild.decode(body)
+        if message.task == tid("last"):
+            start_build(world.context, message, "me")
+    assert wave.running() == ["last"]
+
+
 def test_one_whose_plan_is_to_come_is_waited_for(world: World) -> None:
     """The plan goes through many tasks, and messages are quicker than its end."""
     wave = Wave(world, a="node", last="node a", old="node b", b="node")

@@ -19,6 +19,7 @@ from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.wave_holds import Awaited
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.times import age
 from rebuilder.core.waves.layers import Member, layers_of
 from rebuilder.errors import InvalidReference
 from rebuilder.usecases.context import Context
@@ -163,7 +164,7 @@ class Upwards:
         else:
             since = newest.first_at if newest.decision.rebuild else None
             words = "to be begun"
-        return words if since is not None and self._now < since + TO_COME else ""
+        return words if since is not None and age(since, self._now) < TO_COME else ""
 
     def before(self, task: TaskId, found: Iterable[TaskId]) -> list[TaskId]:
         """Leave out those that come after a task in a circle with it."""
