@@ -72,6 +72,7 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
         _Entry("pause", "decide.pause", "stop the line: all of it, or tasks, registries or images"),
         _Entry("resume", "decide.pause", "let go on what was paused"),
         _Entry("build", "decide.build", "build tasks now, though no image moved"),
+        _Entry("report", "decide.report", "compare observing with what ACR's own trigger did"),
         _Entry("history", "decide.history", "list what operators did: who, why, what came of it"),
         _Entry("approve", "decide.approve", "approve what waits for it, on the digests of now"),
         _Entry("reject", "decide.approve", "leave what waits for approval, for these digests"),
