@@ -196,6 +196,11 @@ class Sources:
         """Read a file of a context."""
         raise NotFound(f"{context} {path}: a plan reads no file")
 
+    def expires(self, host: str) -> datetime | None:
+        """Tell when a token ends: nobody has one."""
+        del host
+        return None
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -77,9 +77,13 @@ def github_app(contexts: Contexts) -> ASGIApp:
         }
         return JSONResponse(body)
 
+    def limits(_: Request) -> Response:
+        return JSONResponse({"resources": {}, "rate": {"limit": 5000, "remaining": 5000}})
+
     base = "/repos/{owner}/{repository}"
     return Starlette(
         routes=[
+            Route("/rate_limit", _telling(contexts, limits)),
             Route(base + "/commits/{ref:path}", _telling(contexts, commit)),
             Route(base + "/contents/{path:path}", _telling(contexts, content)),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
@@ -35,6 +36,14 @@ class BuildSources(Protocol):
         Raises:
             SourceUnavailable: It cannot be had: not there, not allowed, too large, uploaded.
             TransientError: Its host did not answer.
+        """
+
+    def expires(self, host: str) -> datetime | None:
+        """Return when the token ends that a host is shown; None if the host does not tell.
+
+        Raises:
+            SourceUnavailable: It refuses the token.
+            TransientError: It did not answer.
         """
 
     def close(self) -> None:

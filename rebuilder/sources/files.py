@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from rebuilder._net.deadlines import Deadline
@@ -109,6 +110,14 @@ class HostedSources:
             found = self._read(parsed, path, deadline)
         log.debug("read %s of %s at %s", path, address, found.revision)
         return SourceFile(found.content, found.revision, address)
+
+    def expires(self, host: str) -> datetime | None:
+        """Return when the token ends that a host is shown; see BuildSources."""
+        if host not in self._github_hosts:
+            return None  # no other host tells it to who shows the token
+        self._guard.check_host(host)
+        with Deadline(self._tools.limits.seconds, f"ask {host} for its token's end") as deadline:
+            return self._github.expires(host, deadline)
 
     def _read(self, context: Context, path: str, deadline: Deadline) -> Found:
         match context:

@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from localcloud.cloud import LocalCloud
+from rebuilder.source_credentials import SourceCredential
+from rebuilder.sources.files import HostedSources
 
 API = "https://api.github.com/repos/contoso/app"
 SHA = {"Accept": "application/vnd.github.sha"}
@@ -44,6 +46,10 @@ def test_when_a_token_ends_is_told_to_who_shows_it(
     shown = {**SHA, "Authorization": "Bearer t"}
     assert name not in http.get(f"{API}/commits/HEAD", headers=shown).headers
     cloud.scheduler.contexts.tokens_end = datetime(2026, 12, 31, 9, tzinfo=UTC)
+    github = HostedSources(["github.com"], credentials=[SourceCredential("github.com", "t")])
+    assert github.expires("github.com") == datetime(2026, 12, 31, 9, tzinfo=UTC)
+    assert github.expires("dev.azure.com") is None
+    github.close()
 
     told = http.get(f"{API}/commits/HEAD", headers=shown).raise_for_status().headers
     assert told[name] == "2026-12-31 09:00:00 UTC"

@@ -311,6 +311,13 @@ class FakeSources:
 
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
     failure: RebuilderError | None = None
+    ends: dict[str, datetime] = field(default_factory=dict)
+
+    def expires(self, host: str) -> datetime | None:
+        """Tell when a token ends."""
+        if self.failure:
+            raise self.failure
+        return self.ends.get(host)
 
     def read(self, context: str, path: str) -> SourceFile:
         """Read a file."""

@@ -30,8 +30,9 @@ from rebuilder.core.doctor.setup import (
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
-from rebuilder.errors import Denied, NotFound, RebuilderError
+from rebuilder.errors import Denied, NotFound, RebuilderError, TransientError
 from rebuilder.settings import Settings
+from rebuilder.source_credentials import SourceCredential
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.doctor._events import _by_queue
 from rebuilder.usecases.doctor._known import Known
@@ -513,6 +514,25 @@ def test_dead_letters_that_nobody_reads(good: World, asked: FakePreflight) -> No
     assert found.commands()[0].endswith(
         "--settings REBUILDER_DEAD_LETTERS=https://kept.blob.core.windows.net/letters"
     )
+
+
+def test_a_token_that_ends_soon(good: World, asked: FakePreflight) -> None:
+    """It is named two weeks before, with the host; what a host does not tell is not known."""
+    hosts = ("github.com", "dev.azure.com")
+    shown = tuple(SourceCredential(host, "secret") for host in hosts)
+    settings = replace(good.context.settings, source_credentials=shown)
+    context = replace(good.context, settings=settings)
+    good.sources.ends = {"github.com": good.time.now + timedelta(days=15)}
+    assert codes(examine(context, asked)) == []
+    good.sources.ends = {"github.com": good.time.now + timedelta(days=13)}
+    found = one(examine(context, asked))
+
+    assert (found.code, found.severity, found.commands()) == ("token-ends", "warning", ())
+    assert found.what().startswith("the token for github.com ends on 20")
+    assert "secret" not in f"{found}{found.what()}"
+    good.sources.failure = TransientError("github.com answers HTTP 503")
+    report = examine(context, asked)
+    assert [u.what for u in report.unchecked] == [f"token for {host}" for host in hosts]
 
 
 def test_old_settings(good: World, asked: FakePreflight) -> None:

@@ -29,6 +29,7 @@ from rebuilder.core.doctor.kept import (
     PolicyNotInForce,
     RebuildOverdue,
     TimeAhead,
+    TokenEnds,
 )
 from rebuilder.core.doctor.registries import (
     AppShutOut,
@@ -99,6 +100,7 @@ __all__ = [
     "TasksNotAllowed",
     "TasksShutOut",
     "TimeAhead",
+    "TokenEnds",
     "Unchecked",
     "judge_firewall",
     "judge_functions",

@@ -155,6 +155,26 @@ class DeadLettersWait(Finding, frozen=True):
         return ("rebuilder dead-letters", "rebuilder replay --all")
 
 
+class TokenEnds(Finding, frozen=True):
+    """A token for a source host ends soon, or has.
+
+    Attributes:
+        host: The host.
+        ends: When.
+    """
+
+    code: ClassVar[str] = "token-ends"
+    severity: ClassVar[Severity] = Severity.WARNING
+    wrong: ClassVar[str] = "the token for {self.host} ends on {self.ends:%F %T %Z}"
+    matters: ClassVar[str] = "build files of private repositories cannot be read after that"
+    host: str
+    ends: datetime
+
+    def commands(self) -> tuple[str, ...]:
+        """The commands that fix it, in this order."""
+        return ()
+
+
 class PolicyNotInForce(Finding, frozen=True):
     """The newest version of the policy file cannot be read.
 

@@ -103,12 +103,26 @@ class GitHub:
             raise SourceUnavailable(f"{what}: longer than {limit} bytes")
         return Found(content, commit)
 
+    def expires(self, host: str, deadline: Deadline) -> datetime | None:
+        """Return when the token ends that a host is shown; None if it does not tell.
+
+        What is asked for does not count against the rate limit.
+
+        Raises:
+            SourceUnavailable, TransientError: See BuildSources.
+        """
+        place = GitContext(f"https://{host}/", host)
+        with self._ask(place, f"https://{_api(place)}/rate_limit", _VERSION, deadline) as answer:
+            # A server may have no limits, and says so with 404, but tells of the token.
+            if answer.status != HTTPStatus.NOT_FOUND:
+                self._check(place, answer, f"ask {host} when its token ends")
+            return expiry(answer.headers)
+
     def _repository(self, context: GitContext) -> str:
         owner, slash, name = context.path.partition("/")
         if not slash or not owner or not name or "/" in name:
             raise SourceUnavailable(f"{context.url} is not https://{context.host}/OWNER/REPOSITORY")
-        api = f"api.{context.host}" if _in_the_cloud(context) else f"{context.host}/api/v3"
-        return f"https://{api}/repos/{quote(owner)}/{quote(name)}"
+        return f"https://{_api(context)}/repos/{quote(owner)}/{quote(name)}"
 
     def _ask(
         self, context: GitContext, url: str, headers: Mapping[str, str], deadline: Deadline
@@ -145,6 +159,11 @@ def expiry(headers: Mapping[str, str]) -> datetime | None:
         return datetime.strptime(told, "%Y-%m-%d %H:%M:%S %z")
     except ValueError:
         return None
+
+
+def _api(context: GitContext) -> str:
+    """Return where a host's API is."""
+    return f"api.{context.host}" if _in_the_cloud(context) else f"{context.host}/api/v3"
 
 
 def _in_the_cloud(context: GitContext) -> bool:

@@ -21,6 +21,8 @@ from rebuilder.usecases.history.retire_history import BOOKMARK as HISTORY
 from rebuilder.usecases.leases import LEASE
 
 OVERDUE = timedelta(hours=1)
+TOKEN_ENDS_SOON = timedelta(days=14)
+"""As the alert `token-expiry` has it."""
 """After which a rebuild that nothing happens to is told: the sweep looks every quarter."""
 
 _STORAGE_ROLES = (
@@ -165,6 +167,21 @@ def letters(known: Known) -> Check:
             yield doctor.DeadLettersWait(len(waiting))
 
     return Check("dead letters", "Storage Table Data Reader", look)
+
+
+def tokens(known: Known) -> Iterator[Check]:
+    """Tell of tokens for source hosts that end soon, where the host tells."""
+    for credential in known.context.settings.source_credentials:
+        yield _token(known, credential.host)
+
+
+def _token(known: Known, host: str) -> Check:
+    def look() -> Iterator[Result]:
+        ends = known.context.sources.expires(host)
+        if ends is not None and ends - known.context.now() < TOKEN_ENDS_SOON:
+            yield doctor.TokenEnds(host, ends)
+
+    return Check(f"token for {host}", "", look)
 
 
 def settings(known: Known) -> Check:

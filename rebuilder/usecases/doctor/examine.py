@@ -30,6 +30,7 @@ from rebuilder.usecases.doctor._store import (
     policy,
     settings,
     storage,
+    tokens,
 )
 from rebuilder.usecases.doctor._tasks import tasks_examined
 
@@ -97,6 +98,7 @@ def examine(
         clocks(known),
         letters(known),
         policy(known),
+        *tokens(known),
         settings(known),
     ]
     results += _carry_out(checks)
