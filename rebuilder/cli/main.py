@@ -76,6 +76,7 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
         _Entry("history", "decide.history", "list what operators did: who, why, what came of it"),
         _Entry("approve", "decide.approve", "approve what waits for it, on the digests of now"),
         _Entry("reject", "decide.approve", "leave what waits for approval, for these digests"),
+        _Entry("release", "decide.release", "let a digest be built on again that is quarantined"),
         _Entry("policy", "decide.policy", "check, show, apply and take back the policy file"),
     ),
     "the set-up": (

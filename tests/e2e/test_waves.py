@@ -10,7 +10,10 @@ import pytest
 from localcloud.cloud import LocalCloud
 from rebuilder.composition import release
 from rebuilder.core.acr.registries import RegistryId, TaskId
+from rebuilder.core.policies.acts import Scope, Target, What
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.usecases.steering.acts import ask
+from rebuilder.usecases.steering.policy_file import apply_policy
 from tests import images
 from tests.e2e.conftest import World
 from tests.patience import until
@@ -113,4 +116,42 @@ def test_a_diamond_of_four_tasks_is_four_runs(layered: World, tmp_path: Path) ->
     assert sorted(last.bases) == sorted((*left.output_images, *right.output_images))
     assert set(right.bases) == {f"{NODE}@{new}", *top.output_images}
     assert {top.began_with, left.began_with, right.began_with, last.began_with} == {top.push}
+    assert not layered.failed()
+
+
+def test_a_failing_canary_leaves_the_others_untouched(layered: World, tmp_path: Path) -> None:
+    """The digest is quarantined and nothing is built on it; a release goes on."""
+    old = push(layered, "one")
+    canary = layer(layered, tmp_path, "canary", {NODE: old})
+    others = [layer(layered, tmp_path, name, {NODE: old}) for name in ("web", "api")]
+    (tmp_path / "context-canary" / "Dockerfile").write_text(f"FROM {NODE}\nCOPY none /none\n")
+    layered.subscribe()
+    text = "version: 1\npolicies: {default: {canary: {tasks: '*/canary'}}}\n"
+    apply_policy(layered.context, text, file="p.yaml", who="ann", because="test")
+    new = push(layered, "two")
+
+    def quarantined() -> bool:
+        known = layered.context.in_force
+        known.forget()
+        found = known.now(layered.context.steering, layered.context.now()).quarantined
+        return [q.image for q in found] == [f"{NODE}@{new}"]
+
+    until(quarantined, "the digest to be quarantined")
+
+    def all_held() -> bool:
+        heads = [head(layered, task) for task in others]
+        reasons = [h.held.reasons for h in heads if h is not None and h.held is not None]
+        return [[r.code for r in of] for of in reasons] == [["quarantined"]] * len(others)
+
+    until(all_held, "the others to be held")
+    failed = head(layered, canary)
+    assert failed is not None
+    assert failed.state is State.GIVEN_UP
+    runs = len(layered.apps.runs)
+    assert runs == failed.attempt
+    target = Target(Scope.DIGEST, f"{NODE}@{new}")
+    ask(layered.context, What.RELEASE, target, who="ann", because="it was the canary's fault")
+    for task in others:
+        assert succeeded(layered, task).bases == (f"{NODE}@{new}",)
+    assert len(layered.apps.runs) == runs + len(others)
     assert not layered.failed()

@@ -17,6 +17,7 @@ from rebuilder.core.audit.model import PendingLetter
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.reasons import to_record
 from rebuilder.core.rebuilds.rebuild import REPAIR_WAITS, Check, Hold, Native, Rebuild, State
+from rebuilder.core.waves.canary import quarantine
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.explain import EARLIER, Explained, Explanation, IndexAge
 from rebuilder.usecases.reports.explain import explain as look
@@ -73,6 +74,10 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
             lines += _decision_lines(explained)
             warnings = _warnings(explanation, explained)
             lines += [f"          warning: {warning}" for warning in warnings]
+            lines += [
+                f"          STANDS ON A QUARANTINED DIGEST: {q}"
+                for q in _bad(explanation, explained)
+            ]
         lines += [_letter_line(waiting) for waiting in explanation.waiting]
     if explanation.ignored:
         lines += ["", f"Events about {explanation.image.path} that started nothing:"]
@@ -191,6 +196,7 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
                 "evidence": to_record(explained.record.decision),
                 "result": rebuild_record(explained.rebuild),
                 "derived": explained.derived,
+                "quarantined": _bad(explanation, explained),
                 "warnings": _warnings(explanation, explained),
             }
             for explained in explanation.decisions
@@ -225,6 +231,15 @@ def _explanation_record(explanation: Explanation) -> dict[str, Any]:
             for age in explanation.indexes
         ],
     }
+
+
+def _bad(explanation: Explanation, explained: Explained) -> list[str]:
+    """Return what is quarantined of the images that a rebuild stands on."""
+    rebuild = explained.rebuild
+    if rebuild is None or rebuild.state is not State.SUCCEEDED:
+        return []
+    found = quarantine(rebuild.bases, explanation.quarantined)
+    return [f"{one.image}: {one.because}" for one in found]
 
 
 def _warnings(explanation: Explanation, explained: Explained) -> list[str]:

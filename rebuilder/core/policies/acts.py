@@ -45,9 +45,13 @@ class What(StrEnum):
     REFUSED = "refused"  # somebody asked the page for what they may not
     BUILD = "build"  # tasks, now, though no image moved
     RETRY = "retry"  # tasks whose rebuild was given up, or counts as done
+    QUARANTINE = "quarantine"  # a digest: nothing more is built on it; the product's own act
+    RELEASE = "release"  # the same is built on again
 
 
 _STOPPING = frozenset({What.PAUSE, What.RESUME})
+_RELEASED = 200
+"""How many digests that were released, or are quarantined, are remembered."""
 
 
 class Scope(StrEnum):
@@ -57,6 +61,7 @@ class Scope(StrEnum):
     REGISTRY = "registry"  # of tasks
     TASK = "task"
     BASE = "base"
+    DIGEST = "digest"  # an image with its digest, and no pattern
 
 
 class Target(Struct, frozen=True):
@@ -87,6 +92,8 @@ class Target(Struct, frozen=True):
                 return fits(self.pattern.lower(), (task,))
             case Scope.BASE:
                 return fits(self.pattern, images)
+            case Scope.DIGEST:
+                return self.pattern in images
 
     def __str__(self) -> str:
         return f"--{self.scope} {self.pattern}" if self.pattern else "all"
@@ -157,12 +164,16 @@ class Controls(Struct, frozen=True):
         acts: The last acts, oldest first; PAGE of them at most.
         before: How many acts there were before those.
         changed: The last act that changed what is in force; "" if none did.
+        quarantined: The digests that nothing more is built on, as the acts that said so.
+        released: Those that were released: no canary has them quarantined again.
     """
 
     pauses: tuple[Act, ...] = ()
     acts: tuple[Act, ...] = ()
     before: int = 0
     changed: str = ""
+    quarantined: tuple[Act, ...] = ()
+    released: tuple[str, ...] = ()
 
     def done(self, act: Act) -> Controls:
         """What there is once an act is done; the same if it was done before.
@@ -186,7 +197,21 @@ class Controls(Struct, frozen=True):
             changed = act.id
             kept = tuple(pause for pause in kept if pause.target != act.target)
             kept = (*kept, act) if act.what is What.PAUSE else kept
-        return replace(self, pauses=kept, acts=acts, before=before, changed=changed)
+        found = replace(self, pauses=kept, acts=acts, before=before, changed=changed)
+        return found.about_digests(act)
+
+    def about_digests(self, act: Act) -> Controls:
+        """What there is once a digest is quarantined, or released."""
+        image = act.target.pattern
+        if act.what is What.RELEASE:
+            kept = tuple(one for one in self.quarantined if one.target.pattern != image)
+            released = (*(one for one in self.released if one != image), image)[-_RELEASED:]
+            return replace(self, quarantined=kept, released=released, changed=act.id)
+        known = {one.target.pattern for one in self.quarantined} | {*self.released}
+        if act.what is not What.QUARANTINE or image in known:
+            return self
+        quarantined = (*self.quarantined, act)[-_RELEASED:]
+        return replace(self, quarantined=quarantined, changed=act.id)
 
     def told(self, act_id: str, came: str) -> Controls:
         """What there is once it is known what came of an act."""

@@ -27,6 +27,7 @@ from rebuilder.core.policies.policy import Applied, Policies, applied, shown
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.policies.windows import opens
+from rebuilder.core.waves.canary import Quarantined, WaitsForCanary, quarantine
 
 
 class Asked(Struct, frozen=True):
@@ -45,6 +46,8 @@ class Asked(Struct, frozen=True):
         votes: Who agreed to it, on these digests.
         wave: The key of the push that it belongs to.
         upstream: The tasks of its wave that it has to come after, and that are not over.
+        bases: What it is to be built on, with digests.
+        canary: What holds it of the tasks that go first; None if nothing does.
     """
 
     task: TaskId
@@ -58,6 +61,8 @@ class Asked(Struct, frozen=True):
     votes: tuple[Vote, ...] = ()
     wave: str = ""
     upstream: tuple[Awaited, ...] = ()
+    bases: tuple[str, ...] = ()
+    canary: WaitsForCanary | Quarantined | None = None
 
 
 class InForce(Struct, frozen=True):
@@ -70,6 +75,8 @@ class InForce(Struct, frozen=True):
             so.
         broken: Why the newest version is not in force, but one before it; "" if it is.
         version: Tells whether anything was decided since.
+        quarantined: The digests that nothing more is built on.
+        released: Those that were, and were released.
     """
 
     policies: Policies | None = None
@@ -77,6 +84,8 @@ class InForce(Struct, frozen=True):
     unreadable: str = ""
     broken: str = ""
     version: str = ""
+    quarantined: tuple[Quarantined, ...] = ()
+    released: tuple[str, ...] = ()
 
 
 class Go(Struct, frozen=True):
@@ -104,6 +113,7 @@ def gate(asked: Asked, in_force: InForce, now: datetime) -> Go | Hold:
         *_paused(asked, in_force, now),
         *_by_policy(asked, in_force, now),
         *_by_wave(asked),
+        *_by_canary(asked, in_force),
     )
     if not reasons:
         return Go()
@@ -167,6 +177,13 @@ def _by_policy(asked: Asked, in_force: InForce, now: datetime) -> Iterator[Reaso
 def _by_wave(asked: Asked) -> Iterator[Reason]:
     if asked.upstream and not asked.by_hand:
         yield WaitsForUpstream.of(asked.wave, asked.upstream)
+
+
+def _by_canary(asked: Asked, in_force: InForce) -> Iterator[Reason]:
+    found = quarantine(asked.bases, in_force.quarantined)
+    yield from found
+    if asked.canary is not None and asked.canary.image not in {one.image for one in found}:
+        yield asked.canary
 
 
 def _cooling(asked: Asked, found: Applied, now: datetime) -> CoolingDown | None:

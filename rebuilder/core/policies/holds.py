@@ -15,6 +15,7 @@ from rebuilder.core.policies.approval import NeedsApproval, Vote
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.policies.wave_holds import WaitsForUpstream
 from rebuilder.core.times import day_and_time
+from rebuilder.core.waves.canary import Quarantined, WaitsForCanary
 
 
 class CoolingDown(Reason, frozen=True, tag="cooling-down"):
@@ -213,6 +214,8 @@ REASONS = (
     LimitReached,
     LowerPriority,
     WaitsForUpstream,
+    WaitsForCanary,
+    Quarantined,
 )
 """Every reason. A new one is a type here, and where the gate gives it."""
 

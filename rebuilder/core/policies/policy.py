@@ -20,6 +20,8 @@ from rebuilder.core.messages.rules import MessageRule
 from rebuilder.core.policies.approval import Approval, stricter
 from rebuilder.core.policies.matching import Match, Matching, Subject
 from rebuilder.core.policies.windows import AnyOf, Freeze, Window
+from rebuilder.core.waves import canary
+from rebuilder.core.waves.canary import Canary
 
 SELECT = "rebuilder-policy"
 """The tag of a task that selects a policy."""
@@ -44,6 +46,7 @@ class Values(Struct, frozen=True):
         priority: How soon it gets one, from 0.
         attempts: How often a build that fails is tried.
         max_age: After how long an image is built again though nothing moved.
+        canary: Which tasks go first.
     """
 
     ignore: bool | None = None
@@ -55,6 +58,7 @@ class Values(Struct, frozen=True):
     priority: int | None = None
     attempts: int | None = None
     max_age: timedelta | None = None
+    canary: Canary | None = None
 
 
 class Policy(Struct, frozen=True):
@@ -190,6 +194,7 @@ PLAIN: Mapping[str, Plain] = {
     "priority": Plain("priority", min, max),
     "attempts": Plain("attempts", _least),
     "max_age": Plain("maxAge", _longest, _soonest),
+    "canary": Plain("canary", canary.stricter),
 }
 """The values that stand by themselves, by their names in Values and in Applied."""
 
@@ -209,6 +214,7 @@ class Applied(Struct, frozen=True):
         priority: How soon it gets one.
         attempts: How often a build that fails is tried; None for as often as the settings say.
         max_age: After how long an image is built again though nothing moved; None for never.
+        canary: Which tasks go first; None for none.
     """
 
     ignore: bool = False
@@ -222,6 +228,7 @@ class Applied(Struct, frozen=True):
     priority: int = PRIORITY
     attempts: int | None = None
     max_age: timedelta | None = None
+    canary: Canary | None = None
 
     @property
     def longest(self) -> timedelta:

@@ -23,6 +23,7 @@ from rebuilder.core.policies.matching import Match
 from rebuilder.core.policies.policy import Policies, Policy, Rule, Values
 from rebuilder.core.policies.windows import DAYS, AnyOf, Freeze, Window, moment, zone
 from rebuilder.core.taskfile import _yaml
+from rebuilder.core.waves.canary import Canary
 from rebuilder.errors import Fault, InvalidBuildFile, InvalidPolicy
 
 MOST_BYTES = 256 * 1024
@@ -30,7 +31,7 @@ MOST_BYTES = 256 * 1024
 
 NOT_YET = frozenset(
     {
-        *("canary", "breaker", "agentPools"),
+        *("breaker", "agentPools"),
         *("rebuild-for", "rebuildFor", "countTags", "tools"),
     }
 )
@@ -214,6 +215,7 @@ class _Reader:
             priority=given.get("priority"),
             attempts=given.get("attempts"),
             max_age=self._max_age(given, path),
+            canary=self._canary(given.get("canary"), (*path, "canary")),
         )
 
     def _max_age(self, given: Mapping[str, Any], path: Path) -> timedelta | None:
@@ -230,6 +232,12 @@ class _Reader:
             self.fault((*path, "expires"), "no vote would ever count: write a longer one")
         by_oneself = bool(given.get("byOneself"))
         return Approval(given["votes"], expires or Approval().expires, by_oneself)
+
+    def _canary(self, given: Mapping[str, Any] | None, path: Path) -> Canary | None:
+        if given is None:
+            return None
+        soak = self.duration(given, "soak", path)
+        return Canary(_listed(given["tasks"]), soak or timedelta())
 
     def duration(self, given: Mapping[str, Any], name: str, path: Path) -> timedelta | None:
         """Return a duration; None if there is none."""

@@ -23,6 +23,7 @@ from rebuilder.core.dependencies.index import with_view
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.times import CLOCKS_DIFFER
+from rebuilder.core.waves.canary import Quarantined
 from rebuilder.errors import NotFound, RebuilderError, Unforeseen
 from rebuilder.isolation import attempt, attempts
 from rebuilder.ports.ledger import DecisionRecord, IgnoredRecord, PushRecord
@@ -85,6 +86,7 @@ class Explanation(Struct, frozen=True):
         remark: What the registry knows of the push now, if it is odd; "" if nothing is.
         warnings: Of the tasks with a decision, what makes their runs fail.
         waiting: The dead letters about the push, or about rebuilds that it led to.
+        quarantined: The digests that nothing more is built on.
     """
 
     image: ImageReference
@@ -96,6 +98,7 @@ class Explanation(Struct, frozen=True):
     remark: str = ""
     warnings: Mapping[TaskId, tuple[str, ...]] = field(default_factory=dict)
     waiting: tuple[PendingLetter, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
 
 
 def explain(context: Context, image: ImageReference) -> Explanation:
@@ -135,6 +138,7 @@ def explain(context: Context, image: ImageReference) -> Explanation:
         remark,
         warnings,
         tuple(_waiting(context, pushes[0].push, explained)),
+        context.in_force.now(context.steering, now).quarantined,
     )
 
 

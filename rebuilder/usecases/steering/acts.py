@@ -17,6 +17,7 @@ from rebuilder.core.policies.holds import Paused
 from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.times import ahead
+from rebuilder.core.waves.canary import Quarantined, WaitsForCanary
 from rebuilder.errors import Conflict, InvalidMessage, PermanentError
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.by_hand import build_tasks
@@ -132,6 +133,8 @@ _DONE: Mapping[What, Callable[[Context, Act], str]] = {
     What.REFUSED: lambda _context, _act: "nothing was done",
     What.BUILD: build_tasks,
     What.RETRY: build_tasks,
+    What.QUARANTINE: _hold_on,
+    What.RELEASE: _let_go,
 }
 
 
@@ -164,7 +167,10 @@ def _file(context: Context, full: Controls) -> None:
 
 
 def _may_go_on(act: Act, rebuild: Rebuild) -> bool:
+    of_digest = act.target.pattern if act.what is What.RELEASE else None
     return act.what is What.APPLY or any(
-        isinstance(reason, Paused) and reason.target == str(act.target)
+        reason.image == of_digest
+        if isinstance(reason, Quarantined | WaitsForCanary)
+        else isinstance(reason, Paused) and reason.target == str(act.target)
         for reason in (rebuild.held.reasons if rebuild.held else ())
     )

@@ -30,6 +30,8 @@ from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.messages.tell import tell
 from rebuilder.usecases.steering import places
+from rebuilder.usecases.waves import canaries
+from rebuilder.usecases.waves.canaries import waits_for_canary
 from rebuilder.usecases.waves.upstream import known_upstream, upstream
 from rebuilder.usecases.waves.wake import waits_for_upstream
 
@@ -71,6 +73,8 @@ def still_held(delivery: Delivery, head: Rebuild) -> Rebuild | None:
         if {a.task for a in awaited}.isdisjoint(a.task for a in waits.tasks):
             return None
         head = _awaiting(context, head, held, awaited)
+    if (canary := waits_for_canary(head)) and not canaries.still_awaited(context, canary):
+        return None
     if delivery.message.push.key != head.push or controls.version != held.controls:
         return None
     if held.until is not None and held.until <= now:
@@ -98,7 +102,7 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
     controls = in_force(context)
     awaited = () if delivery.message.anew else upstream(context, task, rebuild.began_with)
     free = controls.policies is None and not controls.pauses and not controls.unreadable
-    if free and not awaited:
+    if free and not awaited and not controls.quarantined:
         return None
     now = context.now()
     came = _came(delivery, base, now)
@@ -121,7 +125,11 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         votes=before.votes,
         wave=rebuild.began_with,
         upstream=awaited,
+        bases=rebuild.bases,
     )
+    if controls.policies is not None:
+        first_ones = applies(controls.policies, asked.task, asked.moved, asked.tags).canary
+        asked = replace(asked, canary=canaries.hold(context, rebuild, first_ones, controls))
     found = gate(asked, controls, now)
     held = Held(
         () if isinstance(found, Go) else found.reasons,
@@ -304,7 +312,7 @@ def _due(rebuild: Rebuild, now: datetime) -> datetime:
     held = rebuild.held
     until = None if held is None else held.until
     due = now + LONGEST_GATE if until is None else min(until, now + LONGEST_GATE)
-    if held is not None and waits_for_upstream(rebuild):
+    if held is not None and (waits_for_upstream(rebuild) or waits_for_canary(rebuild)):
         lasted = now - rebuild.claimed_at
         due = min(due, now + max(_LEAST_LOOK, min(lasted / 4, _LONGEST_LOOK)))
     return due

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import cast
 
 from rebuilder.core.policies.acts import Controls
 from rebuilder.core.policies.gate import InForce
 from rebuilder.core.policies.policy import Policies
 from rebuilder.core.policies.reading import read_policies
+from rebuilder.core.waves.canary import Quarantined
 from rebuilder.errors import InvalidPolicy, UnreadableRecord
 from rebuilder.ports.steering import Steering
 
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 FRESH = timedelta(seconds=30)
 """How long what was read is believed: a pause stops what would begin later than that."""
 
+_MOST_KEPT = 100
 _VERSIONS = 20
 """How many versions of a policy file are tried, newest first, until one can be read."""
 
@@ -31,12 +35,26 @@ class Known:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._kept: dict[object, tuple[datetime | None, object]] = {}
         self._read_at: datetime | None = None
         self._token = ""
         self._policies: Policies | None = None
         self._unreadable = self._broken = ""
         self._found = InForce()
         self._seen = ""
+
+    def kept[Found](self, key: object, now: datetime, look: Callable[[], Found]) -> Found:
+        """Return what was found for a key in the last half minute, or look for it."""
+        with self._lock:
+            at, found = self._kept.get(key, (None, None))
+        if at is not None and at <= now < at + FRESH:
+            return cast("Found", found)
+        answer = look()
+        with self._lock:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = (now, answer)
+        return answer
 
     def forget(self) -> None:
         """Have it read again when it is needed: it was changed."""
@@ -78,7 +96,15 @@ class Known:
             self._token = token
         stamp = controls.stamp
         version = f"{token}/{stamp}" if token or stamp else ""
-        return InForce(self._policies, controls.pauses, self._unreadable, self._broken, version)
+        return InForce(
+            self._policies,
+            controls.pauses,
+            self._unreadable,
+            self._broken,
+            version,
+            tuple(Quarantined(a.target.pattern, a.because, a.at) for a in controls.quarantined),
+            controls.released,
+        )
 
 
 def _readable(steering: Steering) -> tuple[Policies | None, str]:

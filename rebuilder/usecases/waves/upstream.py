@@ -133,7 +133,7 @@ class Upwards:
         """Return how far a task is that reads what moved, and was not begun; "" if it is left."""
         if self._began not in Member.of(maker.view, self._context.settings.policy).reads:
             return ""
-        return self._told(self._root, maker, self._began)
+        return self.told(self._root, maker, self._began)
 
     def _after(self, rebuild: Rebuild, image: ImageReference, reader: IndexedTask) -> str:
         """Return how far a task is that reads what a rebuild pushed, and was not begun."""
@@ -142,10 +142,10 @@ class Upwards:
                 pushed = ImageReference.parse(output)
                 push = push_of(self._context, pushed)
                 if pushed.at(None) == image and push is not None:
-                    return self._told(push, reader, image)
+                    return self.told(push, reader, image)
         return ""
 
-    def _told(self, push: Push, reader: IndexedTask, image: ImageReference) -> str:
+    def told(self, push: Push, reader: IndexedTask, image: ImageReference) -> str:
         """Return how far a task is that a push reaches; "" if it is left, or over."""
         ledger, task = self._context.ledger, reader.view.task
         on = str(image.at(push.digest))

@@ -15,6 +15,7 @@ from rebuilder.core.policies.holds import CoolingDown, Frozen, OutsideWindow
 from rebuilder.core.policies.matching import Moved
 from rebuilder.core.policies.reading import read_policies
 from rebuilder.core.policies.reason import Reason
+from rebuilder.core.waves.canary import Canary
 from tests.unit.policies.making import NODE, asked
 
 PAGE = (Path(__file__).parents[3] / "docs" / "policies.md").read_text("utf-8")
@@ -62,6 +63,15 @@ def test_nights_only() -> None:
     """Whatever it is."""
     assert held("Nights only", NOON) == [OutsideWindow]
     assert held("Nights only", NIGHT) == []
+
+
+def test_canaries_first() -> None:
+    """For tasks of production; the flow is tested in test_canary."""
+    policies = read_policies(RECIPES["Canaries first"])
+    canary = applies(policies, PROD, (Moved(NODE),), ()).canary
+    assert canary == Canary(("*/canary-*",), timedelta(hours=1))
+    assert canary.names("staging/Canary-web")
+    assert applies(policies, STAGING, (Moved(NODE),), ()).canary is None
 
 
 def test_production_at_night() -> None:

@@ -1,0 +1,126 @@
+"""Which tasks of a wave go first, and what becomes of the others meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from copy import replace
+
+from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.dependencies.index import IndexedTask
+from rebuilder.core.events.pushes import Push
+from rebuilder.core.policies.acts import Act, Scope, Target, What
+from rebuilder.core.policies.gate import InForce
+from rebuilder.core.policies.matching import task_name
+from rebuilder.core.policies.wave_holds import Awaited
+from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct, StartBuild
+from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.waves.canary import Canary, Quarantined, WaitsForCanary, Watched, held_by
+from rebuilder.usecases.context import Context
+from rebuilder.usecases.plan.bases import pushed_reference
+from rebuilder.usecases.waves.origin import readers_of
+from rebuilder.usecases.waves.upstream import Upwards, shown
+
+log = logging.getLogger(__name__)
+
+_WHO = "the canary"
+_EVENT = "canary"
+
+
+def hold(
+    context: Context, rebuild: Rebuild, canary: Canary | None, in_force: InForce
+) -> WaitsForCanary | Quarantined | None:
+    """Return what holds a rebuild of the tasks that go first in its wave; None if nothing does.
+
+    Whoever finds that one has failed has the digest quarantined.
+
+    Raises:
+        TransientError: The store cannot be reached.
+    """
+    if canary is None or canary.names(task_name(rebuild.task)):
+        return None
+    push = Push.from_key(rebuild.began_with)
+    image = str(pushed_reference(context, push).at(push.digest))
+    if image in in_force.released:
+        return None
+    found = held_by(_watched(context, push, canary), canary, image, context.now())
+    if isinstance(found, Quarantined) and image not in {q.image for q in in_force.quarantined}:
+        # The same act however often it is found, so that it is carried out once.
+        act_id = hashlib.sha256(f"quarantine {image}".encode()).hexdigest()[:32]
+        target = Target(Scope.DIGEST, image)
+        act = Act(act_id, What.QUARANTINE, target, _WHO, found.because, found.at)
+        context.queue.send(ACTS, OperatorAct(act).encode())
+        log.warning("wave %s: %s", push.key, found.sentence())
+    return found
+
+
+def still_awaited(context: Context, waits: WaitsForCanary) -> bool:
+    """Tell whether nothing has changed for one that waits for the canary, without ARM."""
+    if not waits.tasks:
+        return True  # until the soak is over, which is when it is looked at
+    tasks = [TaskId.parse(awaited.task) for awaited in waits.tasks]
+    heads = context.ledger.heads(tasks)
+    return all(task in heads and heads[task].unsettled for task in tasks)
+
+
+def waits_for_canary(rebuild: Rebuild) -> WaitsForCanary | None:
+    """Return the reason if a rebuild is held for the canary."""
+    if rebuild.state is not State.HELD or rebuild.hold is not Hold.GATE or rebuild.held is None:
+        return None
+    reasons = (r for r in rebuild.held.reasons if isinstance(r, WaitsForCanary))
+    return next(reasons, None)
+
+
+def wake_others(context: Context, over: Rebuild) -> None:
+    """Have those looked at that wait for a canary which is over."""
+    policies = context.in_force.now(context.steering, context.now()).policies
+    if policies is None:
+        return
+    each = [p.values.canary for p in policies.policies.values() if p.values.canary]
+    if not any(canary.names(task_name(over.task)) for canary in each):
+        return
+    of = str(over.task)
+    woken = [
+        StartBuild(replace(Push.from_key(rebuild.push), event=_EVENT), rebuild.task).encode()
+        for rebuild in context.ledger.unsettled()
+        if (waits := waits_for_canary(rebuild)) and of in {a.task for a in waits.tasks}
+    ]
+    context.queue.send_many(BUILDS, woken)
+
+
+def _watched(context: Context, push: Push, canary: Canary) -> Watched:
+    """Return how the canaries among the tasks that read what moved are.
+
+    One that is left alone says nothing about the digest.
+    """
+    walk, image = Upwards(context, push), pushed_reference(context, push)
+    awaited, failed, succeeded = [], [], []
+    for indexed in _first_ones(context, push, canary):
+        task = indexed.view.task
+        rebuild = walk.in_wave(task)
+        if rebuild is None:
+            if state := walk.told(push, indexed, image):
+                awaited.append(Awaited(str(task), state))
+        elif rebuild.unsettled:
+            awaited.append(Awaited(str(task), shown(rebuild)))
+        elif rebuild.state is State.GIVEN_UP:
+            why = rebuild.cause.sentence() if rebuild.cause else rebuild.outcome
+            failed.append(f"{task_name(task)} failed ({rebuild.run_id}): {why}")
+        elif rebuild.state is State.SUCCEEDED:
+            succeeded.append(rebuild.run_ended or rebuild.finished_at or rebuild.claimed_at)
+    return Watched(tuple(awaited), tuple(failed), tuple(succeeded))
+
+
+def _first_ones(context: Context, push: Push, canary: Canary) -> list[IndexedTask]:
+    """Return the canaries among the tasks that read what moved; known for half a minute.
+
+    A thousand tasks that wait for them do not each look at all the others.
+    """
+    key = (push.repository, push.tag, str(push.registry), canary.tasks)
+    now = context.now()
+
+    def look() -> list[IndexedTask]:
+        readers = readers_of(context, pushed_reference(context, push))
+        return [r for r in readers if canary.names(task_name(r.view.task))]
+
+    return context.in_force.kept(key, now, look)

@@ -1,0 +1,235 @@
+"""Canaries go first; one that fails has the digest quarantined until somebody releases it."""
+
+from __future__ import annotations
+
+from copy import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebuilder import composition
+from rebuilder.cli import main as cli
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.policies.acts import Act, Controls, Scope, Target, What
+from rebuilder.core.policies.gate import Hold, gate
+from rebuilder.core.policies.holds import Held, from_record, to_record
+from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
+from rebuilder.core.rebuilds.messages import ACTS, OperatorAct
+from rebuilder.core.rebuilds.rebuild import State
+from rebuilder.core.waves.canary import (
+    Canary,
+    Quarantined,
+    WaitsForCanary,
+    Watched,
+    held_by,
+    stricter,
+)
+from rebuilder.usecases.reports.explain import explain
+from rebuilder.usecases.steering.acts import ask, carry_out
+from rebuilder.usecases.steering.policy_file import apply_policy
+from tests.unit.fakes import NEW, NEWER, NODE, World
+from tests.unit.policies.making import NOW, asked, in_force
+from tests.unit.waves import ROOT, Wave
+
+HOUR = timedelta(hours=1)
+IMAGE = f"{NODE}@{NEW}"
+POLICY = "version: 1\npolicies: {default: {canary: {tasks: '*/first-*', soak: 1h}}}\n"
+
+
+@pytest.fixture(name="wave")
+def _wave(world: World) -> Wave:
+    wave = Wave(world, **{"first-a": "node", "first-b": "node", "web": "node", "below": "web"})
+    apply_policy(world.context, POLICY, file="p.yaml", who="ann", because="x")
+    carry_out_all(world)
+    world.context.in_force.forget()
+    return wave
+
+
+def carry_out_all(world: World) -> list[Act]:
+    """Carry out what is asked for."""
+    acts = [OperatorAct.decode(body).act for body, _ in world.queue.take(ACTS)]
+    for act in acts:
+        carry_out(world.context, act)
+    return acts
+
+
+def held_for(wave: Wave, name: str) -> list[str]:
+    """Return why a task is held."""
+    head = wave.head(name)
+    assert head is not None
+    if head.state is not State.HELD or head.held is None:
+        return []
+    return [reason.code for reason in head.held.reasons]
+
+
+def test_the_others_wait_for_success_and_the_soak(wave: Wave) -> None:
+    """Then they are built, once each."""
+    wave.push(NODE, NEW)
+    wave.deliver(reverse=True)
+    assert wave.running() == ["first-a", "first-b"]
+    assert held_for(wave, "web") == ["waits-for-canary"]
+    assert "myapps/first-a (" in str(wave.head("web").outcome)  # type: ignore[union-attr]
+    wave.end("first-a")
+    wave.end("first-b")
+    web = wave.head("web")
+    assert web is not None
+    assert "has succeeded on" in str(web.outcome)
+    assert web.due is not None
+    assert web.due <= wave.world.time.now + HOUR
+    wave.world.time.pass_(1800)
+    wave.later()
+    assert wave.running() == []
+    wave.world.time.pass_(1801)
+    wave.later()
+    while not wave.running():
+        wave.later()
+    assert wave.all() == ["first-a", "first-b", "web", "below"]
+
+
+def test_one_that_fails_leaves_the_others_untouched(wave: Wave) -> None:
+    """The digest is quarantined, once; a release goes on; and no canary stops it again."""
+    wave.push(NODE, NEW)
+    wave.deliver()
+    wave.end("first-b")
+    wave.end("first-a", fails=True)
+    assert held_for(wave, "web") == ["quarantined"]
+    assert "the canary myapps/first-a failed (ca1)" in str(wave.head("web").outcome)  # type: ignore[union-attr]
+    acts = carry_out_all(wave.world)
+    assert {act.what for act in acts} == {What.QUARANTINE}
+    assert len({act.id for act in acts}) == 1
+    wave.world.context.in_force.forget()
+    for _ in range(5):
+        wave.later()
+    assert wave.running() == []
+    assert held_for(wave, "web") == ["quarantined"]
+    explained = explain(wave.world.context, ImageReference.parse(NODE))
+    assert [q.image for q in explained.quarantined] == [IMAGE]
+    ask(wave.world.context, What.RELEASE, Target(Scope.DIGEST, IMAGE), who="ann", because="ok")
+    carry_out_all(wave.world)
+    wave.deliver()
+    assert wave.running() == ["web"]
+    assert wave.all() == ["first-b", "first-a", "web", "below"]
+
+
+def test_a_newer_digest_begins_anew(wave: Wave) -> None:
+    """What was quarantined is the digest, not the tag."""
+    wave.push(NODE, NEW)
+    wave.deliver()
+    wave.end("first-a", fails=True)
+    wave.end("first-b")
+    carry_out_all(wave.world)
+    wave.push(NODE, NEWER)
+    wave.deliver()
+    assert wave.running() == ["first-a", "first-b"]
+    wave.end("first-a")
+    wave.end("first-b")
+    wave.world.time.pass_(3601)
+    while not wave.running():
+        wave.later()
+    assert wave.running() == ["web"]
+    assert wave.head("web").bases == (f"{NODE}@{NEWER}",)  # type: ignore[union-attr]
+
+
+def test_a_quarantine_holds_whoever_has_no_canary_too(world: World) -> None:
+    """Nothing more is built on the digest, by whichever policy, or none."""
+    wave = Wave(world, web="node")
+    act = Act(
+        "a", What.QUARANTINE, Target(Scope.DIGEST, IMAGE), "the canary", "bad", world.time.now
+    )
+    carry_out(world.context, act)
+    wave.push(NODE, NEW)
+    wave.deliver()
+    assert held_for(wave, "web") == ["quarantined"]
+
+
+def test_a_canary_that_is_left_says_nothing(world: World) -> None:
+    """It stands on the digest already, or is disabled: the others go on."""
+    wave = Wave(world, **{"first-a": "node", "web": "node"})
+    apply_policy(world.context, POLICY, file="p.yaml", who="ann", because="x")
+    world.context.in_force.forget()
+    wave.record("first-a", {NODE: NEW})
+    wave.scan()
+    wave.push(NODE, NEW)
+    wave.deliver()
+    assert wave.running() == ["web"]
+
+
+def test_release_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the image with its digest, with a reason."""
+    monkeypatch.setattr(composition, "compose", lambda _: world.context)
+    assert cli.main(["release", IMAGE, "--because", "ok"]) == 1
+    assert "quarantined: nothing" in capsys.readouterr().out
+    carry_out_all(world)
+    again = Act("b", What.QUARANTINE, Target(Scope.DIGEST, IMAGE), "c", "bad", world.time.now)
+    carry_out(world.context, again)
+    assert world.context.in_force.now(world.context.steering, world.time.now).quarantined == ()
+    other = f"{NODE}@{NEWER}"
+    carry_out(world.context, replace(again, id="c", target=Target(Scope.DIGEST, other)))
+    assert cli.main(["release", other, "--because", "ok"]) == 0
+    for wrong in (NODE, "::"):
+        with pytest.raises(SystemExit):
+            cli.main(["release", wrong, "--because", "ok"])
+
+
+def test_controls_keep_a_digest_once() -> None:
+    """However often it is found to be bad; what is released stays so."""
+    one = Act("1", What.QUARANTINE, Target(Scope.DIGEST, IMAGE), "c", "bad", NOW)
+    found = Controls().done(one).done(replace(one, id="2"))
+    assert [act.id for act in found.quarantined] == ["1"]
+    free = found.done(replace(one, id="3", what=What.RELEASE))
+    assert (free.quarantined, free.released) == ((), (IMAGE,))
+    assert free.done(replace(one, id="4")).quarantined == ()
+    assert Controls.read(free.write()) == free
+    assert free.stamp == "3"
+
+
+_AWAITED = st.builds(Awaited, st.just("/registries/r/tasks/t"), st.text(max_size=5))
+
+
+@given(
+    st.lists(_AWAITED, max_size=30),
+    st.lists(_AWAITED, max_size=3),
+    st.lists(st.text(max_size=5), max_size=2),
+    st.lists(st.integers(0, 100), max_size=3),
+    st.integers(0, 100),
+    st.booleans(),
+)
+def test_no_hold_without_an_end_or_an_ender(
+    upstream: list[Awaited],
+    first: list[Awaited],
+    failed: list[str],
+    ended: list[int],
+    soak: int,
+    quarantined: bool,  # noqa: FBT001 - of hypothesis
+) -> None:
+    """Whatever a wave waits for, it says when that is over, or what ends it; and is kept so."""
+    over = tuple(NOW - timedelta(hours=hours) for hours in ended)
+    watched = Watched(tuple(first), tuple(failed), over)
+    canary = held_by(watched, Canary(("*",), timedelta(hours=soak)), IMAGE, NOW)
+    bad = (Quarantined(IMAGE, "bad", NOW),) if quarantined else ()
+    question = replace(
+        asked(), wave=ROOT.key, upstream=tuple(upstream), bases=(IMAGE,), canary=canary
+    )
+    found = gate(question, replace(in_force(), quarantined=bad), NOW)
+    if not isinstance(found, Hold):
+        assert [*upstream, *first, *failed] == []
+        assert not quarantined
+        return
+    for reason in found.reasons:
+        assert reason.ender()
+        assert reason.sentence()
+        assert isinstance(reason, WaitsForUpstream | WaitsForCanary | Quarantined)
+        assert reason.ends is None or reason.ends > NOW
+    held = Held(found.reasons, NOW, NOW)
+    assert from_record(to_record(held)) == held
+
+
+def test_of_two_canaries_both_hold() -> None:
+    """All tasks, for the longer time."""
+    one, two = Canary(("a", "b"), HOUR), Canary(("b", "c"))
+    assert stricter(one, two) == Canary(("a", "b", "c"), HOUR)
+    assert stricter(one, None) == stricter(None, one) == one
