@@ -168,10 +168,12 @@ class _Walk:
         return None if made is None else self._context.index.view(made.task)
 
     def _outputs(self, task: TaskId) -> list[str]:
-        """Return the tags that a task's newest good run pushed."""
+        """Return the tags that a task's newest good run pushed; its own tag only if it has none."""
         success = self._context.ledger.newest_success(task)
-        images = () if success is None else success.output_images
-        return list(dict.fromkeys(image.partition("@")[0] for image in images))
+        if success is None:
+            return []
+        tags = list(dict.fromkeys(i.partition("@")[0] for i in success.output_images))
+        return [tag for tag in tags if not tag.endswith(f":{success.run_id}")] or tags
 
     def _image(self, image: str) -> str | None:
         try:

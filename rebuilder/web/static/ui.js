@@ -63,6 +63,8 @@ const STATES = {
 };
 const REASONS = { paused: "pause", "needs-approval": "vote", frozen: "hand" };
 
+export const pathOf = (is) => PATHS[(STATES[is] ?? ["none", "ask"])[1]];
+
 export function State({ is, word }) {
   const [colour, icon] = STATES[is] ?? ["none", "ask"];
   return html`<span class="state ${colour}"><${Icon} name=${icon} turning=${icon === "spin"} />${word ?? is}</span>`;
@@ -80,9 +82,15 @@ export function Time({ at, end = false }) {
   const utc = useSignal(inUtc);
   if (!at) return html`<span class="muted">unknown</span>`;
   const away = new Date(at) - now;
-  const told = away > 0 ? `in ${span(away)}` : `${span(away)} ago`;
+  const told = Math.abs(away) < 20_000 ? "just now" : away > 0 ? `in ${span(away)}` : `${span(away)} ago`;
   const full = `${clock(at, true)} · ${clock(at, false)} local`;
   return html`<time dateTime=${at} title=${full}>${told}${end && html` <span class="muted">${clock(at, utc).slice(5)}</span>`}</time>`;
+}
+
+// How long something has been so.
+export function For({ since }) {
+  const now = useSignal(tick);
+  return html`<time dateTime=${since} title="since ${clock(since, true)} · ${clock(since, false)} local">${span(now - new Date(since))}</time>`;
 }
 
 export function When({ at }) {

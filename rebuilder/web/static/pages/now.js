@@ -39,9 +39,9 @@ function Tiles({ now, report }) {
   const late = all?.counts.late ?? 0;
   return html`<ul class="tiles" aria-label="In numbers">
     <${Tile} label="On an old base" number=${report ? report.behindCount : "…"} kind=${report?.behindCount ? "stale" : ""} href="/report#behind" sub=${report ? `${plural(report.unknownCount, "task")} unknown` : "working it out"} />
-    <${Tile} label="Behind: half, 95 %" number=${all ? html`${hours(all.p50Hours)} <span class="thin">·</span> ${hours(all.p95Hours)}` : "…"} href="/report" sub=${report ? `the objective is ${hours(report.objectiveHours)}; ${all.share === null ? "no share" : `${(all.share * 100).toFixed(1)} % in time`}` : "of 7 days"} />
+    <${Tile} label="Behind: half, 95 %" kind="pair" number=${all ? html`${hours(all.p50Hours)} <span class="thin">·</span> ${hours(all.p95Hours)}` : "…"} href="/report" sub=${report ? `the objective is ${hours(report.objectiveHours)}; ${all.share === null ? "no share" : `${(all.share * 100).toFixed(1)} % in time`}` : "of 7 days"} />
     <${Tile} label="Building" number=${now.counts.building} kind=${now.counts.building ? "run" : ""} href=${address("/tasks", { standing: "building" })} sub=${now.counts.building ? "under way" : "quiet"} />
-    <${Tile} label="Waiting" number=${now.counts.waiting} kind=${now.counts.waiting ? "wait" : ""} href=${address("/tasks", { standing: "waiting" })} sub=${now.waiting.map((group) => group.title)[0] ?? "nothing is held"} />
+    <${Tile} label="Waiting" number=${now.counts.waiting} kind=${now.counts.waiting ? "wait" : ""} href=${address("/tasks", { standing: "waiting" })} sub=${now.waiting.slice(0, 2).map((group) => `${group.count} ${group.title}`).join(", ") || "nothing is held"} />
     <${Tile} label="Failed" number=${now.counts.retrying} kind=${now.counts.retrying ? "fail" : ""} href=${address("/tasks", { standing: "retrying,failed" })} sub="tried again; given up: see Images" />
     <${Tile} label="Dead letters" number=${now.counts.deadLetters} kind=${now.counts.deadLetters ? "fail" : ""} href="/health" sub=${now.counts.deadLetters ? "somebody has to look" : "none"} />
   </ul>`;

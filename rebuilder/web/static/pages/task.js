@@ -21,7 +21,7 @@ export default function Task({ query }) {
     ${problem && html`<${Wait} problem=${problem} />`}
     <${WhyNot} task=${task} stands=${stands} />
     <${Section} title="What it stands on" id="bases" count=${row.bases.length}>
-      ${row.bases.length === 0 ? html`<${Empty}>Nothing is known of what it reads. The sources below say why.</${Empty}>` : html`<div class="scroll" tabindex="0" role="region" aria-label="What it stands on"><table>
+      ${row.bases.length === 0 ? html`<${Empty}>Nothing is known of what it reads. The sources below say why.</${Empty}>` : html`<div class="scroll" tabindex="0" role="region" aria-label="Its images, each with what it was built on"><table>
         <thead><tr><th scope="col">Image</th><th scope="col">Used as</th><th scope="col">Built on</th><th scope="col">Names now</th><th scope="col">Since</th><th scope="col">State</th><th scope="col">Known from</th></tr></thead>
         <tbody>${row.bases.map((base) => html`<tr key=${base.image + base.kind}>
           <td><a href=${address("/graph", { focus: base.image, depth: 2 })}><${Image} name=${base.image} /></a></td><td>${base.kind}</td>
@@ -102,13 +102,13 @@ function Attempt({ attempt, head }) {
       ${attempt.finishedAt && html`<span class="muted">over <${Time} at=${attempt.finishedAt} /></span>`}</div>
     <div class="row sub">because ${attempt.bases.map((base) => html`<span key=${base}><${Image} name=${baseOf(base)} /> came to name <code class="digest" title=${digestOf(base)}>${short(digestOf(base))}</code></span>`)} <a href=${pushAddress(attempt.push)}>the push</a></div>
     ${head && attempt.waits.length > 0 && html`<${Holds} attempt=${attempt} />`}
-    ${attempt.outcome && attempt.waits.length === 0 && html`<div class="row sub muted">${attempt.outcome}</div>`}
+    ${attempt.outcome && attempt.outcome !== "Succeeded" && attempt.waits.length === 0 && html`<div class="row sub muted">${attempt.outcome}</div>`}
     ${attempt.check && html`<div class="row sub"><${State} is=${attempt.check === "new" ? "current" : attempt.check} word=${{ new: "stands on it", stale: "still on the old base", unknown: "not known what it stands on" }[attempt.check]} /> <span class="muted">${attempt.checkReason}</span></div>`}
     ${attempt.cause && html`<p>${attempt.cause}</p>`}
     ${attempt.advice && html`<p class="note stale"><${Icon} name="warn" /> ${attempt.advice}</p>`}
-    ${attempt.log && html`<details><summary>The lines that matter</summary><pre tabindex="0">${attempt.log}</pre></details>`}
+    <div class="folds">${attempt.log && html`<details><summary>The lines that matter</summary><pre tabindex="0">${attempt.log}</pre></details>`}
     ${attempt.outputs.length > 0 && html`<details><summary>${plural(attempt.outputs.length, "image")} pushed</summary><ul class="plain">${attempt.outputs.map((output) => html`<li key=${output}><code class="long">${output}</code> <${Copy} text=${output} what="reference" /></li>`)}</ul></details>`}
-    ${attempt.runId && html`<${Log} registry=${attempt.task.name.split("/")[0]} run=${attempt.runId} />`}
+    ${attempt.runId && html`<${Log} registry=${attempt.task.name.split("/")[0]} run=${attempt.runId} />`}</div>
   </li>`;
 }
 
@@ -116,6 +116,7 @@ function Log({ registry, run }) {
   const [lines, set] = useState(null);
   const [problem, setProblem] = useState(null);
   const [over, setOver] = useState(false);
+  const [asked, setAsked] = useState(false);
   const open = useRef(false);
   const place = useRef("");
   useEffect(() => () => { open.current = false; }, []);
@@ -138,11 +139,12 @@ function Log({ registry, run }) {
   };
   const toggle = (event) => {
     open.current = event.target.open;
+    if (open.current) setAsked(true);
     if (open.current && !over) follow();
   };
   return html`<details onToggle=${toggle}><summary>The run's log</summary>
     ${problem && html`<p class="note stale"><${Icon} name="warn" /> ${problem.message}</p><${Command} text="rebuilder logs ${run}" />`}
     ${lines && html`<pre tabindex="0" class="log">${lines.join("\n")}</pre>${!over && !problem && html`<p class="muted">It grows.</p>`}`}
-    ${!lines && !problem && html`<${Wait} what="the log" />`}
+    ${asked && !lines && !problem && html`<${Wait} what="the log" />`}
   </details>`;
 }

@@ -1,0 +1,221 @@
+"""The page in a real browser: every page, links, filters, acts, keys; what changes by itself."""
+
+from __future__ import annotations
+
+from copy import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from rebuilder.core.rebuilds.rebuild import Check, State
+from rebuilder.web.principals import Role
+from tests.browser.conftest import Site, Window
+from tests.browser.story import NODE, PYTHON
+from tests.patience import SECONDS, until
+
+AXE = (Path(__file__).parent / "vendor" / "axe.js").read_text("utf-8")
+PAGES = {
+    "/": "Now",
+    "/tasks": "Images",
+    "/task?name=contosoapps/accounts-api": "contosoapps/accounts-api",
+    "/task?name=contosoapps/shop-cart": "contosoapps/shop-cart",
+    "/task?name=contosoedge/firmware-pack": "contosoedge/firmware-pack",
+    "/pushes": "Pushes",
+    f"/graph?focus={NODE}&depth=4": "Graph",
+    "/graph": "Graph",
+    "/waves": "Waves and approvals",
+    "/policies?task=contosoapps/shop-web": "Policies",
+    "/report": "Report",
+    "/health": "Health",
+    "/audit": "Audit",
+}
+expect.set_options(timeout=SECONDS * 1000)
+
+
+def violations(window: Window) -> list[str]:
+    """Return what axe-core finds against WCAG 2.2 A and AA, and its best practices."""
+    session = window.page.context.new_cdp_session(window.page)
+    session.send("Runtime.evaluate", {"expression": AXE + ";0"})
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = window.page.evaluate(
+        "(tags) => axe.run({runOnly: {type: 'tag', values: tags}}).then((r) => r.violations)", tags
+    )
+    return [
+        f"{one['id']}: {node['target']} {node.get('failureSummary', '')[:300]}"
+        for one in found
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_every_page_is_there_for_everybody(
+    chromium: Browser, site: Site, width: int, scheme: str
+) -> None:
+    """axe-core finds nothing, nothing is said on the console, nothing is wider than the screen."""
+    window = Window(chromium, site, width, scheme)
+    found: list[str] = []
+    for path, title in PAGES.items():
+        window.go(path)
+        expect(window.page.locator("main h1").first).to_contain_text(title)
+        found += [f"{path}: {wrong}" for wrong in violations(window)]
+        if window.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append(f"{path}: it is wider than the screen")
+    window.close()
+    assert not found, "\n".join(found)
+
+
+def test_one_comes_from_anywhere_to_anywhere(window: Window) -> None:
+    """From a number to what it is made of, from there to a task, its push, its graph and back."""
+    page = window.page
+    page.locator("a.tile", has_text="Waiting").click()
+    expect(page).to_have_url(f"{window.site.base}/tasks?standing=waiting")
+    expect(page.get_by_role("row")).to_have_count(8)
+    page.get_by_role("link", name="contosoapps/gateway").click()
+    expect(page.locator("h1")).to_contain_text("contosoapps/gateway")
+    expect(page.get_by_text("the upgrade of the mesh goes first").first).to_be_visible()
+    page.get_by_role("link", name="the push").first.click()
+    expect(page.locator("h1")).to_have_text("images/nginx:1.28")
+    expect(page.get_by_text("2 rebuilt")).to_be_visible()
+    page.get_by_role("link", name="Graph").last.click()
+    expect(page.get_by_role("group", name="Graph around")).to_be_visible()
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("images/nginx:1.28")
+    page.reload()
+    window.ready()
+    expect(page.locator("h1")).to_have_text("images/nginx:1.28")
+
+
+def test_filters_stand_in_the_address(window: Window) -> None:
+    """Words, states and the order; who opens the address sees the same."""
+    page = window.page
+    window.go("/tasks")
+    page.get_by_label("Task or base").fill("node-service")
+    expect(page).to_have_url(f"{window.site.base}/tasks?q=node-service")
+    page.get_by_role("button", name="waiting", exact=True).click()
+    page.get_by_role("button", name="Behind").click()
+    expect(page.get_by_role("row")).to_have_count(6)
+    behind = page.get_by_role("columnheader", name="Behind")
+    expect(behind).to_have_attribute("aria-sort", "ascending")
+    address = page.url
+    assert "standing=waiting" in address
+    assert "sort=behind" in address
+    page.reload()
+    window.ready()
+    expect(page.get_by_role("row")).to_have_count(6)
+    expect(page.get_by_label("Task or base")).to_have_value("node-service")
+    page.get_by_role("button", name="waiting", exact=True).click()
+    expect(page.get_by_role("row")).to_have_count(7)
+    window.go(f"/tasks?q={quote('nothing of this name')}")
+    expect(page.get_by_text("No task fits.")).to_be_visible()
+
+
+def test_a_pause_is_ended_and_the_page_shows_it_by_itself(window: Window) -> None:
+    """A click, a reason, a message; the first app does it, and the banner goes without a reload."""
+    page = window.page
+    banner = page.locator(".banner.held")
+    expect(banner).to_contain_text("contosoapps/gateway")
+    banner.get_by_role("button", name="Resume").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("contosoapps/gateway")
+    assert violations(window) == []
+    dialog.get_by_label("Why").fill("the mesh is done")
+    dialog.get_by_role("button", name="Resume").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("status").last).to_contain_text("is asked for")
+    assert until(window.site.carry_out) == ["resume"]
+    expect(banner).to_have_count(0)
+    page.get_by_role("link", name="Audit").click()
+    expect(page.get_by_text("the mesh is done")).to_be_visible()
+    expect(page.get_by_text("1 rebuild(s) looked at again").first).to_be_visible()
+
+
+def test_many_are_rejected_at_once(window: Window) -> None:
+    """Chosen by their boxes; they are left alone, with who and why."""
+    page = window.page
+    window.go("/waves")
+    page.get_by_role("checkbox", name="Choose contosoapps/payments-api").check()
+    page.get_by_role("checkbox", name="Choose contosoapps/payments-worker").check()
+    page.get_by_role("button", name="Reject 2").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Reject").click()
+    expect(dialog).to_be_visible()  # it asks for a reason
+    dialog.get_by_label("Why").fill("breaks the login")
+    dialog.get_by_role("button", name="Reject").click()
+    expect(dialog).to_have_count(0)
+    assert until(window.site.carry_out) == ["reject"]
+    expect(page.get_by_text("Nothing waits for approval.")).to_be_visible()
+
+
+def test_what_changes_is_seen_without_a_reload(window: Window) -> None:
+    """A run ends: the number goes down, and whoever reads the page keeps their place."""
+    page, ledger = window.page, window.site.context.ledger
+    tile = page.locator("a.tile", has_text="Building").locator(".number")
+    expect(tile).to_have_text("2")
+    page.get_by_role("link", name="contosoapps/payments-api").first.focus()
+    found = next(r for r in ledger.unsettled() if r.task.name == "mail-send")
+    over = replace(
+        found,
+        state=State.SUCCEEDED,
+        outcome="Succeeded",
+        check=Check.NEW,
+        finished_at=found.claimed_at,
+    )
+    ledger.save(over)
+    expect(tile).to_have_text("1")
+    expect(page.get_by_role("link", name="contosoapps/payments-api").first).to_be_focused()
+
+
+def test_all_of_it_works_by_keys(window: Window) -> None:
+    """Past the navigation, into a dialog, out of it, and back to where one was."""
+    page = window.page
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    resume = page.locator(".banner.held").get_by_role("button", name="Resume")
+    expect(resume).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.get_by_role("dialog").locator(":focus")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(resume).to_be_focused()
+    window.go(f"/graph?focus={PYTHON}&depth=2")
+    node = page.locator("a.task-node", has_text="contosoplatform/python-job")
+    node.focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{window.site.base}/graph?focus=contosoplatform%2Fpython-job&depth=2")
+    window.go("/")
+    page.get_by_text("outside its window").locator("xpath=ancestor::summary").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="contosoapps/shop-web")).to_be_visible()
+
+
+def test_who_only_reads_is_offered_no_act(chromium: Browser, tmp_path: Path) -> None:
+    """And sees everything else."""
+    site = Site(tmp_path / "story.db", frozenset({Role.READER}))
+    window = Window(chromium, site)
+    for path in ("/", "/waves", "/task?name=contosoapps/payments-api"):
+        window.go(path)
+        for name in ("Resume", "Approve", "Reject", "Stop the line …", "Hold until …"):
+            expect(window.page.get_by_role("button", name=name)).to_have_count(0)
+    window.close()
+    site.close()
+
+
+def test_a_changed_policy_file_is_tried_out(window: Window) -> None:
+    """Its faults by their line; then what it would change for a task."""
+    page = window.page
+    window.go("/policies?task=contosoapps/shop-web")
+    file = page.get_by_label("policy.yaml")
+    text = file.input_value()
+    file.fill(text.replace("cooldown: 2h", "cooldwn: 2h"))
+    page.get_by_role("button", name="Try it out").click()
+    expect(page.get_by_text("line 5")).to_be_visible()
+    file.fill(text.replace("cooldown: 2h", "cooldown: 5h"))
+    page.get_by_role("button", name="Try it out").click()
+    expect(page.get_by_text("It can be applied: 3 policies.")).to_be_visible()
+    expect(page.get_by_text("5h rule 1")).to_be_visible()
