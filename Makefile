@@ -6,7 +6,7 @@ UV := .tools/uv/bin/uv
 # each of them compile thousands of modules first (of the tests' time that is the half).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env tools vendor demo cloud tutorial deploy-local check test live soak chaos infra requirements clean
+.PHONY: help env tools vendor screenshots demo cloud tutorial deploy-local check test live soak chaos infra requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
@@ -17,8 +17,9 @@ help:
 	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
 	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild (EVENTS=queue)"
-	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git)"
+	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git, chromium)"
 	@echo "make infra         build the templates and snapshots of infra/ (needs the Bicep compiler)"
+	@echo "make screenshots   the operators' page, every page, wide and narrow, light and dark (needs Chromium)"
 	@echo "make docs          write docs/cli.md and what tells of the settings"
 	@echo "make live          ask Azure what its documentation leaves open (tests/live/README.md)"
 	@echo "make requirements  export requirements.txt from uv.lock, with hashes"
@@ -48,7 +49,7 @@ tools:
 	@python3 tools/pinned.py checkov
 
 demo: env
-	@$(PYTHON) -m localcloud.demo
+	@$(PYTHON) -m localcloud.demo $(if $(WEB),--web)
 
 # The Azure CLI that is on PATH, or one of our own.
 cloud: env .tools/azurite/done $(if $(shell command -v az),,.tools/azure-cli/done)
@@ -68,10 +69,14 @@ check: env
 
 test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done .tools/kusto/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	@command -v chromium >/dev/null || echo "Left out: tests/browser, for there is no Chromium (make tools)"
 
 # The page's libraries, as npm has them: pinned by hash in tools/vendor.py.
 vendor:
 	@python3 tools/vendor.py
+
+screenshots: env
+	@PYTHONPATH=. $(PYTHON) -m tests.browser
 
 live: env
 	@$(PYTHON) -m pytest tests/live

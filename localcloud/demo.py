@@ -227,12 +227,25 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
             screen.detail(table)
             screen.step(f"rebuilder explain {BASE[2]}.azurecr.io/{IMAGE}")
             screen.detail(_command("explain", f"{BASE[2]}.azurecr.io/{IMAGE}"))
+            if os.environ.get("WEB"):
+                _keep_page_open(screen)
         before, after = tutorial.version(first), tutorial.version(second)
         screen.step("NODE_VERSION in the application image, read back from the registry")
         screen.good(f"before: {before} (helloworld:{first})")
         screen.good(f"after:  {after} (helloworld:{second})")
         if (before, after) != (_OLD, _NEW) or "Image Update" not in table:
             raise Failed("the application image was not rebuilt on the new base image")
+
+
+def _keep_page_open(screen: Screen) -> None:
+    """Serve the operators' page until somebody ends it."""
+    screen.step("rebuilder web: open this address; Ctrl-C goes on")
+    page = subprocess.Popen([sys.executable, "-m", "rebuilder.cli", "web"], cwd=ROOT)
+    try:
+        page.wait()
+    except KeyboardInterrupt:
+        page.terminate()
+        page.wait()
 
 
 def _show(screen: Screen) -> Callable[[Invocation], None]:

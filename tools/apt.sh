@@ -1,7 +1,7 @@
 #!/bin/sh
 # What neither PyPI nor npm has: independent clients and builders for the tests.
 set -eu
-packages="buildah skopeo busybox-static git"
+packages="buildah skopeo busybox-static git chromium"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||

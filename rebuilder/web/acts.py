@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rebuilder.core.policies.acts import LONGEST, MOST, Scope, Target, What
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import ask
+from rebuilder.usecases.steering.by_hand import MOST_TASKS
 from rebuilder.usecases.views._values import Value
 from rebuilder.web.http import Refusal
 from rebuilder.web.principals import APPROVERS, OPERATORS, Principal, Role
@@ -22,13 +23,15 @@ class ActRow(NamedTuple):
         roles: Who may; any of these.
         because: Whether it takes a reason.
         until: Whether it can be until a time.
-        of: Whether it is about rebuilds that are named.
+        of: Whether it is about rebuilds, or tasks, that are named; see Act.
+        most: How many of them at most.
     """
 
     roles: frozenset[Role]
     because: bool = True
     until: bool = False
     of: bool = False
+    most: int = MOST
 
 
 ACTS: Mapping[What, ActRow] = {
@@ -36,6 +39,8 @@ ACTS: Mapping[What, ActRow] = {
     What.RESUME: ActRow(OPERATORS, because=False),
     What.APPROVE: ActRow(APPROVERS, of=True),
     What.REJECT: ActRow(APPROVERS, of=True),
+    What.RETRY: ActRow(OPERATORS, of=True, most=MOST_TASKS),
+    What.BUILD: ActRow(OPERATORS, of=True, most=MOST_TASKS),
 }
 """What can be asked for. A new act is a row."""
 
@@ -49,7 +54,8 @@ class Asked(Value, frozen=True):
         scope: What kind of things: all, registry, task or base.
         pattern: Which, as policies write it; "" for all.
         until: Until when it holds; None if until somebody ends it.
-        of: The ids of the rebuilds that it is about.
+        of: The ids of the rebuilds that it is about; or of tasks, each with `#` and the sequence
+            of its newest rebuild, 0 for none.
     """
 
     what: What
@@ -116,5 +122,5 @@ def _problem(context: Context, asked: Asked, row: ActRow) -> str:
         if asked.until.tzinfo is None or asked.until <= context.now():
             return "`until` is over already, or tells no time zone"
     if row.of != bool(asked.of):
-        return f"{asked.what} takes {'the ids of rebuilds' if row.of else 'no rebuilds'} as `of`"
-    return f"`of` names more than {MOST} rebuilds" if len(asked.of) > MOST else ""
+        return f"{asked.what} takes {'ids' if row.of else 'nothing'} as `of`"
+    return f"`of` names more than {row.most}" if len(asked.of) > row.most else ""

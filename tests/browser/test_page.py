@@ -76,15 +76,15 @@ def test_one_comes_from_anywhere_to_anywhere(window: Window) -> None:
     expect(page.locator("h1")).to_contain_text("contosoapps/gateway")
     expect(page.get_by_text("the upgrade of the mesh goes first").first).to_be_visible()
     page.get_by_role("link", name="the push").first.click()
-    expect(page.locator("h1")).to_have_text("images/nginx:1.28")
+    expect(page.locator("h1")).to_have_text("contosobase/images/nginx:1.28")
     expect(page.get_by_text("2 rebuilt")).to_be_visible()
     page.get_by_role("link", name="Graph").last.click()
     expect(page.get_by_role("group", name="Graph around")).to_be_visible()
     page.go_back()
-    expect(page.locator("h1")).to_have_text("images/nginx:1.28")
+    expect(page.locator("h1")).to_have_text("contosobase/images/nginx:1.28")
     page.reload()
     window.ready()
-    expect(page.locator("h1")).to_have_text("images/nginx:1.28")
+    expect(page.locator("h1")).to_have_text("contosobase/images/nginx:1.28")
 
 
 def test_filters_stand_in_the_address(window: Window) -> None:

@@ -30,6 +30,8 @@ MAY_ACT: dict[What, set[Role]] = {
     What.RESUME: {OPERATOR, ADMIN},
     What.APPROVE: {APPROVER, ADMIN},
     What.REJECT: {APPROVER, ADMIN},
+    What.RETRY: {OPERATOR, ADMIN},
+    What.BUILD: {OPERATOR, ADMIN},
 }
 
 

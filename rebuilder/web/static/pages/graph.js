@@ -1,4 +1,4 @@
-import { Fragment, address, ask, brief, go, html, taskAddress, useAnswer, useEffect, useMemo, useState } from "../lib.js";
+import { Fragment, address, ask, brief, go, html, taskAddress, useAnswer, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../lib.js";
 import { Empty, Icon, Section, State, Wait, pathOf } from "../ui.js";
 
 const WIDTH = 232;
@@ -41,24 +41,29 @@ function Begin() {
 function Drawn({ found, depth }) {
   const [dagre, set] = useState(null);
   const [zoom, setZoom] = useState(1);
+  const box = useRef();
   useEffect(() => {
     import("../vendor/dagre.js").then((module) => set(module.default ?? module));
   }, []);
   const drawn = useMemo(() => {
     if (!dagre) return null;
     const graph = new dagre.graphlib.Graph({ multigraph: true });
-    graph.setGraph({ rankdir: "LR", nodesep: 14, ranksep: 46, marginx: 14, marginy: 14 });
+    graph.setGraph({ rankdir: "LR", nodesep: 14, ranksep: 64, marginx: 14, marginy: 14 });
     graph.setDefaultEdgeLabel(() => ({}));
     for (const node of found.nodes) graph.setNode(node.id, { width: WIDTH, height: HEIGHT, node });
     for (const edge of found.edges) graph.setEdge(edge.source, edge.target, { kind: edge.kind }, edge.kind);
     dagre.layout(graph);
     return graph;
   }, [dagre, found]);
+  // As much of it as can still be read.
+  useLayoutEffect(() => {
+    if (drawn && box.current) setZoom(Math.min(1, Math.max(0.7, (box.current.clientWidth - 4) / drawn.graph().width)));
+  }, [drawn]);
   if (!drawn) return html`<${Wait} what="the layout" />`;
   const { width, height } = drawn.graph();
   return html`<div>
     <div class="buttons zoom"><button type="button" class="small" aria-label="Smaller" onClick=${() => setZoom(Math.max(0.4, zoom - 0.2))}>−</button><button type="button" class="small" aria-label="Larger" onClick=${() => setZoom(Math.min(2, zoom + 0.2))}>+</button><button type="button" class="small" onClick=${() => setZoom(1)}>${Math.round(zoom * 100)} %</button></div>
-    <div class="canvas" tabindex="0" role="region" aria-label="The graph; it can be scrolled. The list holds the same.">
+    <div class="canvas" ref=${box} tabindex="0" role="region" aria-label="The graph; it can be scrolled. The list holds the same.">
     <svg width=${width * zoom} height=${height * zoom} viewBox="0 0 ${width} ${height}" role="group" aria-label="Graph around ${found.focus.replace(/^\w+:/, "")}">
       <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M1 1l6 3-6 3" class="edge" /></marker></defs>
       ${drawn.edges().map((edge) => html`<path key=${`${edge.v} ${edge.w} ${edge.name}`} class="edge ${drawn.edge(edge).kind === "runtime" || drawn.edge(edge).kind === "makes" ? "" : "weak"}" marker-end="url(#arrow)" d=${curve(drawn.edge(edge).points)} />`)}

@@ -13,8 +13,8 @@ export default function Task({ query }) {
       <div class="buttons">
         <a class="button" href=${address("/graph", { focus: row.task.name, depth: 2 })}><${Icon} name="graph" /> Graph</a>
         <a class="button" href=${task.portal} target="_blank" rel="noreferrer noopener"><${Icon} name="link" /> Azure portal</a>
-        <${Act} what="retry" small=${false} target=${{ scope: "task", pattern: row.task.name }} about=${row.task.name} />
-        <${Act} what="build" small=${false} target=${{ scope: "task", pattern: row.task.name }} about=${row.task.name} />
+        <${Act} what="retry" small=${false} of=${[`${row.task.id}#${head?.sequence ?? 0}`]} target=${{ scope: "task", pattern: row.task.name }} about=${row.task.name} />
+        <${Act} what="build" small=${false} of=${[`${row.task.id}#${head?.sequence ?? 0}`]} target=${{ scope: "task", pattern: row.task.name }} about=${row.task.name} />
         <${Act} what="pause" small=${false} target=${{ scope: "task", pattern: row.task.name }} about=${row.task.name} label="Hold until …" />
       </div>
     </div>

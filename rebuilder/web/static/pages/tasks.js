@@ -92,12 +92,12 @@ export default function Tasks({ query }) {
 function Chosen({ rows, clear }) {
   const voted = rows.filter((row) => row.last?.waits.some((why) => why.code === "needs-approval"));
   const of = voted.map((row) => row.last.id);
+  const named = rows.map((row) => `${row.task.id}#${row.last?.sequence ?? 0}`);
   const one = rows.length === 1 ? { scope: "task", pattern: rows[0].task.name } : null;
   const about = rows.map((row) => row.task.name).join(", ");
   return html`<div class="chosen" role="region" aria-label="Chosen tasks"><strong>${plural(rows.length, "task")}</strong>
     ${one && html`<${Act} what="pause" target=${one} about=${about} />`}
     ${of.length > 0 && html`<${Act} what="approve" of=${of} about=${voted.map((row) => row.task.name).join(", ")} label="Approve ${of.length}" /><${Act} what="reject" of=${of} about=${voted.map((row) => row.task.name).join(", ")} label="Reject ${of.length}" />`}
-    ${one && html`<${Act} what="retry" target=${one} about=${about} /><${Act} what="build" target=${one} about=${about} />`}
-    ${!of.length && !one && html`<span class="muted">None of them waits for approval. A pause takes one task, or a pattern: <a href="/waves">Waves</a></span>`}
+    <${Act} what="retry" of=${named} about=${about} label="Try ${rows.length} again" /><${Act} what="build" of=${named} about=${about} label="Build ${rows.length}" />
     <span class="grow"></span><button type="button" class="small" onClick=${clear}>Choose none</button></div>`;
 }
