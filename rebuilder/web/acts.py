@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 from rebuilder.core.policies.acts import LONGEST, MOST, Scope, Target, What
 from rebuilder.usecases.context import Context
@@ -58,7 +60,7 @@ class Asked(Value, frozen=True):
             of its newest rebuild, 0 for none.
     """
 
-    what: What
+    what: Annotated[str, Meta(extra_json_schema={"enum": [what.value for what in ACTS]})]
     because: str = ""
     scope: Scope = Scope.ALL
     pattern: str = ""
@@ -85,10 +87,11 @@ def carry_on(context: Context, asked: Asked, principal: Principal) -> Taken:
         Refusal: They may not, or it is not asked for rightly.
         TransientError: It was not taken over.
     """
-    row = ACTS.get(asked.what)
-    if row is None:
-        problem = f"{asked.what} cannot be asked for here; {', '.join(ACTS)} can"
+    what = next((what for what in ACTS if what.value == asked.what), None)
+    if what is None:
+        problem = f"{asked.what!r:.40} cannot be asked for here; {', '.join(ACTS)} can"
         raise Refusal(HTTPStatus.BAD_REQUEST, "act-unknown", problem)
+    row = ACTS[what]
     if not row.roles & principal.roles:
         wanted = " or ".join(sorted(row.roles))
         problem = f"to {asked.what} takes the role {wanted}"
@@ -97,7 +100,7 @@ def carry_on(context: Context, asked: Asked, principal: Principal) -> Taken:
         raise Refusal(HTTPStatus.BAD_REQUEST, "act-incomplete", problem)
     act = ask(
         context,
-        asked.what,
+        what,
         Target(asked.scope, asked.pattern),
         who=principal.id,
         because=asked.because,
