@@ -38,7 +38,7 @@ from rebuilder.core.events.dead_events import read_dead_events
 from rebuilder.core.events.pushes import Push, read_event
 from rebuilder.core.events.task_events import read_task_event
 from rebuilder.core.foreign_json import read_json, read_object
-from rebuilder.core.rebuilds import messages
+from rebuilder.core.rebuilds import judged, messages
 from rebuilder.foreign.registries import OciRegistries
 from rebuilder.ports.foreign import Seen
 from rebuilder.source_credentials import SourceCredential
@@ -713,7 +713,7 @@ def _read_message(content: bytes) -> object:
         (messages.REFRESH, messages.Refresh.decode),
     )
     for queue, decode in readers:
-        problem = messages.problem(queue, body)
+        problem = judged.problem(queue, body)
         if problem is not None:
             assert problem.isascii()  # noqa: S101 - it is told in plain characters
             continue

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,16 @@ from localcloud.cloud import LocalCloud
 from localcloud.insights import connection_string
 from localcloud.state import Json
 from rebuilder.composition import release
+from rebuilder.core.rebuilds.rebuild import Check, State
+from rebuilder.telemetry import metrics, signals
 from rebuilder.telemetry.azure_monitor import ASKED, CONNECTION
+from rebuilder.telemetry.dimensions import REGISTRY
+from rebuilder.usecases.catch_up.sweep import sweep
+from rebuilder.usecases.reports.now import tell_of_now
 from tests.e2e.conftest import World
+from tests.infra.templates import read
+from tests.infra.test_alerts import alerts
+from tests.kusto import Workspace
 
 COMPONENT = (
     "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g/providers"
@@ -132,3 +143,70 @@ def test_without_the_role_nothing_is_kept_and_nothing_breaks(
 
     assert rebuild.state.over
     assert cloud.insights.kept(COMPONENT) == []
+
+
+TROUBLE: dict[str, tuple[metrics.Metric, float, dict[str, str]]] = {
+    "failed-rebuilds": (metrics.REBUILDS, 1, {metrics.STATE: State.FAILED.value}),
+    "given-up-rebuilds": (metrics.REBUILDS, 1, {metrics.STATE: State.GIVEN_UP.value}),
+    "still-stale": (metrics.REBUILDS, 1, {metrics.CHECK: Check.STALE.value}),
+    "oldest-staleness": (metrics.STALE_HOURS, 2, {REGISTRY: "myapps"}),
+    "stale-beyond-objective": (metrics.STALE_LATE, 1, {REGISTRY: "myapps"}),
+    "runs-without-agent": (metrics.WITHOUT_AGENT, 1, {REGISTRY: "myapps"}),
+    "unreadable-tasks": (metrics.UNREADABLE, 1, {REGISTRY: "myapps"}),
+    "dead-letters": (metrics.DEAD_LETTERS, 1, {}),
+    "poison-messages": (metrics.QUEUED, 1, {"messaging.destination.name": "q-poison"}),
+    "old-messages": (metrics.QUEUED_OLDEST, 4000, {"messaging.destination.name": "q"}),
+    "token-expiry": (metrics.TOKEN_LEFT, 86400, {"server.address": "github.com"}),
+}
+"""What moves each alert: a metric, its value, and what it is counted by."""
+
+
+def test_alerts_are_quiet_until_there_is_trouble(
+    watched: World, cloud: LocalCloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their queries, run on what Application Insights was sent; each moves for its own trouble."""
+    caplog.set_level(logging.INFO)
+    old = watched.push("one")
+    watched.task(watched.apps, "build-app", old)
+    watched.subscribe()
+    watched.push("two")
+    watched.settle()
+    sweep(watched.context, "me")
+    tell_of_now(watched.context)
+    release()
+    component = re.search(r'"(/subscriptions/[^"]+)"', alerts()["dead-letters"]["query"])
+    assert component is not None
+    healthy = Workspace(component[1])
+    healthy.take(cloud.insights.kept(COMPONENT))
+    asked = {name: alert["query"] for name, alert in alerts().items()}
+
+    assert {name for name, query in asked.items() if healthy.ask(query)} == set()
+    shown = {item["name"]: item["content"] for item in read("workbook.json")["items"]}
+    rebuilds = healthy.ask(shown["Rebuilds"]["query"])
+    assert sorted((row[0], row[-1]) for row in rebuilds) == [("scheduled", 1), ("succeeded", 1)]
+    for name in ("Pushes", "Stale tasks", "Queues", "Requests to Azure by status", "Functions"):
+        assert healthy.ask(shown[name]["query"]), name
+
+    silent = Workspace(component[1])
+    silent.take(cloud.insights.kept(COMPONENT), ago=timedelta(hours=2))
+    assert silent.ask(asked["silence"])
+    silent.add("_LogOperation", Category="Ingestion", Detail="OverQuota", Operation="")
+    assert silent.ask(asked["daily-cap"])
+
+    for name, (metric, value, by) in TROUBLE.items():
+        before = len(cloud.insights.kept(COMPONENT))
+        _ = watched.context  # telemetry is on again
+        signals.tell(metric, value, by)
+        release()
+        troubled = Workspace(component[1])
+        troubled.take(cloud.insights.kept(COMPONENT)[before:])
+        assert {n for n, query in asked.items() if troubled.ask(query)} == {name}
+    before = len(cloud.insights.kept(COMPONENT))
+    _ = watched.context
+    with suppress(ValueError), signals.span("sweep"):
+        raise ValueError
+    release()
+    troubled = Workspace(component[1])
+    troubled.take(cloud.insights.kept(COMPONENT)[before:])
+    assert {n for n, query in asked.items() if troubled.ask(query)} == {"failed-executions"}
+    assert set(asked) == {*TROUBLE, "silence", "daily-cap", "failed-executions"}
