@@ -384,6 +384,29 @@ def test_a_line_that_nobody_can_read_lets_nothing_begin(world: World) -> None:
     assert world.tasks.scheduled == []
 
 
+def test_what_runs_is_followed_though_nobody_can_read_what_was_decided(world: World) -> None:
+    """Nothing begins; but its end is recorded, and what failed is tried again."""
+    decide(world, ONE)
+    begin(world, "one", "two")
+    mark = world.context.steering.acts()
+    world.context.steering.save_acts(replace(mark, place="{"))
+    world.context.in_force.forget()
+    end(world, "one", RunStatus.FAILED)
+    assert head(world, task("one").id).state is State.FAILED
+    with pytest.raises(UnreadableRecord):
+        begin(world, "one")
+
+
+def test_a_line_that_is_broken_keeps_no_end_from_being_recorded(world: World) -> None:
+    """Whoever asks for a place is told."""
+    decide(world, ONE)
+    begin(world, "one")
+    mark = world.context.bookmarks.read(places.PLACES)
+    world.context.bookmarks.save(replace(mark, place="{"))
+    end(world, "one")
+    assert head(world, task("one").id).state is State.SUCCEEDED
+
+
 def test_everybody_asks_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is slower tries again, and not for ever."""
     decide(world, ONE)

@@ -199,6 +199,12 @@ PLAIN: Mapping[str, Plain] = {
 """The values that stand by themselves, by their names in Values and in Applied."""
 
 
+_SCALARS = {"cooldown": "cooldown", "max_wait": "maxWait"} | {
+    name: plain.name for name, plain in PLAIN.items()
+}
+"""The values of which the last one counts, each with what the file calls it."""
+
+
 class Applied(Struct, frozen=True):
     """What applies to a task.
 
@@ -238,14 +244,12 @@ class Applied(Struct, frozen=True):
 
     def set_by(self, values: Values, source: str) -> Applied:
         """What applies once a rule has said what it says."""
+        said = {n: value for n in _SCALARS if (value := getattr(values, n)) is not None}
         found = self
-        for name, plain in PLAIN.items():
-            if (said := getattr(values, name)) is not None:
-                found = replace(_told(found, plain.name, source), **{name: said})
-        if values.cooldown is not None:
-            found = replace(_told(found, "cooldown", source), cooldown=values.cooldown)
-        if values.max_wait is not None:
-            found = replace(_told(found, "maxWait", source), max_wait=values.max_wait)
+        if said:
+            told = {_SCALARS[name]: source for name in said}
+            kept = (was for was in self.sources if was[0] not in told)
+            found = replace(self, sources=(*kept, *told.items()), **said)
         if values.windows is not None:
             more = bool(values.windows and found.windows)
             group = (*(found.windows[0] if more else ()), *values.windows)

@@ -23,6 +23,7 @@ from rebuilder.errors import Conflict, RebuilderError, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.by_hand import build_now
+from rebuilder.usecases.steering.places import known_policies
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def ask_for_aged(context: Context) -> int:
     Raises:
         TransientError: The store cannot be reached.
     """
-    policies = context.in_force.now(context.steering, context.now()).policies
+    policies = known_policies(context)
     # Who only observes would ask for the same again, every time.
     if policies is None or not policies.ages or context.settings.observe:
         return 0

@@ -215,7 +215,7 @@ def attempts(context: Context, rebuild: Rebuild, task: Task | None) -> int:
         rebuild: The rebuild.
         task: The task as ARM tells of it; None if it is gone.
     """
-    policies, most = in_force(context).policies, context.settings.build_attempts
+    policies, most = places.known_policies(context), context.settings.build_attempts
     if policies is None:
         return most
     references = sorted(name.rpartition("@")[0] for name in rebuild.bases)

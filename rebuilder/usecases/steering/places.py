@@ -21,7 +21,7 @@ from rebuilder.core.policies.policy import Policies
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 from rebuilder.core.times import age
-from rebuilder.errors import Conflict, UnreadableRecord
+from rebuilder.errors import Conflict, PermanentError, UnreadableRecord
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.waiting import again, held_rebuilds
 
@@ -69,10 +69,15 @@ def leave(context: Context, rebuild: Rebuild) -> None:
             whoever asks for one.
     """
     policies = _limiting(context)
-    if policies is not None:
+    if policies is None:
+        return
+    try:
         line = _change(context, policies, lambda line: line.without(rebuild.task))
         if line.short:
             refill(context, held_rebuilds(context))
+    except UnreadableRecord as error:
+        # Whoever asks for a place is told; that this one is over is recorded all the same.
+        log.error("the place of %s is not given up: %s", rebuild.id, error)  # noqa: TRY400 - the text says it
 
 
 def settle(context: Context, task: TaskId) -> None:
@@ -118,9 +123,24 @@ def under_way(rebuild: Rebuild) -> bool:
     return rebuild.state is State.CLAIMED or rebuild.state.in_flight
 
 
+def known_policies(context: Context) -> Policies | None:
+    """Return the policies, for what goes on whatever they say; None if nobody can read them.
+
+    Nothing begins then; but what runs is followed, and what is over is recorded.
+
+    Raises:
+        TransientError: They cannot be read now.
+    """
+    try:
+        return context.in_force.now(context.steering, context.now()).policies
+    except PermanentError as error:
+        log.warning("the policies cannot be read, and count as none here: %s", error)
+        return None
+
+
 def _limiting(context: Context) -> Policies | None:
     """Return the policies, if they limit anything."""
-    policies = context.in_force.now(context.steering, context.now()).policies
+    policies = known_policies(context)
     return policies if policies is not None and policies.limits else None
 
 

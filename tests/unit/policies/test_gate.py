@@ -251,6 +251,12 @@ def _policy(draw: st.DrawFn) -> str:
         parts.append("maxWait: 3d")
     if draw(st.booleans()):
         parts.append(f"windows: {draw(_windows)}")
+    if draw(st.booleans()):
+        parts.append(f"approval: {{votes: {draw(st.integers(0, 2))}, expires: 48h}}")
+    numbers = ("maxConcurrent", "priority", "attempts")
+    parts += [f"{name}: {draw(st.integers(1, 9))}" for name in numbers if draw(st.booleans())]
+    if draw(st.booleans()):
+        parts.append(f"maxAge: {draw(st.integers(1, 9))}d")
     return ", ".join(parts)
 
 
@@ -353,6 +359,23 @@ def test_tags_only_tighten(
         assert isinstance(tagged, Hold)
         assert set(reasons(plain)) <= set(reasons(tagged))
         assert tagged.until is None or (plain.until is not None and tagged.until >= plain.until)
+
+
+@given(files(), st.sampled_from(["b", "c"]), _teams)
+def test_tags_only_tighten_what_is_no_reason_to_wait(
+    text: str, tag: str, team: dict[str, str]
+) -> None:
+    """More places are needed, no sooner, with no more attempts, and nothing is built more often."""
+    file, moved = policies(text), asked().moved
+    plain = applies(file, TASK, moved, ())
+    tagged = applies(file, TASK, moved, (("rebuilder-policy", tag), *team.items()))
+
+    assert set(file.rooms(TASK, plain)) <= set(file.rooms(TASK, tagged))
+    assert tagged.priority <= plain.priority
+    assert (tagged.attempts or 10) <= (plain.attempts or 10)
+    assert (tagged.max_age is None) == (plain.max_age is None)
+    if tagged.max_age is not None and plain.max_age is not None:
+        assert tagged.max_age >= plain.max_age
 
 
 @given(st.lists(st.integers(0, 48 * 60), max_size=30), _durations, st.integers(0, 3))
