@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from rebuilder import composition
 from rebuilder.cli import main as cli
 from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.policies.acts import Act, Controls, Scope, Target, What
 from rebuilder.core.policies.gate import Hold, gate
 from rebuilder.core.policies.holds import Held, from_record, to_record
 from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.rebuilds.messages import ACTS, OperatorAct
-from rebuilder.core.rebuilds.rebuild import State
+from rebuilder.core.rebuilds.rebuild import Failure, State
 from rebuilder.core.waves.canary import (
     Canary,
     Quarantined,
@@ -26,9 +27,11 @@ from rebuilder.core.waves.canary import (
     held_by,
     stricter,
 )
+from rebuilder.errors import Conflict
 from rebuilder.usecases.reports.explain import explain
 from rebuilder.usecases.steering.acts import ask, carry_out
 from rebuilder.usecases.steering.policy_file import apply_policy
+from rebuilder.usecases.waves.breaker import failures, note
 from tests.unit.fakes import NEW, NEWER, NODE, World
 from tests.unit.policies.making import NOW, asked, in_force
 from tests.unit.waves import ROOT, Wave
@@ -154,6 +157,89 @@ def test_a_canary_that_is_left_says_nothing(world: World) -> None:
     wave.push(NODE, NEW)
     wave.deliver()
     assert wave.running() == ["web"]
+
+
+def broken(world: World, limit: int, **reads: str) -> Wave:
+    """Return a wave under a breaker."""
+    wave = Wave(world, **reads)
+    text = f"version: 1\npolicies: {{default: {{breaker: {{failures: {limit}}}}}}}\n"
+    apply_policy(world.context, text, file="p.yaml", who="ann", because="x")
+    carry_out_all(world)
+    return wave
+
+
+def test_a_breaker_stops_the_wave(world: World) -> None:
+    """At one failure more than may be; what is under way goes on."""
+    wave = broken(world, 1, a="node", b="node", c="node", top="c", last="node top")
+    wave.push(NODE, NEW)
+    wave.deliver()
+    wave.end("a", fails=True)
+    assert carry_out_all(world) == []
+    wave.end("b", fails=True)
+    wave.end("c")
+    assert wave.running() == []
+    assert held_for(wave, "top") == ["quarantined"]
+    assert "2 task(s) failed on it that did not before, over 1: myapps/a, myapps/b" in str(
+        wave.head("top").outcome  # type: ignore[union-attr]
+    )
+    assert {act.what for act in carry_out_all(world)} == {What.QUARANTINE}
+    ask(world.context, What.RELEASE, Target(Scope.DIGEST, IMAGE), who="ann", because="ok")
+    carry_out_all(world)
+    assert wave.all()[-2:] == ["top", "last"]
+
+
+def test_what_failed_before_does_not_count(world: World) -> None:
+    """Nor what nobody knows to have been built, nor what Azure refused."""
+    wave = broken(world, 0, a="node", b="node")
+    wave.push(NODE, NEW)
+    wave.deliver()
+    wave.end("a", fails=True)
+    assert failures(world.context, ROOT.key) == ("myapps/a",)
+    wave.end("b")
+    wave.push(NODE, NEWER)
+    wave.deliver()
+    wave.end("a", fails=True)
+    second = wave.head("b")
+    assert second is not None
+    assert failures(world.context, second.began_with) == ()
+    over = replace(second, state=State.GIVEN_UP, failure=Failure.REFUSED)
+    note(world.context, over)
+    assert failures(world.context, second.began_with) == ()
+    note(world.context, replace(over, failure=Failure.BUILD))
+    note(world.context, replace(over, failure=Failure.BUILD))
+    assert failures(world.context, second.began_with) == ("myapps/b",)
+
+
+def test_failures_at_once_are_all_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By compare-and-swap; who loses tries again, and gives up at last."""
+    wave = broken(world, 5, a="node", b="node")
+    wave.push(NODE, NEW)
+    wave.deliver()
+    one, two = (wave.head(name) for name in ("a", "b"))
+    assert one is not None
+    assert two is not None
+    save = world.context.bookmarks.save
+
+    def slower(mark: Bookmark) -> Bookmark:
+        monkeypatch.setattr(world.context.bookmarks, "save", save)
+        note(world.context, replace(two, state=State.GIVEN_UP))
+        return save(mark)
+
+    monkeypatch.setattr(world.context.bookmarks, "save", slower)
+    note(world.context, replace(one, state=State.GIVEN_UP))
+    assert sorted(failures(world.context, ROOT.key)) == ["myapps/a", "myapps/b"]
+
+    def never(_: Bookmark) -> Bookmark:
+        raise Conflict("again")
+
+    monkeypatch.setattr(world.context.bookmarks, "save", never)
+    other = replace(two, task=replace(two.task, name="c"), state=State.GIVEN_UP)
+    note(world.context, other)  # nobody knows that it was ever built
+    known = world.index.view(two.task)
+    assert known is not None
+    world.index.replace(replace(known.view, task=other.task), world.time.now)
+    with pytest.raises(Conflict):
+        note(world.context, other)
 
 
 def test_release_is_asked_for(

@@ -47,6 +47,7 @@ class Values(Struct, frozen=True):
         attempts: How often a build that fails is tried.
         max_age: After how long an image is built again though nothing moved.
         canary: Which tasks go first.
+        breaker: How many tasks of a wave may fail that did not before.
     """
 
     ignore: bool | None = None
@@ -59,6 +60,7 @@ class Values(Struct, frozen=True):
     attempts: int | None = None
     max_age: timedelta | None = None
     canary: Canary | None = None
+    breaker: int | None = None
 
 
 class Policy(Struct, frozen=True):
@@ -195,6 +197,7 @@ PLAIN: Mapping[str, Plain] = {
     "attempts": Plain("attempts", _least),
     "max_age": Plain("maxAge", _longest, _soonest),
     "canary": Plain("canary", canary.stricter),
+    "breaker": Plain("breaker", _least),
 }
 """The values that stand by themselves, by their names in Values and in Applied."""
 
@@ -221,6 +224,7 @@ class Applied(Struct, frozen=True):
         attempts: How often a build that fails is tried; None for as often as the settings say.
         max_age: After how long an image is built again though nothing moved; None for never.
         canary: Which tasks go first; None for none.
+        breaker: How many tasks of a wave may fail that did not before; None for any number.
     """
 
     ignore: bool = False
@@ -235,6 +239,7 @@ class Applied(Struct, frozen=True):
     attempts: int | None = None
     max_age: timedelta | None = None
     canary: Canary | None = None
+    breaker: int | None = None
 
     @property
     def longest(self) -> timedelta:

@@ -31,7 +31,7 @@ MOST_BYTES = 256 * 1024
 
 NOT_YET = frozenset(
     {
-        *("breaker", "agentPools"),
+        "agentPools",
         *("rebuild-for", "rebuildFor", "countTags", "tools"),
     }
 )
@@ -216,6 +216,7 @@ class _Reader:
             attempts=given.get("attempts"),
             max_age=self._max_age(given, path),
             canary=self._canary(given.get("canary"), (*path, "canary")),
+            breaker=given.get("breaker", {}).get("failures"),
         )
 
     def _max_age(self, given: Mapping[str, Any], path: Path) -> timedelta | None:

@@ -118,6 +118,12 @@ def held_by(
     return WaitsForCanary(image, (), until) if watched.succeeded and now < until else None
 
 
+def too_many(failed: Sequence[str], limit: int) -> str:
+    """Tell that more tasks of a wave have failed than may."""
+    names = ", ".join(failed[:5]) + (", ..." if len(failed) > len(failed[:5]) else "")
+    return f"{len(failed)} task(s) failed on it that did not before, over {limit}: {names}"
+
+
 def quarantine(bases: Sequence[str], quarantined: Sequence[Quarantined]) -> tuple[Quarantined, ...]:
     """Return what is quarantined of the images that something is to be built on."""
     return tuple(found for found in quarantined if found.image in bases)

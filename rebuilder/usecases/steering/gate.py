@@ -128,8 +128,8 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         bases=rebuild.bases,
     )
     if controls.policies is not None:
-        first_ones = applies(controls.policies, asked.task, asked.moved, asked.tags).canary
-        asked = replace(asked, canary=canaries.hold(context, rebuild, first_ones, controls))
+        of = applies(controls.policies, asked.task, asked.moved, asked.tags)
+        asked = replace(asked, canary=canaries.hold(context, rebuild, of, controls))
     found = gate(asked, controls, now)
     held = Held(
         () if isinstance(found, Go) else found.reasons,

@@ -12,12 +12,21 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Scope, Target, What
 from rebuilder.core.policies.gate import InForce
 from rebuilder.core.policies.matching import task_name
+from rebuilder.core.policies.policy import Applied
 from rebuilder.core.policies.wave_holds import Awaited
 from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct, StartBuild
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
-from rebuilder.core.waves.canary import Canary, Quarantined, WaitsForCanary, Watched, held_by
+from rebuilder.core.waves.canary import (
+    Canary,
+    Quarantined,
+    WaitsForCanary,
+    Watched,
+    held_by,
+    too_many,
+)
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import pushed_reference
+from rebuilder.usecases.waves.breaker import failures
 from rebuilder.usecases.waves.origin import readers_of
 from rebuilder.usecases.waves.upstream import Upwards, shown
 
@@ -28,22 +37,31 @@ _EVENT = "canary"
 
 
 def hold(
-    context: Context, rebuild: Rebuild, canary: Canary | None, in_force: InForce
+    context: Context, rebuild: Rebuild, of: Applied, in_force: InForce
 ) -> WaitsForCanary | Quarantined | None:
-    """Return what holds a rebuild of the tasks that go first in its wave; None if nothing does.
+    """Return what holds a rebuild of others in its wave that failed, or go first; None if nothing.
 
-    Whoever finds that one has failed has the digest quarantined.
+    Whoever finds that one that goes first has failed, or too many others, has the digest
+    quarantined.
 
     Raises:
         TransientError: The store cannot be reached.
     """
-    if canary is None or canary.names(task_name(rebuild.task)):
+    canary = of.canary
+    if canary is not None and canary.names(task_name(rebuild.task)):
+        canary = None
+    if canary is None and of.breaker is None:
         return None
     push = Push.from_key(rebuild.began_with)
     image = str(pushed_reference(context, push).at(push.digest))
     if image in in_force.released:
         return None
-    found = held_by(_watched(context, push, canary), canary, image, context.now())
+    found: WaitsForCanary | Quarantined | None = None
+    failed = () if of.breaker is None else failures(context, push.key)
+    if of.breaker is not None and len(failed) > of.breaker:
+        found = Quarantined(image, too_many(failed, of.breaker), context.now())
+    elif canary is not None:
+        found = held_by(_watched(context, push, canary), canary, image, context.now())
     if isinstance(found, Quarantined) and image not in {q.image for q in in_force.quarantined}:
         # The same act however often it is found, so that it is carried out once.
         act_id = hashlib.sha256(f"quarantine {image}".encode()).hexdigest()[:32]

@@ -14,6 +14,7 @@ from rebuilder.core.rebuilds.messages import BUILDS, StartBuild
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 from rebuilder.core.waves.layers import Member
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.waves.breaker import note
 from rebuilder.usecases.waves.canaries import wake_others
 from rebuilder.usecases.waves.origin import readers_of
 
@@ -37,6 +38,7 @@ def wake(context: Context, over: Rebuild) -> None:
     """
     if over.unsettled or not over.state.over:
         return
+    note(context, over)
     wake_others(context, over)
     found = _waiting(context, over.task, further=over.state is not State.SUCCEEDED)
     if found:

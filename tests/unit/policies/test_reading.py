@@ -84,8 +84,8 @@ def test_a_file_is_read() -> None:
             "2:31: 0: write how many may be under way at once, 1 to 1000",
         ),
         (
-            "version: 1\npolicies:\n  a: {breaker: {failures: 3}}",
-            "3:7: breaker is not yet enforced: leave it out",
+            "version: 1\npolicies:\n  a: {agentPools: 1}",
+            "3:7: agentPools is not yet enforced: leave it out",
         ),
         (
             "version: 1\npolicies: {a: {approval: {votes: 11}}}",

@@ -69,6 +69,7 @@ def test_canaries_first() -> None:
     """For tasks of production; the flow is tested in test_canary."""
     policies = read_policies(RECIPES["Canaries first"])
     canary = applies(policies, PROD, (Moved(NODE),), ()).canary
+    assert applies(policies, PROD, (Moved(NODE),), ()).breaker == 3
     assert canary == Canary(("*/canary-*",), timedelta(hours=1))
     assert canary.names("staging/Canary-web")
     assert applies(policies, STAGING, (Moved(NODE),), ()).canary is None
