@@ -23,6 +23,7 @@ TYPES = {
     What.FAILED: "acr-rebuilder.rebuild.failed.v1",
     What.GIVEN_UP: "acr-rebuilder.rebuild.given-up.v1",
     What.NEEDS_APPROVAL: "acr-rebuilder.rebuild.needs-approval.v1",
+    What.QUARANTINED: "acr-rebuilder.rebuild.quarantined.v1",
     What.STALE: "acr-rebuilder.image.stale.v1",
     What.DEAD_LETTER: "acr-rebuilder.dead-letter.v1",
 }

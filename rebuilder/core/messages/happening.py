@@ -14,6 +14,7 @@ from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.shown import shown
 from rebuilder.core.staleness.spells import Spell
+from rebuilder.core.waves.canary import Quarantined
 
 _MOST = 30
 """How many images of a kind are told; a queue takes no more."""
@@ -67,22 +68,21 @@ class Happening(Struct, frozen=True):
 
 def what_of(rebuild: Rebuild) -> What | None:
     """Return what is to be told of a rebuild in its state; None if nothing is."""
-    if rebuild.state is State.HELD and needs_approval(rebuild):
-        return What.NEEDS_APPROVAL
+    if rebuild.state is State.HELD:
+        reasons = () if rebuild.held is None else rebuild.held.reasons
+        held = (what for kind, what in _HELD for reason in reasons if isinstance(reason, kind))
+        return next(held, None)
     return _TOLD.get(rebuild.state)
 
+
+_HELD = ((Quarantined, What.QUARANTINED), (NeedsApproval, What.NEEDS_APPROVAL))
+"""What is told of holds that somebody may have to end, and which is told of several."""
 
 _TOLD = {
     State.SUCCEEDED: What.REBUILT,
     State.FAILED: What.FAILED,
     State.GIVEN_UP: What.GIVEN_UP,
 }
-
-
-def needs_approval(rebuild: Rebuild | None) -> bool:
-    """Whether a rebuild waits for people to agree."""
-    held = None if rebuild is None else rebuild.held
-    return held is not None and any(isinstance(r, NeedsApproval) for r in held.reasons)
 
 
 def of_rebuild(rebuild: Rebuild, what: What, before: Iterable[Rebuild], now: datetime) -> Happening:
@@ -143,6 +143,7 @@ _SENTENCES = {
     What.GIVEN_UP: lambda rebuild, name: (
         f"{name} was given up after {rebuild.attempt} attempt(s): {_why(rebuild)}"
     ),
+    What.QUARANTINED: lambda rebuild, name: f"{name} is held: {rebuild.outcome}",
     What.NEEDS_APPROVAL: lambda rebuild, name: f"{name} waits for approval: {rebuild.outcome}",
 }
 

@@ -22,6 +22,7 @@ class What(StrEnum):
     FAILED = "failed"  # another attempt comes
     GIVEN_UP = "given-up"
     NEEDS_APPROVAL = "needs-approval"
+    QUARANTINED = "quarantined"  # it would be built on a digest that a canary failed on
     STALE = "stale"  # beyond the objective
     DEAD_LETTER = "dead-letter"
 

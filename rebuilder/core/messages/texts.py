@@ -12,6 +12,7 @@ _TITLES = {
     What.FAILED: "failed, another attempt comes",
     What.GIVEN_UP: "given up",
     What.NEEDS_APPROVAL: "waits for approval",
+    What.QUARANTINED: "held, its base is quarantined",
     What.STALE: "stands on an old base",
     What.DEAD_LETTER: "a dead letter",
 }

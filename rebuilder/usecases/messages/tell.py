@@ -10,11 +10,11 @@ import logging
 from datetime import timedelta
 
 from rebuilder.core.events.dead_letters import DeadLetter
-from rebuilder.core.messages.happening import needs_approval, what_of
+from rebuilder.core.messages.happening import what_of
 from rebuilder.core.messages.queued import LetterCame, RebuildCame
 from rebuilder.core.messages.rules import What
 from rebuilder.core.rebuilds.messages import MESSAGES
-from rebuilder.core.rebuilds.rebuild import Rebuild
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import RebuilderError
 from rebuilder.usecases.context import Context
 
@@ -36,8 +36,11 @@ def tell(context: Context, rebuild: Rebuild, before: Rebuild | None = None) -> N
         TransientError: The store cannot be reached.
     """
     what = what_of(rebuild)
-    if what is None or (what is What.NEEDS_APPROVAL and needs_approval(before)):
+    if what is None:
         return
+    known = before is not None and before.state is State.HELD and what_of(before) is what
+    if known and rebuild.state is State.HELD:
+        return  # it is held on, for the same
     if wanted(context, what):
         came = RebuildCame(str(rebuild.task), rebuild.sequence, what)
         context.queue.send(MESSAGES, came.encode(), _SOON)

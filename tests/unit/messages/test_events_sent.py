@@ -28,6 +28,7 @@ from rebuilder.core.policies.approval import NeedsApproval
 from rebuilder.core.policies.holds import Held
 from rebuilder.core.rebuilds.rebuild import Check, Hold, Rebuild, State
 from rebuilder.core.staleness.spells import Spell, Why
+from rebuilder.core.waves.canary import Quarantined
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "messages"
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -63,6 +64,9 @@ def made() -> dict[What, Happening]:
     needs = NeedsApproval("myapps/web", 1, (), timedelta(days=7))
     held = Held((needs,), NOW, NOW, (NODE,))
     waits = rebuild(State.HELD, B, "", 2, hold=Hold.GATE, held=held, outcome=held.sentence())
+    bad = Quarantined(f"{NODE}@{B}", "canary myapps/first failed", NOW)
+    caught = Held((bad, needs), NOW, NOW, (NODE,))
+    kept = rebuild(State.HELD, B, "", 2, hold=Hold.GATE, held=caught, outcome=caught.sentence())
     spell = Spell(
         TASK, NODE, B, NOW, NOW - timedelta(hours=5), None, Why.GIVEN_UP, "after 3 attempt(s)",
         rebuild=given_up,
@@ -73,6 +77,7 @@ def made() -> dict[What, Happening]:
         What.FAILED: of_rebuild(failed, What.FAILED, before, NOW),
         What.GIVEN_UP: of_rebuild(given_up, What.GIVEN_UP, before, NOW),
         What.NEEDS_APPROVAL: of_rebuild(waits, What.NEEDS_APPROVAL, before, NOW),
+        What.QUARANTINED: of_rebuild(kept, What.QUARANTINED, before, NOW),
         What.STALE: of_spell(spell, str(TASK), NOW, 4),
         What.DEAD_LETTER: of_letter(letter),
     }
@@ -137,5 +142,7 @@ def test_only_what_somebody_may_want_to_know_is_told_of_a_rebuild() -> None:
     assert what_of(rebuild(State.HELD, B, "", 1, held=held)) is What.NEEDS_APPROVAL
     assert what_of(rebuild(State.HELD, B, "", 1, held=Held((), NOW, NOW))) is None
     assert what_of(rebuild(State.HELD, B, "", 1)) is None
+    bad = Held((held.reasons[0], Quarantined(NODE, "why", NOW)), NOW, NOW)
+    assert what_of(rebuild(State.HELD, B, "", 1, held=bad)) is What.QUARANTINED
     assert what_of(rebuild(State.RUNNING, B, "", 1)) is None
     assert what_of(rebuild(State.SKIPPED, B, "", 1)) is None

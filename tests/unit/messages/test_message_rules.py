@@ -58,7 +58,7 @@ def test_rules_are_read() -> None:
         ("messages: [{name: a, to: ['https://x']}]", "2:27: 'https://x': write a name of lower"),
         (
             "messages: [{name: a, to: [x], what: [built]}]",
-            "2:38: 'built': write rebuilt, failed, given-up, needs-approval, stale or dead-letter",
+            "2:38: 'built': write rebuilt, failed, given-up, needs-approval, quarantined, ",
         ),
         ("messages: [{name: a, to: [x], digest: 0s}]", "2:39: 0s: write 1m to 1d"),
         ("messages: [{name: a, to: [x], digest: 2d}]", "2:39: 2d: write 1m to 1d"),
