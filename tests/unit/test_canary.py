@@ -242,6 +242,24 @@ def test_failures_at_once_are_all_counted(world: World, monkeypatch: pytest.Monk
         note(world.context, other)
 
 
+def test_what_stands_on_a_quarantined_digest_is_marked(
+    wave: Wave, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By explain, and by deps of its task."""
+    monkeypatch.setattr(composition, "compose", lambda _: wave.world.context)
+    wave.push(NODE, NEW)
+    wave.deliver()
+    wave.end("first-b")
+    wave.end("first-a", fails=True)
+    carry_out_all(wave.world)
+    assert cli.main(["explain", NODE]) == 0
+    marked = f"          STANDS ON A QUARANTINED DIGEST: {IMAGE}: the canary myapps/first-a failed"
+    assert capsys.readouterr().out.count(marked) == 1
+    assert cli.main(["deps", "--task", "first-b"]) == 0
+    marked = "      STANDS ON A QUARANTINED DIGEST: the canary myapps/first-a failed"
+    assert marked in capsys.readouterr().out
+
+
 def test_release_is_asked_for(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,6 +124,7 @@ def test_deps_of_a_task_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         "kind": "runtime",
         "builtOn": OLD,
         "knownFrom": f"build file Dockerfile, line 1: FROM {NODE}; ACR's record",
+        "quarantined": None,
     }
     assert [e["source"] for e in record["evidence"]] == [
         "ACR's record",

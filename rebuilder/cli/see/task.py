@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rebuilder.cli._chosen import find_task
 from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import say_all, say_json
 from rebuilder.cli.exits import Exit
-from rebuilder.core.acr.tasks import Makes, Output
+from rebuilder.core.acr.tasks import Dependency, Makes, Output
 from rebuilder.core.dependencies.evidence import Evidence, TaskView
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.gather import look
@@ -19,14 +19,22 @@ def print_task(context: Context, task: str, *, as_json: bool) -> int:
     """Print what is known of a task's dependencies, and each source's say."""
     with working("Asking every source"):
         view = look(context, find_task(context, task)).view
+    quarantined = context.in_force.now(context.steering, context.now()).quarantined
+    bad = {one.image: one.because for one in quarantined}
     if as_json:
-        say_json(_view_record(view))
+        say_json(_view_record(view, bad))
     else:
-        say_all(_view_lines(view))
+        say_all(_view_lines(view, bad))
     return Exit.OK
 
 
-def _view_lines(view: TaskView) -> Iterator[str]:
+def _bad(dependency: Dependency, bad: Mapping[str, str]) -> str | None:
+    """Return why what an image was built on is quarantined; None if it is not."""
+    image = dependency.reference.at(dependency.reference.digest or dependency.built_on)
+    return bad.get(str(image))
+
+
+def _view_lines(view: TaskView, bad: Mapping[str, str]) -> Iterator[str]:
     yield f"{view.task.registry.name}/{view.task.name}"
     if not view.dependencies:
         yield "  no image is known"
@@ -34,6 +42,8 @@ def _view_lines(view: TaskView) -> Iterator[str]:
         yield f"  {dependency.reference}  {dependency.kind}"
         if dependency.built_on:
             yield f"      built on {dependency.built_on}"
+        if why := _bad(dependency, bad):
+            yield f"      STANDS ON A QUARANTINED DIGEST: {why}"
         yield f"      known from {dependency.known_from}"
     if view.output is not None:
         yield ""
@@ -80,7 +90,7 @@ def _evidence_lines(entry: Evidence) -> Iterator[str]:
         yield f"  tools that are not known: {entry.remark}"
 
 
-def _view_record(view: TaskView) -> dict[str, Any]:
+def _view_record(view: TaskView, bad: Mapping[str, str]) -> dict[str, Any]:
     return {
         "task": str(view.task),
         "dependencies": [
@@ -89,6 +99,7 @@ def _view_record(view: TaskView) -> dict[str, Any]:
                 "kind": dependency.kind.value,
                 "builtOn": dependency.built_on,
                 "knownFrom": dependency.known_from,
+                "quarantined": _bad(dependency, bad),
             }
             for dependency in view.dependencies
         ],
