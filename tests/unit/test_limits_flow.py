@@ -304,6 +304,29 @@ def test_one_that_is_held_for_something_else_does_not_wait_here(world: World) ->
     assert under_way(world) == ["low"]
 
 
+def test_one_that_is_asked_for_by_hand_and_held_does_not_wait_here(world: World) -> None:
+    """It is paused by now: the next one goes."""
+    decide(world, ONE)
+    begin(world, "one", "two")
+    act(world, What.PAUSE, Target(Scope.TASK, "*/two"))
+    message = StartBuild(PUSH, task("two").id, anew=True, after=1)
+    start_build(world.context, message, "by hand")
+    assert held_for(world, task("two").id) == [Paused]
+    assert line(world).waiters == ()
+
+
+def test_a_claim_that_comes_to_nothing_gives_its_place_up(world: World) -> None:
+    """Whoever took it over finds that the task is gone: the next one is told."""
+    decide(world, ONE)
+    world.tasks.failures["schedule"] = [OutcomeUnknown("cut")]
+    begin(world, "one", "two")
+    del world.tasks.known[task("one").id]
+    world.time.pass_(91)
+    begin(world, "one")
+    assert head(world, task("one").id).state is State.SKIPPED
+    assert turns(world) == ["two"]
+
+
 def test_one_that_is_over_is_not_waited_for(world: World) -> None:
     """It was skipped meanwhile, and whoever did so told nobody."""
     decide(world, ONE)

@@ -112,6 +112,7 @@ class _Start:
                 head = put_right(context, head)
             if step is not Step.TAKE_OVER:
                 return self._until_claimed(head)
+            self._delivery.lined = True  # it may have had a place
             head = take_over(self._delivery, head)
         if foreign := self._delivery.not_configured():
             return self._delivery.decided(head, foreign)

@@ -62,9 +62,9 @@ def still_held(delivery: Delivery, head: Rebuild) -> Rebuild | None:
     Neither ARM nor a registry is asked: what waits for weeks costs next to nothing.
     """
     context, held = delivery.context, head.held
+    delivery.lined = delivery.lined or places.waits(head)
     if held is None or not _is_held(head) or delivery.message.anew:
         return None
-    delivery.lined = places.waits(head)
     if delivery.message.push.event == places.TURN:
         return None
     now, controls = context.now(), in_force(context, delivery.message.seen)
