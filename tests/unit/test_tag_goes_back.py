@@ -12,7 +12,12 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.decisions.decide import Base
-from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving
+from rebuilder.core.decisions.digests import (
+    AlreadyBuiltOn,
+    BaseMoved,
+    BuiltWhileMoving,
+    StillStale,
+)
 from rebuilder.core.dependencies.evidence import join, recorded
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import (
@@ -23,7 +28,7 @@ from rebuilder.core.rebuilds.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Check, Likely, Rebuild, State
 from rebuilder.errors import Denied, OutcomeUnknown, TransientError
 from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.build.start_build import start_build
@@ -635,3 +640,25 @@ def test_an_image_that_cannot_be_looked_at_now_is_asked_about_again(
         start(world, ON_OLD)
 
     assert world.tasks.scheduled == scheduled
+
+
+def test_an_image_on_an_old_base_is_no_proof_when_the_tag_comes_back(world: World) -> None:
+    """It was to be repaired; what was tried since, on another image, failed."""
+    start(world)
+    begin(world)
+    end(world)
+    left = replace(head(world), check=Check.STALE, stale_by=Likely.REPLICA)
+    world.ledger.save(left)
+    moved(world, ON_NEWER)
+    start(world, ON_NEWER)
+    world.ledger.save(replace(head(world), state=State.FAILED, due=None))
+    run_id = str(head(world).run_id)
+    failed = replace(world.tasks.found_runs[run_id], status=RunStatus.FAILED)
+    world.tasks.found_runs[run_id] = failed
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_NEW))
+
+    assert isinstance(decision, StillStale)
+    start(world)
+    assert len(world.tasks.scheduled) == 3

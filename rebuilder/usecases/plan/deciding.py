@@ -202,6 +202,8 @@ def _proven(
     newest = _newest_success(context, task, head)
     if newest is not None and made is not None and made.run_id != newest.run_id:
         newest = None  # somebody else has run it since
+    if newest is not None and (stale := still_stale(newest, base)) is not None:
+        return stale  # what was tried since on other digests has changed no image
     try:
         doubted = _doubted(context, task, newest, made, moves)
     except Denied:
