@@ -27,6 +27,7 @@ class ActRow(NamedTuple):
         until: Whether it can be until a time.
         of: Whether it is about rebuilds, or tasks, that are named; see Act.
         most: How many of them at most.
+        digest: Whether it is about a digest, and nothing else can be.
     """
 
     roles: frozenset[Role]
@@ -34,6 +35,7 @@ class ActRow(NamedTuple):
     until: bool = False
     of: bool = False
     most: int = MOST
+    digest: bool = False
 
 
 ACTS: Mapping[What, ActRow] = {
@@ -41,6 +43,7 @@ ACTS: Mapping[What, ActRow] = {
     What.RESUME: ActRow(OPERATORS, because=False),
     What.APPROVE: ActRow(APPROVERS, of=True),
     What.REJECT: ActRow(APPROVERS, of=True),
+    What.RELEASE: ActRow(OPERATORS, digest=True),
     What.RETRY: ActRow(OPERATORS, of=True, most=MOST_TASKS),
     What.BUILD: ActRow(OPERATORS, of=True, most=MOST_TASKS),
 }
@@ -53,7 +56,7 @@ class Asked(Value, frozen=True):
     Attributes:
         what: What.
         because: Why, for everybody to see.
-        scope: What kind of things: all, registry, task or base.
+        scope: What kind of things: all, registry, task, base or digest.
         pattern: Which, as policies write it; "" for all.
         until: Until when it holds; None if until somebody ends it.
         of: The ids of the rebuilds that it is about; or of tasks, each with `#` and the sequence
@@ -117,6 +120,8 @@ def _problem(context: Context, asked: Asked, row: ActRow) -> str:
         return f"`because` has more than {LONGEST} characters"
     if (asked.scope is Scope.ALL) != (not asked.pattern):
         return "`scope` and `pattern` go together: a pattern for registry, task or base"
+    if row.digest != (asked.scope is Scope.DIGEST):
+        return f"{asked.what} is {'' if row.digest else 'not '}about a digest"
     if len(asked.pattern) > LONGEST:
         return f"`pattern` has more than {LONGEST} characters"
     if asked.until is not None:

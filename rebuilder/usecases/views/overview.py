@@ -17,7 +17,9 @@ from rebuilder.usecases.views._values import Attempt, Value, Waits, attempt_of
 _SHOWN = 200
 """How many rebuilds of a kind, and how many pushes, are told in full."""
 
-_LATELY = timedelta(hours=24)
+_LATELY = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+_FEW = 12
+_AHEAD = timedelta(hours=24)
 
 
 class Waiting(Value, frozen=True):
@@ -39,7 +41,7 @@ class Waiting(Value, frozen=True):
 
 
 class Pause(Value, frozen=True):
-    """Something that is paused.
+    """Something that is paused, or quarantined.
 
     Attributes:
         scope: What kind of things: all, registry, task or base.
@@ -83,10 +85,11 @@ class Overview(Value, frozen=True):
         building: What has a run, or is about to.
         waiting: What waits, by the reason.
         retrying: What failed and is tried again.
-        counts: How many rebuilds are building, waiting, retrying; dead letters; pushes of a day.
+        counts: How many rebuilds are building, waiting, retrying; dead letters; pushes told of.
         pauses: What is paused.
         policy_problem: Why the newest policy file is not in force, or cannot be told; "" if it is.
-        pushes: The newest pushes of the last day, newest first.
+        quarantined: What nothing more is built on: images with digests.
+        pushes: The newest pushes, newest first: of the last hour, or of a day if those are few.
     """
 
     now: datetime
@@ -97,6 +100,7 @@ class Overview(Value, frozen=True):
     counts: dict[str, int]
     pauses: tuple[Pause, ...]
     policy_problem: str
+    quarantined: tuple[Pause, ...]
     pushes: tuple[Pushed, ...]
 
 
@@ -123,7 +127,8 @@ def overview(context: Context) -> Overview:
     held = [rebuild for rebuild in unsettled if rebuild.state is State.HELD]
     building = [r for r in unsettled if not r.state.over and r.state is not State.HELD]
     retrying = [r for r in unsettled if r.state.over]
-    pushes = context.ledger.pushes_between(now - _LATELY, now + _LATELY)
+    pushes = _lately(context, now)
+    controls = controls_of(context)
     letters = context.dead_letters.waiting()
     counts = {
         "building": len(building),
@@ -139,8 +144,9 @@ def overview(context: Context) -> Overview:
         _by_reason(held),
         tuple(map(attempt_of, retrying[:_SHOWN])),
         counts,
-        tuple(map(_pause, controls_of(context).in_force(now))),
+        tuple(map(_pause, controls.in_force(now))),
         _policy_problem(context),
+        tuple(map(_pause, controls.quarantined)),
         tuple(map(pushed, pushes[: -_SHOWN - 1 : -1])),
     )
 
@@ -153,7 +159,7 @@ def changes(context: Context) -> Changes:
     """
     now = context.now()
     unsettled = _ours(context)
-    lately = context.ledger.pushes_between(now - timedelta(hours=1), now + _LATELY)
+    lately = context.ledger.pushes_between(now - _LATELY[0], now + _AHEAD)
     parts = [
         *(f"{rebuild.task} {rebuild.sequence} {rebuild.version}" for rebuild in unsettled),
         *(letter.id for letter in context.dead_letters.waiting()),
@@ -162,6 +168,16 @@ def changes(context: Context) -> Changes:
     ]
     state = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
     return Changes(state, any(rebuild.state is not State.HELD for rebuild in unsettled))
+
+
+def _lately(context: Context, now: datetime) -> list[FirstDelivery]:
+    """Return the pushes of lately: where there are many, nobody reads those of a whole day."""
+    found: list[FirstDelivery] = []
+    for span in _LATELY:
+        found = context.ledger.pushes_between(now - span, now + _AHEAD)
+        if len(found) >= _FEW:
+            break
+    return found
 
 
 def controls_of(context: Context) -> Controls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import replace
 from datetime import datetime
 
 from rebuilder.core.acr.references import ImageReference
@@ -35,7 +36,7 @@ class TaskRow(Value, frozen=True):
         bases: What it reads.
         behind_since: When the oldest of what it does not stand on came; None if it is not behind,
             or that is not known.
-        last: Its newest rebuild; None if it has none.
+        last: Its newest rebuild; None if it has none. A list leaves out its log and its images.
         disagreements: How many times its sources contradict each other.
         read_at: When its sources were last read.
     """
@@ -241,7 +242,13 @@ def _rows(
     ]
     heads = context.ledger.heads([indexed.view.task for indexed in fitting])
     rows = (row_of(indexed, heads.get(indexed.view.task), tags) for indexed in fitting)
-    return [row for row in rows if not wanted.standing or row.standing in wanted.standing]
+    return [_short(row) for row in rows if not wanted.standing or row.standing in wanted.standing]
+
+
+def _short(row: TaskRow) -> TaskRow:
+    """Leave out what no list shows."""
+    last = row.last and replace(row.last, log="", outputs=(), check_reason=None)
+    return replace(row, last=last)
 
 
 def _named(indexed: IndexedTask, words: tuple[str, ...]) -> bool:

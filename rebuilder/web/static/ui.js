@@ -217,7 +217,7 @@ const WORDS = {
   reject: { title: "Reject", verb: "Reject", because: true, danger: true, hint: "These digests are left alone. A newer image is asked about anew." },
   retry: { title: "Try again", verb: "Try again", because: true, hint: "It is rebuilt although it was given up or done; on the digests of now." },
   build: { title: "Build", verb: "Build", because: true, hint: "It is rebuilt on the digests of now." },
-  release: { title: "Let go", verb: "Let go", because: true, hint: "It does not wait any longer, whatever it waits for." },
+  release: { title: "Release", verb: "Release", because: true, hint: "It is built on again, and no canary has it quarantined again." },
 };
 
 export function Act({ what, target = {}, of = [], about, label, small = true }) {
@@ -310,7 +310,7 @@ export function HoldActs({ attempt, why }) {
   if (why.code === "paused") {
     return html`<${Act} what="resume" target=${targetOf(why.target)} about=${why.target} />`;
   }
-  return html`<${Act} what="release" of=${[attempt.id]} target=${{ scope: "task", pattern: attempt.task.name }} about=${about} />`;
+  return null;
 }
 
 export function targetOf(text) {

@@ -30,6 +30,7 @@ MAY_ACT: dict[What, set[Role]] = {
     What.RESUME: {OPERATOR, ADMIN},
     What.APPROVE: {APPROVER, ADMIN},
     What.REJECT: {APPROVER, ADMIN},
+    What.RELEASE: {OPERATOR, ADMIN},
     What.RETRY: {OPERATOR, ADMIN},
     What.BUILD: {OPERATOR, ADMIN},
 }
@@ -66,7 +67,9 @@ def test_every_act_for_every_role(
 ) -> None:
     """An act that they may becomes a message with their name; one that they may not is recorded."""
     browser.roles = frozenset({role})
-    body = {"what": what.value, "because": "a test", "of": ["x"] if ACTS[what].of else []}
+    body: dict[str, object] = {"what": what.value, "because": "a test"}
+    body |= {"of": ["x"]} if ACTS[what].of else {}
+    body |= {"scope": "digest", "pattern": "a/b:1@sha256:c"} if ACTS[what].digest else {}
     found = browser.ask("POST", "/api/acts", {}, body)
     sent = acts()
     if role in MAY_ACT[what]:
@@ -111,6 +114,8 @@ def test_an_act_says_what_it_is_about(browser: Browser, acts: Callable[[], list[
         {"what": "resume", "until": "2990-01-01T00:00:00Z"},
         {"what": "approve", "because": "x"},
         {"what": "approve", "because": "x", "of": ["a"] * 501},
+        {"what": "pause", "because": "x", "scope": "digest", "pattern": "a/b:1@sha256:c"},
+        {"what": "release", "because": "x"},
         {"what": "refused", "because": "x"},
         {"what": "explode", "because": "x"},
         ["pause"],

@@ -31,6 +31,11 @@ function Banners({ now }) {
       <span><strong>${pause.scope === "all" ? "The line is stopped" : html`Paused: ${pause.scope} <code>${pause.pattern}</code>`}</strong> by ${pause.who} <${Time} at=${pause.at} />: ${pause.because}. ${pause.until ? html`Ends <${Time} at=${pause.until} end />.` : "Until somebody resumes it."}</span>
       <${Act} what="resume" target=${{ scope: pause.scope, pattern: pause.pattern }} about=${pause.pattern || "everything"} />
     </div>`)}
+    ${now.quarantined.map((one) => html`<div class="banner fail" key=${one.pattern}>
+      <${Icon} name="hand" />
+      <span><strong>Quarantined: <code class="long">${brief(one.pattern)}</code></strong> <${Time} at=${one.at} />: ${one.because}. Nothing more is built on it until a newer image comes, or somebody releases it.</span>
+      <${Act} what="release" target=${{ scope: one.scope, pattern: one.pattern }} about=${one.pattern} />
+    </div>`)}
   </${Fragment}>`;
 }
 
@@ -79,7 +84,7 @@ function Going({ title, id, attempts, none }) {
 }
 
 function Pushed({ pushes, count }) {
-  return html`<${Section} title="Pushed in a day" id="pushed" count=${count || undefined} aside=${html`<a href="/pushes">All pushes</a>`}>
+  return html`<${Section} title="Pushed lately" id="pushed" count=${count || undefined} aside=${html`<a href="/pushes">All pushes</a>`}>
     ${pushes.length === 0 && html`<${Empty}>Nothing was pushed.</${Empty}>`}
     <ul class="rows">${pushes.slice(0, 12).map((push) => html`<li key=${push.key}>
       <div class="row"><a href=${pushAddress(push.key)}>${brief(push.image)}</a></div>

@@ -48,7 +48,7 @@ const BY = {
 
 export default function Tasks({ query }) {
   const standing = (query.standing ?? "").split(",").filter(Boolean);
-  const asked = { q: query.q, registry: query.registry, standing: query.standing, base: query.base, limit: 100 };
+  const asked = { q: query.q, registry: query.registry, standing: query.standing, base: query.base, limit: 50 };
   const { rows, next, problem, done, fresh, more } = usePages("/api/tasks", asked, (page) => page.tasks);
   const [words, setWords] = useState(query.q ?? "");
   const [picked, pick] = useState(new Set());

@@ -1,0 +1,151 @@
+"""How long the operators' page waits for its answers, and how much it loads at first.
+
+    python -m bench.web [--tasks 10000] [--pushes 1000000] [--rebuilds 200000] [--cache FOLDER]
+
+The embedded store is filled by bench._past and kept in the cache folder. Each question of the page
+is asked five times through the app that serves it; the median counts, the first is told beside it,
+and `cpu_ms`: what the machine would take with nobody else on it. The report reads every task and is
+worked out at most once a minute, so it has no limit here. The last line is JSON; the exit status
+is 1 if another answer takes longer than 100 ms, the graph longer than 300 ms, or the first view
+loads more than 400 kB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from copy import replace
+from pathlib import Path
+
+from bench._past import APPS, BASE, NOW, Past, digest, into_sqlite
+from rebuilder.composition import compose, release
+from rebuilder.core.acr.tasks import Kind, Makes, Output
+from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
+from rebuilder.core.dependencies.index import IndexedTask
+from rebuilder.sqlite.index import SqliteIndex
+from rebuilder.web.app import App
+from rebuilder.web.http import Request
+from rebuilder.web.principals import EVERYBODY, Principal
+from rebuilder.web.static import static_answer
+
+_TIMES = 5
+_CACHE = Path(tempfile.gettempdir()) / "rebuilder-bench"
+_TAGS = 1000
+_MOST = {"graph": 300.0, "report": float("inf")}
+_MOST_MS, _MOST_BYTES = 100.0, 400_000
+_FIRST = (
+    *("/", "/app.css", "/app.js", "/lib.js", "/ui.js", "/icon.svg", "/pages/now.js"),
+    *("/vendor/preact.js", "/vendor/hooks.js", "/vendor/htm.js"),
+)
+
+
+def made(past: Past, cache: Path) -> Path:
+    """Return the file of a past, with an index of its tasks."""
+    file = cache / f"web-{past.tasks}-{past.pushes}-{past.rebuilds}.db"
+    if file.exists():
+        return file
+    cache.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
+    into_sqlite(past, unfinished)
+    index = SqliteIndex(unfinished)
+    views = []
+    for number in range(past.tasks):
+        tag = past.tag_of(number)
+        said = (Said(past.reference(tag), Kind.RUNTIME, digest(tag)),)
+        view = join(past.task(number), [Evidence(Source.ACR_RECORD, said)])
+        output = Output(Makes.IMAGE, (f"{past.task(number).name}:latest",), "its step pushes it")
+        views.append(IndexedTask(replace(view, output=output), NOW))
+    index.replace_many(views)
+    for registry in APPS:
+        index.mark_refreshed(registry, NOW)
+    index.close()
+    unfinished.rename(file)
+    return file
+
+
+def questions(past: Past) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return what the page asks, each with its path and its query."""
+    task = past.task(past.tasks // 2)
+    image = str(past.reference(3))
+    return {
+        "now": ("/api/now", {}),
+        "changes": ("/api/changes", {}),
+        "tasks": ("/api/tasks", {"limit": "50"}),
+        "tasks by base": ("/api/tasks", {"base": image, "limit": "100"}),
+        "tasks waiting": ("/api/tasks", {"standing": "waiting", "limit": "100"}),
+        "task": ("/api/task", {"name": f"{task.registry.name}/{task.name}"}),
+        "pushes": ("/api/pushes", {"day": NOW.date().isoformat(), "limit": "100"}),
+        "push": ("/api/push", {"key": past.push(3).key}),
+        "graph": ("/api/graph", {"focus": image, "depth": "4"}),
+        "policies": ("/api/policies", {}),
+        "health": ("/api/health", {}),
+        "acts": ("/api/acts", {}),
+        "report": ("/api/report", {"days": "7"}),
+    }
+
+
+def main() -> int:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--pushes", type=int, default=1_000_000)
+    parser.add_argument("--rebuilds", type=int, default=200_000)
+    parser.add_argument("--cache", type=Path, default=_CACHE, help="where pasts are kept")
+    options = parser.parse_args()
+    past = Past(options.pushes, options.rebuilds, options.tasks, _TAGS)
+    with tempfile.TemporaryDirectory(prefix="bench-web-") as folder:
+        file = Path(folder) / "store.db"
+        shutil.copy(made(past, options.cache), file)
+        env = {
+            "AzureWebJobsStorage": f"sqlite:{file}",
+            "REBUILDER_BASE_REGISTRIES": str(BASE),
+            "REBUILDER_TASK_REGISTRIES": " ".join(map(str, APPS)),
+        }
+        context = replace(compose(env), now=lambda: NOW)
+        app = App(lambda: context, lambda _: Principal("bench", "bench", EVERYBODY))
+        results = {}
+        for name, (path, query) in questions(past).items():
+            taken, size, worked = [], 0, time.process_time()
+            for _ in range(1 if name == "report" else _TIMES):
+                begun = time.perf_counter()
+                found = app.answer(Request("GET", path, query))
+                taken.append((time.perf_counter() - begun) * 1000)
+                size = len(found.body)
+                if found.status != 200:  # noqa: PLR2004 - of HTTP
+                    raise RuntimeError(f"{path}: {found.status} {found.body[:200]!r}")
+            results[name] = {
+                "ms": round(statistics.median(taken), 1),
+                "first_ms": round(taken[0], 1),
+                "cpu_ms": round((time.process_time() - worked) * 1000 / len(taken), 1),
+                "bytes": size,
+            }
+            told = (f"{key} {value:8}" for key, value in results[name].items())
+            print(f"{name:14} {'  '.join(told)}", flush=True)
+        release()
+    packed = {"accept-encoding": "gzip"}
+    loaded = sum(len(static_answer(Request("GET", path, {}, packed)).body) for path in _FIRST)
+    loaded += results["now"]["bytes"]
+    slow = [name for name, found in results.items() if found["ms"] > _MOST.get(name, _MOST_MS)]
+    print(
+        json.dumps(
+            {
+                "tasks": past.tasks,
+                "pushes": past.pushes,
+                "rebuilds": past.rebuilds,
+                "results": results,
+                "first_view_bytes": loaded,
+                "slow": slow,
+            }
+        )
+    )
+    return 1 if slow or loaded > _MOST_BYTES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
