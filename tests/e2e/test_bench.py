@@ -33,7 +33,9 @@ def test_what_telemetry_costs_is_measured(capsys: pytest.CaptureFixture[str]) ->
     assert told["rebuilds"] == 2
     assert 0 < told["lines_per_rebuild"] <= 12
     assert set(told["bytes_per_rebuild_by_kind"]) == {"MessageData", "MetricData", "RequestData"}
-    assert 0 < told["bytes_per_rebuild"] < told["before_bytes_per_rebuild"]
+    kinds = sum(told["bytes_per_rebuild_by_kind"].values())
+    assert abs(kinds - told["bytes_per_rebuild"]) <= 3
+    assert told["before_bytes_per_rebuild"] > 0
     assert told["bytes_per_look"] > 0
 
 

@@ -373,6 +373,22 @@ def test_a_run_that_no_agent_takes_is_counted_once(heard: Heard, world: World) -
     assert heard.values(metrics.WITHOUT_AGENT) == {("myapps",): 1}
 
 
+def test_looks_that_find_nothing_new_say_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A build that takes long is no more lines than one that is quick."""
+    started = _started(world)
+    message = TrackBuild(started.task, started.sequence, started.version, started.follower or "")
+    world.queue.take(RUNS)
+    with caplog.at_level(logging.INFO, "rebuilder.usecases.build"):
+        for _ in range(3):
+            track_build(world.context, message)
+            ((body, _),) = world.queue.take(RUNS)
+            message = TrackBuild.decode(body)
+    said = [r.getMessage() for r in caplog.records if "track_build" in r.name]
+    assert [text.endswith("run ca1 is running") for text in said] == [True]
+
+
 def test_what_may_not_be_read_is_counted(heard: Heard, world: World) -> None:
     """By registry: a plan's, and a refresh's."""
     world.tasks.add(task())

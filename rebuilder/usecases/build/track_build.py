@@ -99,7 +99,6 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
         log.info("task %s: %s", message.task, error)
         return None
     if not saved.state.over:
-        log.info("task %s: run %s is %s", saved.task, saved.run_id, saved.state)
         return None
     places.leave(context, saved)
     changed(context, saved)
@@ -201,6 +200,9 @@ def _goes_on(
             log.warning("task %s: %s", rebuild.task, advice)
             signals.tell(metrics.WITHOUT_AGENT, by={REGISTRY: rebuild.task.registry.name})
     state = State.SCHEDULED if queued else State.RUNNING
+    if state is not rebuild.state:
+        # A build may be looked at a hundred times.
+        log.info("task %s: run %s is %s", rebuild.task, run.run_id, state)
     due = now + context.settings.track_interval
     return _Next(
         replace(rebuild, state=state, due=due, advice=advice, follower=follower),
