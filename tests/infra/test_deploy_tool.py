@@ -135,6 +135,7 @@ def test_the_package_holds_the_app_alone(folder: Path) -> None:
     names = json.loads((folder / "package").read_text())
     assert {"function_app.py", "host.json", "requirements.txt"} <= set(names)
     assert "functions/event_queued.py" in names
+    assert {"functions/web.py", "rebuilder/web/static/vendor/preact.js"} <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
 
 
