@@ -33,6 +33,7 @@ def _tag_goes_back() -> None:
 
     patch.object(Moves, "during", during).start()
     patch.object(Moves, "away", lambda _moves, _rebuild: None).start()
+    patch.object(Moves, "away_since", lambda _moves, _rebuild: False).start()
     patch.object(deciding, "_came_before", lambda _moves, _run: True).start()
     patch.object(missed, "_left_on_another", lambda *_: set()).start()
 
