@@ -186,9 +186,9 @@ def test_many_threads_make_one_context(tmp_path: Path, monkeypatch: pytest.Monke
     """A cold start with many messages: limits on requests hold, and nothing stays open."""
     made: list[Context] = []
 
-    def making(*ports: object) -> Context:
+    def making(*ports: object, **more: object) -> Context:
         assert not slow.wait(timeout=0.05)
-        made.append(Context(*ports))  # type: ignore[arg-type]
+        made.append(Context(*ports, **more))  # type: ignore[arg-type]
         return made[-1]
 
     slow = threading.Event()
