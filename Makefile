@@ -49,7 +49,7 @@ tools:
 	@python3 tools/pinned.py checkov
 
 demo: env
-	@$(PYTHON) -m localcloud.demo $(if $(WEB),--web)
+	@$(PYTHON) -m localcloud.demo
 
 # The Azure CLI that is on PATH, or one of our own.
 cloud: env .tools/azurite/done $(if $(shell command -v az),,.tools/azure-cli/done)

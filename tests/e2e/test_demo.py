@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.patience import SECONDS, until
@@ -16,13 +17,13 @@ from tests.patience import SECONDS, until
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def start(folder: Path, builder: str) -> subprocess.Popen[str]:
+def start(folder: Path, builder: str, **more: str) -> subprocess.Popen[str]:
     """Start the demo with a mark in its environment that its children inherit."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)}
     return subprocess.Popen(
         [sys.executable, "-m", "localcloud.demo", "--builder", builder],
         cwd=ROOT,
-        env={**environment, "REBUILDER_DEMO_MARK": str(folder)},
+        env={**environment, "REBUILDER_DEMO_MARK": str(folder), **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -61,6 +62,36 @@ def test_the_demo_plays_the_tutorial(tmp_path: Path, builder: str) -> None:
     assert "\033[" not in output
     assert left(tmp_path) == []
     assert list(tmp_path.glob("rebuilder-demo-*")) == []
+
+
+def test_the_demo_keeps_its_page_open(tmp_path: Path) -> None:
+    """`make demo WEB=1` prints the page's address; Ctrl-C ends the page, and the demo goes on."""
+    dry = subprocess.run(
+        ["make", "-n", "demo", "WEB=1"],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert dry.stdout.rstrip().endswith("-m localcloud.demo")
+    demo = start(tmp_path, "embedded", WEB="1")
+    assert demo.stdout is not None
+    address = ""
+    for line in demo.stdout:
+        if address := "".join(re.findall(r"http://127\.0\.0\.1:\d+/\?token=\S+", line)):
+            break
+    with httpx.Client(follow_redirects=True, timeout=SECONDS, trust_env=False) as client:
+        page = client.get(address)
+        assert "ACR Rebuilder" in page.text
+        now = client.get(str(page.url.join("/api/now"))).json()
+    assert [push["image"] for push in now["pushes"]] == ["mybaseregistry/baseimages/node:9-alpine"]
+    demo.send_signal(signal.SIGINT)
+    output, _ = demo.communicate(timeout=SECONDS)
+
+    assert demo.returncode == 0, output
+    assert "Done. Nothing is left running." in output
+    until(lambda: not left(tmp_path), "the end of every process")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
