@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import ClassVar
 
-from rebuilder.core.foreign_json import read_object
-from rebuilder.errors import InvalidJson
+from rebuilder.core.secret_values import SecretValue, read_secrets
 
 _HOST = re.compile(
     r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-f:]+\](?::[0-9]{1,5})?"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SourceCredential:
+class SourceCredential(SecretValue, frozen=True):
     """What a host of build contexts is shown.
 
     Attributes:
@@ -23,8 +21,10 @@ class SourceCredential:
         username: The user; "" for a token alone.
     """
 
+    HIDDEN: ClassVar = frozenset({"secret"})
+
     host: str
-    secret: str = field(repr=False)
+    secret: str
     username: str = ""
 
 
@@ -33,6 +33,7 @@ _WORD = re.compile(r"[^\x00-\x1f\x7f]+")
 _NAME = 64  # characters of a name that is shown
 _PORTS = 65535
 _GITHUB_API = "api.github.com"
+_FORM = 'write a JSON object of hosts, each with a token or with {"username": ..., "password": ...}'
 
 
 def is_host(text: str) -> bool:
@@ -48,22 +49,8 @@ def read_credentials(text: str, setting: str, problems: list[str]) -> tuple[Sour
         setting: Its name.
         problems: What is wrong with it is added here.
     """
-    if not text:
-        return ()
-    if text.startswith("@Microsoft.KeyVault("):
-        # What Azure leaves in place of a secret that it could not read.
-        problems.append(f"{setting} is a Key Vault reference that was not resolved")
-        return ()
-    form = (
-        f"{setting}: write a JSON object of hosts, each with a token or with"
-        ' {"username": ..., "password": ...}'
-    )
-    try:
-        given = read_object(text)
-    except InvalidJson as error:
-        problems.append(f"{form}; it is {error}")
-        return ()
     found: dict[str, SourceCredential] = {}
+    given = read_secrets(text, setting, _FORM, problems)
     for number, (key, shown) in enumerate(given.items(), 1):
         host = key.lower()
         # Whoever mixes up the two sides of an entry has a secret for a name.

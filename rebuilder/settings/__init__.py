@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Self
+from typing import ClassVar, Self
 from urllib.parse import urlsplit
+
+from msgspec import field
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, canonical_host, host_matches
 from rebuilder.core.decisions.policy import Policy, RebuildFor, Tool
 from rebuilder.core.messages.destinations import Destination, read_destinations
+from rebuilder.core.secret_values import SecretValue
 from rebuilder.errors import InvalidReference, InvalidResourceId, InvalidSettings
 from rebuilder.settings import table
 from rebuilder.settings.tuning import DEFAULTS, GITHUB_HOSTS, Count, read_tuning
@@ -23,8 +25,7 @@ _CONTAINER = 2  # parts of a container's path: the slash and its name
 _GITHUB = "=github"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(SecretValue, frozen=True):
     """What the product is told from outside; its other fields are those of `tuning.FIELDS`.
 
     Attributes:
@@ -56,9 +57,11 @@ class Settings:
         destinations: Whom messages go to.
     """
 
+    HIDDEN: ClassVar = frozenset({"storage"})  # may hold an account key
+
     base_registries: frozenset[RegistryId]
     task_registries: tuple[RegistryId, ...]
-    storage: str = field(repr=False)  # may hold an account key
+    storage: str
     storage_account: str = ""
     queue_endpoint: str = ""
     table_endpoint: str = ""
@@ -95,7 +98,7 @@ class Settings:
     observe: bool = False
     old: tuple[tuple[str, str], ...] = ()
     tuning: str = ""
-    destinations: tuple[Destination, ...] = field(default=(), repr=False)
+    destinations: tuple[Destination, ...] = ()
 
     def polls(self, host: str) -> bool:
         """Tell whether a foreign registry is one of those that are polled."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import fields
 
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.decisions.policy import RebuildFor
@@ -204,6 +205,7 @@ def test_secrets_are_not_shown() -> None:
                 **GOOD,
                 "AzureWebJobsStorage": "AccountKey=secret",
                 "REBUILDER_SOURCE_CREDENTIALS": '{"github.com": "s3cr3t"}',
+                "REBUILDER_DESTINATIONS": '{"ops": "slack://s3cr3t"}',
             }
         )
     )
@@ -211,6 +213,7 @@ def test_secrets_are_not_shown() -> None:
     assert "AccountKey" not in shown
     assert "s3cr3t" not in shown
     assert "github.com" in shown
+    assert "ops" in shown
 
 
 def test_where_build_contexts_are_read_from() -> None:
@@ -367,8 +370,9 @@ def test_defaults_are_those_of_the_table() -> None:
 
 def test_every_default_of_a_field_is_the_classs() -> None:
     """`Settings` takes its defaults from the table."""
+    defaults = {field.name: field.default for field in fields(Settings)}
     for field in FIELDS:
-        assert Settings.__dataclass_fields__[field.name].default == field.default
+        assert defaults[field.name] == field.default
 
 
 def test_what_tells_of_the_settings_is_current() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 from urllib.parse import urlsplit
 
-from rebuilder.core.foreign_json import read_object
-from rebuilder.errors import InvalidJson
+from rebuilder.core.secret_values import SecretValue, read_secrets
 
 NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 """How destinations and rules are named."""
@@ -33,8 +32,7 @@ class Kind(StrEnum):
     TOPIC = "topic"  # a topic of Event Grid's, by identity
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(SecretValue, frozen=True):
     """Whom messages go to.
 
     Attributes:
@@ -44,10 +42,12 @@ class Destination:
         key: The secret that bodies are signed with, or for whom a token is to be.
     """
 
+    HIDDEN: ClassVar = frozenset({"address", "key"})
+
     name: str
     kind: Kind
-    address: str = field(repr=False)
-    key: str = field(default="", repr=False)
+    address: str
+    key: str = ""
 
 
 def read_destinations(text: str, setting: str, problems: list[str]) -> tuple[Destination, ...]:
@@ -58,18 +58,8 @@ def read_destinations(text: str, setting: str, problems: list[str]) -> tuple[Des
         setting: Its name.
         problems: What is wrong with it is added here.
     """
-    if not text:
-        return ()
-    if text.startswith("@Microsoft.KeyVault("):
-        # What Azure leaves in place of a secret that it could not read.
-        problems.append(f"{setting} is a Key Vault reference that was not resolved")
-        return ()
-    try:
-        given = read_object(text)
-    except InvalidJson as error:
-        problems.append(f"{setting}: {_FORM}; it is {error}")
-        return ()
     found = []
+    given = read_secrets(text, setting, _FORM, problems)
     for number, (name, value) in enumerate(given.items(), 1):
         if not _NAME.fullmatch(name):
             # Whoever mixes up the two sides of an entry has a secret for a name.
