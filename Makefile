@@ -69,7 +69,6 @@ check: env
 
 test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done .tools/kusto/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
-	@command -v chromium >/dev/null || echo "Left out: tests/browser, for there is no Chromium (make tools)"
 
 # The page's libraries, as npm has them: pinned by hash in tools/vendor.py.
 vendor:

@@ -25,13 +25,11 @@ from rebuilder.web.principals import EVERYBODY, Role
 from tests.browser.story import seed
 from tests.patience import SECONDS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+CHROMIUM = shutil.which("chromium") or ""
 
 
 @pytest.fixture(name="chromium", scope="session")
 def _chromium() -> Iterator[Browser]:
-    if not CHROMIUM:
-        pytest.skip("the browser tests: there is no Chromium (`make tools` installs it)")
     with sync_playwright() as playwright:
         # It runs as root in containers, where its sandbox cannot; it sees nothing but this page.
         options = ["--no-sandbox", "--disable-gpu"]

@@ -15,6 +15,7 @@ from tests.browser.conftest import Site, Window
 from tests.browser.story import NODE, PYTHON
 from tests.patience import SECONDS, until
 
+pytestmark = pytest.mark.needs("chromium")
 AXE = (Path(__file__).parent / "vendor" / "axe.js").read_text("utf-8")
 PAGES = {
     "/": "Now",
