@@ -121,3 +121,50 @@ class WorkQueue(Protocol):
 
     def close(self) -> None:
         """Close the connections."""
+
+
+class WrappedQueue(WorkQueue):
+    """A WorkQueue that does as another one; whoever derives from it says where it does not.
+
+    Args:
+        queues: The other one.
+    """
+
+    def __init__(self, queues: WorkQueue) -> None:
+        self._queues = queues
+
+    def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
+        """Put a message into a queue; see WorkQueue."""
+        self._queues.send(queue, body, delay)
+
+    def send_many(self, queue: str, bodies: Sequence[str]) -> None:
+        """Put many messages into a queue; see WorkQueue."""
+        self._queues.send_many(queue, bodies)
+
+    def begin(self, queue: str, body: str, hidden: timedelta) -> Begun:
+        """Put a message into a queue and work it off oneself; see WorkQueue."""
+        return self._queues.begin(queue, body, hidden)
+
+    def finish(self, begun: Begun) -> None:
+        """Delete a message that was worked off; see WorkQueue."""
+        self._queues.finish(begun)
+
+    def leave(self, begun: Begun) -> None:
+        """Let others see a message; see WorkQueue."""
+        self._queues.leave(begun)
+
+    def poisoned(self, queue: str) -> list[PoisonMessage]:
+        """Return what the host gave up; see WorkQueue."""
+        return self._queues.poisoned(queue)
+
+    def depth(self, queue: str, *, poison: bool = False) -> Depth:
+        """Return how much waits in a queue; see WorkQueue."""
+        return self._queues.depth(queue, poison=poison)
+
+    def forget(self, message: PoisonMessage) -> None:
+        """Delete a message from its poison queue; see WorkQueue."""
+        self._queues.forget(message)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._queues.close()

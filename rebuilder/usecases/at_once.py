@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from rebuilder.core.rebuilds.messages import check_size
 from rebuilder.errors import RebuilderError
-from rebuilder.ports.queue import Begun, Depth, PoisonMessage, WorkQueue
+from rebuilder.ports.queue import Begun, WorkQueue, WrappedQueue
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.recovery.delivery import deliver
 
@@ -89,7 +89,7 @@ class AtOnce:
             log.warning("queue %s: a message waits for %s: %s", begun.queue, HIDDEN, error)
 
 
-class _Begins(WorkQueue):
+class _Begins(WrappedQueue):
     """Queues whose first messages are begun by whoever sends them.
 
     Attributes:
@@ -97,14 +97,10 @@ class _Begins(WorkQueue):
     """
 
     def __init__(self, queues: WorkQueue, names: Mapping[str, Work]) -> None:
-        self._queues = queues
+        super().__init__(queues)
         self._names = names
         self._left = MOST
         self.begun: deque[Begun] = deque()
-
-    def depth(self, queue: str, *, poison: bool = False) -> Depth:
-        """Return how much waits in a queue; see WorkQueue."""
-        return self._queues.depth(queue, poison=poison)
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
@@ -126,27 +122,3 @@ class _Begins(WorkQueue):
     def _begin(self, queue: str, body: str) -> None:
         self._left -= 1
         self.begun.append(self._queues.begin(queue, body, HIDDEN))
-
-    def begin(self, queue: str, body: str, hidden: timedelta) -> Begun:
-        """Put a message into a queue and work it off oneself; see WorkQueue."""
-        return self._queues.begin(queue, body, hidden)
-
-    def finish(self, begun: Begun) -> None:
-        """Delete a message that was worked off; see WorkQueue."""
-        self._queues.finish(begun)
-
-    def leave(self, begun: Begun) -> None:
-        """Let others see a message; see WorkQueue."""
-        self._queues.leave(begun)
-
-    def poisoned(self, queue: str) -> list[PoisonMessage]:
-        """Return what the host gave up; see WorkQueue."""
-        return self._queues.poisoned(queue)
-
-    def forget(self, message: PoisonMessage) -> None:
-        """Delete a message from its poison queue; see WorkQueue."""
-        self._queues.forget(message)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._queues.close()
