@@ -13,57 +13,49 @@ from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.votes import to_be_approved
 
 _CODES = {Exit.OK: "it is asked for", Exit.FAILED: "nothing that fits waits for it, or an error"}
-_tasks = click.argument("tasks", nargs=-1, metavar="[TASK...]")
-_base = click.option(
-    "--base",
-    metavar="PATTERN",
-    default="",
-    help="Whatever is to be built on an image that fits, as HOST/REPOSITORY:TAG.",
+_TASK = "TASK is NAME or REGISTRY/NAME, with * and ? for many at once."
+
+
+def _vote(what: What, help_text: str) -> click.Command:
+    """Return the command that says yes or no."""
+
+    @click.command(
+        what.value,
+        cls=Command,
+        help=f"{help_text} {_TASK}",
+        codes=_CODES,
+        either=("tasks", "base"),
+        needed=True,
+    )
+    @click.argument("tasks", nargs=-1, metavar="[TASK...]")
+    @click.option(
+        "--base",
+        metavar="PATTERN",
+        default="",
+        help="Whatever is to be built on an image that fits, as HOST/REPOSITORY:TAG.",
+    )
+    @click.option("--because", metavar="TEXT", required=True, help="Why, for everybody to see.")
+    @with_context
+    def vote(context: Context, tasks: tuple[str, ...], *, base: str, because: str) -> int:
+        targets = [Target(Scope.BASE, base)] if base else tasks_meant(tasks)
+        return _asked(context, what, targets, because)
+
+    return vote
+
+
+approve = _vote(
+    What.APPROVE,
+    "Approve what waits for it, on the digests that it is to be built on now; a newer digest asks"
+    " again.",
 )
-_because = click.option(
-    "--because", metavar="TEXT", required=True, help="Why, for everybody to see."
+reject = _vote(
+    What.REJECT,
+    "Reject what waits for approval: it is left for these digests; a newer one is asked about"
+    " anew.",
 )
 
 
-@click.command(
-    cls=Command,
-    help="Approve what waits for it, on the digests that it is to be built on now; a newer digest"
-    " asks again. TASK is NAME or REGISTRY/NAME, with * and ? for many at once.",
-    codes=_CODES,
-    either=("tasks", "base"),
-    needed=True,
-)
-@_tasks
-@_base
-@_because
-@with_context
-def approve(context: Context, tasks: tuple[str, ...], *, base: str, because: str) -> int:
-    """Approve rebuilds."""
-    return _vote(context, What.APPROVE, _targets(tasks, base), because)
-
-
-@click.command(
-    cls=Command,
-    help="Reject what waits for approval: it is left for these digests; a newer one is asked about"
-    " anew. TASK is NAME or REGISTRY/NAME, with * and ? for many at once.",
-    codes=_CODES,
-    either=("tasks", "base"),
-    needed=True,
-)
-@_tasks
-@_base
-@_because
-@with_context
-def reject(context: Context, tasks: tuple[str, ...], *, base: str, because: str) -> int:
-    """Reject rebuilds."""
-    return _vote(context, What.REJECT, _targets(tasks, base), because)
-
-
-def _targets(tasks: tuple[str, ...], base: str) -> list[Target]:
-    return [Target(Scope.BASE, base)] if base else tasks_meant(tasks)
-
-
-def _vote(context: Context, what: What, targets: list[Target], because: str) -> int:
+def _asked(context: Context, what: What, targets: list[Target], because: str) -> int:
     found = 0
     for target in targets:
         waiting = to_be_approved(context, [target])
