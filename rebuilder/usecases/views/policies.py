@@ -12,7 +12,7 @@ from rebuilder.core.policies.policy import Applied, Policies, Policy, applied
 from rebuilder.core.policies.policy import shown as windows_shown
 from rebuilder.core.policies.reading import read_policies
 from rebuilder.core.policies.versions import PolicyVersion
-from rebuilder.core.policies.windows import AnyOf
+from rebuilder.core.policies.windows import AnyOf, Freeze
 from rebuilder.errors import Denied, InvalidPolicy, NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.views._values import Value
@@ -72,20 +72,6 @@ class PolicyShown(Value, frozen=True):
     opens: datetime | None
 
 
-class FreezeShown(Value, frozen=True):
-    """A freeze.
-
-    Attributes:
-        name: Its name.
-        begins: When it begins.
-        ends: When it is over.
-    """
-
-    name: str
-    begins: datetime
-    ends: datetime
-
-
 class PoliciesShown(Value, frozen=True):
     """The policy file.
 
@@ -105,7 +91,7 @@ class PoliciesShown(Value, frozen=True):
     versions: tuple[Version, ...]
     policies: tuple[PolicyShown, ...]
     rules: tuple[str, ...]
-    freezes: tuple[FreezeShown, ...]
+    freezes: tuple[Freeze, ...]
     begins: datetime
     mode: str
 
@@ -188,7 +174,7 @@ def policies(context: Context) -> PoliciesShown:
         versions,
         _shown(found, begins, now),
         tuple(rule.name for rule in (*found.rules, *found.tightening)),
-        tuple(FreezeShown(f.name, f.begins, f.ends) for f in found.freezes if f.ends > now),
+        tuple(freeze for freeze in found.freezes if freeze.ends > now),
         begins,
         mode,
     )
