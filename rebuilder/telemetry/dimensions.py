@@ -31,7 +31,7 @@ NOTHING: About = MappingProxyType({})
 LONGEST = 512
 """Characters of a text; a push's key may have hundreds, and each is paid for."""
 
-_in_hand: ContextVar[Mapping[str, Value]] = ContextVar("_in_hand", default=MappingProxyType({}))
+_in_hand: ContextVar[Mapping[str, Value] | None] = ContextVar("_in_hand", default=None)
 
 
 def of_task(task: TaskId, push: str | None = None) -> About:
@@ -46,14 +46,15 @@ def of_task(task: TaskId, push: str | None = None) -> About:
 
 def current() -> Mapping[str, Value]:
     """Return what a line is about that is logged now."""
-    return _in_hand.get()
+    return _in_hand.get() or {}
 
 
 def note(about: About) -> None:
-    """Say more of the work in hand."""
+    """Say more of the work in hand; without a block that ends, there is none to say it of."""
+    held = _in_hand.get()
     told = cut({name: value for name, value in about.items() if name in NAMES})
-    if told:
-        _in_hand.set({**_in_hand.get(), **told})
+    if told and held is not None:
+        _in_hand.set({**held, **told})
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def lines_about(about: About, *, anew: bool = False) -> Iterator[None]:
         about: What they are about.
         anew: Whether they are about nothing that was said before.
     """
-    held = _in_hand.set(MappingProxyType({}) if anew else _in_hand.get())
+    held = _in_hand.set({} if anew else current())
     try:
         note(about)
         yield

@@ -632,6 +632,12 @@ def test_what_lines_are_about_ends_with_the_work() -> None:
             assert dimensions.current() == {}
 
 
+def test_what_is_said_of_no_work_stays_with_nothing() -> None:
+    """A thread works on one thing after another: what no block ends would be told of the next."""
+    dimensions.note({dimensions.TASK: "a"})
+    assert dimensions.current() == {}
+
+
 def test_threads_log_under_the_invocation_that_began_them() -> None:
     """The worker's own variable goes with them, and with it the host's id of the invocation."""
     held = invocation_id_cv.set("one")
