@@ -67,7 +67,7 @@ def test_the_demo_plays_the_tutorial(tmp_path: Path, builder: str) -> None:
 def test_the_demo_keeps_its_page_open(tmp_path: Path) -> None:
     """`make demo WEB=1` prints the page's address; Ctrl-C ends the page, and the demo goes on."""
     dry = subprocess.run(
-        ["make", "-n", "demo", "WEB=1"],
+        ["make", "--no-print-directory", "-n", "demo", "WEB=1"],
         cwd=ROOT,
         env=os.environ,
         capture_output=True,
