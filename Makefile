@@ -6,7 +6,7 @@ UV := .tools/uv/bin/uv
 # each of them compile thousands of modules first (of the tests' time that is the half).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env tools vendor screenshots demo cloud tutorial deploy-local check test live soak chaos infra requirements clean
+.PHONY: help env tools vendor screenshots demo cloud tutorial deploy-local check collected test live soak chaos infra requirements clean
 
 help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
@@ -67,7 +67,15 @@ check: env
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-test: check .tools/azurite/done .tools/azure-cli/done .tools/checkov/done .tools/kusto/done
+# What pytest makes of a test's file is kept beside it; without this, each of its processes would
+# make all of it, at the same time. A file that cannot be read is told of by the tests themselves.
+collected: env
+	@$(PYTHON) -m pytest --collect-only -qq >/dev/null || true
+
+# Two at a time: each of them is one process that computes, or waits for packages, for a minute.
+test: env
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check collected .tools/azurite/done \
+		.tools/azure-cli/done .tools/checkov/done .tools/kusto/done
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 # The page's libraries, as npm has them: pinned by hash in tools/vendor.py.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import coverage
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,6 +19,10 @@ from tests.azurite import Azurite
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# Whose tests tell which lines are tried. To be traced doubles what a test takes, and the others
+# play whole systems, most of each in processes of its own.
+MEASURED = ("unit", "contract")
+
 # Set in continuous integration, where nothing may be skipped.
 SKIP_NOTHING = "REBUILDER_TESTS_SKIP_NOTHING"
 
@@ -25,6 +30,7 @@ SKIP_NOTHING = "REBUILDER_TESTS_SKIP_NOTHING"
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of tests that need a tool which neither PyPI nor npm has."""
     config.addinivalue_line("markers", "needs(tool): the test uses a tool that `make tools` brings")
+    config.addinivalue_line("markers", "unmeasured: the lines that the test tries are not counted")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +40,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     long = {item.path for item in items if item.get_closest_marker("timeout")}
     items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Count the lines that a test tries, or leave it in peace, its fixtures included."""
+    measuring = coverage.Coverage.current()
+    place = item.path.relative_to(Path(__file__).parent).parts[0]
+    counts = place in MEASURED and not item.get_closest_marker("unmeasured")
+    if measuring is None or counts:
+        return (yield)
+    measuring.stop()
+    try:
+        return (yield)
+    finally:
+        measuring.start()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
