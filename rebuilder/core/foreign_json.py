@@ -47,9 +47,7 @@ def read_json(text: str | bytes, *, limit: int = LIMIT, mend: bool = False) -> A
     try:
         written = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         _check_shape(written)
-        found = json.loads(
-            written, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number
-        )
+        found = _READER.decode(written)
     except UnicodeDecodeError:
         raise InvalidJson("not UTF-8") from None
     except ValueError as error:
@@ -107,6 +105,9 @@ def _fraction(digits: str) -> float:
 
 def _no_number(name: str) -> NoReturn:
     raise InvalidJson(f"{name}, which is no number of JSON")
+
+
+_READER = json.JSONDecoder(parse_int=_whole, parse_float=_fraction, parse_constant=_no_number)
 
 
 def _without_halves(found: object, *, mend: bool) -> Any:  # noqa: ANN401 - JSON
