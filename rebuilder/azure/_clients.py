@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
+
+TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
+"""For the SDK's clients: well below the lease of a claim, so that whoever waits still holds it."""
 
 
 class Closing(Protocol):

@@ -9,8 +9,9 @@ from azure.core.credentials import TokenCredential
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
+from rebuilder.azure._clients import TIMEOUTS
 from rebuilder.azure._errors import answered
-from rebuilder.azure.throttle import TIMEOUTS, ReadRetryPolicy
+from rebuilder.azure.throttle import ReadRetryPolicy
 from rebuilder.errors import InvalidResourceId
 
 _VERSION = "2025-03-01"

@@ -20,11 +20,12 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.storage.queue import QueueServiceClient
 
+from rebuilder.azure._clients import TIMEOUTS
 from rebuilder.azure._errors import answered, translated
 from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.identity import credential, registry_audience
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
-from rebuilder.azure.throttle import TIMEOUTS, ReadRetryPolicy
+from rebuilder.azure.throttle import ReadRetryPolicy
 from rebuilder.core.acr.access import Permission
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor.setup import (

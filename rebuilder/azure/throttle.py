@@ -20,9 +20,6 @@ from rebuilder.core.waits import RETRY_AFTER
 from rebuilder.errors import Throttled, TransientError
 from rebuilder.telemetry import metrics, signals
 
-TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
-"""For the SDK's clients: well below the lease of a claim, so that whoever waits still holds it."""
-
 CONCURRENCY = 8
 _PATIENCE_SECONDS = 60.0
 

@@ -19,6 +19,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.eventgrid import Schema, Subscription
 from localcloud.functionshost import FunctionsHost, Invocation
 from localcloud.state import Registry
+from rebuilder.azure._clients import TIMEOUTS
 from rebuilder.azure.storage.steering import CONTAINER
 from rebuilder.composition import compose, release
 from rebuilder.core.acr.references import ImageReference
@@ -33,6 +34,12 @@ from tests.patience import SECONDS, until
 
 _NEVER_DUE = datetime(2026, 1, 1, 12, 7, 7, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Azure's clients wait for a busy machine; what is not there answers at once, or never."""
+    monkeypatch.setitem(TIMEOUTS, "connection_timeout", SECONDS / 4)
 
 
 @pytest.fixture(name="recorded")

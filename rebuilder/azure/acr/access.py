@@ -12,8 +12,9 @@ from azure.core.credentials import TokenCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
+from rebuilder.azure._clients import TIMEOUTS
 from rebuilder.azure._errors import answered
-from rebuilder.azure.throttle import TIMEOUTS, ArmThrottle, ReadRetryPolicy
+from rebuilder.azure.throttle import ArmThrottle, ReadRetryPolicy
 from rebuilder.core.acr.access import Permission, PullAccess, may_pull
 from rebuilder.core.acr.registries import RegistryId
 

@@ -13,7 +13,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
-from rebuilder.azure._clients import Clients
+from rebuilder.azure._clients import TIMEOUTS, Clients
 from rebuilder.azure._errors import answered
 from rebuilder.azure.throttle import ReadRetryPolicy
 from rebuilder.core.acr.images import (
@@ -32,7 +32,6 @@ from rebuilder.errors import InvalidJson, NotFound, Refused
 
 _PUBLIC_ARM = "https://management.azure.com"
 _PUBLIC_AUDIENCE = "https://containerregistry.azure.net"
-_TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
 
 # Source of the names: github.com/opencontainers/image-spec, annotations.md.
 _BASE_NAME = "org.opencontainers.image.base.name"
@@ -170,7 +169,7 @@ class AcrImages:
             raw_response_hook=_read_answer,
             retry_policy=ReadRetryPolicy(),
             per_retry_policies=[_Remembered()],
-            **_TIMEOUTS,
+            **TIMEOUTS,
         )
 
 

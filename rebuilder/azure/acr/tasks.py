@@ -11,13 +11,13 @@ from azure.core.credentials import TokenCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, models
 
-from rebuilder.azure._clients import Clients
+from rebuilder.azure._clients import TIMEOUTS, Clients
 from rebuilder.azure._errors import answered
 from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.acr._answers import name_of, run_of, task_of, text_of
 from rebuilder.azure.acr._run_cache import RunCache
 from rebuilder.azure.acr.log_ends import LinkExpired, LogEnds
-from rebuilder.azure.throttle import TIMEOUTS, ArmThrottle, ReadRetryPolicy
+from rebuilder.azure.throttle import ArmThrottle, ReadRetryPolicy
 from rebuilder.azure.throttle import Kind as Counted
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import Run, Task

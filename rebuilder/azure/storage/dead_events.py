@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from functools import partial
 from itertools import islice
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
+from rebuilder.azure._clients import TIMEOUTS
 from rebuilder.azure._errors import translated
 from rebuilder.azure.identity import credential
 from rebuilder.azure.storage._storage import connected, connection_string
@@ -21,7 +22,6 @@ from rebuilder.settings import SQLITE, Settings
 log = logging.getLogger(__name__)
 
 _SOME = 32
-_TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
 
 
 class BlobDeadEvents:
@@ -43,11 +43,11 @@ class BlobDeadEvents:
         place = urlsplit(settings.dead_letters)
         text = "" if settings.storage.startswith(SQLITE) else connection_string(settings)
         if text and _account(text) == (place.hostname or "").partition(".")[0]:
-            make = partial(BlobServiceClient.from_connection_string, **_TIMEOUTS)
+            make = partial(BlobServiceClient.from_connection_string, **TIMEOUTS)
             service = connected(make, text)
         else:
             service = BlobServiceClient(
-                f"https://{place.netloc}", credential(settings.storage_client_id), **_TIMEOUTS
+                f"https://{place.netloc}", credential(settings.storage_client_id), **TIMEOUTS
             )
         return cls(service.get_container_client(place.path.strip("/")))
 

@@ -18,6 +18,7 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobProperties, BlobServiceClient, ContainerClient
 
+from rebuilder.azure._clients import TIMEOUTS
 from rebuilder.azure._errors import translated
 from rebuilder.azure.identity import credential
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
@@ -33,7 +34,6 @@ CONTAINER = "rebuilder-policy"
 BLOB = "policy.yaml"
 
 _APPLIED = "applied"  # the blob's metadata that tells who applied it, when and why
-_TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
 
 
 class BlobSteering:
@@ -53,12 +53,12 @@ class BlobSteering:
         """Return what operators decided, in the configured account."""
         if text := connection_string(settings):
             make: Callable[[str], BlobServiceClient] = lambda text: (  # noqa: E731 - options with it
-                BlobServiceClient.from_connection_string(text, **_TIMEOUTS)
+                BlobServiceClient.from_connection_string(text, **TIMEOUTS)
             )
             service = connected(make, text)
         else:
             identity = credential(settings.storage_client_id)
-            service = BlobServiceClient(endpoint(settings, "blob"), identity, **_TIMEOUTS)
+            service = BlobServiceClient(endpoint(settings, "blob"), identity, **TIMEOUTS)
         return cls(service.get_container_client(CONTAINER), bookmarks)
 
     def close(self) -> None:
