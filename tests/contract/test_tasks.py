@@ -665,6 +665,13 @@ def test_a_place_that_is_no_address_is_not_asked(
         tasks.page(RegistryId.parse(apps.id), place)
 
 
+@pytest.mark.parametrize("pool", ["", "pool1"])
+def test_the_agent_pool_of_a_task(apps: Registry, tasks: ArmTasks, pool: str) -> None:
+    """Most have none."""
+    made = images.task(apps, "build-app", [], **({"agentPoolName": pool} if pool else {}))
+    assert tasks.task(TaskId(RegistryId.parse(apps.id), made.name)).agent_pool == pool
+
+
 @pytest.mark.parametrize(
     ("source", "signs_in"),
     [({"identity": "[system]"}, True), ({"loginMode": "Default"}, False), (None, False)],

@@ -122,11 +122,14 @@ def test_a_file_is_validated(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     """Without settings and without Azure."""
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(FILE)
-    bad.write_text("version: 1\nagentPools: {}\n")
+    bad.write_text("version: 1\ntools: {}\n")
     assert cli.main(["policy", "validate", str(good)]) == 0
     assert "1 policies, 0 rules, 0 freezes: nothing is wrong" in capsys.readouterr().out
     assert cli.main(["policy", "validate", str(bad)]) == 1
-    assert capsys.readouterr().err == f"{bad}:2:1: agentPools is not yet enforced: leave it out\n"
+    tools = (
+        "there is no tools: REBUILDER_TOOLS names the tools that are a reason, each for one task"
+    )
+    assert capsys.readouterr().err == f"{bad}:2:1: {tools}\n"
     assert cli.main(["policy", "validate", str(tmp_path / "none.yaml")]) == 1
     assert "No such file" in capsys.readouterr().err
 

@@ -116,6 +116,20 @@ def test_a_registry_has_a_limit_of_its_own(world: World) -> None:
     assert reason.reasons == (LimitReached("registry myapps", ("registry myapps",), 50, 1),)
 
 
+def test_an_agent_pool_has_a_limit_of_its_own(world: World) -> None:
+    """Whoever runs on the agents that everybody shares needs no place in it."""
+    decide(world, "limits: {agentPools: {MyApps/Linux: 1}}")
+    world.tasks.add(*(replace(task(n), agent_pool="linux") for n in ("one", "two")))
+    begin(world, "one", "two", "low")
+    assert sorted(under_way(world)) == ["low", "one"]
+    room = "agent pool myapps/linux"
+    reason = head(world, task("two").id).held
+    assert reason is not None
+    assert reason.reasons == (LimitReached(room, (room,), 50, 1),)
+    end(world, "one")
+    assert turns(world) == ["two"]
+
+
 def test_all_limits_count(world: World) -> None:
     """That of a policy, and that of the registry."""
     decide(

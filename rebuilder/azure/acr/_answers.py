@@ -67,6 +67,7 @@ def task_of(task_id: TaskId, found: models.Task) -> Task:
         properties.creation_date if properties else None,
         tags=tuple((text_of(name), text_of(value)) for name, value in (found.tags or {}).items()),
         own_sign_in=bool(own and own.identity),
+        agent_pool=text_of(properties.agent_pool_name if properties else None),
     )
 
 

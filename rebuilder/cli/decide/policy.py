@@ -13,7 +13,7 @@ from rebuilder.cli._command import Command, with_context
 from rebuilder.cli._format import duration
 from rebuilder.cli._terminal import complain, orderly, say
 from rebuilder.cli.exits import Exit
-from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import Task
 from rebuilder.core.dependencies.index import with_view
 from rebuilder.core.policies.approval import Approval
 from rebuilder.core.policies.gate import Asked, Go, applies, gate
@@ -138,8 +138,8 @@ def _show(context: Context) -> None:
         say("REBUILDER_MODE is observe: nothing is started.")
 
 
-def _rooms(policies: Policies, task: TaskId, found: Applied) -> str:
-    rooms = policies.rooms(task, found)
+def _rooms(policies: Policies, task: Task, found: Applied) -> str:
+    rooms = policies.rooms(task.id, task.agent_pool, found)
     return ", ".join(f"{policies.limits[room]} of {room}" for room in rooms) or "any number"
 
 
@@ -172,7 +172,7 @@ def _show_task(context: Context, name: str) -> None:
                 "maxWait": duration(found.longest),
                 "windows": " and ".join(map(shown, found.windows)) or "always",
                 "approval": _approval(found.approval),
-                "maxConcurrent": _rooms(in_force.policies, task.id, found),
+                "maxConcurrent": _rooms(in_force.policies, task, found),
                 "priority": str(found.priority),
                 "attempts": str(found.attempts or context.settings.build_attempts),
                 "maxAge": "never" if found.max_age is None else duration(found.max_age),

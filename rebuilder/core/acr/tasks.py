@@ -200,6 +200,8 @@ class Task(Struct, frozen=True):
         unread: Why more may be read than `dependencies` tells; "" if they are all.
         tags: The tags of the resource, by name.
         own_sign_in: Whether it signs in to its own registry as one of its identities.
+        agent_pool: The name of the agent pool of its registry that its runs wait for; "" if they
+            run on agents that everybody shares.
     """
 
     id: TaskId
@@ -218,6 +220,7 @@ class Task(Struct, frozen=True):
     unread: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     own_sign_in: bool = False
+    agent_pool: str = ""
 
 
 class RunStatus(StrEnum):

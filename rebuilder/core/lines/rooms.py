@@ -18,7 +18,7 @@ class Room(Struct, frozen=True):
     """So many rebuilds have a place in it at once.
 
     Attributes:
-        name: What it is called: `registry NAME` or `policy NAME`.
+        name: What it is called: `registry NAME`, `agent pool REGISTRY/NAME` or `policy NAME`.
         most: How many.
     """
 

@@ -99,6 +99,7 @@ class Policies:
         rules: The rules, in the order of the file.
         freezes: The freezes, each with what it is for.
         registries: How many may be under way at once in registries, by their names.
+        pools: How many may be in agent pools, by `REGISTRY/POOL`.
         messages: The rules of messages, each with what it is for.
         objective: How soon an image is to stand on a new base; None if it does not say.
     """
@@ -109,6 +110,7 @@ class Policies:
         rules: Iterable[Rule] = (),
         freezes: Iterable[tuple[Freeze, Match]] = (),
         registries: Mapping[str, int] | None = None,
+        pools: Mapping[str, int] | None = None,
         messages: Iterable[tuple[MessageRule, Match]] = (),
         objective: timedelta | None = None,
     ) -> None:
@@ -117,14 +119,13 @@ class Policies:
         self.rules = tuple(rule for rule in every if not rule.match.tags)
         self.tightening = tuple(rule for rule in every if rule.match.tags)
         self.freezes = tuple(freeze for freeze, _ in frozen)
-        self._registries = {
-            name.lower(): Room(f"registry {name.lower()}", most)
-            for name, most in (registries or {}).items()
-        }
+        self._registries = _rooms("registry", registries)
+        self._pools = _rooms("agent pool", pools)
         rooms = [room for policy in self.policies.values() for room in policy.values.rooms or ()]
         said = (policy.values.max_age for policy in self.policies.values())
         self.ages = any(age is not None for age in said)
-        self.limits = {room.name: room.most for room in (*rooms, *self._registries.values())}
+        shared = (*self._registries.values(), *self._pools.values())
+        self.limits = {room.name: room.most for room in (*rooms, *shared)}
         self._rules = Matching(rule.match for rule in self.rules)
         self._tightening = Matching(rule.match for rule in self.tightening)
         self._freezes = Matching(match for _, match in frozen)
@@ -138,10 +139,17 @@ class Policies:
         """The names of the policies that tasks may select."""
         return tuple(sorted(name for name, policy in self.policies.items() if policy.selectable))
 
-    def rooms(self, task: TaskId, found: Applied) -> tuple[str, ...]:
-        """Return the rooms that a task needs a place in, by what applies to it."""
+    def rooms(self, task: TaskId, pool: str, found: Applied) -> tuple[str, ...]:
+        """Return the rooms that a task needs a place in.
+
+        Args:
+            task: The task.
+            pool: Its agent pool; "" if it has none.
+            found: What applies to it.
+        """
         own = self._registries.get(task.registry.name)
-        names = [room.name for room in (*found.rooms, *(() if own is None else (own,)))]
+        agents = self._pools.get(f"{task.registry.name}/{pool.lower()}")
+        names = [room.name for room in (*found.rooms, own, agents) if room is not None]
         return tuple(sorted(names))
 
     def fitting(self, subject: Subject) -> Iterator[Rule]:
@@ -160,6 +168,12 @@ class Policies:
     def telling(self, subject: Subject) -> list[MessageRule]:
         """Return the rules of messages that are for it."""
         return [self.messages[number] for number in self._messages.of(subject)]
+
+
+def _rooms(kind: str, limits: Mapping[str, int] | None) -> dict[str, Room]:
+    return {
+        name.lower(): Room(f"{kind} {name.lower()}", most) for name, most in (limits or {}).items()
+    }
 
 
 class Plain(NamedTuple):

@@ -29,13 +29,14 @@ from rebuilder.errors import Fault, InvalidBuildFile, InvalidPolicy
 MOST_BYTES = 256 * 1024
 """How large a policy file may be."""
 
-NOT_YET = frozenset(
-    {
-        "agentPools",
-        *("rebuild-for", "rebuildFor", "countTags", "tools"),
-    }
-)
-"""Values that are planned. One that is taken and not enforced would be worse than none."""
+_KINDS = "write a rule with `match: {kinds: [...]}` and `ignore: true` for those that do not count"
+OTHERWISE = {
+    "rebuildFor": _KINDS,
+    "rebuild-for": _KINDS,
+    "countTags": "write a rule with `match: {base: ...}` and `ignore: true` for tags that do not",
+    "tools": "REBUILDER_TOOLS names the tools that are a reason, each for one task",
+}
+"""What is said in another way, and how."""
 
 _MOST_FAULTS = 100
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -157,8 +158,8 @@ class _Reader:
                 known = sorted(error.schema.get("properties", ()))
                 for name in sorted(set(error.instance) - set(known)):
                     inner = (*path, name)
-                    if name in NOT_YET:
-                        self.fault(inner, f"{name} is not yet enforced: leave it out", key=True)
+                    if name in OTHERWISE:
+                        self.fault(inner, f"there is no {name}: {OTHERWISE[name]}", key=True)
                     else:
                         unknown = f"unknown key {name!r:.80}: write {', '.join(known)}"
                         self.fault(inner, unknown, key=True)
@@ -184,13 +185,14 @@ class _Reader:
         freezes = [
             self._freeze(number, given) for number, given in enumerate(values.get("freezes", ()))
         ]
-        registries = values.get("limits", {}).get("registries")
+        limits = values.get("limits", {})
         kept = [freeze for freeze in freezes if freeze is not None]
         messages = read_messages(self, values.get("messages", ()), self._match)
         objective = self.duration(values, "objective", ())
         if objective is not None and not objective:
             self.fault(("objective",), "nothing can be built in no time: write 4h, say")
-        return Policies(named, rules, kept, registries, messages, objective)
+        registries, pools = limits.get("registries"), limits.get("agentPools")
+        return Policies(named, rules, kept, registries, pools, messages, objective)
 
     def _values(self, given: Mapping[str, Any], path: Path, name: str) -> Values:
         cooldown = self.duration(given, "cooldown", path)

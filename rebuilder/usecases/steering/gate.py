@@ -147,11 +147,11 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
             return _hold(delivery, rebuild, held)
         log.warning("task %s: forced %s: %s", task.id, forced.sentence(), held.sentence())
         delivery.held = held
-    return _ask_for_place(delivery, rebuild, asked, held)
+    return _ask_for_place(delivery, rebuild, task, asked, held)
 
 
 def _ask_for_place(
-    delivery: Delivery, rebuild: Rebuild, asked: Asked, held: Held
+    delivery: Delivery, rebuild: Rebuild, task: Task, asked: Asked, held: Held
 ) -> Rebuild | None:
     """Hold a rebuild for which there is no place now; None if there is one, or it needs none."""
     context = delivery.context
@@ -159,7 +159,7 @@ def _ask_for_place(
     if policies is None:
         return None
     found = applies(policies, asked.task, asked.moved, asked.tags)
-    rooms = policies.rooms(asked.task, found)
+    rooms = policies.rooms(task.id, task.agent_pool, found)
     if not rooms or context.settings.observe:
         return None
     lined = replace(held, lined=held.lined or now)

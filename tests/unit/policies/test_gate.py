@@ -370,7 +370,7 @@ def test_tags_only_tighten_what_is_no_reason_to_wait(
     plain = applies(file, TASK, moved, ())
     tagged = applies(file, TASK, moved, (("rebuilder-policy", tag), *team.items()))
 
-    assert set(file.rooms(TASK, plain)) <= set(file.rooms(TASK, tagged))
+    assert set(file.rooms(TASK, "", plain)) <= set(file.rooms(TASK, "", tagged))
     assert tagged.priority <= plain.priority
     assert (tagged.attempts or 10) <= (plain.attempts or 10)
     assert (tagged.max_age is None) == (plain.max_age is None)

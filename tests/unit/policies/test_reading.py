@@ -64,8 +64,8 @@ def test_a_file_is_read() -> None:
         ("version: 1\nversion: 1", "2:1: version is there twice: write it once"),
         ("version: 1\n? [a]\n: 1", "2:3: a key that is no plain name: write a name"),
         (
-            "version: 1\nlimits: {agentPools: {a/b: 1}}",
-            "2:10: agentPools is not yet enforced: leave it out",
+            "version: 1\nlimits: {agentPools: {apps/linux: 1}}",
+            "2:22: 'apps/linux': write the name of a registry and of its agent pool",
         ),
         (
             "version: 1\nlimits: {registries: {a.azurecr.io: 1}}",
@@ -84,8 +84,12 @@ def test_a_file_is_read() -> None:
             "2:31: 0: write how many may be under way at once, 1 to 1000",
         ),
         (
-            "version: 1\npolicies:\n  a: {agentPools: 1}",
-            "3:7: agentPools is not yet enforced: leave it out",
+            "version: 1\npolicies:\n  a: {rebuildFor: [runtime]}",
+            "3:7: there is no rebuildFor: write a rule with `match: {kinds: [...]}`",
+        ),
+        (
+            "version: 1\npolicies: {a: {countTags: x}}",
+            "2:16: there is no countTags: write a rule with `match: {base: ...}`",
         ),
         (
             "version: 1\npolicies: {a: {approval: {votes: 11}}}",

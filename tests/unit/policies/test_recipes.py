@@ -110,11 +110,21 @@ def test_limits() -> None:
     file = read_policies(RECIPES["Spare a registry's agents, what is urgent first"])
     task = TaskId(RegistryId("s", "g", "prodregistry"), "test-web")
     found = applies(file, task, (Moved(NODE),), ())
-    assert file.rooms(task, found) == ("policy tests", "registry prodregistry")
+    assert file.rooms(task, "Pool1", found) == (
+        "agent pool prodregistry/pool1",
+        "policy tests",
+        "registry prodregistry",
+    )
+    assert file.rooms(task, "", found) == ("policy tests", "registry prodregistry")
     assert found.priority == 10
     urgent = applies(file, STAGING, (Moved("baseimages.azurecr.io/security/node:20"),), ())
-    assert (file.rooms(STAGING, urgent), urgent.priority) == (("policy default",), 90)
-    assert file.limits == {"policy default": 20, "policy tests": 2, "registry prodregistry": 10}
+    assert (file.rooms(STAGING, "", urgent), urgent.priority) == (("policy default",), 90)
+    assert file.limits == {
+        "policy default": 20,
+        "policy tests": 2,
+        "registry prodregistry": 10,
+        "agent pool prodregistry/pool1": 4,
+    }
 
 
 def test_ages_and_attempts() -> None:
