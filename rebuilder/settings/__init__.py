@@ -35,8 +35,8 @@ class Settings(SecretValue, frozen=True):
             `UseDevelopmentStorage=true`, or `sqlite:PATH`; empty if the account is named by
             `AzureWebJobsStorage__*` settings.
         storage_account: The account's name, from AzureWebJobsStorage__accountName.
-        queue_endpoint: From AzureWebJobsStorage__queueServiceUri.
-        table_endpoint: From AzureWebJobsStorage__tableServiceUri.
+        queue_endpoint: From REBUILDER_STORE, or AzureWebJobsStorage__queueServiceUri.
+        table_endpoint: From REBUILDER_STORE, or AzureWebJobsStorage__tableServiceUri.
         storage_client_id: The user-assigned identity for the account, from
             AzureWebJobsStorage__clientId.
         arm_endpoint: ARM's address, without a slash at the end.
@@ -50,7 +50,7 @@ class Settings(SecretValue, frozen=True):
         native_wait: How long the native trigger is waited for where it could see the dependency.
         poll_hosts: The foreign registries that are polled: hosts, or `*` for any.
         dead_letters: The blob container of Event Grid's dead letters; "" if there is none.
-        blob_endpoint: From AzureWebJobsStorage__blobServiceUri.
+        blob_endpoint: From REBUILDER_STORE, or AzureWebJobsStorage__blobServiceUri.
         observe: Whether everything is done but to start runs.
         old: The names of older versions that are still set, and what is instead of each.
         tuning: What REBUILDER_TUNING would say to mean the same without them.
@@ -122,6 +122,7 @@ class Settings(SecretValue, frozen=True):
                 "clientId",
             )
         }
+        part.update(_store(env, storage, problems))
         endpoints = part["queueServiceUri"] and part["tableServiceUri"]
         if not (storage or part["accountName"] or endpoints):
             problems.append(
@@ -236,6 +237,25 @@ def _number(
         problems.append(f"{name} is {text!r}: write {kind.form}")
         return default
     return value
+
+
+def _store(env: Mapping[str, str], storage: str, problems: list[str]) -> dict[str, str]:
+    """Return where another app keeps everything, by the names that its own account would have."""
+    given = env.get(table.STORE, "").strip().rstrip("/")
+    if not given:
+        return {}
+    place = urlsplit(given)
+    account, _, rest = (place.hostname or "").partition(".table.")
+    if place.scheme != "https" or place.path or place.query or not (account and rest):
+        problems.append(f"{table.STORE}: write https://ACCOUNT.table.core.windows.net")
+    if which_app(env) != table.WEB:
+        problems.append(f"{table.STORE} is for {table.APP}={table.WEB} only: leave it out")
+    if storage:
+        problems.append(f"{table.STORE} is read as an identity: leave {table.STORAGE} empty")
+    return {
+        f"{service}ServiceUri": f"https://{account}.{service}.{rest}"
+        for service in ("table", "queue", "blob")
+    }
 
 
 def _registries(env: Mapping[str, str], name: str, problems: list[str]) -> list[RegistryId]:

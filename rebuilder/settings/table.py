@@ -21,6 +21,7 @@ POLL_HOSTS = "REBUILDER_POLL_HOSTS"
 DEAD_LETTERS = "REBUILDER_DEAD_LETTERS"
 DESTINATIONS = "REBUILDER_DESTINATIONS"
 APP = "REBUILDER_APP"
+STORE = "REBUILDER_STORE"
 SIGN_IN = "REBUILDER_SIGN_IN"
 TUNING = "REBUILDER_TUNING"
 
@@ -147,6 +148,13 @@ SETTINGS = (
         f"Which of the two function apps this is: `{REBUILD}`, which rebuilds, or `{WEB}`, which"
         " shows the operators' page (docs/dashboard.md) and starts nothing",
         REBUILD,
+        chosen=False,
+    ),
+    Setting(
+        STORE,
+        f"Of the app `{WEB}`: the table service of the storage account where the app that rebuilds"
+        " keeps everything, `https://ACCOUNT.table.core.windows.net`. Its own account, that of"
+        f" `{STORAGE}`, is then the host's alone",
         chosen=False,
     ),
     Setting(

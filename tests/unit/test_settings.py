@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import fields
 
+from rebuilder.azure.storage._storage import endpoint
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.decisions.policy import RebuildFor
 from rebuilder.errors import InvalidSettings
@@ -29,6 +30,7 @@ from tools import settings as pages
 REGISTRY = (
     "/subscriptions/S/resourceGroups/G/providers/Microsoft.ContainerRegistry/registries/mybase"
 )
+STORE = "https://st.table.core.windows.net"
 GOOD = {
     "REBUILDER_BASE_REGISTRIES": REGISTRY,
     "REBUILDER_TASK_REGISTRIES": f"{REGISTRY},\n{REGISTRY.upper()} ,{REGISTRY}2",
@@ -71,6 +73,16 @@ def test_the_index_and_what_counts_can_be_set() -> None:
     assert read.index_max_age == timedelta(days=2)
 
 
+def test_the_page_reads_the_account_of_another_app() -> None:
+    """Its own account is the host's, and holds nothing of the product."""
+    own = {"AzureWebJobsStorage": "", "AzureWebJobsStorage__accountName": "own"}
+    own |= {f"AzureWebJobsStorage__{s}ServiceUri": f"https://own.{s}.c" for s in ("blob", "queue")}
+    read = Settings.from_env({**GOOD, **own, "REBUILDER_APP": "web", "REBUILDER_STORE": STORE})
+
+    found = [endpoint(read, service) for service in ("table", "queue", "blob")]
+    assert found == [STORE, STORE.replace("table", "queue"), STORE.replace("table", "blob")]
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -87,6 +99,10 @@ def test_the_index_and_what_counts_can_be_set() -> None:
         ({"REBUILDER_POLL_HOSTS": "ghcr.io/x"}, "REBUILDER_POLL_HOSTS: 'ghcr.io/x'"),
         ({"REBUILDER_DEAD_LETTERS": "http://a/b"}, "REBUILDER_DEAD_LETTERS: write https"),
         ({"REBUILDER_DEAD_LETTERS": "https://a.b/c?sig=s3cr3t"}, "REBUILDER_DEAD_LETTERS: write"),
+        ({"REBUILDER_STORE": STORE}, "REBUILDER_STORE is for REBUILDER_APP=web only"),
+        ({"REBUILDER_APP": "web", "REBUILDER_STORE": STORE}, "leave AzureWebJobsStorage empty"),
+        ({"REBUILDER_APP": "web", "REBUILDER_STORE": "https://st"}, "REBUILDER_STORE: write https"),
+        ({"REBUILDER_APP": "web", "REBUILDER_STORE": f"{STORE}/x?s3cr3t"}, "REBUILDER_STORE: wri"),
         ({"REBUILDER_SOURCE_HOSTS": "https://github.com"}, "write HOST, HOST:PORT or"),
         ({"REBUILDER_SOURCE_PRIVATE_HOSTS": "a*.b"}, "REBUILDER_SOURCE_PRIVATE_HOSTS: 'a"),
         ({"REBUILDER_SOURCE_HOSTS": "a/b=github"}, "REBUILDER_SOURCE_HOSTS: 'a/b' is not"),
