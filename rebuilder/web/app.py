@@ -14,7 +14,7 @@ import msgspec
 
 from rebuilder.core.policies.acts import Target, What
 from rebuilder.core.shown import shown
-from rebuilder.errors import NotFound, PermanentError, RebuilderError, TransientError
+from rebuilder.errors import Denied, NotFound, PermanentError, RebuilderError, TransientError
 from rebuilder.isolation import attempt
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import ask
@@ -201,6 +201,10 @@ def _body(endpoint: Endpoint, request: Request) -> Any:  # noqa: ANN401 - as the
 def _refusal(error: RebuilderError) -> Refusal:
     if isinstance(error, NotFound):
         return Refusal(HTTPStatus.NOT_FOUND, "not-found", str(error))
+    if isinstance(error, Denied):
+        # The app may not: what whoever asks may was looked at before.
+        problem = f"it cannot be read here: {error}"
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "not-readable", problem)
     if isinstance(error, TransientError):
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try-again", str(error))
     if isinstance(error, PermanentError):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import jsonschema
 import pytest
 
 from rebuilder.core.policies.acts import Act
+from rebuilder.errors import Denied
+from rebuilder.ports.steering import Steering
+from rebuilder.usecases.steering.in_force import Known
 from rebuilder.web import openapi
 from rebuilder.web.endpoints import ENDPOINTS, Endpoint
 from tests.browser.story import NGINX, NODE, SERVICE
@@ -332,6 +336,38 @@ def test_what_is_asked_wrongly_is_told(
     assert (found.status, told["code"]) == (status, code), urlencode(query)[:80]
     assert told["problem"]
     jsonschema.validate(told, openapi.document()["components"]["schemas"]["Problem"])
+
+
+class _Locked:
+    """What operators decided; the policy file may not be read."""
+
+    def __init__(self, steering: object) -> None:
+        self._steering = steering
+
+    def policy(self) -> None:
+        """Refuse it."""
+        raise Denied("no role on the container")
+
+    token = policy
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else is asked for
+        return getattr(self._steering, name)
+
+
+def test_policies_that_may_not_be_read_are_told(browser: Browser) -> None:
+    """It is the app that may not, so whoever asks is not refused; the rest of the page works."""
+    context = replace(
+        browser.context,
+        steering=cast("Steering", _Locked(browser.context.steering)),
+        in_force=Known(),
+    )
+    locked = Browser(context)
+    assert "it cannot be read here: " in locked.get("/api/policies")["problem"]
+    answer = locked.ask("GET", "/api/policies/task", {"name": "contosoapps/shop-web"})
+    told = json.loads(answer.body)
+    assert (answer.status, told["code"]) == (503, "not-readable")
+    assert "no role on the container" in told["problem"]
+    assert locked.get("/api/tasks")["tasks"]
 
 
 def test_the_page_is_there_under_every_address(browser: Browser) -> None:
