@@ -18,7 +18,9 @@ from starlette.routing import Route
 
 from localcloud.arm import Arm
 from localcloud.arm.access import AUDIENCES
+from localcloud.arm.resources.siteconfig import sign_in_of
 from localcloud.arm.resources.sites import publish, site_named
+from localcloud.easyauth import let_in
 from localcloud.functionapps import Deployment
 from localcloud.network import ASGIApp
 from localcloud.state import Resource
@@ -126,10 +128,15 @@ def sites_app(arm: Arm) -> ASGIApp:
 
     def ask(request: Request, body: bytes) -> Response:
         site = site_named(arm, str(request.url.hostname).partition(".")[0])
-        address = arm.apps.address(site.id) if site else ""
+        if site is None:
+            return Response(status_code=404)
+        address = arm.apps.address(site.id)
         if not address:
             return PlainTextResponse("Function host is not running.", 503)
-        headers = {k: v for k, v in request.headers.items() if k not in ("host", "content-length")}
+        told = let_in(arm.tokens, sign_in_of(arm, site), request)
+        if isinstance(told, Response):
+            return told
+        headers = {k: v for k, v in told.items() if k != "content-length"}
         question = f"?{request.url.query}" if request.url.query else ""
         try:
             answer = httpx.request(
@@ -142,7 +149,9 @@ def sites_app(arm: Arm) -> ASGIApp:
             )
         except httpx.HTTPError as error:
             return PlainTextResponse(type(error).__name__, 502)
-        kept = {k: v for k, v in answer.headers.items() if k != "content-length"}
+        # It was unpacked on the way.
+        packed = ("content-length", "content-encoding", "transfer-encoding")
+        kept = {k: v for k, v in answer.headers.items() if k not in packed}
         return Response(answer.content, answer.status_code, kept)
 
     async def every(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""A site's configuration: app settings, web, publishing credentials."""
+"""A site's configuration: app settings, web, who is let in, publishing credentials."""
 
 from __future__ import annotations
 
@@ -71,6 +71,32 @@ def _put_web(arm: Arm, request: Request, params: dict[str, str], body: Json) -> 
     return _get_web(arm, request, params, {})
 
 
+def sign_in_of(arm: Arm, site: Resource) -> Json:
+    """Return who is let in to a site, as `authsettingsV2` has it; empty if nobody said."""
+    found = arm.state.resource(f"{site.id}/config/authsettingsV2")
+    return found.properties if found else {}
+
+
+def _put_sign_in(arm: Arm, request: Request, params: dict[str, str], body: Json) -> Response:
+    site = site_of(arm, params)
+    place, given = f"{site.id}/config/authsettingsV2", dict(body.get("properties") or {})
+    arm.state.put(Resource(place, f"{SITE_TYPE}/config", "", given, {}))
+    return _get_sign_in(arm, request, params, {})
+
+
+def _get_sign_in(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
+    site = site_of(arm, params)
+    return JSONResponse(
+        {
+            "id": f"{site.id}/config/authsettingsV2",
+            "name": "authsettingsV2",
+            "type": f"{SITE_TYPE}/config",
+            "location": site.location,
+            "properties": sign_in_of(arm, site),
+        }
+    )
+
+
 def _slot_names(arm: Arm, _: Request, params: dict[str, str], __: Json) -> Response:
     site = site_of(arm, params)
     return JSONResponse(
@@ -125,6 +151,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", rf"{SITE}/config/web", versions.WEB, _get_web),
     Route("PUT", rf"{SITE}/config/web", versions.WEB, _put_web, schemas.CONFIG),
     Route("PATCH", rf"{SITE}/config/web", versions.WEB, _put_web, schemas.CONFIG),
+    Route("GET", rf"{SITE}/config/authsettingsV2", versions.WEB, _get_sign_in),
+    Route("PUT", rf"{SITE}/config/authsettingsV2", versions.WEB, _put_sign_in, schemas.SIGN_IN),
     Route("GET", rf"{SITE}/config/slotConfigNames", versions.WEB, _slot_names),
     Route("GET", _POLICY, versions.WEB, _get_policy),
     Route("PUT", _POLICY, versions.WEB, _put_policy, schemas.POLICY),

@@ -229,3 +229,83 @@ POLICY = proxy(
     {"kind": TEXT, "location": told(TEXT)},
 )
 CONFIG = proxy("SiteConfigResource", SITE_CONFIG, {"kind": TEXT, "location": told(TEXT)})
+
+_ENTRA = Object(
+    "AzureActiveDirectory",
+    {
+        "enabled": FLAG,
+        "isAutoProvisioned": FLAG,
+        "registration": Object(
+            "AzureActiveDirectoryRegistration",
+            dict.fromkeys(
+                (
+                    *("openIdIssuer", "clientId", "clientSecretSettingName"),
+                    *("clientSecretCertificateThumbprint", "clientSecretCertificateIssuer"),
+                    "clientSecretCertificateSubjectAlternativeName",
+                ),
+                TEXT,
+            ),
+        ),
+        "login": Object(
+            "AzureActiveDirectoryLogin",
+            {"disableWWWAuthenticate": FLAG, "loginParameters": Items(TEXT)},
+        ),
+        "validation": Object(
+            "AzureActiveDirectoryValidation",
+            {
+                "jwtClaimChecks": ANYTHING,
+                "allowedAudiences": Items(TEXT),
+                "defaultAuthorizationPolicy": Object(
+                    "DefaultAuthorizationPolicy",
+                    {
+                        "allowedApplications": Items(TEXT),
+                        "allowedPrincipals": Object(
+                            "AllowedPrincipals",
+                            {"groups": Items(TEXT), "identities": Items(TEXT)},
+                        ),
+                    },
+                ),
+            },
+        ),
+    },
+)
+SIGN_IN = proxy(
+    "SiteAuthSettingsV2",
+    Object(
+        "SiteAuthSettingsV2Properties",
+        {
+            "platform": Object(
+                "AuthPlatform",
+                {"enabled": FLAG, **dict.fromkeys(("runtimeVersion", "configFilePath"), TEXT)},
+            ),
+            "globalValidation": Object(
+                "GlobalValidation",
+                {
+                    "requireAuthentication": FLAG,
+                    "unauthenticatedClientAction": Word(
+                        "UnauthenticatedClientActionV2",
+                        *("RedirectToLoginPage", "AllowAnonymous", "Return401", "Return403"),
+                    ),
+                    "redirectToProvider": TEXT,
+                    "excludedPaths": Items(TEXT),
+                },
+            ),
+            "identityProviders": Object(
+                "IdentityProviders",
+                {
+                    "azureActiveDirectory": _ENTRA,
+                    **names(
+                        *("facebook", "gitHub", "google", "legacyMicrosoftAccount", "twitter"),
+                        *("apple", "azureStaticWebApps", "customOpenIdConnectProviders"),
+                    ),
+                },
+            ),
+            "login": ANYTHING,
+            "httpSettings": Object(
+                "HttpSettings",
+                {"requireHttps": FLAG, **names("routes", "forwardProxy")},
+            ),
+        },
+    ),
+    {"kind": TEXT, "location": told(TEXT)},
+)
