@@ -6,6 +6,7 @@ metadata description = 'Everything but the event subscriptions, which need the p
 import {
   alwaysReadyType
   appSettingsType
+  dashboardType
   diagnosticSettingType
   existingType
   lockType
@@ -128,6 +129,9 @@ param readOutputImages bool = false
 @description('Optional. A sample task. By default none.')
 param sampleTask sampleTaskType?
 
+@description('Optional. The operators\' page, as a second function app behind the sign-in of Entra. By default none.')
+param dashboard dashboardType?
+
 var abbreviations = loadJsonContent('abbreviations.json')
 var roleActions = loadJsonContent('rebuilder-role.json', 'Actions')
 var resourceToken = toLower(uniqueString(subscription().id, environmentName, location))
@@ -150,6 +154,20 @@ var eventQueueName = 'rebuilder-events'
 var byQueue = eventDelivery == 'queue'
 var packageContainerName = 'app-package'
 var deadLetterContainerName = 'dead-letters'
+var policyContainerName = 'rebuilder-policy'
+var actQueueName = 'rebuilder-acts'
+
+var hasPage = dashboard != null
+var pageSuffix = 'page-${resourceToken}'
+var pageName = dashboard.?name ?? '${abbreviations.webSitesFunctions}${pageSuffix}'
+var pageIdentityName = dashboard.?identityName ?? '${abbreviations.managedIdentityUserAssignedIdentities}${pageSuffix}'
+var pageStorageName = dashboard.?storageAccountName ?? '${abbreviations.storageStorageAccounts}page${resourceToken}'
+var pageIdentityResourceId = resourceId(
+  subscription().subscriptionId,
+  groupName,
+  'Microsoft.ManagedIdentity/userAssignedIdentities',
+  pageIdentityName
+)
 
 // Known before the identity is made, so that what-if can tell the names of role assignments.
 var identityResourceId = existing.?identityResourceId ?? resourceId(
@@ -321,13 +339,14 @@ module storage 'modules/storage.bicep' = {
     softDeleteDays: blobSoftDeleteDays
     packageContainerName: packageContainerName
     deadLetterContainerName: deadLetterContainerName
+    policyContainerName: policyContainerName
     queueNames: [
       eventQueueName
       'rebuilder-pushes'
       'rebuilder-builds'
       'rebuilder-runs'
       'rebuilder-refresh'
-      'rebuilder-acts'
+      actQueueName
       'rebuilder-messages'
     ]
     tableNames: [
@@ -378,6 +397,14 @@ module privateNet 'modules/network.bicep' = if (privateNetwork) {
     lock: lock
     network: network
     storageAccountResourceId: storage.outputs.resourceId
+    pageStorageResourceId: hasPage
+      ? resourceId(
+          subscription().subscriptionId,
+          groupName,
+          'Microsoft.Storage/storageAccounts',
+          pageStorageName
+        )
+      : ''
     registries: map(endpointPlaces, place => {
       name: place.name
       subscriptionId: place.subscriptionId
@@ -386,6 +413,7 @@ module privateNet 'modules/network.bicep' = if (privateNetwork) {
   }
   dependsOn: [
     newRegistries
+    pageStorage
   ]
 }
 
@@ -414,6 +442,14 @@ var taken = filter(
       toLower(name)
     )
 )
+
+var telemetrySettings = {
+  // The app sends its own telemetry, and tells the host so, which else would send each line again.
+  PYTHON_ENABLE_OPENTELEMETRY: 'true'
+  // The host's own spans are mostly its looks at empty queues: docs/telemetry.md.
+  OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
+  OTEL_TRACES_SAMPLER_ARG: '0'
+}
 
 module app 'modules/function-app.bicep' = {
   scope: group
@@ -448,13 +484,7 @@ module app 'modules/function-app.bicep' = {
     webhook: !byQueue
     subnetResourceId: privateNetwork ? privateNet!.outputs.appSubnetResourceId : ''
     closed: privateNetwork
-    defaultSettings: {
-      // The app sends its own telemetry, and tells the host so, which else would send each line again.
-      PYTHON_ENABLE_OPENTELEMETRY: 'true'
-      // The host's own spans are mostly its looks at empty queues: docs/telemetry.md.
-      OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
-      OTEL_TRACES_SAMPLER_ARG: '0'
-    }
+    defaultSettings: telemetrySettings
     chosenSettings: union(
       empty(taken)
         ? platformSettings
@@ -486,6 +516,149 @@ module app 'modules/function-app.bicep' = {
   dependsOn: [
     access
   ]
+}
+
+// Whom messages go to, and what sources are shown, is for the app that rebuilds alone.
+var pageSettings = intersection(objectKeys(appSettings), [
+  'REBUILDER_BUILD_ATTEMPTS'
+  'REBUILDER_MODE'
+  'REBUILDER_REBUILD_FOR'
+  'REBUILDER_TUNING'
+])
+
+// What shows the page looks and asks, as somebody else than what rebuilds: it has no role on any
+// registry, and its host keeps what it writes in an account of its own.
+module pageIdentity 'modules/identity.bicep' = if (hasPage) {
+  scope: group
+  name: 'rebuilder-page-identity'
+  params: {
+    name: pageIdentityName
+    location: location
+    tags: allTags
+    lock: lock
+  }
+}
+
+module whoShows 'modules/identity-details.bicep' = if (hasPage) {
+  scope: group
+  name: 'rebuilder-page-who'
+  params: {
+    name: pageIdentityName
+  }
+  dependsOn: [
+    pageIdentity
+  ]
+}
+
+module pageStorage 'modules/page-storage.bicep' = if (hasPage) {
+  scope: group
+  name: 'rebuilder-page-storage'
+  params: {
+    name: pageStorageName
+    location: location
+    tags: allTags
+    principalId: whoShows!.outputs.principalId
+    identityResourceId: pageIdentityResourceId
+    skuName: storageSkuName
+    closed: privateNetwork
+    lock: lock
+    diagnosticSettings: diagnosticSettings
+    softDeleteDays: blobSoftDeleteDays
+    packageContainerName: packageContainerName
+  }
+}
+
+module pageAccess 'modules/page-access.bicep' = if (hasPage) {
+  scope: group
+  name: 'rebuilder-page-access'
+  params: {
+    storageAccountName: storageName
+    queueName: actQueueName
+    policyContainerName: policyContainerName
+    componentName: componentName
+    principalId: whoShows!.outputs.principalId
+    identityResourceId: pageIdentityResourceId
+  }
+  dependsOn: [
+    monitoring
+    storage
+  ]
+}
+
+module page 'modules/function-app.bicep' = if (hasPage) {
+  scope: group
+  name: 'rebuilder-page'
+  params: {
+    name: pageName
+    planName: dashboard.?planName ?? '${abbreviations.webServerFarms}${pageSuffix}'
+    location: location
+    tags: allTags
+    serviceName: 'dashboard'
+    identityResourceId: pageIdentityResourceId
+    storageAccountName: pageStorage!.outputs.name
+    packageContainerName: packageContainerName
+    instanceMemoryMB: dashboard.?instanceMemoryMB ?? 512
+    maximumInstanceCount: dashboard.?maximumInstanceCount ?? 5
+    alwaysReady: []
+    lock: lock
+    diagnosticSettings: diagnosticSettings
+    webhook: false
+    subnetResourceId: privateNetwork ? privateNet!.outputs.appSubnetResourceId : ''
+    closed: privateNetwork
+    defaultSettings: telemetrySettings
+    chosenSettings: toObject(pageSettings, name => name, name => appSettings[name])
+    settings: {
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${whoShows!.outputs.clientId};Authorization=AAD'
+      APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
+      AZURE_CLIENT_ID: whoShows!.outputs.clientId
+      AzureWebJobsDisableHomepage: 'true'
+      AzureWebJobsStorage__accountName: pageStorage!.outputs.name
+      AzureWebJobsStorage__blobServiceUri: 'https://${pageStorageName}.blob.${environment().suffixes.storage}'
+      AzureWebJobsStorage__clientId: whoShows!.outputs.clientId
+      AzureWebJobsStorage__credential: 'managedidentity'
+      // An act is a few hundred bytes, a policy file that is tried out a few hundred thousand.
+      FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '1572864'
+      OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID: whoShows!.outputs.clientId
+      PYTHON_THREADPOOL_THREAD_COUNT: '24'
+      REBUILDER_APP: 'web'
+      REBUILDER_ARM_ENDPOINT: environment().resourceManager
+      REBUILDER_BASE_REGISTRIES: join(baseIds, ',')
+      REBUILDER_SIGN_IN: 'easy-auth'
+      REBUILDER_STORE: 'https://${storageName}.table.${environment().suffixes.storage}'
+      REBUILDER_TASK_REGISTRIES: join(taskIds, ',')
+    }
+  }
+  dependsOn: [
+    pageAccess
+  ]
+}
+
+module pageSignIn 'modules/page-sign-in.bicep' = if (hasPage) {
+  scope: group
+  name: 'rebuilder-page-sign-in'
+  params: {
+    appName: pageName
+    clientId: dashboard.?clientId ?? ''
+    tenantId: dashboard.?tenantId ?? tenant().tenantId
+  }
+  dependsOn: [
+    page
+  ]
+}
+
+module pageEndpoint 'modules/page-endpoint.bicep' = if (hasPage && privateNetwork) {
+  scope: group
+  name: 'rebuilder-page-endpoint'
+  params: {
+    endpointPrefix: '${abbreviations.networkPrivateEndpoints}${inVnet}-'
+    location: location
+    tags: allTags
+    appResourceId: page!.outputs.resourceId
+    subnetResourceId: privateNet!.outputs.endpointSubnetResourceId
+    networkResourceId: privateNet!.outputs.resourceId
+    linkName: vnetName
+    zoneResourceId: network.?privateDnsZoneResourceIds.?sites ?? ''
+  }
 }
 
 var actionGroupName = names.?actionGroup ?? '${abbreviations.insightsActionGroups}${suffix}'
@@ -766,6 +939,15 @@ output APP_SUBNET_RESOURCE_ID string = privateNetwork ? privateNet!.outputs.appS
 
 @description('Resource id of the subnet of the private endpoints; empty without one.')
 output ENDPOINT_SUBNET_RESOURCE_ID string = privateNetwork ? privateNet!.outputs.endpointSubnetResourceId : ''
+
+@description('Name of the function app of the page; empty without one.')
+output DASHBOARD_APP_NAME string = hasPage ? page!.outputs.name : ''
+
+@description('Address of the page; empty without one.')
+output DASHBOARD_URL string = hasPage ? 'https://${page!.outputs.hostName}' : ''
+
+@description('Object id of the identity of the page: the subject of the federated credential of the app registration; empty without a page.')
+output DASHBOARD_PRINCIPAL_ID string = hasPage ? whoShows!.outputs.principalId : ''
 
 @description('System topics of the base registries.')
 output PUSH_TOPICS topicType[] = pushTopicPlaces

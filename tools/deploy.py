@@ -3,8 +3,9 @@
     python3 tools/deploy.py --environment ENV --location LOCATION --parameters FILE
 
 FILE is a .bicepparam of infra/ or a .parameters.json. The steps, each of which may be asked for by
-itself (`--steps`): provision (infra/main.bicep), publish (the code), wait (for its functions),
-subscribe (infra/event-subscriptions.bicep), doctor (`rebuilder doctor`, where it is installed).
+itself (`--steps`): provision (infra/main.bicep), publish (the code), page (the same code to the app
+of the operators' page, where there is one), wait (for its functions), subscribe
+(infra/event-subscriptions.bicep), doctor (`rebuilder doctor`, where it is installed).
 What Azure needs minutes for, new roles above all, is tried again until `--minutes` are over. azd
 does the first two itself and then runs this with `--azd`.
 """
@@ -23,14 +24,16 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from azcli import FailedCommandError, az
 
 ROOT = Path(__file__).resolve().parent.parent
 INFRA = ROOT / "infra"
 OUTPUT = "EVENT_SUBSCRIPTION_PARAMETERS"
+PAGE_APP = "DASHBOARD_APP_NAME"
 PUBLISHED = ("function_app.py", "functions", "rebuilder", "host.json", "requirements.txt")
-STEPS = ("provision", "publish", "wait", "subscribe", "doctor")
+STEPS = ("provision", "publish", "page", "wait", "subscribe", "doctor")
 FOUND_ERRORS = 1
 
 # Roles and identities need minutes to be known everywhere.
@@ -145,9 +148,7 @@ def outputs(chosen: Chosen) -> Values:
     """
     told = json.loads(os.environ.get(OUTPUT) or "null")
     if not isinstance(told, dict):
-        show = ("deployment", "sub", "show", "--name", chosen.deployment)
-        found = az(*show, "--query", "properties", *chosen.place)
-        properties = found if isinstance(found, dict) else {}
+        properties = _deployed(chosen)
         told = ((properties.get("outputs") or {}).get(OUTPUT) or {}).get("value")
         if not isinstance(told, dict):
             state = properties.get("provisioningState")
@@ -156,6 +157,20 @@ def outputs(chosen: Chosen) -> Values:
                 " infra/main.bicep to its end first (--steps provision)"
             )
     return told
+
+
+def _deployed(chosen: Chosen) -> dict[str, Any]:
+    show = ("deployment", "sub", "show", "--name", chosen.deployment)
+    found = az(*show, "--query", "properties", *chosen.place)
+    return found if isinstance(found, dict) else {}
+
+
+def page_app(chosen: Chosen) -> str:
+    """Return the name of the app of the operators' page; "" if there is none."""
+    if OUTPUT in os.environ:
+        return os.environ.get(PAGE_APP, "")
+    outputs = _deployed(chosen).get("outputs") or {}
+    return str((outputs.get(PAGE_APP) or {}).get("value") or "")
 
 
 def package(file: Path) -> None:
@@ -170,13 +185,19 @@ def package(file: Path) -> None:
             archive.writestr(entry, path.read_bytes())
 
 
-def publish(chosen: Chosen, given: Values) -> None:
-    """Publish the code; Azure installs what it needs."""
+def publish(chosen: Chosen, given: Values, app: str = "") -> None:
+    """Publish the code; Azure installs what it needs.
+
+    Args:
+        chosen: What was asked for.
+        given: The parameters of the event subscriptions.
+        app: The name of another app than the one that rebuilds.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "app.zip"
         package(file)
         say(f"  {file.stat().st_size // 1024} KiB")
-        where = ("--resource-group", group_of(given), "--name", app_of(given))
+        where = ("--resource-group", group_of(given), "--name", app or app_of(given))
         config = ("functionapp", "deployment", "source", "config-zip", *where)
 
         def work() -> None:
@@ -186,6 +207,14 @@ def publish(chosen: Chosen, given: Values) -> None:
             )
 
         patiently(work, NEW_STORAGE_ROLES, chosen.until)
+
+
+def _publish_page(chosen: Chosen, given: Values) -> None:
+    app = page_app(chosen)
+    if app:
+        publish(chosen, given, app)
+    else:
+        say("  there is none")
 
 
 def app_of(given: Values) -> str:
@@ -292,6 +321,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 given = outputs(chosen)
                 if step == "publish":
                     publish(chosen, given)
+                elif step == "page":
+                    _publish_page(chosen, given)
                 elif step == "wait":
                     wait(chosen, given)
                 elif step == "subscribe":
@@ -324,7 +355,7 @@ def _chosen(arguments: Sequence[str] | None) -> Chosen:
     if given.package:
         package(given.package)
         sys.exit(0)
-    asked = {"wait", "subscribe", "doctor"} if given.azd else set(given.steps.split(","))
+    asked = {"page", "wait", "subscribe", "doctor"} if given.azd else set(given.steps.split(","))
     if strange := asked - set(STEPS):
         parser.error(f"there is no step {', '.join(sorted(strange))}")
     for name in ("environment", "location"):

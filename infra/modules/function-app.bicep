@@ -202,5 +202,8 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 @description('Name of the function app.')
 output name string = app.name
 
+@description('Host of the function app.')
+output hostName string = app.properties.defaultHostName
+
 @description('Resource id of the function app.')
 output resourceId string = app.id

@@ -29,6 +29,9 @@ param network networkType
 @description('Required. Resource id of the storage account.')
 param storageAccountResourceId string
 
+@description('Required. Resource id of the storage account of the operators\' page; empty for none.')
+param pageStorageResourceId string
+
 @description('Required. The registries that get private endpoints.')
 @maxLength(200)
 param registries placeType[]
@@ -203,6 +206,51 @@ resource storageNames 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2
     ]
   }
 ]
+
+resource pageStorage 'Microsoft.Network/privateEndpoints@2025-05-01' = if (!empty(pageStorageResourceId)) {
+  name: '${endpointPrefix}page-blob'
+  location: location
+  tags: tags
+  properties: {
+    privateLinkServiceConnections: [
+      {
+        name: 'blob'
+        properties: {
+          groupIds: [
+            'blob'
+          ]
+          privateLinkServiceId: pageStorageResourceId
+        }
+      }
+    ]
+    subnet: {
+      id: endpointSubnetId
+    }
+  }
+  dependsOn: [
+    vnet
+  ]
+}
+
+resource pageStorageName 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = if (!empty(pageStorageResourceId)) {
+  parent: pageStorage
+  name: 'default'
+  properties: {
+    privateDnsZoneConfigs: [
+      {
+        name: 'blob'
+        properties: {
+          privateDnsZoneId: empty(givenZones[0])
+            ? resourceId('Microsoft.Network/privateDnsZones', zones[0])
+            : givenZones[0]
+        }
+      }
+    ]
+  }
+  dependsOn: [
+    dnsZones
+  ]
+}
 
 resource registryEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
   for registry in registries: {

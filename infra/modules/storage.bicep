@@ -51,6 +51,11 @@ param packageContainerName string
 @maxLength(63)
 param deadLetterContainerName string
 
+@description('Required. Container of the policy file.')
+@minLength(3)
+@maxLength(63)
+param policyContainerName string
+
 @description('Required. Queues. Each gets a poison queue, too.')
 @minLength(1)
 @maxLength(16)
@@ -128,7 +133,7 @@ resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@
 // Where `rebuilder policy apply` puts the policy file.
 resource policies 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
   parent: blobs
-  name: 'rebuilder-policy'
+  name: policyContainerName
   properties: {
     publicAccess: 'None'
   }

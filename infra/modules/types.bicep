@@ -107,6 +107,9 @@ type dnsZonesType = {
 
   @description('Optional. The zone privatelink.azurecr.')
   registry: string?
+
+  @description('Optional. The zone privatelink.azurewebsites, of the page of `dashboard`.')
+  sites: string?
 }
 
 @export()
@@ -174,6 +177,49 @@ type namesType = {
   @minLength(1)
   @maxLength(100)
   alertPrefix: string?
+}
+
+@export()
+@sealed()
+@description('The operators\' page: a second function app, which looks and asks and starts nothing.')
+type dashboardType = {
+  @description('Required. Application (client) id of the app registration in Entra that people sign in to.')
+  @minLength(36)
+  @maxLength(36)
+  clientId: string
+
+  @description('Optional. Tenant whose people may sign in. By default that of the subscription.')
+  @minLength(36)
+  @maxLength(36)
+  tenantId: string?
+
+  @description('Optional. Name of the function app, unique in Azure.')
+  @minLength(2)
+  @maxLength(60)
+  name: string?
+
+  @description('Optional. Name of the plan.')
+  @minLength(1)
+  @maxLength(60)
+  planName: string?
+
+  @description('Optional. Name of the user-assigned identity.')
+  @minLength(3)
+  @maxLength(128)
+  identityName: string?
+
+  @description('Optional. Name of the storage account of its Functions host, unique in Azure.')
+  @minLength(3)
+  @maxLength(24)
+  storageAccountName: string?
+
+  @description('Optional. Memory of an instance in MB. By default 512.')
+  instanceMemoryMB: (512 | 2048 | 4096)?
+
+  @description('Optional. How many instances there may be. By default 5.')
+  @minValue(1)
+  @maxValue(1000)
+  maximumInstanceCount: int?
 }
 
 @export()

@@ -19,7 +19,7 @@ from localcloud.state import Json, Registry, Resource
 from rebuilder.cli import main as cli
 from rebuilder.composition import release
 from tests.armversions import version_of
-from tests.infra.test_least_privilege import HOST, Deployed
+from tests.infra.deployed import HOST, Deployed
 
 pytestmark = pytest.mark.usefixtures("recorded")
 

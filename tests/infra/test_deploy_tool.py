@@ -46,6 +46,7 @@ elif kind == "create-events":
     file = args[args.index("--parameters") + 1].removeprefix("@")
     (folder / "given").write_text(pathlib.Path(file).read_text())
 """
+PAGE = "DASHBOARD_APP_NAME"
 DEFAULTS = ("--environment", "one", "--location", "westeurope")
 BY_HAND = ("--steps", "publish,wait,subscribe", *DEFAULTS)
 
@@ -108,6 +109,24 @@ def test_the_order(folder: Path) -> None:
     for number, step in enumerate(steps.split(","), 1):
         assert f"[{number}/4] {step}\n" in done.stdout
     assert "done in " in done.stdout
+
+
+def test_the_page_gets_the_same_code(folder: Path) -> None:
+    """Its app is named by the deployment, or by azd's environment; where there is none, nobody."""
+    without = _run(folder, *DEFAULTS, "--steps", "page")
+    assert without.returncode == 0, without.stderr
+    assert "there is none" in without.stdout
+    assert _kinds(folder) == []
+    properties = json.loads((folder / "properties").read_text())
+    properties["outputs"]["DASHBOARD_APP_NAME"] = {"value": "func-page"}
+    (folder / "properties").write_text(json.dumps(properties))
+    for env in ({}, {"EVENT_SUBSCRIPTION_PARAMETERS": json.dumps(PARAMETERS)} | {PAGE: "by-azd"}):
+        (folder / "said").unlink()
+        done = _run(folder, *DEFAULTS, "--steps", "page", **env)
+        assert done.returncode == 0, done.stderr
+        (published,) = [said for said in _said(folder) if said[0] == "functionapp"]
+        assert published[published.index("--name") + 1] == env.get(PAGE, "func-page")
+        assert "function_app.py" in json.loads((folder / "package").read_text())
 
 
 def test_a_parameter_file_in_json_needs_no_compiler(folder: Path) -> None:
@@ -198,7 +217,7 @@ def test_azd_gives_the_parameters_by_its_environment(folder: Path) -> None:
         EVENT_SUBSCRIPTION_PARAMETERS=json.dumps(queue),
     )
 
-    assert "[1/3] wait" in done.stdout, done.stderr
+    assert "[1/4] page\n  there is none\n" in done.stdout, done.stderr
     assert json.loads((folder / "given").read_text()) == queue
     assert _kinds(folder)[:3] == [
         "rest --method post",

@@ -363,6 +363,39 @@ def test_what_is_there_is_used(deployer: Deployer) -> None:
     assert [a.principal_id for a in on_vault] == [principal]
 
 
+def test_the_page_of_a_closed_product_is_closed(deployer: Deployer) -> None:
+    """It, and what its host keeps, are reached by private endpoints; a second time is no change."""
+    given = values(privateNetwork=True, dashboard={"clientId": OTHER, "name": "ourpage"})
+    outputs = deployer.deploy(given)
+
+    assert outputs["DASHBOARD_URL"] == "https://ourpage.azurewebsites.net"
+    endpoints = [v for k, v in deployer.cloud.arm.plain.items() if "/privateendpoints/" in k]
+    connected = {
+        (c["properties"]["groupIds"][0], c["properties"]["privateLinkServiceId"].split("/")[-1])
+        for e in endpoints
+        for c in e["properties"].get("privateLinkServiceConnections", ())
+    }
+    accounts = {entry["name"] for entry in deployer.of("Microsoft.Storage/storageAccounts")}
+    (own,) = (name for name in accounts if name.startswith("stpage"))
+    (main,) = accounts - {own}
+    assert connected == {
+        ("sites", "ourpage"),
+        ("blob", own),
+        *((service, main) for service in ("blob", "queue", "table")),
+    }
+    place = outputs["FUNCTION_APP_RESOURCE_ID"].rpartition("/")[0]
+    site = deployer.ask("GET", f"{place}/ourpage", version="2025-03-01")["properties"]
+    assert site["siteConfig"]["ipSecurityRestrictionsDefaultAction"] == "Deny"
+    assert site["virtualNetworkSubnetId"] == outputs["APP_SUBNET_RESOURCE_ID"]
+    account = deployer.ask(
+        "GET",
+        f"{place.rpartition('/Microsoft.Web')[0]}/Microsoft.Storage/storageAccounts/{own}",
+        version="2025-08-01",
+    )
+    assert account["properties"]["publicNetworkAccess"] == "Disabled"
+    assert deployer.changes(given) == {}
+
+
 def test_locks_are_on_everything_that_holds_something(deployer: Deployer) -> None:
     """With its name and its reason, as Azure Verified Modules have it; on nothing by default."""
     assert deployer.of("Microsoft.Authorization/locks") == []

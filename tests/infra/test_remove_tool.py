@@ -87,6 +87,7 @@ def test_nothing_is_left_behind(remover: Remover) -> None:
         alertEmails=["a@example.com"],
         diagnosticSettings=[{"workspaceResourceId": "/x"}],
         sampleTask={"registryName": APPS, "baseRegistryName": BASE},
+        dashboard={"clientId": OTHER},
     )
     given["registries"].append(
         {"name": "otherbase", "use": "base", "resourceGroupName": GROUP, "subscriptionId": OTHER}
