@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from rebuilder.core.policies.acts import Act, Controls, Scope, Target, What
 from rebuilder.core.policies.gate import Hold, gate
 from rebuilder.core.policies.holds import Held, from_record, to_record
 from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
-from rebuilder.core.rebuilds.messages import ACTS, OperatorAct
+from rebuilder.core.rebuilds.messages import ACTS, OperatorAct, TrackBuild
 from rebuilder.core.rebuilds.rebuild import Failure, State
 from rebuilder.core.waves.canary import (
     Canary,
@@ -27,14 +28,16 @@ from rebuilder.core.waves.canary import (
     held_by,
     stricter,
 )
-from rebuilder.errors import Conflict
+from rebuilder.errors import Conflict, TransientError
+from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.reports.explain import explain
 from rebuilder.usecases.steering.acts import ask, carry_out
 from rebuilder.usecases.steering.policy_file import apply_policy
 from rebuilder.usecases.waves.breaker import failures, note
 from tests.unit.fakes import NEW, NEWER, NODE, World
 from tests.unit.policies.making import NOW, asked, in_force
-from tests.unit.waves import ROOT, Wave
+from tests.unit.waves import ROOT, Wave, tid
 
 HOUR = timedelta(hours=1)
 IMAGE = f"{NODE}@{NEW}"
@@ -186,6 +189,43 @@ def test_a_breaker_stops_the_wave(world: World) -> None:
     ask(world.context, What.RELEASE, Target(Scope.DIGEST, IMAGE), who="ann", because="ok")
     carry_out_all(world)
     assert wave.all()[-2:] == ["top", "last"]
+
+
+def test_a_failure_is_counted_though_storage_failed(world: World) -> None:
+    """The message that ended the rebuild comes again, and counts it; others count it no more."""
+    wave = broken(world, 0, a="node", b="node", top="b")
+    wave.push(NODE, NEW)
+    wave.deliver()
+    held = world.context.bookmarks
+    failing = replace(world.context, bookmarks=cast("Bookmarks", _Failing(held)))
+    head = wave.head("a")
+    assert head is not None
+    ended = TrackBuild(tid("a"), head.sequence, head.version)
+    with pytest.raises(TransientError):
+        wave.end("a", fails=True, context=failing)
+    assert failures(world.context, ROOT.key) == ()
+    track_build(world.context, ended)
+    track_build(world.context, replace(ended, record=ended.record - 1))
+    assert failures(world.context, ROOT.key) == ("myapps/a",)
+    wave.end("b")
+    assert held_for(wave, "top") == ["quarantined"]
+
+
+class _Failing:
+    """Bookmarks that keep no failure of a wave."""
+
+    def __init__(self, bookmarks: Any) -> None:  # noqa: ANN401 - as those are
+        self._bookmarks = bookmarks
+
+    def save(self, mark: Bookmark) -> Bookmark:
+        """Refuse it, or do as the others."""
+        if mark.name.startswith("failed/"):
+            raise TransientError("storage is away")
+        saved: Bookmark = self._bookmarks.save(mark)
+        return saved
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else is asked for
+        return getattr(self._bookmarks, name)
 
 
 def test_what_failed_before_does_not_count(world: World) -> None:

@@ -557,3 +557,20 @@ def test_who_observes_takes_no_place(world: World) -> None:
     begin(world, "two")
     assert world.ledger.head(task("two").id) is None
     assert line(world).waiters == ()
+
+
+def test_a_late_message_of_what_is_over_gives_no_place_away(world: World) -> None:
+    """Not even that of the same task, whose next rebuild is under way."""
+    decide(world, ONE)
+    begin(world, "one")
+    first = head(world, task("one").id)
+    end(world, "one")
+    world.time.pass_(60)
+    newer = replace(PUSH, digest=NEWER, pushed_at=world.time.now)
+    world.ledger.record_push(newer, world.time.now)
+    world.images.digests[NODE] = NEWER
+    start_build(world.context, StartBuild(newer, task("one").id), "m9")
+    assert under_way(world) == ["one"]
+    track_build(world.context, TrackBuild(first.task, first.sequence, first.version))
+    begin(world, "two")
+    assert under_way(world) == ["one"]

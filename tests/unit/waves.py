@@ -16,6 +16,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.settings import Settings
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, World, dependency, task
@@ -120,7 +121,14 @@ class Wave:
         heads = {name: self.head(name) for name in self.reads}
         return sorted(name for name, h in heads.items() if h and h.state.in_flight)
 
-    def end(self, name: str, *, fails: bool = False, told: bool = True) -> None:
+    def end(
+        self,
+        name: str,
+        *,
+        fails: bool = False,
+        told: bool = True,
+        context: Context | None = None,
+    ) -> None:
         """Let the run of a task end, push, be planned and be tracked; then deliver."""
         head = self.head(name)
         assert head is not None
@@ -147,7 +155,8 @@ class Wave:
                 self.deliver()
         self.world.tasks.found_runs[run_id] = done
         self.world.queue.take(RUNS)
-        track_build(self.world.context, TrackBuild(tid(name), head.sequence, head.version))
+        message = TrackBuild(tid(name), head.sequence, head.version)
+        track_build(context or self.world.context, message)
         self.deliver()
 
     def all(self, *failing: str, first: Callable[[list[str]], str] = min) -> list[str]:

@@ -132,12 +132,21 @@ class Line(Struct, frozen=True):
         others = line.without(wanted.task)
         return replace(others, holders=(*others.holders, holder)), None
 
-    def without(self, task: TaskId) -> Line:
-        """The line without a task, which neither has a place nor waits."""
+    def without(self, task: TaskId, last: int | None = None) -> Line:
+        """The line without a task, which neither has a place nor waits.
+
+        Args:
+            task: The task.
+            last: The sequence of its last rebuild that is left out; later ones stay. None for all.
+        """
+
+        def stays(entry: Holder | Waiter) -> bool:
+            return entry.task != task or (last is not None and entry.sequence > last)
+
         return replace(
             self,
-            holders=tuple(holder for holder in self.holders if holder.task != task),
-            waiters=tuple(waiter for waiter in self.waiters if waiter.task != task),
+            holders=tuple(filter(stays, self.holders)),
+            waiters=tuple(filter(stays, self.waiters)),
         )
 
     def not_waiting(self, tasks: Collection[TaskId]) -> Line:

@@ -124,7 +124,10 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
         return None
     rebuild = context.ledger.rebuild(message.task, message.sequence)
     if rebuild is not None and rebuild.state.over:
-        places.leave(context, rebuild)  # whoever ended it may have come no further
+        # Whoever ended it may have come no further.
+        places.leave(context, rebuild)
+        if rebuild.version == message.record + 1:
+            wake(context, rebuild)
     if (
         rebuild is None
         or rebuild.run_id is None

@@ -64,6 +64,8 @@ def take(context: Context, wanted: Waiter) -> NoPlace | None:
 def leave(context: Context, rebuild: Rebuild) -> None:
     """Give up the place of a rebuild that is over, and tell whoever is next; safe to repeat.
 
+    A message may come late: the task's next rebuild, which is under way by then, keeps its place.
+
     Raises:
         TransientError: The store cannot be reached; the place is given away all the same, by
             whoever asks for one.
@@ -72,7 +74,7 @@ def leave(context: Context, rebuild: Rebuild) -> None:
     if policies is None:
         return
     try:
-        line = _change(context, policies, lambda line: line.without(rebuild.task))
+        line = _change(context, policies, lambda line: line.without(rebuild.task, rebuild.sequence))
         if line.short:
             refill(context, held_rebuilds(context))
     except UnreadableRecord as error:
