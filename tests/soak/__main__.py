@@ -12,6 +12,7 @@ import time
 from tests.soak.faults import FAULTS
 from tests.soak.plain import STORIES, many_events, stories, story
 from tests.soak.rounds import Round
+from tests.soak.steered import SteeredRound
 
 
 def main() -> int:
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, help="instead, so many pushes, each told three times")
     parser.add_argument("--stories", action="store_true", help="instead, those without chance")
     parser.add_argument("--story", choices=STORIES, help="instead, one of them")
+    parser.add_argument("--steered", action="store_true", help="with operators who decide")
     parser.add_argument("--fault", choices=FAULTS, help="put a fault of old back into the product")
     parser.add_argument("-v", action="store_true", help="print the history")
     options = parser.parse_args()
@@ -50,13 +52,14 @@ def main() -> int:
     total = dict.fromkeys(("pushes", "runs", "calls", "crashes", "lost_events"), 0)
     failed = []
     for number in numbers:
-        found = Round(options.seed, number, print if options.v else None).play(options.steps)
+        kind = SteeredRound if options.steered else Round
+        found = kind(options.seed, number, print if options.v else None).play(options.steps)
         for name in total:
             total[name] += getattr(found, name)
         if found.problems:
             failed.append(number)
             print(f"round {number} failed: python -m tests.soak --seed {options.seed}", end="")
-            print(f" --round {number} --steps {options.steps} -v")
+            print(f" --round {number} --steps {options.steps}{' --steered' * options.steered} -v")
             for problem in found.problems:
                 print(f"  {problem}", flush=True)
     seconds = round(time.monotonic() - began, 1)

@@ -111,6 +111,7 @@ class Azure:
         self.caller_began: Callable[[], datetime] = lambda: self.now
         self.asked_for: Callable[[TaskId, str], AbstractSet[str]] = lambda _task, _run: frozenset()
         self.believed: Callable[[TaskId], AbstractSet[str]] = lambda _task: frozenset()
+        self.on_start: Callable[[SimTask, SimRun], None] = lambda _task, _run: None
         self.calm = False
         self.jumped_at = START
         self.shows_tokens = True
@@ -242,6 +243,7 @@ class Azure:
         if by == "product":
             self._judge(task, run)
             self._judge_circle(task, run)
+            self.on_start(task, run)
         self.runs[task.id.registry, run.run_id] = run
         task.runs.append(run)
         self.note(f"run {run.run_id} of {task.id.name} by {by} will be {run.ends}")

@@ -10,7 +10,9 @@ from copy import replace
 from datetime import datetime
 from unittest.mock import patch
 
+from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Run
+from rebuilder.core.lines.line import Line
 from rebuilder.core.rebuilds import messages, next_step, pace
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import TransientError
@@ -86,6 +88,16 @@ def _times_are_believed() -> None:
     patch.object(pace, "ahead", lambda *_: False).start()
 
 
+def _late_messages_free_places() -> None:
+    """A message of a rebuild that is over gives up the place of the task's next one."""
+    was = Line.without
+
+    def without(line: Line, task: TaskId, _last: int | None = None) -> Line:
+        return was(line, task)
+
+    patch.object(Line, "without", without).start()
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "tag-goes-back": _tag_goes_back,
     "letters-keep-their-place": _letters_keep_their_place,
@@ -95,4 +107,5 @@ FAULTS: dict[str, Callable[[], None]] = {
     "circles-go-on": _circles_go_on,
     "stale-for-good": _stale_for_good,
     "times-are-believed": _times_are_believed,
+    "late-messages-free-places": _late_messages_free_places,
 }

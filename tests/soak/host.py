@@ -23,7 +23,15 @@ from rebuilder import composition, isolation
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.events.dead_letters import DeadLetter
-from rebuilder.core.rebuilds.messages import BUILDS, PUSHES, REFRESH, RUNS, StartBuild
+from rebuilder.core.rebuilds.messages import (
+    ACTS,
+    BUILDS,
+    MESSAGES,
+    PUSHES,
+    REFRESH,
+    RUNS,
+    StartBuild,
+)
 from rebuilder.core.rebuilds.rebuild import Hold, State
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
 from rebuilder.settings import Settings
@@ -64,7 +72,7 @@ _EVENT_WAITS = (10, 30, 60, 300, 600, 1800, 3600, 10800, 21600)
 # A request to ARM ends after 70 seconds, so nobody is stopped for longer in front of its effect.
 _BEFORE_SCHEDULE = 60
 _LEAVES = timedelta(seconds=70)
-_STORES = frozenset({"ledger", "queue", "index", "bookmarks", "dead_letters"})
+_STORES = frozenset({"ledger", "queue", "index", "bookmarks", "dead_letters", "steering"})
 _ARM = frozenset({"tasks", "access"})
 
 
@@ -82,7 +90,11 @@ def _function(name: str) -> Callable[..., None]:
     return found
 
 
-FUNCTIONS = {name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *TIMERS)}
+STEERED = {ACTS: "carry_out_act", MESSAGES: "send_message"}
+"""What is served besides where operators decide."""
+FUNCTIONS = {
+    name: _function(name) for name in (*_EVENTS, *QUEUES.values(), *STEERED.values(), *TIMERS)
+}
 
 
 # What the functions compose with: each invocation has a context of its own.
@@ -145,6 +157,7 @@ class Host:
             for dependency in indexed.view.dependencies
         }
         self.queues = SqliteQueues(self.file, lambda: self.azure.now)
+        self.served = dict(QUEUES)
         self.dead_events = SimDeadEvents()
         self.paused: list[Invocation] = []
         self.current: Invocation | None = None
@@ -213,8 +226,10 @@ class Host:
             self.crashes += 1
             inv.dead = True
             raise Crash(where)
-        # Two threads of one process share the lock of the pace, so nobody is stopped inside it.
-        if chance < weather.crash + weather.pause and kind != "bookmarks":
+        # Two threads of one process share the locks of the pace and of what operators decided, so
+        # nobody is stopped inside them.
+        free = kind not in ("bookmarks", "steering")
+        if chance < weather.crash + weather.pause and free:
             self.note(f"pause in {where}")
             stopped = self.azure.now
             inv.pause(f"{kind}.{name}" if not done else "")
@@ -371,10 +386,10 @@ class Host:
         self.azure.at(self.azure.now + every, lambda: self._timer(name, every))
 
     def _next_message(self) -> datetime | None:
-        marks = ", ".join("?" * len(QUEUES))
+        marks = ", ".join("?" * len(self.served))
         (found,) = self._db.execute(
             f"SELECT min(visible_at) FROM messages WHERE queue IN ({marks})",  # noqa: S608 - question marks
-            tuple(QUEUES),
+            tuple(self.served),
         ).fetchone()
         return None if found is None else datetime.fromtimestamp(found, self.azure.now.tzinfo)
 
@@ -383,7 +398,7 @@ class Host:
         return int(self._db.execute("SELECT count(*) FROM messages").fetchone()[0])
 
     def _pump(self) -> None:
-        names = list(QUEUES)
+        names = list(self.served)
         self.rng.shuffle(names)
         for queue in names:
             limit = self.rng.randint(1, 4)
@@ -407,6 +422,7 @@ class Host:
                 return
             try:
                 if error is None:
+                    self._carried_out(queue, message.body)
                     self.queues.delete(queue, message.id, message.pop_receipt)
                     if queue == BUILDS and self._replayed:
                         self._is_gone_on_with(StartBuild.decode(message.body), began)
@@ -419,7 +435,10 @@ class Host:
             except MessageGone:
                 self.note(f"{queue}: a message was received by another meanwhile")
 
-        self.invoke(QUEUES[queue], func.QueueMessage(id=message.id, body=message.body), end)
+        self.invoke(self.served[queue], func.QueueMessage(id=message.id, body=message.body), end)
+
+    def _carried_out(self, queue: str, body: str) -> None:
+        """Hear that a message was worked off."""
 
     def _is_gone_on_with(self, message: StartBuild, began: datetime) -> None:
         """Look whether a letter that was replayed, and is worked off now, led to anything.

@@ -74,7 +74,7 @@ class Round:
             patch.object(os, "urandom", names.randbytes),
             tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder,
         ):
-            self.host = Host(Path(folder), self.rng, self.note)
+            self.host = self._make_host(Path(folder))
             self._begin()
             for _ in range(steps):
                 self._step()
@@ -89,6 +89,9 @@ class Round:
         return found
 
     # The world
+
+    def _make_host(self, folder: Path) -> Host:
+        return Host(folder, self.rng, self.note)
 
     def _begin(self) -> None:
         azure, rng = self.host.azure, self.rng

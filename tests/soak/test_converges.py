@@ -34,6 +34,14 @@ def test_rounds_converge() -> None:
     assert total["lost_events"] > 0
 
 
+@pytest.mark.timeout(1800)
+def test_rounds_that_operators_steer_converge() -> None:
+    """No run in a pause, outside a window or over a limit; at rest nothing is left that may go."""
+    code, told = soak("--rounds", "2", "--steps", "120", "--seed", "1", "--steered")
+    assert code == 0, told
+    assert json.loads(told.splitlines()[-1])["runs"] > 50
+
+
 def test_a_seed_replays_exactly() -> None:
     """The same seed and round give the same history, line by line."""
     options = ("--seed", "7", "--round", "1", "--steps", "25", "-v")
