@@ -212,12 +212,13 @@ def _of_app(site: str) -> Mapping[str, str]:
     from rebuilder.settings import table as settings  # noqa: PLC0415 - help needs none
 
     values = composition.app_environment(site, os.environ.get(settings.ARM_ENDPOINT, ""))
-    if values.get(settings.SOURCE_CREDENTIALS, "").startswith("@Microsoft.KeyVault("):
-        del values[settings.SOURCE_CREDENTIALS]
-        complain(
-            f"rebuilder: {settings.SOURCE_CREDENTIALS} of the app is in Key Vault and is not read:"
-            " build files that need it are unknown here"
-        )
+    for name, lost in (
+        (settings.SOURCE_CREDENTIALS, "build files that need it are unknown here"),
+        (settings.DESTINATIONS, "whom messages go to is unknown here"),
+    ):
+        if values.get(name, "").startswith("@Microsoft.KeyVault("):
+            del values[name]
+            complain(f"rebuilder: {name} of the app is in Key Vault and is not read: {lost}")
     # The app's identity is not the person's; who looks at its roles has to know it.
     click.get_current_context().meta[APP_IDENTITY] = values.pop(settings.CLIENT_ID, "")
     own = (f"{settings.STORAGE}__clientId", f"{settings.STORAGE}__credential")

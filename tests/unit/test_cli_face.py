@@ -406,6 +406,7 @@ def _app(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "AzureWebJobsStorage__clientId": "the-apps-own",
         "AzureWebJobsStorage__credential": "managedidentity",
         "REBUILDER_SOURCE_CREDENTIALS": "@Microsoft.KeyVault(SecretUri=https://v/secrets/git)",
+        "REBUILDER_DESTINATIONS": "@Microsoft.KeyVault(SecretUri=https://v/secrets/chat)",
     }
 
     def read(site: str, arm: str) -> dict[str, str]:
@@ -439,6 +440,8 @@ def test_the_settings_of_an_app_are_a_persons(
     assert capsys.readouterr().err == (
         "rebuilder: REBUILDER_SOURCE_CREDENTIALS of the app is in Key Vault and is not read:"
         " build files that need it are unknown here\n"
+        "rebuilder: REBUILDER_DESTINATIONS of the app is in Key Vault and is not read:"
+        " whom messages go to is unknown here\n"
     )
 
 
@@ -450,6 +453,7 @@ def test_credentials_that_are_no_reference_are_used(
 ) -> None:
     """As the app uses them."""
     app["REBUILDER_SOURCE_CREDENTIALS"] = "{}"
+    app["REBUILDER_DESTINATIONS"] = "{}"
     given: list[Mapping[str, str]] = []
 
     def compose(values: Mapping[str, str]) -> Context:
