@@ -28,6 +28,7 @@ from rebuilder.core.doctor.setup import (
     Topic,
 )
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.messages.destinations import Destination, Kind
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import Denied, NotFound, RebuilderError, TransientError
@@ -610,6 +611,22 @@ def test_a_policy_that_is_not_in_force(good: World, asked: FakePreflight) -> Non
     good.context.in_force.forget()
     (found,) = examine(good.context, asked).findings
     assert "the last good version is in force" in found.why()
+
+
+def test_messages_to_somebody_unknown(good: World, asked: FakePreflight) -> None:
+    """Each rule and name; where nobody is named here, the app may know them, and that is said."""
+    text = "version: 1\nmessages: [{name: all, to: [team, gate]}, {name: some, to: [team]}]"
+    steering, now = good.context.steering, good.time.now
+    steering.apply(text, who="", at=now, because="", before="")
+    report = examine(good.context, asked)
+    assert codes(report) == []
+    assert [u.what for u in report.unchecked] == ["whom messages go to"]
+    team = Destination("team", Kind.PEOPLE, "json://127.0.0.1/x")
+    settings = replace(good.context.settings, destinations=(team,))
+    found = one(examine(replace(good.context, settings=settings), asked))
+    assert (found.code, found.severity) == ("destination-unknown", "warning")
+    assert found.what().startswith("the rule of messages all tells gate, whom ")
+    assert found.commands() == ("rebuilder policy apply FILE",)
 
 
 def test_an_index_that_was_never_filled(world: World, asked: FakePreflight) -> None:

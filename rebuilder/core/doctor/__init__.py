@@ -23,6 +23,7 @@ from rebuilder.core.doctor.events import (
 )
 from rebuilder.core.doctor.kept import (
     DeadLettersWait,
+    DestinationUnknown,
     IndexNeverFilled,
     IndexOld,
     OldSettings,
@@ -67,6 +68,7 @@ __all__ = [
     "DeadLettersNotWritable",
     "DeadLettersUnread",
     "DeadLettersWait",
+    "DestinationUnknown",
     "EventFinding",
     "FewAttempts",
     "Finding",

@@ -198,3 +198,26 @@ class PolicyNotInForce(Finding, frozen=True):
     def commands(self) -> tuple[str, ...]:
         """The commands that fix it, in this order."""
         return ("rebuilder policy show", "rebuilder policy apply FILE")
+
+
+class DestinationUnknown(Finding, frozen=True):
+    """A rule of messages tells somebody whom the settings do not name.
+
+    Attributes:
+        rule: The rule's name.
+        name: Whom it tells.
+    """
+
+    code: ClassVar[str] = "destination-unknown"
+    severity: ClassVar[Severity] = Severity.WARNING
+    wrong: ClassVar[str] = (
+        "the rule of messages {self.rule} tells {self.name}, whom REBUILDER_DESTINATIONS does not"
+        " name"
+    )
+    matters: ClassVar[str] = "each of its messages becomes a dead letter"
+    rule: str
+    name: str
+
+    def commands(self) -> tuple[str, ...]:
+        """The commands that fix it, in this order."""
+        return ("rebuilder policy apply FILE",)

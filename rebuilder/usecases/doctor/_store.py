@@ -197,12 +197,21 @@ def settings(known: Known) -> Check:
 
 
 def policy(known: Known) -> Check:
-    """Tell of a policy file that cannot be read."""
+    """Tell of a policy file that cannot be read, or that tells somebody unknown."""
 
     def look() -> Iterator[Result]:
         context = known.context
         found = context.in_force.now(context.steering, context.now())
         if found.broken:
             yield doctor.PolicyNotInForce(found.broken, not found.unreadable)
+        rules = () if found.policies is None else found.policies.messages
+        named = {destination.name for destination in context.settings.destinations}
+        if rules and not named:
+            # The app's may be references to Key Vault, which are no setting of this command.
+            yield Unchecked("whom messages go to", "REBUILDER_DESTINATIONS is not known here")
+            return
+        for rule in rules:
+            for name in sorted(set(rule.to) - named):
+                yield doctor.DestinationUnknown(rule.name, name)
 
     return Check("the policy file", "Storage Blob Data Reader", look)
