@@ -14,7 +14,7 @@ help:
 	@echo "make check         the gate without the tests"
 	@echo "make soak          three times 100 rounds of 250 random steps, and 10,000 events, with everything failing"
 	@echo "make chaos         real processes killed, stopped, flooded, on broken stores (PART=kills, STORE=sqlite)"
-	@echo "make cloud         local cloud and Functions host for developing; Ctrl-C ends both"
+	@echo "make cloud         local cloud, Functions host and operators' page for developing; Ctrl-C ends it all"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
 	@echo "make deploy-local  infra/ deployed on the local cloud with the real Azure CLI, and a rebuild (EVENTS=queue)"
 	@echo "make tools         what the tests use and PyPI and npm have not (apt: buildah, skopeo, git, chromium)"

@@ -1,4 +1,4 @@
-"""Local cloud and Functions host, side by side in the foreground: `make cloud`.
+"""Local cloud, Functions host and operators' page, side by side in the foreground: `make cloud`.
 
 Settings come from local.settings.json, if there is one; its registries are made here. Another
 shell reaches everything, with the Azure CLI too, by the variables of .rebuilder/environment.
@@ -20,6 +20,7 @@ from pathlib import Path
 from localcloud.cloud import LocalCloud, node_for_images
 from localcloud.eventgrid import SystemTopic
 from localcloud.functionshost import FunctionsHost
+from localcloud.page import page
 from localcloud.sample import (
     APP_ID,
     APP_REGION,
@@ -98,7 +99,9 @@ def write_environment(file: Path, values: Mapping[str, str]) -> None:
 
 def main() -> int:
     """Run until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Run local cloud and Functions host.")
+    parser = argparse.ArgumentParser(
+        description="Run local cloud, Functions host and operators' page."
+    )
     parser.add_argument(
         "--map",
         action="append",
@@ -135,17 +138,16 @@ def main() -> int:
         cloud.map_context(REPOSITORY, sample, TOKEN)
         for url, folder in options.map:
             cloud.map_context(url, folder)
+        person = {**cloud.environment(cloud.developer), **settings}
         write_environment(
             file,
-            {
-                **cloud.environment(cloud.developer),
-                **settings,
-                **cli_environment(data / "azure"),
-                **NAMES,
-            },
+            {**person, **cli_environment(data / "azure"), **NAMES},
         )
         try:
-            with FunctionsHost(ROOT, settings, data=data, require_keys=False) as host:
+            with (
+                FunctionsHost(ROOT, settings, data=data, require_keys=False) as host,
+                page(person) as address,
+            ):
                 for base in bases:
                     cloud.eventgrid.subscribe(base, "rebuilder", host.eventgrid_url("image_pushed"))
                 url = host.eventgrid_url("task_changed")
@@ -154,6 +156,7 @@ def main() -> int:
                     cloud.eventgrid.subscribe(changes, "rebuilder", url)
                 sys.stdout.write(
                     f"\nFunctions host: {host.url}\n"
+                    f"Operators' page: {address}\n"
                     f"Base registries: {', '.join(r.login_server for r in bases)}\n"
                     f"Task registries: {', '.join(r.login_server for r in tasks)}\n"
                     f"Admin user of {bases[0].name}: {bases[0].name} {bases[0].admin_password}\n"
@@ -162,7 +165,7 @@ def main() -> int:
                     f"  {_shown(sample)}\n"
                     f"In another shell, then az login --identity, and az as usual:\n"
                     f"  . {_shown(file)}\n"
-                    "Ctrl-C ends both.\n\n"
+                    "Ctrl-C ends it all.\n\n"
                 )
                 sys.stdout.flush()
                 done.wait()

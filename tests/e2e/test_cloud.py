@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
+import httpx
 import pytest
 
 from localcloud.sample import CLI
-from tests.patience import SECONDS
+from tests.patience import SECONDS, client
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -26,8 +28,14 @@ def _data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(name="told")
+def _told() -> list[str]:
+    """Return what the cloud says when it is there."""
+    return []
+
+
 @pytest.fixture(name="cloud")
-def _cloud(tmp_path: Path, data: Path) -> Iterator[subprocess.Popen[str]]:
+def _cloud(tmp_path: Path, data: Path, told: list[str]) -> Iterator[subprocess.Popen[str]]:
     """Start the cloud, and wait until it says that it is there."""
     source = tmp_path / "app"
     source.mkdir()
@@ -45,7 +53,8 @@ def _cloud(tmp_path: Path, data: Path) -> Iterator[subprocess.Popen[str]]:
     )
     assert cloud.stdout is not None
     for line in cloud.stdout:
-        if "Ctrl-C ends both." in line:
+        told.append(line)
+        if "Ctrl-C ends it all." in line:
             break
     yield cloud
     cloud.kill()
@@ -104,6 +113,19 @@ def test_commands_typed_by_hand_work_and_ctrl_c_ends_the_cloud(
     cloud.send_signal(signal.SIGINT)
     assert cloud.wait(timeout=SECONDS) == 0
     assert not environment.exists()
+
+
+def test_the_page_is_served_beside(cloud: subprocess.Popen[str], told: list[str]) -> None:
+    """Its address is printed with its token; it shows the store of the host, and ends with it."""
+    (line,) = [line for line in told if line.startswith("Operators' page: ")]
+    address = line.partition(": ")[2].strip()
+    with client(follow_redirects=True) as browser:
+        assert "<title>" in browser.get(address).text
+        assert browser.get(urljoin(address, "/api/now")).json()["mode"] == "act"
+        cloud.send_signal(signal.SIGINT)
+        assert cloud.wait(timeout=SECONDS) == 0
+        with pytest.raises(httpx.ConnectError):
+            browser.get(address)
 
 
 def test_what_cannot_be_mapped_is_refused(tmp_path: Path) -> None:
