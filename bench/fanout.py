@@ -62,6 +62,8 @@ from rebuilder.usecases.events.accept_event import accept_event
 from rebuilder.usecases.index.refresh_index import refresh_index, scan_all
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.recovery.delivery import deliver
+from rebuilder.usecases.steering.places import under_way
+from rebuilder.usecases.steering.policy_file import apply_policy
 
 _TAG = "9"
 _HIDE = timedelta(minutes=10)
@@ -72,6 +74,9 @@ _READY_SECONDS = 120
 _PATIENCE = 10  # times the least time
 _LEAST_PATIENCE_SECONDS = 240  # what a busy machine has not done yet is not lost
 _REGISTRIES = 10
+RUN_SECONDS = 20
+"""How long a run goes on, in cloud time."""
+_NOTICED_SECONDS = 30
 
 type Work = Callable[[Context, str], object]
 
@@ -207,11 +212,17 @@ class _Order:
     file: Path
     tasks: tuple[TaskId, ...]
     verbose: bool
+    most: int
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What the product's process tells."""
+    """What the product's process tells.
+
+    Attributes:
+        busy: How many rebuilds were under way, at each look while some had not begun and as many
+            as may be had been.
+    """
 
     cpu: float
     statements: int
@@ -219,6 +230,7 @@ class _Outcome:
     lost: int
     seconds: float
     failures: dict[str, int] = field(default_factory=dict)
+    busy: tuple[int, ...] = ()
 
 
 def _product(order: _Order, parent: Connection) -> None:
@@ -236,6 +248,10 @@ def _product(order: _Order, parent: Connection) -> None:
     try:
         scan_all(context)
         _wait(lambda: len(context.index.refreshes()) == _REGISTRIES, _READY_SECONDS)
+        if order.most:
+            text = f"version: 1\npolicies: {{default: {{maxConcurrent: {order.most}}}}}\n"
+            apply_policy(context, text, file="bench.yaml", who="bench", because="a limit")
+        busy: list[int] = []
         parent.send("ready")
         event, seconds = parent.recv()
         cpu, own = time.process_time(), time.thread_time()
@@ -248,6 +264,9 @@ def _product(order: _Order, parent: Connection) -> None:
         def done() -> bool:
             heads = context.ledger.heads(left)
             left.difference_update(t for t, head in heads.items() if head.state is State.SUCCEEDED)
+            going = [task for task in left if task in heads and under_way(heads[task])]
+            if order.most and len(going) < len(left) and (busy or len(going) == order.most):
+                busy.append(len(going))
             return not left
 
         _wait(done, seconds)
@@ -259,6 +278,7 @@ def _product(order: _Order, parent: Connection) -> None:
             len(left),
             time.perf_counter() - began,
             dict(driver.failures),
+            tuple(busy),
         )
         parent.send(outcome)
     finally:
@@ -268,9 +288,18 @@ def _product(order: _Order, parent: Connection) -> None:
 
 
 def measure(
-    dependents: int, speed: float, rate: int, burst: int, *, verbose: bool = False
+    dependents: int, speed: float, rate: int, burst: int, *, verbose: bool = False, most: int = 0
 ) -> dict[str, Any]:
-    """Push once; return what came of it."""
+    """Push once; return what came of it.
+
+    Args:
+        dependents: How many tasks are built on the image.
+        speed: How many seconds of cloud time pass in one.
+        rate: How many writes a second ARM allows.
+        burst: How many of them at once.
+        verbose: Whether the product's log is shown.
+        most: How many may be under way at once, by a policy; 0 for any number.
+    """
     clock = Clock(speed)
     names = {f"build-app-{number:05}": _TAG for number in range(dependents)}
     least = (dependents - burst) / rate
@@ -278,7 +307,11 @@ def measure(
     with (
         tempfile.TemporaryDirectory(prefix="bench-fanout-") as made,
         BenchCloud(
-            Path(made) / "cloud", names, registries=_REGISTRIES, clock=clock, run_seconds=20
+            Path(made) / "cloud",
+            names,
+            registries=_REGISTRIES,
+            clock=clock,
+            run_seconds=RUN_SECONDS,
         ) as bench,
     ):
         file = Path(made) / "rebuilder.db"
@@ -292,7 +325,7 @@ def measure(
             for number, name in enumerate(names)
         )
         ours, theirs = spawn.Pipe()
-        order = _Order(clock, bench.cloud.environment(), settings, file, tasks, verbose)
+        order = _Order(clock, bench.cloud.environment(), settings, file, tasks, verbose, most)
         product = spawn.Process(target=_product, args=(order, theirs))
         product.start()
         theirs.close()
@@ -304,7 +337,8 @@ def measure(
             limits = bench.cloud.arm.throttle.limits
             limits.enabled, limits.write_size, limits.write_rate = True, burst, rate
             began, cpu = clock.elapsed(), time.process_time()
-            patience = max(_PATIENCE * least / speed, _LEAST_PATIENCE_SECONDS)
+            turns = dependents / most * (RUN_SECONDS + _NOTICED_SECONDS) if most else least
+            patience = max(_PATIENCE * turns / speed, _LEAST_PATIENCE_SECONDS)
             ours.send((bench.event(_TAG), patience))
             outcome: _Outcome = ours.recv()
             cloud_cpu = time.process_time() - cpu
@@ -331,6 +365,7 @@ def measure(
         "cloud_cpu_ms_per_rebuild": round(1000 * cloud_cpu / dependents, 2),
         "storage_operations_per_rebuild": round(outcome.statements / dependents, 2),
         "idle_looks": outcome.idle_statements,
+        **({"looks_at_busy": outcome.busy} if most else {}),
     }
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import coldstart, fanout, index, latency, telemetry
+from bench import coldstart, fanout, index, latency, telemetry, wave
 
 
 def test_planning_is_measured(
@@ -62,6 +62,25 @@ def test_a_fan_out_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     for measured in (told, told["beside"]):
         assert measured["cpu_ms_per_rebuild"] > 0
         assert measured["storage_operations_per_rebuild"] > 0
+
+
+def test_a_wave_under_a_limit_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """As many as may be are under way, and never one more; each task is built once."""
+    assert wave.main(["--dependents", "12", "--most", "3", "--speed", "10"]) == 0
+
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["dependents"], told["lost"], told["doubled"]) == (12, 0, 0)
+    assert told["over"] is False
+    assert 0 < told["least"] <= told["busy"] <= 3
+    assert told["ratio"] >= 1
+
+
+def test_a_wave_that_no_limit_holds_is_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """All of it begins at once."""
+    with pytest.raises(SystemExit, match="2"):
+        wave.main(["--dependents", "50", "--most", "50"])
+
+    assert "more than the 50" in capsys.readouterr().err
 
 
 def test_a_burst_alone_is_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
