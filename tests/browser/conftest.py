@@ -28,7 +28,8 @@ from tests.patience import SECONDS
 CHROMIUM = shutil.which("chromium") or ""
 
 
-@pytest.fixture(name="chromium", scope="session")
+# Not for the whole session: while it is there a loop runs in this thread, and no other can.
+@pytest.fixture(name="chromium", scope="module")
 def _chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # It runs as root in containers, where its sandbox cannot; it sees nothing but this page.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rebuilder.errors import SourceUnavailable
@@ -70,7 +70,8 @@ def standard(data: bytes) -> list[Member]:
             if entry.issym() or entry.islnk():
                 link = entry.linkname.encode("utf-8", "surrogateescape")
                 listed.append(Member(name, link=link, hard=entry.islnk()))
-            elif entry.isreg() and not entry.issparse():
+            # What ends with a slash is a folder; it is asked for before the prefix comes in front.
+            elif entry.isreg() and not entry.issparse() and not name.endswith(b"/"):
                 listed.append(Member(name, entry.offset_data, entry.size))
             else:
                 listed.append(Member(name))
@@ -81,6 +82,7 @@ NAMES = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=
 LONG = NAMES | st.builds(lambda text, times: (text * times)[:400], NAMES, st.integers(1, 30))
 
 
+@example([("0" * 100 + "/", tarfile.AREGTYPE, b"", "0")], tarfile.USTAR_FORMAT)
 @given(
     st.lists(st.tuples(LONG, st.sampled_from(KINDS), st.binary(max_size=1500), LONG), max_size=6),
     st.sampled_from(FORMATS),
