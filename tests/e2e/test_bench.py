@@ -71,7 +71,8 @@ def test_a_wave_under_a_limit_is_measured(capsys: pytest.CaptureFixture[str]) ->
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (told["dependents"], told["lost"], told["doubled"]) == (12, 0, 0)
     assert told["over"] is False
-    assert 0 < told["least"] <= told["busy"] <= 3
+    # How many a look finds under way is the machine's: it may come too late for all of them.
+    assert 0 <= told["least"] <= told["busy"] <= 3
     assert told["ratio"] >= 1
 
 
