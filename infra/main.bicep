@@ -133,6 +133,7 @@ param sampleTask sampleTaskType?
 param dashboard dashboardType?
 
 var abbreviations = loadJsonContent('abbreviations.json')
+var roles = loadJsonContent('built-in-roles.json')
 var roleActions = loadJsonContent('rebuilder-role.json', 'Actions')
 var resourceToken = toLower(uniqueString(subscription().id, environmentName, location))
 // By these tags tools/remove.py finds what was made.
@@ -337,9 +338,18 @@ module storage 'modules/storage.bicep' = {
     lock: lock
     diagnosticSettings: diagnosticSettings
     softDeleteDays: blobSoftDeleteDays
-    packageContainerName: packageContainerName
-    deadLetterContainerName: deadLetterContainerName
-    policyContainerName: policyContainerName
+    // What the Functions host (blobs, queues) and the product (queues, tables) need: docs/security.md.
+    roleIds: [
+      roles.storageBlobDataOwner
+      roles.storageQueueDataContributor
+      roles.storageTableDataContributor
+    ]
+    containerNames: [
+      packageContainerName
+      deadLetterContainerName
+      // Where `rebuilder policy apply` puts the policy file.
+      policyContainerName
+    ]
     queueNames: [
       eventQueueName
       'rebuilder-pushes'
@@ -550,7 +560,7 @@ module whoShows 'modules/identity-details.bicep' = if (hasPage) {
   ]
 }
 
-module pageStorage 'modules/page-storage.bicep' = if (hasPage) {
+module pageStorage 'modules/storage.bicep' = if (hasPage) {
   scope: group
   name: 'rebuilder-page-storage'
   params: {
@@ -564,7 +574,15 @@ module pageStorage 'modules/page-storage.bicep' = if (hasPage) {
     lock: lock
     diagnosticSettings: diagnosticSettings
     softDeleteDays: blobSoftDeleteDays
-    packageContainerName: packageContainerName
+    // The host keeps its locks and keys in blobs.
+    roleIds: [
+      roles.storageBlobDataOwner
+    ]
+    containerNames: [
+      packageContainerName
+    ]
+    queueNames: []
+    tableNames: []
   }
 }
 

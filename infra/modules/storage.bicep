@@ -1,7 +1,7 @@
 import { diagnosticSettingType, diagnosticsOf, lockType } from 'types.bicep'
 
 metadata name = 'Storage'
-metadata description = 'Ledger, queues, the package of the function app, and dead letters. It has no keys: shared keys are off.'
+metadata description = 'What an app keeps. It has no keys: shared keys are off.'
 
 @description('Required. Name of the account.')
 @minLength(3)
@@ -41,38 +41,23 @@ param diagnosticSettings diagnosticSettingType[]
 @maxValue(365)
 param softDeleteDays int
 
-@description('Required. Container of the package of the function app.')
-@minLength(3)
-@maxLength(63)
-param packageContainerName string
+@description('Required. Ids of the built-in roles that the identity has on the account.')
+@minLength(1)
+@maxLength(8)
+param roleIds string[]
 
-@description('Required. Container of the dead letters of Event Grid.')
-@minLength(3)
-@maxLength(63)
-param deadLetterContainerName string
-
-@description('Required. Container of the policy file.')
-@minLength(3)
-@maxLength(63)
-param policyContainerName string
+@description('Required. Containers of blobs.')
+@minLength(1)
+@maxLength(8)
+param containerNames string[]
 
 @description('Required. Queues. Each gets a poison queue, too.')
-@minLength(1)
 @maxLength(16)
 param queueNames string[]
 
 @description('Required. Tables.')
-@minLength(1)
 @maxLength(32)
 param tableNames string[]
-
-// What the Functions host (blobs, queues) and the product (queues, tables) need: docs/security.md.
-var roles = loadJsonContent('../built-in-roles.json')
-var assigned = [
-  roles.storageBlobDataOwner
-  roles.storageQueueDataContributor
-  roles.storageTableDataContributor
-]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-08-01' = {
   name: name
@@ -114,30 +99,15 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-08-01' = {
   }
 }
 
-resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
-  parent: blobs
-  name: packageContainerName
-  properties: {
-    publicAccess: 'None'
+resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = [
+  for container in containerNames: {
+    parent: blobs
+    name: container
+    properties: {
+      publicAccess: 'None'
+    }
   }
-}
-
-resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
-  parent: blobs
-  name: deadLetterContainerName
-  properties: {
-    publicAccess: 'None'
-  }
-}
-
-// Where `rebuilder policy apply` puts the policy file.
-resource policies 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
-  parent: blobs
-  name: policyContainerName
-  properties: {
-    publicAccess: 'None'
-  }
-}
+]
 
 resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2025-08-01' = {
   parent: account
@@ -171,7 +141,7 @@ resource tables 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-08-
 ]
 
 resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for role in assigned: {
+  for role in roleIds: {
     name: guid(account.id, identityResourceId, role)
     scope: account
     properties: {
