@@ -9,11 +9,13 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
 from localcloud.cloud import BuilderName, LocalCloud
 from localcloud.eventgrid import SystemTopic
 from localcloud.functionshost import FunctionsHost, Invocation
+from localcloud.page import page
 from localcloud.screen import INTERRUPTS, Failed, Screen, perform
 from localcloud.tokens import Credential
 
@@ -240,12 +243,10 @@ def play(screen: Screen, folder: Path, builder: BuilderName) -> None:
 def _keep_page_open(screen: Screen) -> None:
     """Serve the operators' page until somebody ends it."""
     screen.step("rebuilder web: open this address; Ctrl-C goes on")
-    page = subprocess.Popen([sys.executable, "-m", "rebuilder.cli", "web"], cwd=ROOT)
-    try:
-        page.wait()
-    except KeyboardInterrupt:
-        page.terminate()
-        page.wait()
+    with page({}) as address, suppress(KeyboardInterrupt):
+        screen.detail(address)
+        while address:
+            signal.pause()
 
 
 def _show(screen: Screen) -> Callable[[Invocation], None]:
