@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime
+
+from greenlet import getcurrent, greenlet
 
 
 class Crash(BaseException):
@@ -12,7 +13,10 @@ class Crash(BaseException):
 
 
 class Invocation:
-    """One call of a function, in a thread of its own that runs only while it is resumed."""
+    """One call of a function, which runs only while it is resumed.
+
+    It is a greenlet: a thread that waits for its turn cost a third of all time.
+    """
 
     def __init__(self, name: str, work: Callable[[], None], began: datetime) -> None:
         self.name = name
@@ -21,43 +25,31 @@ class Invocation:
         self.paused_at = ""
         self.pauses = 0
         self.error: BaseException | None = None
-        self._work = work
-        self._go = threading.Event()
-        self._back = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self.over = False
+        self._work = work
+        self._stack = greenlet(self._run)
 
     def _run(self) -> None:
-        self._wait()
         try:
             if not self.dead:
                 self._work()
         except BaseException as error:  # noqa: BLE001 - the host sees whatever it was
             self.error = error
         self.over = True
-        self._back.set()
-
-    def _wait(self) -> None:
-        self._go.wait()
-        self._go.clear()
 
     def resume(self) -> None:
         """Let it run until it is over or pauses."""
         self.paused_at = ""
-        if not self._thread.ident:
-            self._thread.start()
-        self._go.set()
-        self._back.wait()
-        self._back.clear()
-        if self.over:
-            self._thread.join()
+        self._stack.parent = getcurrent()
+        self._stack.switch()
 
     def pause(self, where: str) -> None:
         """Called from inside: hand control back until somebody resumes it."""
         self.paused_at = where
         self.pauses += 1
-        self._back.set()
-        self._wait()
+        parent = self._stack.parent
+        assert parent is not None
+        parent.switch()
         self.check()
 
     def kill(self) -> None:
