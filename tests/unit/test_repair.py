@@ -245,6 +245,41 @@ def test_what_somebody_else_built_since_is_left_alone(world: World) -> None:
     assert len(world.tasks.scheduled) == 1
 
 
+def test_a_commit_that_also_names_another_image_ends_the_repair(world: World) -> None:
+    """It made the image on the new base; that the task's images are others is no reason again."""
+    built(world)
+    world.time.pass_(60)
+    now = world.time.now
+    world.tasks.found_runs["cz1"] = run(
+        "cz1", trigger="Commit", status=RunStatus.SUCCEEDED, started=now, finished=now
+    )
+    python = "mybase.azurecr.io/images/python:3"
+    world.images.digests[python] = OLD
+    edited = (dependency(built_on=NEW), dependency(python, kind=Kind.BUILD_TIME))
+    world.tasks.add(task("build-app", *edited))
+    world.time.pass_(540)
+    decision = start_build(world.context, MESSAGE, "me")
+
+    assert isinstance(decision, AlreadyBuiltOn)
+    assert "run cz1, which ended later" in decision.sentence()
+    assert (head(world).due, head(world).repairable) == (None, False)
+    assert len(world.tasks.scheduled) == 1
+
+
+def test_a_repair_goes_on_though_the_task_was_edited(world: World) -> None:
+    """No other run has seen to it: it is built on all that the task's tags name now."""
+    built(world)
+    python = "mybase.azurecr.io/images/python:3"
+    world.images.digests[python] = OLD
+    edited = (dependency(built_on=NEW), dependency(python, kind=Kind.BUILD_TIME))
+    world.tasks.add(task("build-app", *edited))
+    world.time.pass_(600)
+    start_build(world.context, MESSAGE, "me")
+
+    assert head(world).bases == (f"{NODE}@{NEW}", f"{python}@{OLD}")
+    assert len(world.tasks.scheduled) == 2
+
+
 @pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.SUCCEEDED])
 def test_what_ended_before_or_badly_changes_nothing(world: World, status: RunStatus) -> None:
     """Only a later success is one."""

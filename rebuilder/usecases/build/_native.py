@@ -110,6 +110,18 @@ def newest_runs(context: Context, task: Task) -> Runs:
     return Runs(tuple(found), frozenset(rebuild.run_id for rebuild in since))
 
 
+def newer_run(context: Context, rebuild: Rebuild) -> Run | None:
+    """Return a run of the task that succeeded and ended after a rebuild's: it made the image."""
+    runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=NEWEST_RUNS)
+    own = next((run for run in runs if run.run_id == rebuild.run_id), None)
+    ended = rebuild.finished_at if own is None else own.finished
+    for run in runs:
+        later = run.finished is not None and (ended is None or run.finished > ended)
+        if run.status is RunStatus.SUCCEEDED and run.run_id != rebuild.run_id and later:
+            return run
+    return None
+
+
 def used_bases(context: Context, run: Run, rebuild: Rebuild, base: Base) -> list[Base] | None:
     """Return what a native run for a base is known to have used of what the task's tags name now.
 

@@ -30,7 +30,7 @@ from rebuilder.usecases import pace
 from rebuilder.usecases.build._circles import follow_chain
 from rebuilder.usecases.build._claim import claim, hold, put_right, take_over
 from rebuilder.usecases.build._delivery import Delivery
-from rebuilder.usecases.build._native import could_see, newest_runs, used_bases, wait_until
+from rebuilder.usecases.build._native import could_see, newer_run, newest_runs, used_bases, wait_until
 from rebuilder.usecases.build._schedule import follow, record_run
 from rebuilder.usecases.build._waiting import (
     PutBack,
@@ -275,6 +275,9 @@ class _Start:
         self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | PutBack:
         """Begin a rebuild on other digests while the newest one waits for its repair."""
+        # The repair itself may ask for it: the task's other images are others since it was edited.
+        if base.image in head.bases and (seen_to := self._seen_to(head, base)):
+            return seen_to
         found = self._attempt(wanted, None, recorded, base)
         if isinstance(found, Circle):
             # What moved is no reason to build; that the last run left an old base in is still one,
@@ -291,14 +294,20 @@ class _Start:
         self, head: Rebuild, wanted: Rebuild, recorded: Task, base: Base
     ) -> TaskDecision | Rebuild | PutBack:
         """Build again what a run left on an old base, unless another run has seen to it."""
-        newer = _newer_run(self._context, head)
-        if newer is not None:
-            head = self._context.ledger.save(replace(head, due=None, stale_by=None))
-            return self._delivery.decided(
-                head, _built(head, base, f"run {newer.run_id}, which ended later")
-            )
+        if seen_to := self._seen_to(head, base):
+            return seen_to
         again = replace(wanted.in_place_of(head), repair=head.repair + 1)
         return self._attempt(again, head, recorded, base)
+
+    def _seen_to(self, head: Rebuild, base: Base) -> TaskDecision | None:
+        """End a repair, if another run has made the image since; None if none has."""
+        newer = newer_run(self._context, head)
+        if newer is None:
+            return None
+        head = self._context.ledger.save(replace(head, due=None, stale_by=None))
+        return self._delivery.decided(
+            head, _built(head, base, f"run {newer.run_id}, which ended later")
+        )
 
     def _attempt(
         self, rebuild: Rebuild, before: Rebuild | None, recorded: Task, base: Base
@@ -382,15 +391,3 @@ def _built(head: Rebuild, base: Base, known_from: str) -> AlreadyBuiltOn:
 
 def _names(bases: Iterable[Base]) -> tuple[str, ...]:
     return tuple(sorted(base.image for base in bases))
-
-
-def _newer_run(context: Context, rebuild: Rebuild) -> Run | None:
-    """Return a run of the task that succeeded and ended after a rebuild's: it made the image."""
-    runs = context.tasks.runs(rebuild.task.registry, task=rebuild.task.name, top=NEWEST_RUNS)
-    own = next((run for run in runs if run.run_id == rebuild.run_id), None)
-    ended = rebuild.finished_at if own is None else own.finished
-    for run in runs:
-        later = run.finished is not None and (ended is None or run.finished > ended)
-        if run.status is RunStatus.SUCCEEDED and run.run_id != rebuild.run_id and later:
-            return run
-    return None
