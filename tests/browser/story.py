@@ -31,6 +31,7 @@ from rebuilder.core.policies.reason import Reason
 from rebuilder.core.rebuilds.messages import PUSHES, PlanRebuilds
 from rebuilder.core.rebuilds.rebuild import Check, Failure, Hold, Likely, Rebuild, State
 from rebuilder.core.rebuilds.rebuild import rebuild_key as key_of
+from rebuilder.core.waves.canary import Quarantined
 from rebuilder.sqlite.bookmarks import SqliteBookmarks
 from rebuilder.sqlite.dead_letters import SqliteDeadLetters
 from rebuilder.sqlite.index import SqliteIndex
@@ -75,6 +76,7 @@ npm error code ETARGET
 npm error notarget No matching version found for @contoso/telemetry@^4.2.0.
 The command '/bin/sh -c npm ci --omit=dev' returned a non-zero code: 1
 """
+_FAILED = "contosoapps/accounts-api failed (ca4327): its build failed at step 7 of 9"
 
 
 def digest(*parts: object) -> str:
@@ -399,6 +401,9 @@ def _today(story: Story) -> None:
         None,
     )
     story.held(tasks["gateway"], nginx, NGINX, paused)
+    quarantined = Quarantined(f"{JAVA}@{digest(JAVA, 7)}", _FAILED, story.ago(hours=6, minutes=50))
+    exports = story.task("billing-exports", [(JAVA, digest(JAVA, 6), Kind.RUNTIME)])
+    story.held(exports, java, JAVA, quarantined)
     disabled = TaskDisabled(TaskId(EDGE, "edge-proxy"))
     story.left(nginx, disabled, story.ago(hours=3))
     story.task(
@@ -479,6 +484,15 @@ def _decided(story: Story) -> None:
             "lena@contoso.com",
             "the upgrade of the mesh goes first",
             story.ago(hours=2, minutes=30),
+            came="what fits waits from now on",
+        ),
+        Act(
+            "a6",
+            What.QUARANTINE,
+            Target(Scope.DIGEST, f"{JAVA}@{digest(JAVA, 7)}"),
+            "the canary",
+            _FAILED,
+            story.ago(hours=6, minutes=50),
             came="what fits waits from now on",
         ),
         Act(

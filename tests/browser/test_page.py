@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from rebuilder.core.rebuilds.rebuild import Check, State
 from rebuilder.web.principals import Role
 from tests.browser.conftest import Site, Window
-from tests.browser.story import NODE, PYTHON
+from tests.browser.story import JAVA, NODE, PYTHON, digest
 from tests.patience import SECONDS, until
 
 pytestmark = pytest.mark.needs("chromium")
@@ -22,6 +22,7 @@ PAGES = {
     "/tasks": "Images",
     "/task?name=contosoapps/accounts-api": "contosoapps/accounts-api",
     "/task?name=contosoapps/shop-cart": "contosoapps/shop-cart",
+    "/task?name=contosoapps/billing-exports": "contosoapps/billing-exports",
     "/task?name=contosoedge/firmware-pack": "contosoedge/firmware-pack",
     "/pushes": "Pushes",
     f"/graph?focus={NODE}&depth=4": "Graph",
@@ -57,7 +58,10 @@ def test_every_page_is_there_for_everybody(
     """axe-core finds nothing, nothing is said on the console, nothing is wider than the screen."""
     window = Window(chromium, site, width, scheme)
     found: list[str] = []
-    for path, title in PAGES.items():
+    window.go("/pushes")
+    push = window.page.locator('main a[href^="/push?"]', has_text="images/java:21").first
+    pages = {**PAGES, push.get_attribute("href") or "": "images/java:21"}
+    for path, title in pages.items():
         window.go(path)
         expect(window.page.locator("main h1").first).to_contain_text(title)
         found += [f"{path}: {wrong}" for wrong in violations(window)]
@@ -72,7 +76,7 @@ def test_one_comes_from_anywhere_to_anywhere(window: Window) -> None:
     page = window.page
     page.locator("a.tile", has_text="Waiting").click()
     expect(page).to_have_url(f"{window.site.base}/tasks?standing=waiting")
-    expect(page.get_by_role("row")).to_have_count(8)
+    expect(page.get_by_role("row")).to_have_count(9)
     page.get_by_role("link", name="contosoapps/gateway").click()
     expect(page.locator("h1")).to_contain_text("contosoapps/gateway")
     expect(page.get_by_text("the upgrade of the mesh goes first").first).to_be_visible()
@@ -130,6 +134,28 @@ def test_a_pause_is_ended_and_the_page_shows_it_by_itself(window: Window) -> Non
     page.get_by_role("link", name="Audit").click()
     expect(page.get_by_text("the mesh is done")).to_be_visible()
     expect(page.get_by_text("1 rebuild(s) looked at again").first).to_be_visible()
+
+
+def test_a_quarantined_digest_is_released_by_the_page(window: Window) -> None:
+    """It says what and why; what waits for it offers the release, too, and goes on by it."""
+    page = window.page
+    window.go("/task?name=contosoapps/billing-exports")
+    expect(page.get_by_role("button", name="Release").first).to_be_visible()
+    window.go("/")
+    banner = page.locator(".banner.fail", has_text="Quarantined")
+    expect(banner).to_contain_text(f"images/java:21@{digest(JAVA, 7)}")
+    expect(banner).to_contain_text("contosoapps/accounts-api failed")
+    banner.get_by_role("button", name="Release").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Why").fill("the canary's own test was wrong")
+    dialog.get_by_role("button", name="Release").click()
+    expect(dialog).to_have_count(0)
+    assert until(window.site.carry_out) == ["release"]
+    expect(banner).to_have_count(0)
+    page.get_by_role("link", name="Audit").click()
+    row = page.get_by_role("row", name="the canary's own test was wrong")
+    expect(row).to_contain_text("mira")
+    expect(row).to_contain_text("1 rebuild(s) looked at again")
 
 
 def test_many_are_rejected_at_once(window: Window) -> None:

@@ -6,9 +6,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from rebuilder.core.policies.acts import Scope, Target
 from rebuilder.core.policies.matching import task_name
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.waves.canary import Quarantined
 
 HOLDS = {
     Hold.NATIVE: ("waiting-for-trigger", "waiting for ACR's own trigger"),
@@ -42,7 +44,7 @@ class Waits(Value, frozen=True):
         sentence: The reason with its evidence.
         ender: What ends it.
         until: When it is over; None if somebody has to end it.
-        target: What is paused, if it is a pause.
+        target: What is paused or quarantined, as the command writes it; "" for other reasons.
     """
 
     code: str
@@ -139,4 +141,6 @@ def waits_of(rebuild: Rebuild) -> tuple[Waits, ...]:
 
 def _waits(reason: Reason) -> Waits:
     target = str(getattr(reason, "target", ""))
+    if isinstance(reason, Quarantined):
+        target = str(Target(Scope.DIGEST, reason.image))
     return Waits(reason.code, reason.title, reason.sentence(), reason.ender(), reason.ends, target)

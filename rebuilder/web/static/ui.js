@@ -310,10 +310,14 @@ export function HoldActs({ attempt, why }) {
   if (why.code === "paused") {
     return html`<${Act} what="resume" target=${targetOf(why.target)} about=${why.target} />`;
   }
+  if (why.code === "quarantined") {
+    const digest = targetOf(why.target);
+    return html`<${Act} what="release" target=${digest} about=${digest.pattern} />`;
+  }
   return null;
 }
 
 export function targetOf(text) {
-  const match = /^--(registry|task|base) (.+)$/.exec(text);
+  const match = /^--(registry|task|base|digest) (.+)$/.exec(text);
   return match ? { scope: match[1], pattern: match[2] } : { scope: "all", pattern: "" };
 }

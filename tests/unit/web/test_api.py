@@ -18,7 +18,7 @@ from rebuilder.ports.steering import Steering
 from rebuilder.usecases.steering.in_force import Known
 from rebuilder.web import openapi
 from rebuilder.web.endpoints import ENDPOINTS, Endpoint
-from tests.browser.story import NGINX, NODE, SERVICE
+from tests.browser.story import JAVA, NGINX, NODE, SERVICE, digest
 from tests.unit.web.conftest import Browser
 from tools import manual
 
@@ -101,16 +101,20 @@ def test_now_tells_what_waits_by_the_reason(browser: Browser) -> None:
         "cooling-down": 3,
         "needs-approval": 2,
         "paused": 1,
+        "quarantined": 1,
     }
     assert now["counts"] == {
         "building": 2,
-        "waiting": 7,
+        "waiting": 8,
         "retrying": 1,
         "deadLetters": 1,
         "pushes": len(now["pushes"]),
     }
     assert found["paused"]["next"] is None
     assert found["outside-window"]["next"] is not None
+    assert found["quarantined"]["rebuilds"][0]["waits"][0]["target"] == (
+        f"--digest {JAVA}@{digest(JAVA, 7)}"
+    )
     assert all(why["ender"] for g in now["waiting"] for r in g["rebuilds"] for why in r["waits"])
 
 
@@ -145,7 +149,7 @@ def test_pages_hold_each_task_once(browser: Browser) -> None:
         if not after:
             break
 
-    assert len(whole) == 26
+    assert len(whole) == 27
     assert found == whole
 
 
@@ -272,7 +276,7 @@ def test_acts_are_told_newest_first(browser: Browser) -> None:
     first = browser.get("/api/acts", limit="4")
     rest = browser.get("/api/acts", limit="4", after=first["next"])
     assert [act["what"] for act in (*first["acts"], *rest["acts"])] == [
-        *("approve", "pause", "apply", "resume", "pause", "apply"),
+        *("approve", "quarantine", "pause", "apply", "resume", "pause", "apply"),
     ]
     assert rest["next"] == ""
 
