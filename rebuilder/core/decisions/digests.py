@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
 
 from rebuilder.core.decisions.decision import ACR_RECORD, TaskDecision
 
@@ -20,8 +19,8 @@ class BaseMoved(TaskDecision, frozen=True):
         source: Who says that the task is built on the image.
     """
 
-    rebuild: ClassVar[bool] = True
-    code: ClassVar[str] = "base-moved"
+    rebuild = True
+    code = "base-moved"
     dependency: str
     kind: str
     old: str | None
@@ -51,8 +50,8 @@ class BuiltWhileMoving(TaskDecision, frozen=True):
         source: Who recorded it.
     """
 
-    rebuild: ClassVar[bool] = True
-    code: ClassVar[str] = "built-while-moving"
+    rebuild = True
+    code = "built-while-moving"
     dependency: str
     digest: str
     started: datetime
@@ -76,10 +75,8 @@ class AlreadyBuiltOn(TaskDecision, frozen=True):
         known_from: ARM's record of the task, the ledger of rebuilds, or another source.
     """
 
-    code: ClassVar[str] = "already-built-on"
-    template: ClassVar[str] = (
-        "already built on {self.dependency} at {self.digest} (from the {self.known_from})"
-    )
+    code = "already-built-on"
+    template = "already built on {self.dependency} at {self.digest} (from the {self.known_from})"
     dependency: str
     digest: str
     known_from: str
@@ -96,8 +93,8 @@ class StillStale(TaskDecision, frozen=True):
         reason: What was found, and the likely cause.
     """
 
-    rebuild: ClassVar[bool] = True
-    code: ClassVar[str] = "still-stale"
+    rebuild = True
+    code = "still-stale"
     dependency: str
     digest: str
     rebuild_id: str
@@ -124,7 +121,7 @@ class NeverRan(TaskDecision, frozen=True):
         run: Its last run, none of which succeeded; None if there is none.
     """
 
-    code: ClassVar[str] = "never-ran"
+    code = "never-ran"
     dependency: str
     digest: str
     created: datetime
@@ -152,6 +149,6 @@ class TagGone(TaskDecision, frozen=True):
         dependency: The tag.
     """
 
-    code: ClassVar[str] = "tag-gone"
-    template: ClassVar[str] = "{self.dependency} is gone from its registry"
+    code = "tag-gone"
+    template = "{self.dependency} is gone from its registry"
     dependency: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
 
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.times import day_and_time
@@ -18,7 +17,7 @@ class IgnoredByPolicy(TaskDecision, frozen=True):
         rule: Which rule says so.
     """
 
-    code: ClassVar[str] = "ignored-by-policy"
+    code = "ignored-by-policy"
     dependency: str
     digest: str
     rule: str
@@ -42,7 +41,7 @@ class Rejected(TaskDecision, frozen=True):
         at: When.
     """
 
-    code: ClassVar[str] = "rejected"
+    code = "rejected"
     rebuild_id: str
     bases: tuple[str, ...]
     who: str
@@ -71,7 +70,7 @@ class WouldRebuild(TaskDecision, frozen=True):
         bases: What it would be built on: references with digests.
     """
 
-    code: ClassVar[str] = "would-rebuild"
+    code = "would-rebuild"
     dependency: str
     digest: str
     bases: tuple[str, ...]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.decisions.decision import TaskDecision
 
 
@@ -15,7 +13,7 @@ class RebuildUnderWay(TaskDecision, frozen=True):
         run: Its run, if it has one by now.
     """
 
-    code: ClassVar[str] = "rebuild-under-way"
+    code = "rebuild-under-way"
     rebuild_id: str
     run: str | None
 
@@ -37,7 +35,7 @@ class RebuildFailed(TaskDecision, frozen=True):
         cause: Why the last one failed, as far as its log tells.
     """
 
-    code: ClassVar[str] = "rebuild-failed"
+    code = "rebuild-failed"
     rebuild_id: str
     run: str | None
     outcome: str
@@ -65,7 +63,7 @@ class Circle(TaskDecision, frozen=True):
         chain: The tasks whose rebuilds led to it, oldest first.
     """
 
-    code: ClassVar[str] = "circle"
+    code = "circle"
     dependency: str
     digest: str
     chain: tuple[str, ...]
@@ -88,8 +86,8 @@ class OwnOutput(TaskDecision, frozen=True):
         run: The run that pushed it.
     """
 
-    code: ClassVar[str] = "own-output"
-    template: ClassVar[str] = (
+    code = "own-output"
+    template = (
         "it pushed {self.dependency} at {self.digest} itself (run {self.run}); rebuilt for"
         " its own output, it would be rebuilt for ever"
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.decisions.decision import TaskDecision
 
 
@@ -16,7 +14,7 @@ class MakesNoImage(TaskDecision, frozen=True):
         because: How it is known that it makes none.
     """
 
-    code: ClassVar[str] = "makes-no-image"
+    code = "makes-no-image"
     dependency: str
     kind: str
     because: str
@@ -35,8 +33,8 @@ class OutputUnknown(TaskDecision, frozen=True):
         because: Why it is not known.
     """
 
-    code: ClassVar[str] = "output-unknown"
-    template: ClassVar[str] = (
+    code = "output-unknown"
+    template = (
         "it reads {self.dependency}, but whether it makes an image is not known, and one that"
         " makes none is not to be run: {self.because}"
     )
@@ -52,7 +50,7 @@ class ValueNotGiven(TaskDecision, frozen=True):
         arguments: Build arguments that have none.
     """
 
-    code: ClassVar[str] = "value-not-given"
+    code = "value-not-given"
     names: tuple[str, ...]
     arguments: tuple[str, ...] = ()
 
@@ -90,15 +88,15 @@ class ValueNotGiven(TaskDecision, frozen=True):
 class TaskDisabled(TaskDecision, frozen=True):
     """The task is built on the image, but its status is Disabled."""
 
-    code: ClassVar[str] = "task-disabled"
-    template: ClassVar[str] = "the task is disabled"
+    code = "task-disabled"
+    template = "the task is disabled"
 
 
 class NoStep(TaskDecision, frozen=True):
     """The task has no step: a system task, or one that builds nothing."""
 
-    code: ClassVar[str] = "no-step"
-    template: ClassVar[str] = "the task has no step: it builds nothing"
+    code = "no-step"
+    template = "the task has no step: it builds nothing"
 
 
 class MayNotPull(TaskDecision, frozen=True):
@@ -112,7 +110,7 @@ class MayNotPull(TaskDecision, frozen=True):
         role: The role that one of them lacks there.
     """
 
-    code: ClassVar[str] = "may-not-pull"
+    code = "may-not-pull"
     registry: str
     host: str
     principals: tuple[str, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
 
 from rebuilder.core.decisions.decision import Decision, TaskDecision
 
@@ -15,8 +14,8 @@ class TaskUnreadable(TaskDecision, frozen=True):
         problem: Why, and what would help.
     """
 
-    code: ClassVar[str] = "task-unreadable"
-    template: ClassVar[str] = "the task could not be read: {self.problem}"
+    code = "task-unreadable"
+    template = "the task could not be read: {self.problem}"
     problem: str
 
 
@@ -28,10 +27,8 @@ class NotConfigured(TaskDecision, frozen=True):
         setting: The setting that does not name it.
     """
 
-    code: ClassVar[str] = "not-configured"
-    template: ClassVar[str] = (
-        "{self.setting} does not name {self.registry}: nothing is started for it"
-    )
+    code = "not-configured"
+    template = "{self.setting} does not name {self.registry}: nothing is started for it"
     registry: str
     setting: str
 
@@ -39,8 +36,8 @@ class NotConfigured(TaskDecision, frozen=True):
 class TaskGone(TaskDecision, frozen=True):
     """The task was deleted between the plan and the build."""
 
-    code: ClassVar[str] = "task-gone"
-    template: ClassVar[str] = "the task is gone"
+    code = "task-gone"
+    template = "the task is gone"
 
 
 class RegistryUnreadable(Decision, frozen=True):
@@ -51,8 +48,8 @@ class RegistryUnreadable(Decision, frozen=True):
         problem: Why, and what would help.
     """
 
-    code: ClassVar[str] = "registry-unreadable"
-    template: ClassVar[str] = "the tasks of {self.registry} could not be read: {self.problem}"
+    code = "registry-unreadable"
+    template = "the tasks of {self.registry} could not be read: {self.problem}"
     registry: str
     problem: str
 
@@ -66,7 +63,7 @@ class IndexOld(Decision, frozen=True):
         limit: How old that may be, in hours.
     """
 
-    code: ClassVar[str] = "index-old"
+    code = "index-old"
     registry: str
     refreshed: datetime
     limit: int

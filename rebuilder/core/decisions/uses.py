@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.decisions.decision import ACR_RECORD, TaskDecision
 from rebuilder.core.decisions.policy import RebuildFor
@@ -16,7 +14,7 @@ class OtherImages(TaskDecision, frozen=True):
         dependencies: Those images.
     """
 
-    code: ClassVar[str] = "other-images"
+    code = "other-images"
     dependencies: tuple[str, ...]
 
     def sentence(self) -> str:
@@ -32,7 +30,7 @@ class NotAllKnown(TaskDecision, frozen=True):
         unread: Why more may be read.
     """
 
-    code: ClassVar[str] = "not-all-known"
+    code = "not-all-known"
     dependencies: tuple[str, ...]
     unread: str
 
@@ -53,7 +51,7 @@ class ToolOnly(TaskDecision, frozen=True):
         source: Who says that the task runs it.
     """
 
-    code: ClassVar[str] = "tool-only"
+    code = "tool-only"
     dependency: str
     source: str = ACR_RECORD
 
@@ -74,8 +72,8 @@ class UnusedStage(TaskDecision, frozen=True):
         source: Where it stands.
     """
 
-    code: ClassVar[str] = "unused-stage"
-    template: ClassVar[str] = (
+    code = "unused-stage"
+    template = (
         "only a stage that nothing needs names {self.dependency} (known from {self.source});"
         " the image that is built does not depend on it"
     )
@@ -90,7 +88,7 @@ class OtherTag(TaskDecision, frozen=True):
         dependencies: What it is built on in that repository.
     """
 
-    code: ClassVar[str] = "other-tag"
+    code = "other-tag"
     dependencies: tuple[str, ...]
 
     def sentence(self) -> str:
@@ -106,8 +104,8 @@ class PinnedByDigest(TaskDecision, frozen=True):
         source: Who says so.
     """
 
-    code: ClassVar[str] = "pinned-by-digest"
-    template: ClassVar[str] = "pinned to a digest: {self.dependency} (known from {self.source})"
+    code = "pinned-by-digest"
+    template = "pinned to a digest: {self.dependency} (known from {self.source})"
     dependency: str
     source: str = ACR_RECORD
 
@@ -121,7 +119,7 @@ class BuildTimeOnly(TaskDecision, frozen=True):
         asked_by: What asks for runtime bases only: the task's `trigger`, or the setting.
     """
 
-    code: ClassVar[str] = "build-time-only"
+    code = "build-time-only"
     dependency: str
     source: str = ACR_RECORD
     asked_by: str = RebuildFor.TRIGGER.value
@@ -148,7 +146,7 @@ class NothingRecorded(TaskDecision, frozen=True):
         status: How that run ended, or what it is about.
     """
 
-    code: ClassVar[str] = "nothing-recorded"
+    code = "nothing-recorded"
     files_read: bool = False
     asked: bool = False
     run: str | None = None

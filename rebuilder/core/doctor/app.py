@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
 
 from rebuilder.core.doctor._finding import Finding, az, short
 from rebuilder.core.doctor.setup import FUNCTIONS, Site, part
@@ -16,9 +15,9 @@ class SiteNotThere(Finding, frozen=True):
         site: Its resource id.
     """
 
-    code: ClassVar[str] = "app-not-there"
-    wrong: ClassVar[str] = "there is no function app {self.site}"
-    matters: ClassVar[str] = "events are sent to it, and nobody works them off"
+    code = "app-not-there"
+    wrong = "there is no function app {self.site}"
+    matters = "events are sent to it, and nobody works them off"
     site: str
 
     def commands(self) -> tuple[str, ...]:
@@ -33,8 +32,8 @@ class SiteStopped(Finding, frozen=True):
         site: The app.
     """
 
-    code: ClassVar[str] = "app-stopped"
-    matters: ClassVar[str] = "nothing is delivered to it, and nothing works off its queues"
+    code = "app-stopped"
+    matters = "nothing is delivered to it, and nothing works off its queues"
     site: Site
 
     def what(self) -> str:
@@ -54,10 +53,8 @@ class FunctionsMissing(Finding, frozen=True):
         names: The functions.
     """
 
-    code: ClassVar[str] = "functions-missing"
-    matters: ClassVar[str] = (
-        "the code was not published, or the host could not load it: see the app's log"
-    )
+    code = "functions-missing"
+    matters = "the code was not published, or the host could not load it: see the app's log"
     site: str
     names: tuple[str, ...]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar
 
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import SITE, Finding, Severity, assign, az, short
@@ -87,8 +86,8 @@ class NotSubscribed(Finding, frozen=True):
             Event Grid is to call it, or nobody knows.
     """
 
-    code: ClassVar[str] = "not-subscribed"
-    matters: ClassVar[str] = "no push to the registry is ever heard of"
+    code = "not-subscribed"
+    matters = "no push to the registry is ever heard of"
     registry: RegistryId
     topic: Topic | None
     site: str
@@ -163,7 +162,7 @@ class NotSubscribed(Finding, frozen=True):
 class PushesFiltered(EventFinding, frozen=True):
     """A subscription lets no ImagePushed through."""
 
-    code: ClassVar[str] = "pushes-filtered"
+    code = "pushes-filtered"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -182,9 +181,9 @@ class PushesFiltered(EventFinding, frozen=True):
 class PushesNarrowed(EventFinding, frozen=True):
     """A subscription's filters let only some pushes through."""
 
-    code: ClassVar[str] = "pushes-narrowed"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = "what is built on an image of another repository or tag is not rebuilt"
+    code = "pushes-narrowed"
+    severity = Severity.WARNING
+    matters = "what is built on an image of another repository or tag is not rebuilt"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -204,11 +203,9 @@ class PushesNarrowed(EventFinding, frozen=True):
 class FewAttempts(EventFinding, frozen=True):
     """A subscription gives an event up too soon."""
 
-    code: ClassVar[str] = "few-attempts"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = (
-        "the first delivery after a pause may be refused, and an outage lasts for hours"
-    )
+    code = "few-attempts"
+    severity = Severity.WARNING
+    matters = "the first delivery after a pause may be refused, and an outage lasts for hours"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -223,8 +220,8 @@ class FewAttempts(EventFinding, frozen=True):
 class SubscriptionNotReady(EventFinding, frozen=True):
     """A subscription's provisioning did not succeed."""
 
-    code: ClassVar[str] = "subscription-not-ready"
-    matters: ClassVar[str] = "Event Grid delivers nothing by it"
+    code = "subscription-not-ready"
+    matters = "Event Grid delivers nothing by it"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -242,11 +239,9 @@ class NoDeadLetters(EventFinding, frozen=True):
         place: The account's resource id and the container of dead letters, if known.
     """
 
-    code: ClassVar[str] = "no-dead-letters"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = (
-        "an event that cannot be delivered within its time is lost without a word"
-    )
+    code = "no-dead-letters"
+    severity = Severity.WARNING
+    matters = "an event that cannot be delivered within its time is lost without a word"
     place: tuple[str, str] | None = None
 
     def what(self) -> str:
@@ -262,8 +257,8 @@ class NoDeadLetters(EventFinding, frozen=True):
 class DeadLetterContainerMissing(EventFinding, frozen=True):
     """The container of a subscription's dead letters is not there."""
 
-    code: ClassVar[str] = "dead-letter-container-missing"
-    matters: ClassVar[str] = "Event Grid then drops what it cannot deliver"
+    code = "dead-letter-container-missing"
+    matters = "Event Grid then drops what it cannot deliver"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -284,8 +279,8 @@ class DeadLetterContainerMissing(EventFinding, frozen=True):
 class DeadLettersNotWritable(EventFinding, frozen=True):
     """A topic's identity may not write dead letters."""
 
-    code: ClassVar[str] = "dead-letters-not-writable"
-    matters: ClassVar[str] = "Event Grid then drops what it cannot deliver"
+    code = "dead-letters-not-writable"
+    matters = "Event Grid then drops what it cannot deliver"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -305,7 +300,7 @@ class DeadLettersNotWritable(EventFinding, frozen=True):
 class QueueNotWritable(EventFinding, frozen=True):
     """A topic's identity may not put events into the queue."""
 
-    code: ClassVar[str] = "queue-not-writable"
+    code = "queue-not-writable"
 
     def what(self) -> str:
         """What is wrong, with the names of the resources."""
@@ -334,9 +329,9 @@ class DeadLettersUnread(EventFinding, frozen=True):
         read: Where it looks: REBUILDER_DEAD_LETTERS.
     """
 
-    code: ClassVar[str] = "dead-letters-unread"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = "events that could not be delivered are kept, and nobody replays them"
+    code = "dead-letters-unread"
+    severity = Severity.WARNING
+    matters = "events that could not be delivered are kept, and nobody replays them"
     read: str
 
     def what(self) -> str:

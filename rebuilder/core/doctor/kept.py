@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
 
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import SITE, Finding, Severity, az
@@ -20,12 +19,10 @@ class IndexNeverFilled(Finding, frozen=True):
         registry: The registry.
     """
 
-    code: ClassVar[str] = "index-never-filled"
-    severity: ClassVar[Severity] = Severity.NOTE
-    wrong: ClassVar[str] = "the tasks of {self.registry.name} were never all read"
-    matters: ClassVar[str] = (
-        "the first plan has to read them all; after that it should not be so any more"
-    )
+    code = "index-never-filled"
+    severity = Severity.NOTE
+    wrong = "the tasks of {self.registry.name} were never all read"
+    matters = "the first plan has to read them all; after that it should not be so any more"
     registry: RegistryId
 
 
@@ -38,11 +35,9 @@ class IndexOld(Finding, frozen=True):
         site: The function app's resource id; "" if it is not known.
     """
 
-    code: ClassVar[str] = "index-old"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = (
-        "refresh_index or refresh_tasks does not run: see its log; new tasks may be missed"
-    )
+    code = "index-old"
+    severity = Severity.WARNING
+    matters = "refresh_index or refresh_tasks does not run: see its log; new tasks may be missed"
     registry: RegistryId
     since: datetime
     site: str = ""
@@ -68,9 +63,9 @@ class OldSettings(Finding, frozen=True):
         site: The function app's resource id; "" if it is not known.
     """
 
-    code: ClassVar[str] = "old-settings"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = "they are read for now; a later version will not know them"
+    code = "old-settings"
+    severity = Severity.WARNING
+    matters = "they are read for now; a later version will not know them"
     old: tuple[tuple[str, str], ...]
     tuning: str
     site: str = ""
@@ -99,11 +94,9 @@ class RebuildOverdue(TaskFinding, frozen=True):
         due: When something was to happen to it.
     """
 
-    code: ClassVar[str] = "rebuild-overdue"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = (
-        "the sweep should have taken it up: it does not run, or cannot; see its log"
-    )
+    code = "rebuild-overdue"
+    severity = Severity.WARNING
+    matters = "the sweep should have taken it up: it does not run, or cannot; see its log"
     due: datetime
 
     def what(self) -> str:
@@ -123,9 +116,9 @@ class TimeAhead(Finding, frozen=True):
         time: The time.
     """
 
-    code: ClassVar[str] = "time-ahead"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = (
+    code = "time-ahead"
+    severity = Severity.WARNING
+    matters = (
         "the clock of an instance was ahead; what it left is not waited for, and the next sweep"
         " puts it right; see that the clocks are set by NTP"
     )
@@ -144,10 +137,10 @@ class DeadLettersWait(Finding, frozen=True):
         count: How many.
     """
 
-    code: ClassVar[str] = "dead-letters-wait"
-    severity: ClassVar[Severity] = Severity.WARNING
-    wrong: ClassVar[str] = "{self.count} dead letter(s) wait"
-    matters: ClassVar[str] = "what they were to start has not happened"
+    code = "dead-letters-wait"
+    severity = Severity.WARNING
+    wrong = "{self.count} dead letter(s) wait"
+    matters = "what they were to start has not happened"
     count: int
 
     def commands(self) -> tuple[str, ...]:
@@ -163,10 +156,10 @@ class TokenEnds(Finding, frozen=True):
         ends: When.
     """
 
-    code: ClassVar[str] = "token-ends"
-    severity: ClassVar[Severity] = Severity.WARNING
-    wrong: ClassVar[str] = "the token for {self.host} ends on {self.ends:%F %T %Z}"
-    matters: ClassVar[str] = "build files of private repositories cannot be read after that"
+    code = "token-ends"
+    severity = Severity.WARNING
+    wrong = "the token for {self.host} ends on {self.ends:%F %T %Z}"
+    matters = "build files of private repositories cannot be read after that"
     host: str
     ends: datetime
 
@@ -183,9 +176,9 @@ class PolicyNotInForce(Finding, frozen=True):
         another: Whether a version before it is in force; else nothing begins.
     """
 
-    code: ClassVar[str] = "policy-not-in-force"
-    severity: ClassVar[Severity] = Severity.ERROR
-    wrong: ClassVar[str] = "the newest policy file is not in force: {self.problem}"
+    code = "policy-not-in-force"
+    severity = Severity.ERROR
+    wrong = "the newest policy file is not in force: {self.problem}"
     problem: str
     another: bool
 
@@ -208,13 +201,13 @@ class DestinationUnknown(Finding, frozen=True):
         name: Whom it tells.
     """
 
-    code: ClassVar[str] = "destination-unknown"
-    severity: ClassVar[Severity] = Severity.WARNING
-    wrong: ClassVar[str] = (
+    code = "destination-unknown"
+    severity = Severity.WARNING
+    wrong = (
         "the rule of messages {self.rule} tells {self.name}, whom REBUILDER_DESTINATIONS does not"
         " name"
     )
-    matters: ClassVar[str] = "each of its messages becomes a dead letter"
+    matters = "each of its messages becomes a dead letter"
     rule: str
     name: str
 

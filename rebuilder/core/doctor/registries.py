@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import Finding, Severity, az, short
@@ -18,9 +17,9 @@ class RegistryNotThere(Finding, frozen=True):
         setting: The setting that names it.
     """
 
-    code: ClassVar[str] = "registry-not-there"
-    wrong: ClassVar[str] = "{self.setting} names {self.registry}, which is not there"
-    matters: ClassVar[str] = "nothing that is pushed to it, or built in it, is seen"
+    code = "registry-not-there"
+    wrong = "{self.setting} names {self.registry}, which is not there"
+    matters = "nothing that is pushed to it, or built in it, is seen"
     registry: RegistryId
     setting: str
 
@@ -37,11 +36,9 @@ class TasksShutOut(Finding, frozen=True):
         registry: The registry.
     """
 
-    code: ClassVar[str] = "tasks-shut-out"
-    wrong: ClassVar[str] = (
-        "the firewall of {self.registry.name} is closed, and tasks may not pass it"
-    )
-    matters: ClassVar[str] = (
+    code = "tasks-shut-out"
+    wrong = "the firewall of {self.registry.name} is closed, and tasks may not pass it"
+    matters = (
         "since June 2025 a task passes a firewall only where networkRuleBypassAllowedForTasks"
         " is on, unless it runs in an agent pool inside the network"
     )
@@ -67,10 +64,8 @@ class AppShutOut(Finding, frozen=True):
         site: The function app's resource id.
     """
 
-    code: ClassVar[str] = "app-shut-out"
-    matters: ClassVar[str] = (
-        "the app asks the registry what a pushed tag names; trusted services are not it"
-    )
+    code = "app-shut-out"
+    matters = "the app asks the registry what a pushed tag names; trusted services are not it"
     registry: RegistryId
     site: str
 
@@ -101,11 +96,9 @@ class TasksNotAllowed(Finding, frozen=True):
         task: A task whose run was refused.
     """
 
-    code: ClassVar[str] = "tasks-not-allowed"
-    wrong: ClassVar[str] = (
-        "Azure refused to run {self.task} in {self.registry.name}: TasksOperationsNotAllowed"
-    )
-    matters: ClassVar[str] = (
+    code = "tasks-not-allowed"
+    wrong = "Azure refused to run {self.task} in {self.registry.name}: TasksOperationsNotAllowed"
+    matters = (
         "ACR Tasks are paused for subscriptions on free credits: no command mends it; move to"
         " pay-as-you-go, or ask Azure support, and then retry the task"
     )
@@ -124,13 +117,13 @@ class BasesOpenToRuns(Finding, frozen=True):
         registry: The registry.
     """
 
-    code: ClassVar[str] = "bases-open-to-runs"
-    severity: ClassVar[Severity] = Severity.WARNING
-    wrong: ClassVar[str] = (
+    code = "bases-open-to-runs"
+    severity = Severity.WARNING
+    wrong = (
         "{self.registry.name} is both base and task registry, and its runs may push to any"
         " of its repositories"
     )
-    matters: ClassVar[str] = (
+    matters = (
         "who acts as the function app may start runs in it (scheduleRun) that change base"
         " images, for all that are built on them; keep base images in a registry of their own,"
         " or let permissions go by repository, after whoever pulls or pushes has roles for that"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor._finding import Finding, Severity, assign, short
 
@@ -16,9 +14,9 @@ class NoToken(Finding, frozen=True):
         error: Why not.
     """
 
-    code: ClassVar[str] = "no-token"
-    wrong: ClassVar[str] = "there is no token for {self.service}: {self.error}"
-    matters: ClassVar[str] = "without a token nothing can be asked of it"
+    code = "no-token"
+    wrong = "there is no token for {self.service}: {self.error}"
+    matters = "without a token nothing can be asked of it"
     service: str
     error: str
 
@@ -37,10 +35,8 @@ class RoleMissing(Finding, frozen=True):
         role: A role that allows them all; "" if there is none.
     """
 
-    code: ClassVar[str] = "role-missing"
-    matters: ClassVar[str] = (
-        "ARM refuses to tell of the registry, its tasks or its runs, or to start one"
-    )
+    code = "role-missing"
+    matters = "ARM refuses to tell of the registry, its tasks or its runs, or to start one"
     registry: RegistryId
     principal: str
     actions: tuple[str, ...]
@@ -63,19 +59,17 @@ class RoleMissing(Finding, frozen=True):
 class AdviceRoleMissing(RoleMissing, frozen=True):
     """An identity may not read who has which role on a base registry."""
 
-    code: ClassVar[str] = "advice-role-missing"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = (
-        "when a build may not pull its base, nothing can tell which role is missing"
-    )
+    code = "advice-role-missing"
+    severity = Severity.WARNING
+    matters = "when a build may not pull its base, nothing can tell which role is missing"
 
 
 class LogRoleMissing(RoleMissing, frozen=True):
     """An identity may not read the logs of runs."""
 
-    code: ClassVar[str] = "log-role-missing"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = (
+    code = "log-role-missing"
+    severity = Severity.WARNING
+    matters = (
         "why a run failed is not known then: what cannot heal by itself is tried again, and"
         " nobody is told what would mend it"
     )
@@ -91,8 +85,8 @@ class PullMissing(Finding, frozen=True):
         abac: Whether the registry goes by repository permissions.
     """
 
-    code: ClassVar[str] = "pull-missing"
-    matters: ClassVar[str] = (
+    code = "pull-missing"
+    matters = (
         "a plan asks the registry what the pushed tag names now; without an answer it has to"
         " believe the event, which may be old"
     )
@@ -123,10 +117,8 @@ class StorageRoleMissing(Finding, frozen=True):
         role: The role that allows it.
     """
 
-    code: ClassVar[str] = "storage-role-missing"
-    matters: ClassVar[str] = (
-        "queues, tables and dead letters are where everything that was accepted is kept"
-    )
+    code = "storage-role-missing"
+    matters = "queues, tables and dead letters are where everything that was accepted is kept"
     account: str
     principal: str
     role: str

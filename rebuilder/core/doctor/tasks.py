@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from rebuilder.core.acr.access import REPOSITORY_WRITER
 from rebuilder.core.acr.registries import RegistryId, TaskId
@@ -40,8 +39,8 @@ class TaskWithoutCredentials(TaskFinding, frozen=True):
         identity: Whether the task has an identity.
     """
 
-    code: ClassVar[str] = "task-without-credentials"
-    matters: ClassVar[str] = "its next run cannot pull the base image, and fails"
+    code = "task-without-credentials"
+    matters = "its next run cannot pull the base image, and fails"
     host: str
     identity: bool
 
@@ -68,8 +67,8 @@ class TaskMayNotPull(TaskFinding, frozen=True):
         role: The role that allows it there.
     """
 
-    code: ClassVar[str] = "task-may-not-pull"
-    matters: ClassVar[str] = "its next run cannot pull the base image, and fails"
+    code = "task-may-not-pull"
+    matters = "its next run cannot pull the base image, and fails"
     registry: RegistryId
     principals: tuple[str, ...]
     role: str
@@ -91,10 +90,8 @@ class TaskMayNotPush(TaskFinding, frozen=True):
         principals: The object ids of the identities; a task without one cannot push at all.
     """
 
-    code: ClassVar[str] = "task-may-not-push"
-    matters: ClassVar[str] = (
-        "in such a registry a task may pull and push nothing by itself: its runs fail"
-    )
+    code = "task-may-not-push"
+    matters = "in such a registry a task may pull and push nothing by itself: its runs fail"
     principals: tuple[str, ...]
 
     def what(self) -> str:
@@ -119,8 +116,8 @@ class TaskMayNotPush(TaskFinding, frozen=True):
 class TaskNotSignedIn(TaskFinding, frozen=True):
     """A task does not sign in to its own registry, which goes by repositories."""
 
-    code: ClassVar[str] = "task-not-signed-in"
-    matters: ClassVar[str] = (
+    code = "task-not-signed-in"
+    matters = (
         "in such a registry a role of its identity counts only if the task signs in as it: its"
         " runs can pull and push nothing there"
     )
@@ -140,9 +137,9 @@ class TaskNotSignedIn(TaskFinding, frozen=True):
 class NativeTriggerOn(TaskFinding, frozen=True):
     """ACR's own base image trigger rebuilds a task, too."""
 
-    code: ClassVar[str] = "native-trigger-on"
-    severity: ClassVar[Severity] = Severity.WARNING
-    matters: ClassVar[str] = (
+    code = "native-trigger-on"
+    severity = Severity.WARNING
+    matters = (
         "where both see a push, the rebuild first waits whether ACR's run comes: it is later"
         " than it need be, and may be made twice"
     )

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Self
 
 from msgspec import Struct
 
@@ -80,8 +80,8 @@ class Malformed(Ignored, frozen=True):
         problem: What is wrong with it.
     """
 
-    code: ClassVar[str] = "malformed"
-    template: ClassVar[str] = "malformed event: {self.field} {self.problem}"
+    code = "malformed"
+    template = "malformed event: {self.field} {self.problem}"
     field: str
     problem: str
 
@@ -89,47 +89,45 @@ class Malformed(Ignored, frozen=True):
 class OtherEvent(Ignored, frozen=True):
     """The event is not one of a container registry's."""
 
-    code: ClassVar[str] = "other-event"
-    template: ClassVar[str] = "{self.event_type!r} is not an image push"
+    code = "other-event"
+    template = "{self.event_type!r} is not an image push"
     event_type: str
 
 
 class Deletion(Ignored, frozen=True):
     """Something was deleted; what was built on it stays as it is."""
 
-    code: ClassVar[str] = "deletion"
-    template: ClassVar[str] = "a deletion: nothing to build on"
+    code = "deletion"
+    template = "a deletion: nothing to build on"
 
 
 class Chart(Ignored, frozen=True):
     """A Helm chart was pushed."""
 
-    code: ClassVar[str] = "chart"
-    template: ClassVar[str] = "a Helm chart: no image is built on it"
+    code = "chart"
+    template = "a Helm chart: no image is built on it"
 
 
 class NotABase(Ignored, frozen=True):
     """The registry is not configured as a base registry."""
 
-    code: ClassVar[str] = "not-a-base-registry"
-    template: ClassVar[str] = "{self.source} is not among REBUILDER_BASE_REGISTRIES"
+    code = "not-a-base-registry"
+    template = "{self.source} is not among REBUILDER_BASE_REGISTRIES"
 
 
 class NoTag(Ignored, frozen=True):
     """A manifest was pushed by digest: a platform of an index, a signature, an attestation."""
 
-    code: ClassVar[str] = "no-tag"
-    template: ClassVar[str] = (
-        "{self.digest} was pushed without a tag: no image names it as its base"
-    )
+    code = "no-tag"
+    template = "{self.digest} was pushed without a tag: no image names it as its base"
     digest: str
 
 
 class Referrer(Ignored, frozen=True):
     """The tag belongs to a signature, an attestation or an SBOM of another manifest."""
 
-    code: ClassVar[str] = "referrer"
-    template: ClassVar[str] = "the tag {self.tag} names what refers to an image, not an image"
+    code = "referrer"
+    template = "the tag {self.tag} names what refers to an image, not an image"
     tag: str
 
 

@@ -8,7 +8,6 @@ Event Grid source". Their data also tells who made the change; nothing of that i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import ClassVar
 
 from msgspec import Struct
 
@@ -36,23 +35,23 @@ class TaskChanged(Struct, frozen=True):
 class NoChange(Ignored, frozen=True):
     """The event is not about a resource that was written or deleted."""
 
-    code: ClassVar[str] = "no-change"
-    template: ClassVar[str] = "{self.event_type!r} is no change of a resource"
+    code = "no-change"
+    template = "{self.event_type!r} is no change of a resource"
     event_type: str
 
 
 class NotATask(Ignored, frozen=True):
     """Another kind of resource was changed."""
 
-    code: ClassVar[str] = "not-a-task"
-    template: ClassVar[str] = "the resource is not an ACR task"
+    code = "not-a-task"
+    template = "the resource is not an ACR task"
 
 
 class NotATaskRegistry(Ignored, frozen=True):
     """The task's registry is not configured as a task registry."""
 
-    code: ClassVar[str] = "not-a-task-registry"
-    template: ClassVar[str] = "{self.registry} is not among REBUILDER_TASK_REGISTRIES"
+    code = "not-a-task-registry"
+    template = "{self.registry} is not among REBUILDER_TASK_REGISTRIES"
     registry: str
 
 

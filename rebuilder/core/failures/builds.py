@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.failures.cause import Cause
 
@@ -11,9 +9,9 @@ from rebuilder.core.failures.cause import Cause
 class DiskFull(Cause, frozen=True):
     """The agent's disk was full."""
 
-    code: ClassVar[str] = "disk-full"
-    may_heal: ClassVar[bool] = True
-    template: ClassVar[str] = "the agent's disk was full"
+    code = "disk-full"
+    may_heal = True
+    template = "the agent's disk was full"
 
     def advice(self, task: TaskId) -> str:
         """What would mend it."""
@@ -23,9 +21,9 @@ class DiskFull(Cause, frozen=True):
 class Killed(Cause, frozen=True):
     """The build was killed (exit code 137), which nearly always is for want of memory."""
 
-    code: ClassVar[str] = "killed"
-    may_heal: ClassVar[bool] = True
-    template: ClassVar[str] = "the build was killed: most likely the agent had no memory left"
+    code = "killed"
+    may_heal = True
+    template = "the build was killed: most likely the agent had no memory left"
 
     def advice(self, task: TaskId) -> str:
         """What would mend it."""
@@ -39,8 +37,8 @@ class TimeOver(Cause, frozen=True):
         step: The step; "" for the run.
     """
 
-    code: ClassVar[str] = "time-over"
-    may_heal: ClassVar[bool] = True
+    code = "time-over"
+    may_heal = True
     step: str = ""
 
     def sentence(self) -> str:
@@ -61,8 +59,8 @@ class BuildFailed(Cause, frozen=True):
         step: The instruction or the step that failed; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "build-failed"
-    may_heal: ClassVar[bool] = True
+    code = "build-failed"
+    may_heal = True
     step: str = ""
 
     def sentence(self) -> str:
@@ -78,8 +76,8 @@ class NotKnown(Cause, frozen=True):
         reason: Why not: the log could not be read, say; "" if it was read.
     """
 
-    code: ClassVar[str] = "not-known"
-    may_heal: ClassVar[bool] = True
+    code = "not-known"
+    may_heal = True
     reason: str = ""
 
     def sentence(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.failures.cause import Cause, then_retry
 
@@ -15,7 +13,7 @@ class SourceDenied(Cause, frozen=True):
         address: Where it is, without credentials; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "source-denied"
+    code = "source-denied"
     address: str = ""
 
     def sentence(self) -> str:
@@ -34,7 +32,7 @@ class SourceMissing(Cause, frozen=True):
         address: What is missing; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "source-missing"
+    code = "source-missing"
     address: str = ""
 
     def sentence(self) -> str:
@@ -56,8 +54,8 @@ class SourceMissing(Cause, frozen=True):
 class SourceUnfetched(Cause, frozen=True):
     """ACR could not fetch the build context, and does not tell why."""
 
-    code: ClassVar[str] = "source-unfetched"
-    template: ClassVar[str] = (
+    code = "source-unfetched"
+    template = (
         "the source could not be fetched; ACR does not tell whether its address is wrong, its"
         " branch is gone or its token has expired"
     )
@@ -74,11 +72,9 @@ class SourceUnfetched(Cause, frozen=True):
 class SourceUnavailable(Cause, frozen=True):
     """The host of the build context did not answer, or answered that it is out of order."""
 
-    code: ClassVar[str] = "source-unavailable"
-    may_heal: ClassVar[bool] = True
-    template: ClassVar[str] = (
-        "the source could not be fetched: its host did not answer as it should"
-    )
+    code = "source-unavailable"
+    may_heal = True
+    template = "the source could not be fetched: its host did not answer as it should"
 
 
 def _new_token(task: TaskId) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import ClassVar
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.failures.cause import Cause, then_retry
@@ -18,7 +17,7 @@ class BaseDenied(Cause, frozen=True):
         image: The image, or its registry; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "base-denied"
+    code = "base-denied"
     image: str = ""
 
     def sentence(self) -> str:
@@ -43,7 +42,7 @@ class BaseMissing(Cause, frozen=True):
             a geo-replica may have been behind.
     """
 
-    code: ClassVar[str] = "base-missing"
+    code = "base-missing"
     image: str = ""
     known: bool = False
 
@@ -71,8 +70,8 @@ class RateLimited(Cause, frozen=True):
         seconds: How long it asked to wait; None if it did not say.
     """
 
-    code: ClassVar[str] = "rate-limited"
-    may_heal: ClassVar[bool] = True
+    code = "rate-limited"
+    may_heal = True
     host: str = ""
     seconds: int | None = None
 
@@ -104,7 +103,7 @@ class RegistryClosed(Cause, frozen=True):
         host: The registry; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "registry-closed"
+    code = "registry-closed"
     host: str = ""
 
     def sentence(self) -> str:
@@ -128,8 +127,8 @@ class RegistryUnavailable(Cause, frozen=True):
         host: The registry; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "registry-unavailable"
-    may_heal: ClassVar[bool] = True
+    code = "registry-unavailable"
+    may_heal = True
     host: str = ""
 
     def sentence(self) -> str:
@@ -144,7 +143,7 @@ class SignInDenied(Cause, frozen=True):
         host: The registry; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "sign-in-denied"
+    code = "sign-in-denied"
     host: str = ""
 
     def sentence(self) -> str:

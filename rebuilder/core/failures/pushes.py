@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.failures.cause import Cause, then_retry
@@ -18,7 +17,7 @@ class PushLocked(Cause, frozen=True):
         image: What was to be pushed; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "push-locked"
+    code = "push-locked"
     image: str = ""
 
     def sentence(self) -> str:
@@ -40,8 +39,8 @@ class PushLocked(Cause, frozen=True):
 class PushOverQuota(Cause, frozen=True):
     """The registry has no more room."""
 
-    code: ClassVar[str] = "push-over-quota"
-    template: ClassVar[str] = "the image could not be pushed: its registry is full"
+    code = "push-over-quota"
+    template = "the image could not be pushed: its registry is full"
 
     def advice(self, task: TaskId) -> str:
         """What would mend it."""
@@ -58,7 +57,7 @@ class PushDenied(Cause, frozen=True):
         image: What was to be pushed; "" if the log does not name it.
     """
 
-    code: ClassVar[str] = "push-denied"
+    code = "push-denied"
     image: str = ""
 
     def sentence(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.dependencies.build_files import BuildKitOnly
 from rebuilder.core.dependencies.effects import bare_argument, without_buildkit
 from rebuilder.core.gaps.gap import Gap
@@ -39,8 +37,8 @@ class FileRefused(LineGap, frozen=True):
         problem: Why.
     """
 
-    code: ClassVar[str] = "file-refused"
-    template: ClassVar[str] = "refused: {self.problem}"
+    code = "file-refused"
+    template = "refused: {self.problem}"
     problem: str
 
 
@@ -51,8 +49,8 @@ class UnknownForm(LineGap, frozen=True):
         text: The line.
     """
 
-    code: ClassVar[str] = "unknown-form"
-    template: ClassVar[str] = "ACR's scanner does not understand {self.text!r}, so the run fails"
+    code = "unknown-form"
+    template = "ACR's scanner does not understand {self.text!r}, so the run fails"
     text: str
 
 
@@ -63,7 +61,7 @@ class BareArgument(LineGap, frozen=True):
         name: The argument.
     """
 
-    code: ClassVar[str] = "argument-without-value"
+    code = "argument-without-value"
     name: str
 
     def why(self) -> str:
@@ -84,8 +82,8 @@ class MissedImage(LineGap, frozen=True):
 class PlatformFlag(MissedImage, frozen=True):
     """`FROM --platform` makes the scanner fail, and the run with it."""
 
-    code: ClassVar[str] = "platform-flag"
-    template: ClassVar[str] = (
+    code = "platform-flag"
+    template = (
         "ACR's scanner does not understand FROM --platform, so the run fails and"
         " {self.image} is not recorded"
     )
@@ -94,63 +92,51 @@ class PlatformFlag(MissedImage, frozen=True):
 class CopyFrom(MissedImage, frozen=True):
     """`COPY --from` of an image is not looked at."""
 
-    code: ClassVar[str] = "copy-from"
-    template: ClassVar[str] = (
-        "ACR's scanner does not look at COPY --from, so {self.image} is not recorded"
-    )
+    code = "copy-from"
+    template = "ACR's scanner does not look at COPY --from, so {self.image} is not recorded"
 
 
 class RunMount(MissedImage, frozen=True):
     """`RUN --mount=from` an image is not looked at."""
 
-    code: ClassVar[str] = "run-mount"
-    template: ClassVar[str] = (
-        "ACR's scanner does not look at RUN --mount=from, so {self.image} is not recorded"
-    )
+    code = "run-mount"
+    template = "ACR's scanner does not look at RUN --mount=from, so {self.image} is not recorded"
 
 
 class SyntaxImage(MissedImage, frozen=True):
     """The image that reads the Dockerfile is not looked at."""
 
-    code: ClassVar[str] = "syntax-image"
-    template: ClassVar[str] = (
-        "ACR's scanner does not look at # syntax, so {self.image} is not recorded"
-    )
+    code = "syntax-image"
+    template = "ACR's scanner does not look at # syntax, so {self.image} is not recorded"
 
 
 class OnBuild(MissedImage, frozen=True):
     """What an ONBUILD of an earlier stage reads is not looked at."""
 
-    code: ClassVar[str] = "onbuild"
-    template: ClassVar[str] = (
-        "ACR's scanner does not look at ONBUILD, so {self.image} is not recorded"
-    )
+    code = "onbuild"
+    template = "ACR's scanner does not look at ONBUILD, so {self.image} is not recorded"
 
 
 class CommandBuild(MissedImage, frozen=True):
     """An image that a build in a cmd step reads."""
 
-    code: ClassVar[str] = "command-build"
-    template: ClassVar[str] = (
-        "ACR scans build steps only, so {self.image}, which a command builds on, is missing"
-    )
+    code = "command-build"
+    template = "ACR scans build steps only, so {self.image}, which a command builds on, is missing"
 
 
 class Copied(MissedImage, frozen=True):
     """An image that the task copies."""
 
-    code: ClassVar[str] = "copied"
-    template: ClassVar[str] = (
-        "ACR scans build steps only, so {self.image}, which is copied, is not recorded"
-    )
+    code = "copied"
+    template = "ACR scans build steps only, so {self.image}, which is copied, is not recorded"
 
 
 class ToolImage(MissedImage, frozen=True):
     """An image that a command runs; no image is made of it."""
 
-    code: ClassVar[str] = "tool"
-    counts: ClassVar[bool] = False
-    template: ClassVar[str] = "{self.image} is a tool that a command runs: no image is made of it"
+    code = "tool"
+    counts = False
+    template = "{self.image} is a tool that a command runs: no image is made of it"
 
 
 class NeedsBuildkit(LineGap, frozen=True):
@@ -161,8 +147,8 @@ class NeedsBuildkit(LineGap, frozen=True):
         fails: Whether every classic builder refuses it, so that the run fails.
     """
 
-    code: ClassVar[str] = "needs-buildkit"
-    counts: ClassVar[bool] = False
+    code = "needs-buildkit"
+    counts = False
     what: str
     fails: bool
 
@@ -176,10 +162,8 @@ class NeedsBuildkit(LineGap, frozen=True):
 class NotSeen(MissedImage, frozen=True):
     """A FROM that the scanner does not reach."""
 
-    code: ClassVar[str] = "not-seen"
-    template: ClassVar[str] = (
-        "ACR's scanner does not come to this line, so {self.image} is not recorded"
-    )
+    code = "not-seen"
+    template = "ACR's scanner does not come to this line, so {self.image} is not recorded"
 
 
 class MisreadImage(LineGap, frozen=True):
@@ -202,10 +186,8 @@ class MisreadImage(LineGap, frozen=True):
 class ContinuedFrom(MisreadImage, frozen=True):
     """A FROM that goes on in the next line."""
 
-    code: ClassVar[str] = "continued-from"
-    template: ClassVar[str] = (
-        "ACR's scanner reads line by line, and this FROM goes on in the next one"
-    )
+    code = "continued-from"
+    template = "ACR's scanner reads line by line, and this FROM goes on in the next one"
 
 
 class ExpansionForm(MisreadImage, frozen=True):
@@ -215,10 +197,8 @@ class ExpansionForm(MisreadImage, frozen=True):
         form: What stands in the braces.
     """
 
-    code: ClassVar[str] = "expansion-form"
-    template: ClassVar[str] = (
-        "ACR's scanner takes ${{{self.form}}} for a variable of that name, which is empty"
-    )
+    code = "expansion-form"
+    template = "ACR's scanner takes ${{{self.form}}} for a variable of that name, which is empty"
     form: str
 
 
@@ -235,33 +215,29 @@ class ArgumentGap(MisreadImage, frozen=True):
 class ArgumentOfArgument(ArgumentGap, frozen=True):
     """An ARG whose default names another variable."""
 
-    code: ClassVar[str] = "argument-of-argument"
-    template: ClassVar[str] = "ACR's scanner does not expand the default of ARG {self.name}"
+    code = "argument-of-argument"
+    template = "ACR's scanner does not expand the default of ARG {self.name}"
 
 
 class LaterArgument(ArgumentGap, frozen=True):
     """An ARG that is not the first of its line."""
 
-    code: ClassVar[str] = "later-argument"
-    template: ClassVar[str] = (
-        "ACR's scanner reads only the first name of an ARG line, not {self.name}"
-    )
+    code = "later-argument"
+    template = "ACR's scanner reads only the first name of an ARG line, not {self.name}"
 
 
 class FirstDefaultWins(ArgumentGap, frozen=True):
     """An ARG that stands twice: the last default counts, and the scanner keeps the first."""
 
-    code: ClassVar[str] = "first-default-wins"
-    template: ClassVar[str] = (
-        "ARG {self.name} stands twice, and ACR's scanner keeps the first default"
-    )
+    code = "first-default-wins"
+    template = "ARG {self.name} stands twice, and ACR's scanner keeps the first default"
 
 
 class StageArgument(ArgumentGap, frozen=True):
     """An ARG inside a stage, which FROM does not know, but the scanner does."""
 
-    code: ClassVar[str] = "stage-argument"
-    template: ClassVar[str] = (
+    code = "stage-argument"
+    template = (
         "ARG {self.name} stands inside a stage, so FROM does not know it; ACR's scanner"
         " takes its value all the same"
     )
@@ -270,8 +246,8 @@ class StageArgument(ArgumentGap, frozen=True):
 class UndeclaredArgument(ArgumentGap, frozen=True):
     """A build argument without an ARG, which FROM does not know, but the scanner does."""
 
-    code: ClassVar[str] = "undeclared-argument"
-    template: ClassVar[str] = (
+    code = "undeclared-argument"
+    template = (
         "no ARG before the first FROM declares {self.name}, so FROM does not know it; ACR's"
         " scanner takes the build argument all the same"
     )
@@ -280,17 +256,15 @@ class UndeclaredArgument(ArgumentGap, frozen=True):
 class PlatformArgument(ArgumentGap, frozen=True):
     """A variable that the builder sets by itself."""
 
-    code: ClassVar[str] = "platform-argument"
-    template: ClassVar[str] = (
-        "ACR's scanner does not know {self.name}, which the builder sets itself"
-    )
+    code = "platform-argument"
+    template = "ACR's scanner does not know {self.name}, which the builder sets itself"
 
 
 class OtherReading(MisreadImage, frozen=True):
     """A FROM that the scanner reads otherwise, for a reason that has no type of its own."""
 
-    code: ClassVar[str] = "other-reading"
-    template: ClassVar[str] = (
+    code = "other-reading"
+    template = (
         "ACR's scanner knows no quotes inside a word, no escapes and no other forms of a name"
     )
 
@@ -312,8 +286,8 @@ class CaseOfStage(InventedImage, frozen=True):
         stage: The stage as it is declared.
     """
 
-    code: ClassVar[str] = "case-of-stage"
-    template: ClassVar[str] = (
+    code = "case-of-stage"
+    template = (
         "the stage {self.stage} is written in another case, so ACR's scanner takes it for an"
         " image and records {self.recorded}"
     )
@@ -323,8 +297,8 @@ class CaseOfStage(InventedImage, frozen=True):
 class HeredocLine(InventedImage, frozen=True):
     """A line of a heredoc that begins with FROM."""
 
-    code: ClassVar[str] = "heredoc-line"
-    template: ClassVar[str] = (
+    code = "heredoc-line"
+    template = (
         "the line stands in a heredoc; ACR's scanner takes it for an instruction and records"
         " {self.recorded}"
     )
@@ -333,8 +307,8 @@ class HeredocLine(InventedImage, frozen=True):
 class LineInside(InventedImage, frozen=True):
     """A line inside another instruction that begins with FROM."""
 
-    code: ClassVar[str] = "line-inside"
-    template: ClassVar[str] = (
+    code = "line-inside"
+    template = (
         "the line goes on with another instruction; ACR's scanner takes it for one of its own"
         " and records {self.recorded}"
     )
@@ -343,18 +317,16 @@ class LineInside(InventedImage, frozen=True):
 class UnusedStage(InventedImage, frozen=True):
     """A stage that the target does not need, on a step that gets BuildKit."""
 
-    code: ClassVar[str] = "unused-stage"
-    template: ClassVar[str] = (
-        "nothing needs this stage, so BuildKit does not read {self.recorded}; ACR records it"
-    )
+    code = "unused-stage"
+    template = "nothing needs this stage, so BuildKit does not read {self.recorded}; ACR records it"
 
 
 class UnusedStageRun(InventedImage, frozen=True):
     """A stage that the target does not need, and that the classic builder runs all the same."""
 
-    code: ClassVar[str] = "unused-stage-run"
-    counts: ClassVar[bool] = False
-    template: ClassVar[str] = (
+    code = "unused-stage-run"
+    counts = False
+    template = (
         "nothing needs this stage; the classic builder, which the step gets, pulls"
         " {self.recorded} all the same, and the run fails if it is gone"
     )

@@ -33,9 +33,9 @@ class NotCompared(Gap, frozen=True):
         problem: Why.
     """
 
-    code: ClassVar[str] = "not-compared"
-    counts: ClassVar[bool] = False
-    template: ClassVar[str] = "not compared with the build file: {self.problem}"
+    code = "not-compared"
+    counts = False
+    template = "not compared with the build file: {self.problem}"
     problem: str
 
 
@@ -47,9 +47,9 @@ class NotKnown(Gap, frozen=True):
         reason: What would have to be known.
     """
 
-    code: ClassVar[str] = "not-known"
-    counts: ClassVar[bool] = False
-    template: ClassVar[str] = "not compared: {self.text}: {self.reason}"
+    code = "not-known"
+    counts = False
+    template = "not compared: {self.text}: {self.reason}"
     text: str
     reason: str
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.gaps.gap import Gap
 
 
 class NeverRan(Gap, frozen=True):
     """The task has not run successfully, so nothing is recorded."""
 
-    code: ClassVar[str] = "never-ran"
-    template: ClassVar[str] = (
+    code = "never-ran"
+    template = (
         "ACR learns what a task is built on from a successful run, and none is known:"
         " its trigger follows nothing"
     )
@@ -24,8 +22,8 @@ class RecordLost(Gap, frozen=True):
         run: The run.
     """
 
-    code: ClassVar[str] = "record-lost"
-    template: ClassVar[str] = (
+    code = "record-lost"
+    template = (
         "run {self.run} succeeded and ACR has no record of it, as after a deployment that"
         " writes the task again: its trigger follows nothing until the next run"
     )
@@ -39,8 +37,8 @@ class StaleRecord(Gap, frozen=True):
         recorded: The image.
     """
 
-    code: ClassVar[str] = "stale-record"
-    template: ClassVar[str] = (
+    code = "stale-record"
+    template = (
         "ACR has recorded {self.recorded}, which the build does not read any more: the file,"
         " its arguments or its values have changed since the last run"
     )
@@ -54,8 +52,8 @@ class NotRecordedYet(Gap, frozen=True):
         image: The image.
     """
 
-    code: ClassVar[str] = "not-recorded-yet"
-    template: ClassVar[str] = (
+    code = "not-recorded-yet"
+    template = (
         "ACR has not recorded {self.image}, which the build reads now: the file, its arguments"
         " or its values have changed since the last run"
     )
@@ -71,10 +69,8 @@ class WrongKind(Gap, frozen=True):
         recorded: What the record says.
     """
 
-    code: ClassVar[str] = "wrong-kind"
-    template: ClassVar[str] = (
-        "{self.image} is a {self.kind} image, which ACR records as {self.recorded}"
-    )
+    code = "wrong-kind"
+    template = "{self.image} is a {self.kind} image, which ACR records as {self.recorded}"
     image: str
     kind: str
     recorded: str
@@ -87,8 +83,8 @@ class PinnedLooksMoving(Gap, frozen=True):
         image: The image with tag and digest.
     """
 
-    code: ClassVar[str] = "pinned-looks-moving"
-    template: ClassVar[str] = (
+    code = "pinned-looks-moving"
+    template = (
         "{self.image} is pinned to its digest; ACR records the digest as one that a run used,"
         " and builds in vain whenever the tag moves"
     )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rebuilder.core.gaps.gap import Gap
 
 
 class TriggerOff(Gap, frozen=True):
     """The task has no base image trigger, or it is disabled."""
 
-    code: ClassVar[str] = "trigger-off"
-    counts: ClassVar[bool] = False
-    template: ClassVar[str] = (
-        "its own base image trigger is off, so ACR itself rebuilds it for no image"
-    )
+    code = "trigger-off"
+    counts = False
+    template = "its own base image trigger is off, so ACR itself rebuilds it for no image"
 
 
 class BuildTimeNotFollowed(Gap, frozen=True):
@@ -24,10 +20,8 @@ class BuildTimeNotFollowed(Gap, frozen=True):
         image: The image.
     """
 
-    code: ClassVar[str] = "build-time-not-followed"
-    template: ClassVar[str] = (
-        "its trigger asks for Runtime, so ACR never rebuilds it for {self.image}"
-    )
+    code = "build-time-not-followed"
+    template = "its trigger asks for Runtime, so ACR never rebuilds it for {self.image}"
     image: str
 
 
@@ -38,8 +32,8 @@ class ForeignBase(Gap, frozen=True):
         image: The image.
     """
 
-    code: ClassVar[str] = "foreign-registry"
-    template: ClassVar[str] = (
+    code = "foreign-registry"
+    template = (
         "ACR follows Azure container registries, Docker Hub and Microsoft's registry, so it"
         " never rebuilds for {self.image}"
     )
@@ -53,8 +47,8 @@ class NoCredentials(Gap, frozen=True):
         host: The registry's login server.
     """
 
-    code: ClassVar[str] = "no-credentials"
-    template: ClassVar[str] = (
+    code = "no-credentials"
+    template = (
         "the task has no credentials for {self.host}: unless that lets anybody pull, its runs fail"
     )
     host: str
@@ -67,8 +61,8 @@ class GoneTag(Gap, frozen=True):
         image: The tag.
     """
 
-    code: ClassVar[str] = "gone-tag"
-    template: ClassVar[str] = (
+    code = "gone-tag"
+    template = (
         "{self.image} is not in its registry any more: the task follows a tag that is gone,"
         " and its next run fails"
     )
@@ -82,7 +76,7 @@ class MakesNothing(Gap, frozen=True):
         because: How that is known.
     """
 
-    code: ClassVar[str] = "makes-nothing"
-    counts: ClassVar[bool] = False
-    template: ClassVar[str] = "it makes no image ({self.because}), so there is nothing to rebuild"
+    code = "makes-nothing"
+    counts = False
+    template = "it makes no image ({self.because}), so there is nothing to rebuild"
     because: str

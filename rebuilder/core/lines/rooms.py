@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from msgspec import Struct
 
 from rebuilder.core.policies.reason import Reason
@@ -51,7 +49,7 @@ class LimitReached(NoPlace, frozen=True, tag="limit-reached"):
         most: How many that is.
     """
 
-    title: ClassVar[str] = "a limit is reached"
+    title = "a limit is reached"
     most: int
 
     def sentence(self) -> str:
@@ -66,7 +64,7 @@ class LowerPriority(NoPlace, frozen=True, tag="lower-priority"):
         ahead: How many of them there were.
     """
 
-    title: ClassVar[str] = "others come first"
+    title = "others come first"
     ahead: int
 
     def sentence(self) -> str:

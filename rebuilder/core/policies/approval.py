@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import ClassVar
 
 from msgspec import Struct
 
@@ -56,7 +55,7 @@ class NeedsApproval(Reason, frozen=True, tag="needs-approval"):
         not_by: Whose vote does not count, for they asked for it; "" if everybody's does.
     """
 
-    title: ClassVar[str] = "needs approval"
+    title = "needs approval"
     task: str
     needed: int
     given: tuple[Vote, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Union
+from typing import Any, Union
 
 import msgspec
 from msgspec import Struct
@@ -28,7 +28,7 @@ class CoolingDown(Reason, frozen=True, tag="cooling-down"):
         until: When the newest is old enough, or the first has waited for as long as it may.
     """
 
-    title: ClassVar[str] = "cooling down"
+    title = "cooling down"
     newest: datetime
     cooldown: timedelta
     first: datetime
@@ -60,7 +60,7 @@ class OutsideWindow(Reason, frozen=True, tag="outside-window"):
         until: When one opens; None if none does for weeks.
     """
 
-    title: ClassVar[str] = "outside its window"
+    title = "outside its window"
     windows: tuple[str, ...]
     until: datetime | None
 
@@ -88,7 +88,7 @@ class Frozen(Reason, frozen=True, tag="frozen"):
         until: When it is over.
     """
 
-    title: ClassVar[str] = "frozen"
+    title = "frozen"
     name: str
     until: datetime
 
@@ -117,7 +117,7 @@ class Paused(Reason, frozen=True, tag="paused"):
         until: Until when; None if until somebody resumes it.
     """
 
-    title: ClassVar[str] = "paused"
+    title = "paused"
     target: str
     who: str
     because: str
@@ -149,7 +149,7 @@ class UnknownPolicy(Reason, frozen=True, tag="unknown-policy"):
         selectable: What it may name.
     """
 
-    title: ClassVar[str] = "its tag names no policy"
+    title = "its tag names no policy"
     name: str
     selectable: tuple[str, ...]
 
@@ -170,7 +170,7 @@ class PolicyUnreadable(Reason, frozen=True, tag="policy-unreadable"):
         problem: What is wrong with it.
     """
 
-    title: ClassVar[str] = "the policy cannot be read"
+    title = "the policy cannot be read"
     problem: str
 
     def ender(self) -> str:
@@ -190,7 +190,7 @@ class Other(Reason, frozen=True, tag=""):
         record: What is recorded of it.
     """
 
-    title: ClassVar[str] = "for a reason of a newer version"
+    title = "for a reason of a newer version"
     name: str
     record: dict[str, Any]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from msgspec import Struct
 
 from rebuilder.core.policies.reason import Reason
@@ -37,7 +35,7 @@ class WaitsForUpstream(Reason, frozen=True, tag="waits-for-upstream"):
         more: How many there are besides.
     """
 
-    title: ClassVar[str] = "waiting for upstream tasks"
+    title = "waiting for upstream tasks"
     wave: str
     tasks: tuple[Awaited, ...]
     more: int = 0

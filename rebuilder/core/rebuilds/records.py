@@ -26,7 +26,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec.structs import asdict
 
@@ -76,7 +76,7 @@ class NewerDecision(Decision, frozen=True):
         reason: The reason's name.
     """
 
-    code: ClassVar[str] = "newer-version"
+    code = "newer-version"
     task: str
     reason: str
 

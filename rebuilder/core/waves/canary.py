@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import ClassVar
 
 from msgspec import Struct
 
@@ -46,7 +45,7 @@ class WaitsForCanary(Reason, frozen=True, tag="waits-for-canary"):
         until: When the soak is over; None while some are not.
     """
 
-    title: ClassVar[str] = "waiting for the canary"
+    title = "waiting for the canary"
     image: str
     tasks: tuple[Awaited, ...]
     until: datetime | None = None
@@ -78,7 +77,7 @@ class Quarantined(Reason, frozen=True, tag="quarantined"):
         at: Since when.
     """
 
-    title: ClassVar[str] = "quarantined"
+    title = "quarantined"
     image: str
     because: str
     at: datetime
