@@ -58,7 +58,7 @@ from rebuilder.sqlite.queues import SqliteQueues
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.events.accept_event import accept_event
+from rebuilder.usecases.events.accept import accept_event
 from rebuilder.usecases.index.refresh_index import refresh_index, scan_all
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.recovery.delivery import deliver

@@ -320,7 +320,7 @@ class Day:
         push = self.past.push(-self.moved)
         push = replace(push, pushed_at=self.time())
         self.images.digests[str(_image(push))] = push.digest
-        self.context.ledger.record_push(push, self.time())
+        self.context.ledger.record_events([push], self.time())
         return push
 
     def _succeed(self, rebuild: Rebuild) -> None:

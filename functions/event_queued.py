@@ -15,6 +15,6 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=EVENTS, connection=STORAGE)
 def event_queued(message: func.QueueMessage) -> None:
     """Accept one event of either schema and either kind."""
-    from rebuilder.usecases.events.accept_any_event import accept_queued_event
+    from rebuilder.usecases.events.accept import accept_queued_event
 
     deliver_at_once(EVENTS, text(message), accept_queued_event)

@@ -17,7 +17,7 @@ def _accept(raws: Sequence[object]) -> Callable[[], None] | None:
     """Take events over; return what goes on with one that came alone."""
     from rebuilder.composition import compose
     from rebuilder.usecases.at_once import AtOnce
-    from rebuilder.usecases.events.accept_event import accept_events
+    from rebuilder.usecases.events.accept import accept_events
 
     if len(raws) > 1:
         accept_events(compose(), raws)

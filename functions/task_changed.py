@@ -13,7 +13,7 @@ blueprint = func.Blueprint()
 
 def _accept(raws: Sequence[object]) -> None:
     from rebuilder.composition import compose
-    from rebuilder.usecases.events.accept_task_event import accept_task_events
+    from rebuilder.usecases.events.accept import accept_task_events
 
     accept_task_events(compose(), raws)
 

@@ -82,12 +82,6 @@ class Ledger(Protocol):
         Whatever interrupts this, the same events recorded again make it whole.
         """
 
-    def record_push(self, push: Push, at: datetime) -> None:
-        """Remember that `push` was delivered, as `record_events` does."""
-
-    def record_ignored(self, ignored: Ignored, at: datetime) -> None:
-        """Remember that an event started nothing, and why, as `record_events` does."""
-
     def record_decisions(self, push: Push, decisions: Sequence[Decision], at: datetime) -> None:
         """Remember decisions of one push; an equal one is not repeated."""
 

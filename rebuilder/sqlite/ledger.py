@@ -59,10 +59,6 @@ class SqliteLedger(FileStore):
 
     def record_events(self, events: Sequence[Push | Ignored], at: datetime) -> None:
         """Remember deliveries; see Ledger."""
-        if len(events) <= 1:
-            for event in events:
-                self._record(event, at)
-            return
         time = time_text(at)
         pushes = Counter(event for event in events if isinstance(event, Push))
         ignored = Counter(reason_of(event) for event in events if isinstance(event, Ignored))
@@ -74,22 +70,6 @@ class SqliteLedger(FileStore):
             db.executemany(
                 _COUNT_IGNORED, [(*reason, time, time, count) for reason, count in ignored.items()]
             )
-
-    def _record(self, event: Push | Ignored, at: datetime) -> None:
-        time = time_text(at)
-        with self._database.statement() as db:
-            if isinstance(event, Push):
-                db.execute(_COUNT_PUSH, (*columns(event), time, time, 1))
-            else:
-                db.execute(_COUNT_IGNORED, (*reason_of(event), time, time, 1))
-
-    def record_push(self, push: Push, at: datetime) -> None:
-        """Remember a delivery; see Ledger."""
-        self._record(push, at)
-
-    def record_ignored(self, ignored: Ignored, at: datetime) -> None:
-        """Remember an event that started nothing; see Ledger."""
-        self._record(ignored, at)
 
     def record_decisions(self, push: Push, decisions: Sequence[Decision], at: datetime) -> None:
         """Remember decisions; see Ledger."""

@@ -119,7 +119,7 @@ class Story:
         push = Push(
             registry, reference.path, str(reference.tag), digest(image, number), at, f"e{number}"
         )
-        self.ledger.record_push(push, at + timedelta(seconds=4))
+        self.ledger.record_events([push], at + timedelta(seconds=4))
         self.ledger.planned(push)
         return push
 

@@ -62,7 +62,7 @@ def test_entities_in_answers_are_counted(azurite: Azurite) -> None:
         azurite.connection_string, raw_response_hook=answers
     ) as service:
         ledger = TableLedger(service)
-        ledger.record_push(push, NOW)  # makes the tables
+        ledger.record_events([push], NOW)  # makes the tables
 
         def counted(work: Callable[[], object]) -> tuple[int, int]:
             answers.tally = Tally()

@@ -68,8 +68,8 @@ def claimed(task: TaskId, sequence: int = 1, owner: str = "me") -> Rebuild:
 
 def test_deliveries_of_a_push_are_counted(ledger: Ledger, push: Push) -> None:
     """A push is kept once, with its first and last delivery."""
-    ledger.record_push(push, NOW)
-    ledger.record_push(replace(push, event="event-2", pushed_at=LATER), LATER)
+    ledger.record_events([push], NOW)
+    ledger.record_events([replace(push, event="event-2", pushed_at=LATER)], LATER)
 
     record = ledger.push(push.key)
     assert record is not None
@@ -81,7 +81,7 @@ def test_deliveries_of_a_push_are_counted(ledger: Ledger, push: Push) -> None:
 def test_concurrent_deliveries_are_all_counted(ledger: Ledger, push: Push) -> None:
     """No delivery is lost, however many come at once."""
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: ledger.record_push(push, NOW), range(24)))
+        list(pool.map(lambda _: ledger.record_events([push], NOW), range(24)))
 
     record = ledger.push(push.key)
     assert record is not None
@@ -94,9 +94,9 @@ def test_ignored_events_are_kept_with_their_reason(ledger: Ledger, registry: Reg
     source = str(registry).upper()
     first = NoTag("1", source, "images/node", DIGEST)
     second = Malformed("2", source, "images/ñode", "data.target.tag", "is " + "x" * 70_000)
-    ledger.record_ignored(first, NOW)
-    ledger.record_ignored(replace(first, event="3"), LATER)
-    ledger.record_ignored(second, NOW)
+    ledger.record_events([first], NOW)
+    ledger.record_events([replace(first, event="3")], LATER)
+    ledger.record_events([second], NOW)
 
     found = ledger.ignored(str(registry), "images/node")
     found += ledger.ignored(str(registry), "images/ñode")
@@ -259,12 +259,12 @@ def test_an_unreachable_store_is_transient(tmp_path: Path, push: Push) -> None:
         "TableEndpoint=http://127.0.0.1:1/a;"
     )
     with pytest.raises(TransientError):
-        SqliteLedger(folder).record_push(push, NOW)
+        SqliteLedger(folder).record_events([push], NOW)
     with (
         TableServiceClient.from_connection_string(nowhere, retry_total=0) as service,
         pytest.raises(TransientError),
     ):
-        TableLedger(service).record_push(push, NOW)
+        TableLedger(service).record_events([push], NOW)
 
 
 def test_what_is_unsettled_is_listed_until_it_is_settled(ledger: Ledger, task: TaskId) -> None:
@@ -335,8 +335,8 @@ def test_the_pushes_of_a_time_span(ledger: Ledger, push: Push) -> None:
         return [told.push.tag for told in found if told.push.registry == push.registry]
 
     for minutes, tag in ((0, "a"), (2, "c"), (1, "b")):
-        ledger.record_push(replace(push, tag=tag), NOW + timedelta(minutes=minutes))
-    ledger.record_push(replace(push, tag="a"), NOW + timedelta(hours=1))
+        ledger.record_events([replace(push, tag=tag)], NOW + timedelta(minutes=minutes))
+    ledger.record_events([replace(push, tag="a")], NOW + timedelta(hours=1))
 
     assert told(NOW, NOW + timedelta(hours=2)) == ["a", "b", "c"]
     assert told(NOW + timedelta(seconds=1), NOW + timedelta(minutes=2)) == ["b"]

@@ -74,14 +74,14 @@ def test_the_pushes_of_a_tag_come_by_their_last_delivery(ledger: Ledger, push: P
     """A tag that goes back to an image has named that one last."""
     newer, other = replace(push, digest=B), replace(push, tag="10")
     for seconds, delivered in enumerate((push, newer, other)):
-        ledger.record_push(delivered, at(seconds))
+        ledger.record_events([delivered], at(seconds))
 
     def found() -> list[str]:
         records = ledger.pushes(push.registry, push.repository, "9")
         return [record.push.digest for record in records]
 
     assert found() == [B, A]
-    ledger.record_push(push, at(10))
+    ledger.record_events([push], at(10))
     assert found() == [A, B]
     (last,) = ledger.pushes(push.registry, push.repository, "9", limit=1)
     assert (last.push, last.first_at, last.last_at, last.deliveries) == (push, at(0), at(10), 2)
@@ -92,8 +92,8 @@ def test_the_pushes_of_a_tag_come_by_their_last_delivery(ledger: Ledger, push: P
 def test_the_pushes_of_a_digest(ledger: Ledger, push: Push) -> None:
     """Whatever tag names it; the one that was delivered last comes first."""
     for seconds, tag in enumerate(("9", "10", "latest")):
-        ledger.record_push(replace(push, tag=tag), at(seconds))
-    ledger.record_push(replace(push, digest=B), at(5))
+        ledger.record_events([replace(push, tag=tag)], at(seconds))
+    ledger.record_events([replace(push, digest=B)], at(5))
 
     def found(limit: int) -> list[str]:
         records = ledger.pushes_of(push.registry, push.repository, A, limit)
@@ -106,7 +106,7 @@ def test_the_pushes_of_a_digest(ledger: Ledger, push: Push) -> None:
 
 def test_events_are_recorded_together(ledger: Ledger, push: Push) -> None:
     """More than a transaction holds, some twice, some known, pushes among others: all counted."""
-    ledger.record_push(replace(push, tag="t7"), at(0))
+    ledger.record_events([replace(push, tag="t7")], at(0))
     source = str(push.registry)
     pushes = [replace(push, tag=f"t{number}") for number in range(70)]
     others: list[Ignored] = [
@@ -138,7 +138,7 @@ def test_concurrent_deliveries_leave_one_place(ledger: Ledger, push: Push) -> No
     """However many come at once, at whatever time, a push stands once under its tag."""
     times = [at(seconds) for seconds in range(12)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda time: ledger.record_push(push, time), times))
+        list(pool.map(lambda time: ledger.record_events([push], time), times))
 
     (record,) = ledger.pushes(push.registry, push.repository, push.tag)
     assert record == ledger.push(push.key)
@@ -147,8 +147,8 @@ def test_concurrent_deliveries_leave_one_place(ledger: Ledger, push: Push) -> No
 
 def test_a_first_delivery_is_not_later_than_the_next(ledger: Ledger, push: Push) -> None:
     """An instance whose clock was a day ahead told of it first: that is put right."""
-    ledger.record_push(push, at(86_400))
-    ledger.record_push(push, at(0))
+    ledger.record_events([push], at(86_400))
+    ledger.record_events([push], at(0))
 
     record = ledger.push(push.key)
     assert record is not None
@@ -160,7 +160,7 @@ def test_a_first_delivery_is_not_later_than_the_next(ledger: Ledger, push: Push)
 def test_the_pushes_of_days(ledger: Ledger, push: Push) -> None:
     """Those of the days that a time span touches, whole or not, without gaps."""
     for hours in (0, 1, 12, 24, 25, 48, 72):
-        ledger.record_push(replace(push, tag=f"{hours}"), NOW + timedelta(hours=hours))
+        ledger.record_events([replace(push, tag=f"{hours}")], NOW + timedelta(hours=hours))
 
     def told(begin: float, end: float) -> list[str]:
         span = (NOW + timedelta(hours=begin), NOW + timedelta(hours=end))
@@ -182,12 +182,12 @@ def test_what_is_not_planned_is_known(ledger: Ledger, push: Push) -> None:
 
     other = replace(push, tag="10")
     for seconds, delivered in enumerate((other, push)):
-        ledger.record_push(delivered, at(seconds))
+        ledger.record_events([delivered], at(seconds))
     assert unplanned() == [other, push]
     ledger.planned(other)
     ledger.planned(other)
     assert unplanned() == [push]
-    ledger.record_push(other, at(3))
+    ledger.record_events([other], at(3))
     assert unplanned() == [other, push]
     for one in (push, other):
         ledger.planned(one)
@@ -200,8 +200,8 @@ def test_the_last_ignored_events_of_a_repository(ledger: Ledger, registry: Regis
     source = str(registry)
     for seconds in range(5):
         digest = f"sha256:{seconds:064}"
-        ledger.record_ignored(NoTag("e", source, f"images/node@{digest}", digest), at(seconds))
-    ledger.record_ignored(NoTag("e", source, "images/other", A), at(9))
+        ledger.record_events([NoTag("e", source, f"images/node@{digest}", digest)], at(seconds))
+    ledger.record_events([NoTag("e", source, "images/other", A)], at(9))
 
     found = ledger.ignored(source, "images/node", limit=3)
     assert [record.last_at for record in found] == [at(4), at(3), at(2)]
@@ -344,9 +344,9 @@ def test_a_push_without_its_rows_beside_is_made_whole(
     with monkeypatch.context() as dying:
         dying.setattr(_deliveries, "day_row", die)
         with pytest.raises(TransientError):
-            ledger.record_push(push, at(0))
+            ledger.record_events([push], at(0))
     assert [r.push for r in ledger.unplanned() if r.push.registry == push.registry] == [push]
-    ledger.record_push(push, at(5))
+    ledger.record_events([push], at(5))
 
     assert [t.at for t in ledger.pushes_between(at(0), at(1)) if t.push == push] == [at(0)]
 
@@ -363,7 +363,7 @@ def test_a_push_that_is_not_recorded_yet_is_not_lost(
     with monkeypatch.context() as dying:
         dying.setattr(_deliveries, "count", die)
         with pytest.raises(TransientError):
-            ledger.record_push(push, at(0))
+            ledger.record_events([push], at(0))
     assert [r for r in ledger.unplanned() if r.push.registry == push.registry] == []
 
 
@@ -410,7 +410,7 @@ def test_many_events_take_few_requests(azurite: Azurite, push: Push) -> None:
         azurite.connection_string, raw_response_hook=count
     ) as service:
         ledger = TableLedger(service)
-        ledger.record_push(replace(push, tag="before"), at(0))  # makes the tables
+        ledger.record_events([replace(push, tag="before")], at(0))  # makes the tables
         requests.clear()
         ledger.record_events(pushes, at(0))
         assert len(requests) <= 3 + 10 + 3  # what is unplanned, pushes by 33, days

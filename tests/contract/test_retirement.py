@@ -115,9 +115,9 @@ def test_old_pushes_go_with_all_that_finds_them(store: Store) -> None:
     pushes = [replace(PUSH, tag=f"t{number}") for number in range(25)]
     ledger.record_events(pushes, OLD)
     again, young = replace(PUSH, tag="again"), replace(PUSH, tag="young")
-    ledger.record_push(again, OLD)
-    ledger.record_push(again, YOUNG)
-    ledger.record_push(young, YOUNG)
+    ledger.record_events([again], OLD)
+    ledger.record_events([again], YOUNG)
+    ledger.record_events([young], YOUNG)
     assert round_(ledger) >= 25
 
     assert [ledger.push(push.key) for push in pushes] == [None] * 25
@@ -142,8 +142,8 @@ def test_old_decisions_and_ignored_events_go(store: Store) -> None:
     built = AlreadyBuiltOn(TASK, "i:1", DIGEST, "registry")
     ledger.record_decisions(PUSH, [disabled[0], built], YOUNG)
     for number in range(15):
-        ledger.record_ignored(NoTag("e", source, f"r@{number}", f"{number}"), OLD)
-    ledger.record_ignored(NoTag("e", source, "r@3", "3"), YOUNG)
+        ledger.record_events([NoTag("e", source, f"r@{number}", f"{number}")], OLD)
+    ledger.record_events([NoTag("e", source, "r@3", "3")], YOUNG)
     round_(ledger)
 
     assert [record.decision for record in ledger.decisions(PUSH)] == [disabled[0], built]
@@ -248,7 +248,7 @@ def test_what_was_changed_meanwhile_stays(own: Azurite, monkeypatch: pytest.Monk
         ledger = TableLedger(service)
         gone, again = replace(PUSH, tag="gone"), replace(PUSH, tag="again")
         for push in (PUSH, gone, again):
-            ledger.record_push(push, OLD)
+            ledger.record_events([push], OLD)
         look = _retirement.page
 
         def meanwhile(*arguments: object) -> object:
@@ -256,7 +256,7 @@ def test_what_was_changed_meanwhile_stays(own: Azurite, monkeypatch: pytest.Monk
             with monkeypatch.context() as within:
                 within.setattr("rebuilder.azure.storage.tables.ledger.page", look)
                 if ledger.push(gone.key):
-                    ledger.record_push(again, YOUNG)
+                    ledger.record_events([again], YOUNG)
                     round_(ledger)
             return found
 
@@ -316,7 +316,7 @@ def test_old_records_of_the_first_version_go_unfiled(own: Azurite) -> None:
 
 def test_a_place_that_nobody_knows_is_the_beginning(store: Store) -> None:
     """Such as one that another store has left: the round goes through all, and ends."""
-    store.ledger.record_push(PUSH, OLD)
+    store.ledger.record_events([PUSH], OLD)
     place = "rubbish"
     for _ in range(20):
         place = store.ledger.retire(LIMIT, place).place

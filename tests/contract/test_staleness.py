@@ -73,7 +73,7 @@ class Week:
     def pushed(self, push: Push, came: float | None, told: float, *tasks: str) -> None:
         """Record a push, and that tasks are to be rebuilt for it."""
         pushed_at = None if came is None else hour(came)
-        self.context.ledger.record_push(replace(push, pushed_at=pushed_at), hour(told))
+        self.context.ledger.record_events([replace(push, pushed_at=pushed_at)], hour(told))
         base = NODE if push.registry == self.base else ALPINE
         for name in tasks:
             moved = BaseMoved(self.task(name), base, "runtime", D0, push.digest, "registry")
@@ -213,7 +213,7 @@ def test_what_is_behind_for_longer_than_the_span_is_told(week: Week) -> None:
 
 def test_a_tag_that_went_back_is_not_counted_from_when_it_named_that_first(week: Week) -> None:
     """When it went back, nobody recorded: the time is unknown, and that it is behind is not."""
-    week.context.ledger.record_push(week.node(D3), hour(167))
+    week.context.ledger.record_events([week.node(D3)], hour(167))
 
     found = staleness(week.context, days=7, objective=OBJECTIVE)
     spell = of(found, "api")[-1]

@@ -237,7 +237,7 @@ def test_everything_else_of_the_first_version_is_found(store: Store) -> None:
 
 def test_the_first_versions_pushes_go_on(store: Store) -> None:
     """A delivery more is counted, and the push has its place by tag and day from then on."""
-    store.ledger.record_push(FIRST, NOW + HOUR)
+    store.ledger.record_events([FIRST], NOW + HOUR)
     record = store.ledger.push(FIRST.key)
 
     assert record is not None
@@ -359,11 +359,11 @@ def test_newer_tables_are_left_alone(own: Azurite, monkeypatch: pytest.MonkeyPat
     with TableServiceClient.from_connection_string(own.connection_string) as service:
         _older_tables(service)
         ledger, bookmarks = TableLedger(service), TableBookmarks(service)
-        ledger.record_push(SECOND, NOW)
+        ledger.record_events([SECOND], NOW)
         table = service.get_table_client(STORE)
         table.update_entity({"PartitionKey": "store", "RowKey": "version", "version": 99})
         uses: list[Callable[[], object]] = [
-            lambda: ledger.record_push(FIRST, NOW),
+            lambda: ledger.record_events([FIRST], NOW),
             lambda: ledger.push(FIRST.key),
             lambda: ledger.claim(
                 Rebuild(ONE, 9, "k", (), "push", State.CLAIMED, NOW, "me", NOW + HOUR)

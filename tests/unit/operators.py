@@ -64,7 +64,7 @@ def pushed(world: World, digest: str) -> Push:
     """Return another push of the tag, which was told of."""
     world.images.digests[NODE] = digest
     push = replace(PUSH, digest=digest)
-    world.ledger.record_push(push, world.time.now)
+    world.ledger.record_events([push], world.time.now)
     return push
 
 

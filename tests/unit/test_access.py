@@ -35,7 +35,7 @@ UNBUILT = replace(
 def told(world: World, given: Task) -> object:
     """Plan a push for one task; return what is told of it: nothing else is decided."""
     world.tasks.add(given)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     assert plan_rebuilds(world.context, PlanRebuilds(PUSH)) == []
     (explained,) = explain(world.context, ImageReference.parse(NODE)).decisions
     assert explained.derived
@@ -97,7 +97,7 @@ def test_of_what_nothing_is_recorded_the_runs_are_told(
         for number, each in enumerate(statuses, start=1)
     }
     world.tasks.add(bare)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     (explained,) = explain(world.context, ImageReference.parse(NODE)).decisions
 
     assert explained.record.decision == NothingRecorded(bare.id, asked=True, run=run, status=status)
@@ -110,7 +110,7 @@ def test_runs_that_may_not_be_read_are_not_told_of(world: World) -> None:
     world.tasks.add(bare)
     world.tasks.failures = {"runs": [Denied("no role")]}
 
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     (explained,) = explain(world.context, ImageReference.parse(NODE)).decisions
     assert explained.record.decision == NothingRecorded(bare.id)
 

@@ -28,7 +28,7 @@ def _one_task(world: World) -> None:
     world.tasks.add(task("build-app", dependency(built_on=NEW)))
     for registry in (APPS, OTHERS):
         scan_registry(world.context, registry)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.ledger.planned(PUSH)
 
 

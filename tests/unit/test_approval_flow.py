@@ -45,7 +45,7 @@ TWO = "policies: {default: {approval: {votes: 2}}}"
 @pytest.fixture(autouse=True)
 def _one_task(world: World) -> None:
     world.tasks.add(task())
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
 
 
 def votes(world: World) -> list[str]:

@@ -44,7 +44,7 @@ HOUR = timedelta(hours=1)
 
 def told(world: World, *decisions: Decision, push: Push = PUSH) -> None:
     """Tell of a push, and decide after it."""
-    world.ledger.record_push(push, world.time.now)
+    world.ledger.record_events([push], world.time.now)
     world.ledger.record_decisions(push, decisions, world.time.now)
 
 
@@ -518,7 +518,7 @@ def test_an_event_that_never_came_is_found(world: World) -> None:
 
 def test_an_event_that_was_told_otherwise_is_no_exception(world: World) -> None:
     """Another delivery, or the sweep, told of the push, before the time span even."""
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.time.pass_(48 * 3600)
     letter(world, str(BASE), EVENT, Origin.EVENT)
 
@@ -560,7 +560,7 @@ def test_a_push_that_was_never_planned_may_be_superseded(world: World) -> None:
 
 def test_a_base_registry_that_cannot_be_read_is_said(world: World) -> None:
     """Then nobody can tell who needed the push."""
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.tasks.failures["registry"] = [TransientError("no answer")]
     found = audited(world)
 

@@ -42,7 +42,7 @@ def _known(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Wor
     world.tasks.add(task("build-app", dependency(built_on=NEW)))
     for registry in (APPS, OTHERS):
         scan_registry(world.context, registry)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.ledger.planned(PUSH)
     monkeypatch.setattr(composition, "compose", lambda _: world.context)
     monkeypatch.chdir(tmp_path)

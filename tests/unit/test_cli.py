@@ -42,7 +42,7 @@ def _known(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     world.tasks.add(task(), task("other", dependency("docker.io/library/alpine:3")))
     started = world.time.now
     world.tasks.found_runs["cz1"] = run("cz1", status=RunStatus.QUEUED)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     plan_rebuilds(world.context, PlanRebuilds(PUSH))
     rebuild = start_build(world.context, StartBuild(PUSH, task().id), "me")
     assert isinstance(rebuild, Rebuild)
@@ -94,9 +94,9 @@ def test_explain_tells_what_was_rebuilt_and_what_not(
 ) -> None:
     """Every task with its reason and evidence, the run it led to, and the events left aside."""
     ignored = NoTag("event-2", str(BASE), "images/node", OLD)
-    known.ledger.record_ignored(ignored, known.time.now)
-    known.ledger.record_ignored(ignored, known.time.now)
-    known.ledger.record_ignored(replace(ignored, subject="images/go"), known.time.now)
+    known.ledger.record_events([ignored], known.time.now)
+    known.ledger.record_events([ignored], known.time.now)
+    known.ledger.record_events([replace(ignored, subject="images/go")], known.time.now)
     assert cli.main(["explain", NODE]) == 0
     text = capsys.readouterr().out
 
@@ -147,7 +147,7 @@ def fail(world: World, log: str) -> None:
     """Let another rebuild fail with a log."""
     world.images.digests[NODE] = NEWER
     push = replace(PUSH, digest=NEWER)
-    world.ledger.record_push(push, world.time.now)
+    world.ledger.record_events([push], world.time.now)
     plan_rebuilds(world.context, PlanRebuilds(push))
     rebuild = start_build(world.context, StartBuild(push, task().id), "me")
     assert isinstance(rebuild, Rebuild)
@@ -232,7 +232,7 @@ def test_explain_shows_a_push_of_the_ends_of_time(
 ) -> None:
     """Versions before kept what events said; it is shown as it was kept."""
     at = datetime.min.replace(tzinfo=timezone(offset))
-    known.ledger.record_push(replace(PUSH, digest=NEWER, pushed_at=at), known.time.now)
+    known.ledger.record_events([replace(PUSH, digest=NEWER, pushed_at=at)], known.time.now)
 
     assert cli.main(["explain", NODE]) == 0
     assert f"pushed {at.isoformat()}" in capsys.readouterr().out
@@ -259,7 +259,7 @@ def test_explain_tells_that_the_index_was_never_filled(
 ) -> None:
     """Before the first sweep tasks may be missing, so that is said."""
     monkeypatch.setattr(composition, "compose", lambda _: world.context)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     assert cli.main(["explain", NODE]) == 0
 
     assert "The tasks of myapps were never all read" in capsys.readouterr().out
@@ -268,7 +268,7 @@ def test_explain_tells_that_the_index_was_never_filled(
 def test_explain_as_json(known: World, capsys: pytest.CaptureFixture[str]) -> None:
     """JSON holds the same, for programs; a digest chooses the push."""
     older = replace(PUSH, digest=OLD)
-    known.ledger.record_push(older, known.time.now - timedelta(hours=1))
+    known.ledger.record_events([older], known.time.now - timedelta(hours=1))
     assert cli.main(["explain", NODE, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["push"]["digest"], told["earlierPushes"]) == (NEW, 1)

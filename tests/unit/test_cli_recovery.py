@@ -181,7 +181,7 @@ def built(world: World, state: State, **changes: object) -> None:
 
 def told(world: World, *decisions: BaseMoved | TaskDisabled) -> None:
     """Tell of the push, and decide after it; then a minute passes."""
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.ledger.record_decisions(PUSH, decisions, world.time.now)
     world.time.pass_(60)
 

@@ -172,7 +172,7 @@ def test_the_run_of_a_claim_is_found_by_a_clock_that_is_ahead_too(
     """
     world.tasks.add(task())
     pushed = replace(PUSH, pushed_at=world.time.now - MINUTE)
-    world.ledger.record_push(pushed, world.time.now)
+    world.ledger.record_events([pushed], world.time.now)
     claimed(world, State.CLAIMED, repair=repair)
     began = world.time.now
     world.tasks.found_runs["ca7"] = run("ca7", trigger=MANUAL, created=began, started=began)
@@ -263,7 +263,7 @@ def test_what_was_put_off_until_tomorrow_is_taken_up(
 def test_a_push_that_was_told_tomorrow_is_planned(world: World) -> None:
     """By the sweep: neither its plan nor what it decided is on its way for a day."""
     known(world)
-    wrong(world, lambda: world.ledger.record_push(PUSH, world.time.now))
+    wrong(world, lambda: world.ledger.record_events([PUSH], world.time.now))
     assert sweep(world.context, "me").planned_again == [PUSH.key]
     ((body, _),) = world.queue.take(PUSHES)
     assert PlanRebuilds.decode(body).push.key == PUSH.key
@@ -275,7 +275,7 @@ def test_a_decision_of_tomorrow_leaves_nobody_alone(world: World) -> None:
     moved = BaseMoved(task().id, NODE, "runtime", None, NEW, "registry")
 
     def decide() -> None:
-        world.ledger.record_push(PUSH, world.time.now)
+        world.ledger.record_events([PUSH], world.time.now)
         world.ledger.planned(PUSH)
         world.ledger.record_decisions(PUSH, [moved], world.time.now)
 

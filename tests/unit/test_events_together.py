@@ -10,7 +10,7 @@ import pytest
 
 from functions._events import MOST, Together
 from rebuilder.errors import Denied, TransientError
-from rebuilder.usecases.events.accept_event import accept_events
+from rebuilder.usecases.events.accept import accept_events
 from tests.patience import SECONDS
 from tests.unit.fakes import BASE, NEW, World
 

@@ -25,7 +25,7 @@ def explained(world: World) -> Explanation:
     """Tell of the forged push, with two tasks that no plan decided for."""
     world.tasks.add(task("old"), task("new", dependency(built_on=NEW)))
     scan_registry(world.context, APPS)
-    world.ledger.record_push(FORGED, world.time.now)
+    world.ledger.record_events([FORGED], world.time.now)
     return explain(world.context, ImageReference.parse(NODE))
 
 

@@ -88,7 +88,7 @@ def pushed(world: World, digest: str) -> StartBuild:
     """Return the message after another push of the tag."""
     world.images.digests[NODE] = digest
     push = replace(PUSH, digest=digest)
-    world.ledger.record_push(push, world.time.now)
+    world.ledger.record_events([push], world.time.now)
     return replace(MESSAGE, push=push)
 
 
@@ -119,7 +119,7 @@ def test_without_policy_and_pause_nothing_is_different(
 
 def test_a_window_holds_and_then_the_newest_is_built_once(world: World) -> None:
     """Three pushes while it is closed, one run on the last when it opens."""
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     decide(world, NIGHTS)
 
     start_build(world.context, MESSAGE, "me")
@@ -255,7 +255,7 @@ def test_a_cooldown_begins_anew_and_ends_within_its_limit(world: World) -> None:
     """Each push is another rebuild; the first one's wait is kept over all of them."""
     decide(world, "policies: {default: {cooldown: 4h, maxWait: 10h}}")
     began = world.time.now
-    world.ledger.record_push(PUSH, began)
+    world.ledger.record_events([PUSH], began)
     start_build(world.context, MESSAGE, "me")
     assert head(world).due == began + timedelta(hours=4)
     digests = [f"sha256:{letter * 64}" for letter in "def"]
@@ -419,7 +419,7 @@ def test_who_observes_starts_nothing_and_tells_what_would_be(world: World) -> No
     assert decisions[-1] == WouldRebuild(task().id, NODE, NEW, (f"{NODE}@{NEW}",))
     assert world.tasks.scheduled == []
     assert world.ledger.head(task().id) is None
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.ledger.planned(PUSH)
     world.time.pass_(7 * 3600)
     assert sweep(world.context, "s").missed == []

@@ -186,7 +186,7 @@ def test_one_of_a_thousand_tasks_at_every_stage(
     assert world.index.refreshed(APPS) is not None
     assert len(list(world.index.views(APPS))) == _MANY
 
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.queue.send(PUSHES, PlanRebuilds(PUSH).encode())
     host.work_off(PUSHES)
     while waits := [delay for queue, _, delay in world.queue.sent if queue == BUILDS]:
@@ -227,7 +227,7 @@ def test_one_task_of_a_command_that_goes_over_many(
     world.tasks.add(task("good"), task("bad"))
     for registry in world.settings.task_registries:
         scan_registry(world.context, registry)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.time.pass_(60)
     owner = import_module(f"rebuilder.usecases.reports.{module}")
     real = getattr(owner, name)

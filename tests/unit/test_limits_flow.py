@@ -49,7 +49,7 @@ PRIORITIES = """
 def _tasks(world: World) -> None:
     world.tasks.add(*(task(name) for name in ("one", "two", "low", "high", "late")))
     world.tasks.add(task("other", registry=OTHERS))
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
 
 
 def begin(world: World, *names: str) -> None:
@@ -567,7 +567,7 @@ def test_a_late_message_of_what_is_over_gives_no_place_away(world: World) -> Non
     end(world, "one")
     world.time.pass_(60)
     newer = replace(PUSH, digest=NEWER, pushed_at=world.time.now)
-    world.ledger.record_push(newer, world.time.now)
+    world.ledger.record_events([newer], world.time.now)
     world.images.digests[NODE] = NEWER
     start_build(world.context, StartBuild(newer, task("one").id), "m9")
     assert under_way(world) == ["one"]

@@ -24,7 +24,7 @@ from rebuilder.core.rebuilds.messages import (
 from rebuilder.errors import Denied, Refused, TransientError
 from rebuilder.ports.queue import PoisonMessage
 from rebuilder.usecases.catch_up.sweep import sweep
-from rebuilder.usecases.events.accept_event import accept_event
+from rebuilder.usecases.events.accept import accept_event
 from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters
 from rebuilder.usecases.recovery.delivery import deliver
@@ -127,7 +127,7 @@ def test_one_push_that_cannot_be_sent_is_one(
     if how == "never planned":
         for number in range(3):
             push = Push(BASE, f"images/n{number}", "9", NEW, None, "event")
-            world.ledger.record_push(push, world.time.now)
+            world.ledger.record_events([push], world.time.now)
         world.time.pass_(1200)
     send = world.queue.send
 

@@ -28,7 +28,7 @@ WEEK = timedelta(days=7)
 def _watched(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """A push that three tasks follow; the product only observes."""
     world.tasks.add(*(task(name) for name in ("alike", "ours", "theirs", "taken")))
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.settings = replace(world.settings, task_registries=(APPS,))
     world.context = replace(world.context, settings=replace(world.settings, observe=True))
     monkeypatch.setattr(composition, "compose", lambda _: world.context)

@@ -26,7 +26,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import Denied, NotFound, TransientError
 from rebuilder.ports.acr import TaskPage
 from rebuilder.usecases.build.start_build import start_build
-from rebuilder.usecases.events.accept_event import accept_event
+from rebuilder.usecases.events.accept import accept_event
 from rebuilder.usecases.index import refresh_index
 from rebuilder.usecases.index.refresh_index import scan_registry
 from rebuilder.usecases.leases import SLICE
@@ -47,7 +47,7 @@ def enqueued(world: World) -> list[str]:
 
 def told(world: World) -> dict[str, tuple[str, bool]]:
     """Return what is told of each task: the code, and whether it was worked out when asked."""
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     explained = explain(world.context, ImageReference.parse(NODE)).decisions
     return {
         e.record.decision.task.name: (e.record.decision.code, e.derived)
@@ -413,7 +413,7 @@ def test_where_arm_does_not_tell_the_index_does(
     for registry in (APPS, OTHERS):
         scan_registry(world.context, registry)
     world.tasks.failures = {"tasks of myapps": [Denied("no role")]}
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     unreadable, *known = (e.record.decision for e in explain(world.context, REFERENCE).decisions)
 
     assert unreadable == RegistryUnreadable(str(APPS), "no role")

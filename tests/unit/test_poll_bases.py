@@ -363,7 +363,7 @@ def test_a_build_waits_for_a_registry_that_does_not_answer(
 ) -> None:
     """A run could not pull from it either; one that refuses for good had told the poll before."""
     push = Push(HUB, "library/alpine", "3", NEW, world.time.now, "poll")
-    world.ledger.record_push(push, world.time.now)
+    world.ledger.record_events([push], world.time.now)
     world.tasks.add(task("build-app", dependency(ALPINE, OLD)))
     world.foreign.failures = [error]
     message = StartBuild(push, task().id)

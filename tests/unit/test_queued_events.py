@@ -11,7 +11,7 @@ from functions import event_queued
 from rebuilder.core.events.dead_letters import Origin
 from rebuilder.core.rebuilds.messages import EVENTS, PUSHES, REFRESH, PlanRebuilds, Refresh
 from rebuilder.errors import TransientError
-from rebuilder.usecases.events.accept_event import accept_event
+from rebuilder.usecases.events.accept import accept_event
 from rebuilder.usecases.recovery.replay import replay
 from tests.unit.fakes import APPS, BASE, NEW, World
 

@@ -108,7 +108,7 @@ def test_retry_finds_the_newest_push(world: World, context: Context) -> None:
     """Whoever asks for a rebuild is not kept waiting by a registry that it is not about."""
     world.tasks.add(task())
     scan_registry(context, APPS)
-    context.ledger.record_push(PUSH, world.time.now)
+    context.ledger.record_events([PUSH], world.time.now)
 
     assert retry(context, task().id).key == PUSH.key
 

@@ -39,7 +39,7 @@ def _world(tmp_path: Path) -> World:
     world.tasks.add(task())
     world.images.contents = {f"{NODE_NAME}:{OLD}": OLD_BASE, f"{NODE_NAME}:{NEW}": NEW_BASE}
     world.index.replace(join(task().id, [recorded(task())]), world.time.now)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     plan_rebuilds(world.context, PlanRebuilds(PUSH))
     world.queue.sent.clear()
     world.time.pass_(1)

@@ -327,7 +327,7 @@ def test_a_retry_after_success_is_for_the_newest_push(world: World) -> None:
             replace(PUSH, repository="go", tag="1"),
         )
     ):
-        world.ledger.record_push(push, world.time.now + timedelta(seconds=number))
+        world.ledger.record_events([push], world.time.now + timedelta(seconds=number))
     head(world, State.SUCCEEDED)
 
     assert retry(world.context, task().id).digest == NEWER

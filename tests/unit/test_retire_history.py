@@ -54,7 +54,7 @@ def test_what_may_go_of_the_rebuilds(rebuild: Rebuild, newer: int, *, goes: bool
 def old_push(world: World) -> Push:
     """Record a push that is old at once."""
     push = Push(BASE, "images/node", "9", NEW, None, "event-1")
-    world.ledger.record_push(push, world.time.now - 100 * DAY)
+    world.ledger.record_events([push], world.time.now - 100 * DAY)
     return push
 
 
@@ -93,7 +93,7 @@ def test_how_old_is_a_setting(world: World) -> None:
 def test_a_clock_that_jumps_takes_nothing_with_it(world: World) -> None:
     """A year ahead all is old: such a round only notes the time, and is not believed later."""
     push = Push(BASE, "images/node", "9", NEW, None, "event-1")
-    world.ledger.record_push(push, world.time.now)
+    world.ledger.record_events([push], world.time.now)
     call(world)
     call(world, DAY)
     assert call(world, 365 * DAY) == Retirement(0, complete=True)

@@ -133,7 +133,7 @@ def test_policies_are_told_as_the_rules_give_them(world: World) -> None:
     )
     world.context.steering.apply(text, who="a", at=NOW, because="b", before="")
     follows(world)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     (spell,) = staleness(world.context).spells
     assert spell.policy == "default, nights"
 
@@ -153,7 +153,7 @@ def test_a_registry_of_the_same_name_is_asked_for(world: World) -> None:
     context = replace(world.context, settings=settings)
     world.tasks.out_of_order[other] = NotFound("no such registry")
     follows(world)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
 
     staleness(context)
     assert world.tasks.asked
@@ -166,8 +166,8 @@ def test_since_when_is_unknown_if_not_all_pushes_were_looked_at(world: World) ->
     follows(world)
     for number in range(25):
         digest = f"sha256:{number:064}"
-        world.ledger.record_push(
-            replace(PUSH, digest=digest, pushed_at=world.time.now), world.time.now
+        world.ledger.record_events(
+            [replace(PUSH, digest=digest, pushed_at=world.time.now)], world.time.now
         )
         world.time.pass_(86400)
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_told_of_a_task_is_told_as_unknown(
 ) -> None:
     """Its rebuilds cannot be read, or nobody thought of what they are."""
     follows(world)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
 
     def broken(*_: object) -> None:
         raise ValueError("odd")

@@ -75,7 +75,7 @@ def test_a_task_on_what_its_tag_names_is_none(world: World) -> None:
 
 def test_a_task_that_no_push_was_decided_for(world: World) -> None:
     """Its run ended just before the push, so that the index did not name it: audit is not clean."""
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     follows(world, OLD)
     world.time.pass_(7200)
     found = audit(world.context, world.time.now - DAY, world.time.now, patience=PATIENCE)
@@ -90,12 +90,12 @@ def test_a_claim_of_a_clock_that_was_ahead_is_no_effect(world: World) -> None:
     """Superseded by what nobody goes on with is not superseded."""
     follows(world, OLD)
     world.images.digests[NODE] = NEWER
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     moved = BaseMoved(TASK, NODE, "runtime", OLD, NEW, "registry")
     world.ledger.record_decisions(PUSH, [moved], world.time.now)
     world.time.pass_(60)
     later = replace(PUSH, digest=NEWER)
-    world.ledger.record_push(later, world.time.now)
+    world.ledger.record_events([later], world.time.now)
     world.ledger.record_decisions(later, [replace(moved, new=NEWER)], world.time.now)
     tomorrow = world.time.now + DAY
     rebuilt(world, State.CLAIMED, f"{NODE}@{NEWER}", claimed_at=tomorrow, lease_until=tomorrow)
@@ -124,7 +124,7 @@ def test_what_nobody_has_told_of_yet_may_be_on_its_way(world: World) -> None:
 def test_what_a_push_told_lately_is_on_its_way(world: World) -> None:
     """And what is unknown is called so."""
     follows(world, None)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     finding = only(world)
 
     assert finding.verdict is Verdict.IN_PROGRESS
@@ -189,7 +189,7 @@ def test_what_was_decided_last_tells(
 ) -> None:
     """A reason not to build is accepted; that it is to be built, and was not, is none."""
     follows(world, OLD)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.ledger.record_decisions(PUSH, [decision], world.time.now)
     world.time.pass_(7200)
 
@@ -201,7 +201,7 @@ def test_without_asking_the_newest_push_tells(world: World) -> None:
     follows(world, OLD)
     world.images.failure = TransientError("must not be asked")
     assert looked(world, ask=False) == Stood(1, (), ())
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
 
     assert [f.push.digest for f in looked(world, ask=False).findings] == [NEW]
 

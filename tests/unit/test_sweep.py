@@ -86,7 +86,7 @@ def test_what_an_event_missed_is_found_once(world: World) -> None:
 
 def test_what_is_built_on_the_digest_needs_nothing(world: World) -> None:
     """A tag that everybody is built on, one that is gone and a foreign one start nothing."""
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     known(
         world,
         task("fresh", dependency(built_on=NEW)),
@@ -150,7 +150,7 @@ def test_a_decision_is_given_time(
     Whatever its record names: a run that ended since may have pulled the digest before.
     """
     known(world, task("build-app", dependency(built_on=built_on)))
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.time.pass_(16 * 60)
     decision = (
         TaskDisabled(task().id)
@@ -165,7 +165,7 @@ def test_a_decision_is_given_time(
 
 def test_a_task_that_came_after_the_push_is_asked_about_once(world: World) -> None:
     """The run that its edit started may have begun before the push, and ended after it."""
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     other = AlreadyBuiltOn(task("other").id, NODE, NEW, "registry")
     world.ledger.record_decisions(PUSH, [other], world.time.now)
     world.ledger.planned(PUSH)
@@ -185,7 +185,7 @@ def test_a_task_that_came_after_the_push_is_asked_about_once(world: World) -> No
 def test_a_record_that_was_looked_at_stands(world: World) -> None:
     """What was found to be built on the digest is not asked about again."""
     known(world, task("build-app", dependency(built_on=NEW)))
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.ledger.record_decisions(PUSH, [TaskDisabled(task().id)], world.time.now)
     world.time.pass_(1)
     found = AlreadyBuiltOn(task().id, NODE, NEW, "registry")
@@ -204,7 +204,7 @@ def test_a_push_that_was_never_planned_is_planned_again(world: World) -> None:
         replace(PUSH, registry=ForeignRegistry("docker.io")),
     ]
     for push in (PUSH, *others):
-        world.ledger.record_push(push, world.time.now)
+        world.ledger.record_events([push], world.time.now)
 
     assert later(world, 10).planned_again == []
     assert later(world, 10).planned_again == [PUSH.key]
@@ -216,9 +216,9 @@ def test_a_push_that_was_never_planned_is_planned_again(world: World) -> None:
 def test_a_push_that_was_delivered_again_is_not_lost(world: World) -> None:
     """Each delivery sends a message of its own."""
     known(world, task("fresh", dependency(built_on=NEW)))
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.time.pass_(1200)
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
 
     assert later(world, 1).planned_again == []
 
@@ -342,7 +342,7 @@ def test_lost_plans_are_bounded_too(world: World) -> None:
     """Plans that were lost are asked for as far as the requests go."""
     known(world, task("a", dependency(GO)), task("b", dependency(NODE)))
     for push in (PUSH, replace(PUSH, repository="images/go", tag="1")):
-        world.ledger.record_push(push, world.time.now)
+        world.ledger.record_events([push], world.time.now)
     object.__setattr__(world.context, "settings", replace(world.settings, sweep_reads=1))
     report = later(world, 20)
 
@@ -381,7 +381,7 @@ def test_a_registry_that_does_not_answer_is_reported(
 def test_a_base_registry_that_cannot_be_found_is_reported(world: World) -> None:
     """Its tags are left for another time, and its lost pushes too."""
     known(world, task())
-    world.ledger.record_push(PUSH, world.time.now)
+    world.ledger.record_events([PUSH], world.time.now)
     world.tasks.failures["registry"] = [Denied("no role"), Denied("no role")]
     report = later(world, 20)
 
@@ -411,8 +411,8 @@ def test_one_tag_or_push_that_raises_something_is_one(
     world.images.digests[other] = NEW
     bad = Push(BASE, "images/a", "1", NEW, None, "event-1")
     if where == "_concerned":
-        world.ledger.record_push(bad, world.time.now)
-        world.ledger.record_push(PUSH, world.time.now)
+        world.ledger.record_events([bad], world.time.now)
+        world.ledger.record_events([PUSH], world.time.now)
         world.time.pass_(1200)
     module = sys.modules[sweep.__module__]
     real = getattr(module, where)

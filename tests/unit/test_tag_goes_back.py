@@ -53,7 +53,7 @@ def _world(tmp_path: Path) -> World:
     """A task that was built on the old image, whose tag names the new one now."""
     world = World(tmp_path)
     world.images.came[OLD] = world.time.now - timedelta(days=9)
-    world.ledger.record_push(ON_OLD, world.time.now - timedelta(days=9))
+    world.ledger.record_events([ON_OLD], world.time.now - timedelta(days=9))
     record(world, OLD)
     moved(world, ON_NEW)
     world.time.pass_(1)
@@ -73,7 +73,7 @@ def moved(world: World, push: Push, *, told: bool = True) -> None:
     world.images.came.setdefault(push.digest, world.time.now)
     world.images.written[NODE] = world.time.now
     if told:
-        world.ledger.record_push(push, world.time.now)
+        world.ledger.record_events([push], world.time.now)
 
 
 def head(world: World) -> Rebuild:
@@ -254,7 +254,7 @@ def test_a_run_that_was_over_before_the_tag_was_away(world: World, *, told: bool
     world.time.pass_(60)
     begin(world)
     if told:  # an event of the image before, which may have been pushed while the run went on
-        world.ledger.record_push(ON_NEW, world.time.now)
+        world.ledger.record_events([ON_NEW], world.time.now)
         world.time.pass_(1)
     end(world)
     world.time.pass_(3600)
@@ -454,7 +454,7 @@ def test_a_tag_that_was_away_at_another_time(world: World, case: str) -> None:
         world.time.pass_(5)
     begin(world)
     if case == "told late":
-        world.ledger.record_push(ON_NEWER, world.time.now)
+        world.ledger.record_events([ON_NEWER], world.time.now)
         world.time.pass_(60)
     if case == "run is gone":
         moved(world, ON_NEWER)
@@ -521,7 +521,7 @@ def test_the_time_of_a_tag_counts_if_it_named_another(world: World) -> None:
     first = world.images.came[NEW]
     moved(world, ON_NEW)
     assert came(world.context, name) == first
-    world.ledger.record_push(ON_NEWER, world.time.now)
+    world.ledger.record_events([ON_NEWER], world.time.now)
     world.time.pass_(60)
     moved(world, ON_NEW)
     assert came(world.context, name) == world.time.now
@@ -534,7 +534,7 @@ def seen(world: World, digest: str, minutes: int) -> Push:
     world.time.pass_(60 * minutes)
     world.foreign.seen[ALPINE] = Seen(digest)
     push = Push(ForeignRegistry("docker.io"), "library/alpine", "3", digest, world.time.now, "poll")
-    world.ledger.record_push(push, world.time.now)
+    world.ledger.record_events([push], world.time.now)
     return push
 
 

@@ -17,7 +17,7 @@ from rebuilder.core.events.task_events import (
     read_task_event,
 )
 from rebuilder.core.rebuilds.messages import REFRESH, Refresh
-from rebuilder.usecases.events.accept_task_event import accept_task_event, accept_task_events
+from rebuilder.usecases.events.accept import accept_event, accept_task_events
 from tests.unit.fakes import APPS, World
 
 # As learn.microsoft.com shows it in "Azure subscription as an Event Grid source", for a task.
@@ -139,7 +139,7 @@ def test_no_value_of_any_field_raises(path: str, value: object) -> None:
 
 def test_a_changed_task_is_read_again(world: World) -> None:
     """Accepting does nothing slow: one message, and nothing is recorded as ignored."""
-    assert accept_task_event(world.context, EVENT) == CHANGED
+    assert accept_event(world.context, EVENT) == CHANGED
 
     ((body, _),) = world.queue.take(REFRESH)
     assert Refresh.decode(body) == Refresh.of(CHANGED.task, world.time.now, looks=0)
@@ -149,7 +149,7 @@ def test_a_changed_task_is_read_again(world: World) -> None:
 def test_other_changes_are_recorded_only(world: World) -> None:
     """A change that starts nothing is in the ledger with its reason, and in no queue."""
     event = about(_TASK.replace("MyApps", "others"))
-    assert isinstance(accept_task_event(world.context, event), NotATaskRegistry)
+    assert isinstance(accept_event(world.context, event), NotATaskRegistry)
 
     subject = _TASK.replace("MyApps", "others")
     (record,) = world.ledger.ignored("/subscriptions/s1", subject)

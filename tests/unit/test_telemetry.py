@@ -59,7 +59,7 @@ from rebuilder.usecases.at_once import _Begins
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.sweep import sweep
-from rebuilder.usecases.events.accept_event import accept_events
+from rebuilder.usecases.events.accept import accept_events
 from rebuilder.usecases.index.refresh_index import refresh_index, scan_registry
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.recovery.collect_dead_letters import collect_dead_letters

@@ -77,7 +77,7 @@ def _outside(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
         DeadLetter(letter.origin, letter.source, cleaned, f"r {cleaned}", letter.at)
     )
     ignored = NoTag("e", str(BASE), "images/node", NEW)
-    world.ledger.record_ignored(ignored, world.time.now)
+    world.ledger.record_events([ignored], world.time.now)
     monkeypatch.setattr(composition, "compose", lambda _: world.context)
     return world
 

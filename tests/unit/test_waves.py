@@ -175,7 +175,7 @@ def test_one_that_is_to_be_begun_since_tomorrow_is_not_waited_for(world: World) 
 def test_one_whose_plan_is_to_come_is_waited_for(world: World) -> None:
     """The plan goes through many tasks, and messages are quicker than its end."""
     wave = Wave(world, a="node", last="node a", old="node b", b="node")
-    world.ledger.record_push(ROOT, world.time.now)
+    world.ledger.record_events([ROOT], world.time.now)
     world.images.digests[NODE] = NEW
     start_build(world.context, StartBuild(ROOT, tid("last")), "me")
     assert wave.waits_for("last") == ["a"]

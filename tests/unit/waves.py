@@ -71,7 +71,7 @@ class Wave:
         registry = APPS if reference.startswith("myapps") else BASE
         self.world.images.digests[reference] = digest
         told = Push(registry, wanted.path, str(wanted.tag), digest, self.world.time.now, "e")
-        self.world.ledger.record_push(told, self.world.time.now)
+        self.world.ledger.record_events([told], self.world.time.now)
         plan_rebuilds(self.world.context, PlanRebuilds(told))
 
     def deliver(self, *, reverse: bool = False) -> None:

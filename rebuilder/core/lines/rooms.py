@@ -9,8 +9,6 @@ from rebuilder.core.policies.reason import Reason
 PRIORITY = 50
 """The priority of what no policy gives one."""
 
-HIGHEST = 100
-
 
 class Room(Struct, frozen=True):
     """So many rebuilds have a place in it at once.

@@ -10,9 +10,6 @@ from msgspec import Struct
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.times import day_and_time
 
-MOST_VOTES = 10
-"""How many people may have to agree at most."""
-
 
 class Approval(Struct, frozen=True):
     """Who has to agree.

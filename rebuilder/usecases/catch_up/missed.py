@@ -131,7 +131,7 @@ def announce_push(context: Context, push: Push) -> None:
     Raises:
         TransientError: It was not taken over; it is to be found again.
     """
-    context.ledger.record_push(push, context.now())
+    context.ledger.record_events([push], context.now())
     context.queue.send(PUSHES, PlanRebuilds(push).encode())
     with lines_about({PUSH: push.key}):
         log.info("push %s found by the %s: enqueued", push.key, push.event)

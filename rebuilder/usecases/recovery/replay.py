@@ -18,7 +18,7 @@ from rebuilder.errors import InvalidJson, NotFound, RebuilderError, TransientErr
 from rebuilder.isolation import attempt
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.events.accept_any_event import accept_any_event
+from rebuilder.usecases.events.accept import accept_event
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def _event(context: Context, letter: DeadLetter) -> str:
         raw = read_json(letter.body, mend=True)
     except InvalidJson:
         raw = letter.body
-    accepted = accept_any_event(context, raw)
+    accepted = accept_event(context, raw)
     if isinstance(accepted, Ignored):
         return f"nothing comes of it: {accepted.sentence()}"
     if isinstance(accepted, Push):

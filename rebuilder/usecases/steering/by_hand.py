@@ -120,7 +120,7 @@ def _standing(context: Context, task: TaskId) -> Push:
         if digest is not None:
             pushed = registry or ForeignRegistry(reference.domain)
             push = Push(pushed, reference.path, reference.tag or "", digest, None, _EVENT)
-            context.ledger.record_push(push, context.now())
+            context.ledger.record_events([push], context.now())
             # Whoever else is built on it is not asked about.
             context.ledger.planned(push)
             return push

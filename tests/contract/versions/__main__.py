@@ -132,10 +132,10 @@ def fill(
 ) -> None:
     """Write something of everything that is kept."""
     for push, at in ((FIRST, NOW - HOUR), (SECOND, NOW), (FIRST, NOW - HOUR / 2), (FOREIGN, NOW)):
-        ledger.record_push(push, at)
+        ledger.record_events([push], at)
     untagged = NoTag("e", str(BASE), f"images/node@{OLD}", OLD)
-    ledger.record_ignored(untagged, NOW - HOUR)
-    ledger.record_ignored(untagged, NOW)
+    ledger.record_events([untagged], NOW - HOUR)
+    ledger.record_events([untagged], NOW)
     ledger.record_decisions(FIRST, [decision(reason) for reason in REASONS.values()], NOW - HOUR)
     ledger.record_decisions(FIRST, [decision(REASONS["base-moved"])], NOW)
     for claim, change in rebuilds():

@@ -355,7 +355,7 @@ def test_what_is_stale_is_told_once(world: World) -> None:
     """Each spell, when it is beyond the objective of the policy file."""
     telling = Telling(world, f"objective: 2h\n{ALL}")
     follows(world)
-    world.ledger.record_push(replace(PUSH, pushed_at=telling.time.now), telling.time.now)
+    world.ledger.record_events([replace(PUSH, pushed_at=telling.time.now)], telling.time.now)
     assert tell_stale(telling.context) == 0
     telling.time.pass_(3 * 3600)
     assert tell_stale(telling.context) == 1
@@ -379,7 +379,7 @@ def test_nothing_is_compared_where_nobody_is_told(
     telling.context.in_force.forget()
     for name in ("a", "b"):
         follows(world, task_id=task(name).id, built_on=OLD)
-    world.ledger.record_push(replace(PUSH, pushed_at=telling.time.now), telling.time.now)
+    world.ledger.record_events([replace(PUSH, pushed_at=telling.time.now)], telling.time.now)
     telling.time.pass_(86400)
     monkeypatch.setattr("rebuilder.usecases.messages.stale._MOST", 1)
     assert tell_stale(telling.context) == 1

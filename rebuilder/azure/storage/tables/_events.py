@@ -52,14 +52,6 @@ class TableEvents(TableStore):
             days = [_deliveries.day_row(entity) for entity in now if "push" in entity]
             together(lambda some: self.upsert(DAYS, some), _by_partition(days))
 
-    def record_push(self, push: Push, at: datetime) -> None:
-        """Remember a delivery; see Ledger."""
-        self.record_events([push], at)
-
-    def record_ignored(self, ignored: Ignored, at: datetime) -> None:
-        """Remember an event that started nothing; see Ledger."""
-        self.record_events([ignored], at)
-
     def planned(self, push: Push) -> None:
         """Remember that a push is planned; see Ledger."""
         with translated("note that a push is planned"), suppress(ResourceNotFoundError):
