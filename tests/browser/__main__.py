@@ -43,7 +43,7 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for width in (1440, 390):
             for scheme in ("light", "dark"):
-                window = Window(browser, site, width, scheme)
+                window = Window(browser, site.server.address, width, scheme)
                 for name, path in PAGES.items():
                     window.go(path)
                     window.page.wait_for_load_state("networkidle")

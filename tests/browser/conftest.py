@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from rebuilder.composition import compose, release
 from rebuilder.core.rebuilds.messages import ACTS, OperatorAct
@@ -26,6 +26,8 @@ from tests.browser.story import seed
 from tests.patience import SECONDS
 
 CHROMIUM = shutil.which("chromium") or ""
+AXE = (Path(__file__).parent / "vendor" / "axe.js").read_text("utf-8")
+expect.set_options(timeout=SECONDS * 1000)
 
 
 # Not for the whole session: while it is there a loop runs in this thread, and no other can.
@@ -53,7 +55,6 @@ class Site:
         self.server = LocalServer(self.context, "mira", roles)
         self._thread = threading.Thread(target=self.server.serve)
         self._thread.start()
-        self.base = f"http://127.0.0.1:{self.server.port}"
 
     def carry_out(self) -> list[str]:
         """Do what was asked for, as the first app does it; return what that was."""
@@ -87,15 +88,15 @@ class Window:
 
     Args:
         browser: The browser.
-        site: What it looks at.
+        address: What it looks at, with the token.
         width: How wide it is, in pixels.
         scheme: `light` or `dark`.
     """
 
     def __init__(
-        self, browser: Browser, site: Site, width: int = 1440, scheme: str = "light"
+        self, browser: Browser, address: str, width: int = 1440, scheme: str = "light"
     ) -> None:
-        self.site = site
+        self.base = address.partition("/?")[0]
         self._context = browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme="dark" if scheme == "dark" else "light",
@@ -107,7 +108,7 @@ class Window:
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", self._asked)
-        self.page.goto(site.server.address)
+        self.page.goto(address)
         self.ready()
 
     def _said(self, message: ConsoleMessage) -> None:
@@ -115,14 +116,13 @@ class Window:
 
     def _asked(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in ("data", "blob") and f"{parts.scheme}://{parts.netloc}" != (
-            self.site.base
-        ):
+        ours = f"{parts.scheme}://{parts.netloc}" == self.base
+        if parts.scheme not in ("data", "blob") and not ours:
             self.wrong.append(f"it asked {request.url}")
 
     def go(self, path: str) -> None:
         """Open an address, as from a link that somebody sent."""
-        self.page.goto(f"{self.site.base}{path}")
+        self.page.goto(f"{self.base}{path}")
         self.ready()
 
     def ready(self) -> None:
@@ -138,6 +138,21 @@ class Window:
 
 @pytest.fixture(name="window")
 def _window(chromium: Browser, site: Site) -> Iterator[Window]:
-    window = Window(chromium, site)
+    window = Window(chromium, site.server.address)
     yield window
     window.close()
+
+
+def violations(window: Window) -> list[str]:
+    """Return what axe-core finds against WCAG 2.2 A and AA, and its best practices."""
+    session = window.page.context.new_cdp_session(window.page)
+    session.send("Runtime.evaluate", {"expression": AXE + ";0"})
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = window.page.evaluate(
+        "(tags) => axe.run({runOnly: {type: 'tag', values: tags}}).then((r) => r.violations)", tags
+    )
+    return [
+        f"{one['id']}: {node['target']} {node.get('failureSummary', '')[:300]}"
+        for one in found
+        for node in one["nodes"]
+    ]

@@ -11,12 +11,11 @@ from playwright.sync_api import Browser, expect
 
 from rebuilder.core.rebuilds.rebuild import Check, State
 from rebuilder.web.principals import Role
-from tests.browser.conftest import Site, Window
+from tests.browser.conftest import Site, Window, violations
 from tests.browser.story import JAVA, NODE, PYTHON, digest
-from tests.patience import SECONDS, until
+from tests.patience import until
 
 pytestmark = pytest.mark.needs("chromium")
-AXE = (Path(__file__).parent / "vendor" / "axe.js").read_text("utf-8")
 PAGES = {
     "/": "Now",
     "/tasks": "Images",
@@ -33,22 +32,6 @@ PAGES = {
     "/health": "Health",
     "/audit": "Audit",
 }
-expect.set_options(timeout=SECONDS * 1000)
-
-
-def violations(window: Window) -> list[str]:
-    """Return what axe-core finds against WCAG 2.2 A and AA, and its best practices."""
-    session = window.page.context.new_cdp_session(window.page)
-    session.send("Runtime.evaluate", {"expression": AXE + ";0"})
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = window.page.evaluate(
-        "(tags) => axe.run({runOnly: {type: 'tag', values: tags}}).then((r) => r.violations)", tags
-    )
-    return [
-        f"{one['id']}: {node['target']} {node.get('failureSummary', '')[:300]}"
-        for one in found
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
@@ -56,7 +39,7 @@ def test_every_page_is_there_for_everybody(
     chromium: Browser, site: Site, width: int, scheme: str
 ) -> None:
     """axe-core finds nothing, nothing is said on the console, nothing is wider than the screen."""
-    window = Window(chromium, site, width, scheme)
+    window = Window(chromium, site.server.address, width, scheme)
     found: list[str] = []
     window.go("/pushes")
     push = window.page.locator('main a[href^="/push?"]', has_text="images/java:21").first
@@ -75,7 +58,7 @@ def test_one_comes_from_anywhere_to_anywhere(window: Window) -> None:
     """From a number to what it is made of, from there to a task, its push, its graph and back."""
     page = window.page
     page.locator("a.tile", has_text="Waiting").click()
-    expect(page).to_have_url(f"{window.site.base}/tasks?standing=waiting")
+    expect(page).to_have_url(f"{window.base}/tasks?standing=waiting")
     expect(page.get_by_role("row")).to_have_count(9)
     page.get_by_role("link", name="contosoapps/gateway").click()
     expect(page.locator("h1")).to_contain_text("contosoapps/gateway")
@@ -97,7 +80,7 @@ def test_filters_stand_in_the_address(window: Window) -> None:
     page = window.page
     window.go("/tasks")
     page.get_by_label("Task or base").fill("node-service")
-    expect(page).to_have_url(f"{window.site.base}/tasks?q=node-service")
+    expect(page).to_have_url(f"{window.base}/tasks?q=node-service")
     page.get_by_role("button", name="waiting", exact=True).click()
     page.get_by_role("button", name="Behind").click()
     expect(page.get_by_role("row")).to_have_count(6)
@@ -116,7 +99,7 @@ def test_filters_stand_in_the_address(window: Window) -> None:
     expect(page.get_by_text("No task fits.")).to_be_visible()
 
 
-def test_a_pause_is_ended_and_the_page_shows_it_by_itself(window: Window) -> None:
+def test_a_pause_is_ended_and_the_page_shows_it_by_itself(window: Window, site: Site) -> None:
     """A click, a reason, a message; the first app does it, and the banner goes without a reload."""
     page = window.page
     banner = page.locator(".banner.held")
@@ -129,14 +112,14 @@ def test_a_pause_is_ended_and_the_page_shows_it_by_itself(window: Window) -> Non
     dialog.get_by_role("button", name="Resume").click()
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("status").last).to_contain_text("is asked for")
-    assert until(window.site.carry_out) == ["resume"]
+    assert until(site.carry_out) == ["resume"]
     expect(banner).to_have_count(0)
     page.get_by_role("link", name="Audit").click()
     expect(page.get_by_text("the mesh is done")).to_be_visible()
     expect(page.get_by_text("1 rebuild(s) looked at again").first).to_be_visible()
 
 
-def test_a_quarantined_digest_is_released_by_the_page(window: Window) -> None:
+def test_a_quarantined_digest_is_released_by_the_page(window: Window, site: Site) -> None:
     """It says what and why; what waits for it offers the release, too, and goes on by it."""
     page = window.page
     window.go("/task?name=contosoapps/billing-exports")
@@ -150,7 +133,7 @@ def test_a_quarantined_digest_is_released_by_the_page(window: Window) -> None:
     dialog.get_by_label("Why").fill("the canary's own test was wrong")
     dialog.get_by_role("button", name="Release").click()
     expect(dialog).to_have_count(0)
-    assert until(window.site.carry_out) == ["release"]
+    assert until(site.carry_out) == ["release"]
     expect(banner).to_have_count(0)
     page.get_by_role("link", name="Audit").click()
     row = page.get_by_role("row", name="the canary's own test was wrong")
@@ -158,7 +141,7 @@ def test_a_quarantined_digest_is_released_by_the_page(window: Window) -> None:
     expect(row).to_contain_text("1 rebuild(s) looked at again")
 
 
-def test_many_are_rejected_at_once(window: Window) -> None:
+def test_many_are_rejected_at_once(window: Window, site: Site) -> None:
     """Chosen by their boxes; they are left alone, with who and why."""
     page = window.page
     window.go("/waves")
@@ -171,13 +154,13 @@ def test_many_are_rejected_at_once(window: Window) -> None:
     dialog.get_by_label("Why").fill("breaks the login")
     dialog.get_by_role("button", name="Reject").click()
     expect(dialog).to_have_count(0)
-    assert until(window.site.carry_out) == ["reject"]
+    assert until(site.carry_out) == ["reject"]
     expect(page.get_by_text("Nothing waits for approval.")).to_be_visible()
 
 
-def test_what_changes_is_seen_without_a_reload(window: Window) -> None:
+def test_what_changes_is_seen_without_a_reload(window: Window, site: Site) -> None:
     """A run ends: the number goes down, and whoever reads the page keeps their place."""
-    page, ledger = window.page, window.site.context.ledger
+    page, ledger = window.page, site.context.ledger
     tile = page.locator("a.tile", has_text="Building").locator(".number")
     expect(tile).to_have_text("2")
     page.get_by_role("link", name="contosoapps/payments-api").first.focus()
@@ -214,7 +197,7 @@ def test_all_of_it_works_by_keys(window: Window) -> None:
     node = page.locator("a.task-node", has_text="contosoplatform/python-job")
     node.focus()
     page.keyboard.press("Enter")
-    expect(page).to_have_url(f"{window.site.base}/graph?focus=contosoplatform%2Fpython-job&depth=2")
+    expect(page).to_have_url(f"{window.base}/graph?focus=contosoplatform%2Fpython-job&depth=2")
     window.go("/")
     page.get_by_text("outside its window").locator("xpath=ancestor::summary").focus()
     page.keyboard.press("Enter")
@@ -224,7 +207,7 @@ def test_all_of_it_works_by_keys(window: Window) -> None:
 def test_who_only_reads_is_offered_no_act(chromium: Browser, tmp_path: Path) -> None:
     """And sees everything else."""
     site = Site(tmp_path / "story.db", frozenset({Role.READER}))
-    window = Window(chromium, site)
+    window = Window(chromium, site.server.address)
     for path in ("/", "/waves", "/task?name=contosoapps/payments-api"):
         window.go(path)
         for name in ("Resume", "Approve", "Reject", "Stop the line …", "Hold until …"):

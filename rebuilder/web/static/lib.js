@@ -115,8 +115,10 @@ export const reached = signal({ at: Date.now(), problem: "" });
 export const said = signal("");
 const QUICK = 5_000;
 const SLOW = 30_000;
+const EXPECTING = 60_000;
 let known = "";
 let timer = 0;
+let expecting = 0; // until then, something comes of what was asked for
 
 async function look() {
   clearTimeout(timer);
@@ -129,7 +131,7 @@ async function look() {
       known = found.state;
       look.busy = found.busy;
     }
-    if (look.busy) wait = QUICK;
+    if (look.busy || Date.now() < expecting) wait = QUICK;
     reached.set({ at: Date.now(), problem: "" });
   } catch (problem) {
     wait = QUICK;
@@ -144,6 +146,7 @@ export function startLooking() {
 }
 
 export function lookSoon() {
+  expecting = Date.now() + EXPECTING;
   clearTimeout(timer);
   timer = setTimeout(look, 700);
 }
