@@ -691,7 +691,7 @@ def _message_seeds() -> list[bytes]:
     push = Push(BASE, "images/node", "9", DIGEST, NOW, "event-1")
     sent = (
         messages.PlanRebuilds(push),
-        messages.StartBuild(push, TASK, NOW, anew=True, wait=3),
+        messages.StartBuild(push, TASK, NOW, forced=True, wait=3),
         messages.TrackBuild(TASK, 1, 2),
         messages.Refresh.of(TASK, NOW, 3),
         messages.Refresh(BASE, None, NOW),

@@ -31,7 +31,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from rebuilder._nowhere import NoDeadEvents
+from rebuilder._unconfigured import NoDeadEvents
 from rebuilder.azure.storage.queues import StorageQueues
 from rebuilder.azure.storage.tables.index import TableIndex
 from rebuilder.azure.storage.tables.ledger import TableLedger

@@ -14,7 +14,7 @@ _PLAIN = (int, float, date, timedelta, type(None))
 
 
 class Lines(str):
-    """A text of ours that has lines and keeps them: a stack."""
+    """A text of the product's own that keeps its line breaks: a stack."""
 
     __slots__ = ()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from rebuilder._nowhere import NoDeadEvents
+from rebuilder._unconfigured import NoDeadEvents
 from rebuilder.ports.bookmarks import Bookmarks
 from rebuilder.ports.dead_letters import DeadEventStore, DeadLetters
 from rebuilder.ports.index import DependencyIndex

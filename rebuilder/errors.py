@@ -12,7 +12,7 @@
     + InvalidReference: a text is not an image reference
     + InvalidResourceId: a text is not the resource id that is expected
     + InvalidJson: a text is not JSON, or not within the bounds of what is read
-    + InvalidMessage: a queue message is not one of ours
+    + InvalidMessage: a queue message is not one that the product writes
     + UnreadableRecord: what is kept is of a form that this version does not know
     + InvalidBuildFile: a Dockerfile or task file cannot be read
       - ArgumentMissing: a Dockerfile could be read if a build argument had a value
@@ -114,7 +114,7 @@ class InvalidJson(PermanentError):
 
 
 class InvalidMessage(PermanentError):
-    """A queue message is not one of ours, or of a version that this code does not know."""
+    """A queue message is not the product's, or of a version that this code does not know."""
 
 
 class UnreadableRecord(PermanentError):

@@ -22,7 +22,7 @@ def working(what: str) -> Iterator[None]:
     Nothing is printed in the block; when it is left, nothing is seen of this any more.
 
     Args:
-        what: What is being done; a text of ours.
+        what: What is being done; a text of the product's own.
     """
     if not sys.stderr.isatty():
         yield

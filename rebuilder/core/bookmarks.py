@@ -35,10 +35,10 @@ class Bookmark(Struct, frozen=True):
         """Tell whether the lease can be taken."""
         return self.lease_until is None or self.lease_until <= now
 
-    def taken(self, owner: str, until: datetime) -> Bookmark:
+    def acquired(self, owner: str, until: datetime) -> Bookmark:
         """Return it with the lease taken, yet to be saved."""
         return replace(self, owner=owner, lease_until=until)
 
-    def given_back(self, place: str) -> Bookmark:
+    def released(self, place: str) -> Bookmark:
         """Return it without a lease and at another place, yet to be saved."""
         return replace(self, place=place, owner="", lease_until=None)

@@ -30,13 +30,13 @@ _NO_BRACKET = re.compile(r"[^\[\]{}]++")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read_json(text: str | bytes, *, limit: int = LIMIT, mend: bool = False) -> Any:  # noqa: ANN401 - JSON
+def read_json(text: str | bytes, *, limit: int = LIMIT, repair: bool = False) -> Any:  # noqa: ANN401 - JSON
     """Read a JSON text.
 
     Args:
         text: The text; bytes are UTF-8, with or without a byte order mark.
         limit: How long it may be, in bytes or characters.
-        mend: Whether lone surrogates become question marks; else they are refused.
+        repair: Whether lone surrogates become question marks; else they are refused.
 
     Raises:
         InvalidJson: It is none, or longer, deeper or larger than is read. The message tells
@@ -55,7 +55,7 @@ def read_json(text: str | bytes, *, limit: int = LIMIT, mend: bool = False) -> A
         raise InvalidJson(f"not JSON: {error}") from None
     # What was decoded from UTF-8 holds halves as escapes only.
     if _HALF.search(written) or (written is text and not written.isascii()):
-        return _without_halves(found, mend=mend)
+        return _without_halves(found, repair=repair)
     return found
 
 
@@ -110,12 +110,12 @@ def _no_number(name: str) -> NoReturn:
 _READER = json.JSONDecoder(parse_int=_whole, parse_float=_fraction, parse_constant=_no_number)
 
 
-def _without_halves(found: object, *, mend: bool) -> Any:  # noqa: ANN401 - JSON
+def _without_halves(found: object, *, repair: bool) -> Any:  # noqa: ANN401 - JSON
     text = json.dumps(found, ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError:
-        if not mend:
+        if not repair:
             raise InvalidJson("a lone surrogate, which is half a character") from None
         return json.loads(text.encode(errors="replace"))
     return found

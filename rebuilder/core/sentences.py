@@ -19,5 +19,5 @@ class Explained(Struct, frozen=True):
     template: ClassVar[str] = ""
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return self.template.format(self=self)

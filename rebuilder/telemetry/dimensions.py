@@ -58,14 +58,14 @@ def note(about: About) -> None:
 
 
 @contextmanager
-def lines_about(about: About, *, anew: bool = False) -> Iterator[None]:
+def lines_about(about: About, *, afresh: bool = False) -> Iterator[None]:
     """Say what lines are about until the block is left; what was said in it is forgotten then.
 
     Args:
         about: What they are about.
-        anew: Whether they are about nothing that was said before.
+        afresh: Whether they are about nothing that was said before.
     """
-    held = _in_hand.set({} if anew else current())
+    held = _in_hand.set({} if afresh else current())
     try:
         note(about)
         yield

@@ -130,7 +130,7 @@ def processing(queue: str, parent: str) -> Iterator[None]:
     about: About = {"messaging.destination.name": queue, "messaging.operation.type": "process"}
     try:
         # A message may be worked off by the call that has sent it, and is about something else.
-        with lines_about(NOTHING, anew=True), span(f"process {queue}", parent, about):
+        with lines_about(NOTHING, afresh=True), span(f"process {queue}", parent, about):
             yield
     finally:
         _in_hand.reset(held)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from rebuilder._nowhere import NoReceivers, NoSteering
+from rebuilder._unconfigured import NoReceivers, NoSteering
 from rebuilder.core.acr.registries import (
     ForeignRegistry,
     PushedRegistry,

@@ -42,7 +42,7 @@ def leased(context: Context, name: str, owner: str) -> Iterator[Lease | None]:
     Raises:
         TransientError: The store cannot be reached; a lease that is held runs out by itself.
     """
-    mark = take_lease(context, name, owner)
+    mark = acquire_lease(context, name, owner)
     if mark is None:
         yield None
         return
@@ -51,20 +51,20 @@ def leased(context: Context, name: str, owner: str) -> Iterator[Lease | None]:
         yield lease
     except BaseException:
         try:
-            give_back(context, mark, lease.place)
+            release_lease(context, mark, lease.place)
         except RebuilderError as error:
             log.warning("%s: its lease runs out by itself: %s", name, error)
         raise
-    give_back(context, mark, lease.place)
+    release_lease(context, mark, lease.place)
 
 
-def take_lease(context: Context, name: str, owner: str) -> Bookmark | None:
+def acquire_lease(context: Context, name: str, owner: str) -> Bookmark | None:
     """Return a bookmark whose lease is ours now; None if it is somebody else's."""
     mark, now = context.bookmarks.read(name), context.now()
     if not mark.free(now) and not _impossible(mark, now):
         return None
     try:
-        return context.bookmarks.save(mark.taken(owner, now + LEASE))
+        return context.bookmarks.save(mark.acquired(owner, now + LEASE))
     except Conflict:
         return None
 
@@ -74,9 +74,9 @@ def _impossible(mark: Bookmark, now: datetime) -> bool:
     return impossible(f"the lease of {mark.name}", until, now, LEASE)
 
 
-def give_back(context: Context, mark: Bookmark, place: str) -> None:
+def release_lease(context: Context, mark: Bookmark, place: str) -> None:
     """Give a lease back; nothing happens if it ran out and somebody else has it."""
     try:
-        context.bookmarks.save(mark.given_back(place))
+        context.bookmarks.save(mark.released(place))
     except Conflict:
         log.warning("%s: took longer than its lease; somebody else goes on", mark.name)

@@ -303,7 +303,7 @@ ENDPOINTS = (
     Endpoint(
         "health",
         "/api/health",
-        "What is wrong, with what mends it, and what was given up",
+        "What is wrong, with what fixes it, and what was given up",
         health.Health,
         lambda call: health.health(call.context),
     ),

@@ -39,14 +39,14 @@ def test_one_that_was_never_saved_is_new(bookmarks: Bookmarks, name: str) -> Non
 
 def test_a_bookmark_comes_back_as_it_was(bookmarks: Bookmarks, name: str) -> None:
     """Place, owner and lease are kept; each change is a version."""
-    taken = bookmarks.save(Bookmark(name).taken("me", NOW + timedelta(minutes=1)))
+    taken = bookmarks.save(Bookmark(name).acquired("me", NOW + timedelta(minutes=1)))
     assert bookmarks.read(name) == taken
     assert (taken.version, taken.free(NOW), taken.free(NOW + timedelta(minutes=1))) == (
         1,
         False,
         True,
     )
-    done = bookmarks.save(taken.given_back("pläce" * 10_000))
+    done = bookmarks.save(taken.released("pläce" * 10_000))
 
     assert bookmarks.read(name) == done
     assert (done.version, done.owner, done.lease_until) == (2, "", None)
@@ -76,7 +76,7 @@ def test_of_concurrent_changes_one_wins(bookmarks: Bookmarks, name: str, *, ther
 
     def take(owner: int) -> bool:
         try:
-            bookmarks.save(mark.taken(str(owner), NOW))
+            bookmarks.save(mark.acquired(str(owner), NOW))
         except Conflict:
             return False
         return True

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from rebuilder._nowhere import NoDeadEvents
+from rebuilder._unconfigured import NoDeadEvents
 from rebuilder.azure.storage import dead_events
 from rebuilder.azure.storage.dead_events import BlobDeadEvents
 from rebuilder.composition import compose, release

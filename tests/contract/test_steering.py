@@ -12,7 +12,7 @@ import pytest
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from rebuilder._nowhere import NoSteering
+from rebuilder._unconfigured import NoSteering
 from rebuilder.azure.storage.steering import BLOB, BlobSteering
 from rebuilder.azure.storage.tables.bookmarks import TableBookmarks
 from rebuilder.core.policies.versions import PolicyVersion

@@ -226,7 +226,7 @@ def test_everything_else_of_the_first_version_is_found(store: Store) -> None:
     assert store.index.scan(APPS) == IndexScan(APPS, NOW, "after this")
     sweep = store.bookmarks.read("sweep")
     assert (sweep.place, sweep.version) == ("docker.io/library/alpine:3", 2)
-    assert store.bookmarks.save(sweep.taken("me", NOW)).version == 3
+    assert store.bookmarks.save(sweep.acquired("me", NOW)).version == 3
     assert store.bookmarks.read(f"pace/{BASE.subscription}").place == NOW.isoformat()
     assert store.letters.failure("rebuilder-builds", "a body") == "ValueError: a reason"
     assert [(letter.reason, letter.at) for letter in store.letters.waiting()] == [

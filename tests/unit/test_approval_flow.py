@@ -181,7 +181,7 @@ def test_what_is_rejected_is_left_for_these_digests(world: World) -> None:
         decision.sentence(),
     )
     hand = Hand("a", "mia", "", world.time.now)
-    again = StartBuild(PUSH, task().id, anew=True, after=1, hand=hand)
+    again = StartBuild(PUSH, task().id, forced=True, after=1, hand=hand)
     start_build(world.context, again, "me")
     assert held_for(world) == [NeedsApproval]
     held = head(world).held

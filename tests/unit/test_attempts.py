@@ -141,7 +141,7 @@ def test_somebody_may_ask_for_it_anew(world: World) -> None:
     """After a repair the same digests are tried when somebody says so."""
     start_build(world.context, MESSAGE, "me")
     end(world, RunStatus.CANCELED)
-    start_build(world.context, replace(MESSAGE, anew=True), "me")
+    start_build(world.context, replace(MESSAGE, forced=True), "me")
 
     assert (head(world).sequence, head(world).attempt) == (2, 1)
     assert head(world).state is State.SCHEDULED

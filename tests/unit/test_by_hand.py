@@ -237,7 +237,7 @@ def test_what_is_ignored_is_built_if_it_is_forced(known: World) -> None:
     known.tasks.add(task())
     decide(known, 'rules: [{match: {task: "*"}, ignore: true}]')
     hand = Act("a", What.BUILD, Target(), "ann", "why", known.time.now).hand
-    message = StartBuild(PUSH, task().id, anew=True, after=0, hand=hand)
+    message = StartBuild(PUSH, task().id, forced=True, after=0, hand=hand)
     assert isinstance(start_build(known.context, message, "me"), IgnoredByPolicy)
     forced = replace(message, hand=replace(hand, force=True))
     start_build(known.context, forced, "me")

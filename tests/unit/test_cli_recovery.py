@@ -163,7 +163,7 @@ def test_retry_asks_for_the_build(known: World, capsys: pytest.CaptureFixture[st
     carry_out(known.context, OperatorAct.decode(act).act)
     ((body, _),) = known.queue.take(BUILDS)
     message = StartBuild.decode(body)
-    assert (message.anew, message.after, message.push.key) == (True, 1, PUSH.key)
+    assert (message.forced, message.after, message.push.key) == (True, 1, PUSH.key)
     assert message.hand is not None
     assert message.hand.who == getpass.getuser()
 

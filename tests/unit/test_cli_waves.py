@@ -44,7 +44,7 @@ def test_a_plan_is_told(wave: Wave, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{NODE} at a new digest: 3 task(s) in 2 layer(s)\n" in told
     assert "layer 1:\n  myapps/a, 2.0 min: it reads " in told
     assert "      held: cooling down: " in told
-    assert "circle 1, gone through once: myapps/a -> myapps/c\n" in told
+    assert "circle 1, rebuilt once: myapps/a -> myapps/c\n" in told
     assert "left alone (1):\n  myapps/off: the policy file has it left alone" in told
     assert "longest way, 2.0 min: myapps/a -> " in told
     assert "and cost 4.00, at 0.5 for a CPU's minute and 4 CPUs each" in told
@@ -78,7 +78,7 @@ def test_a_wave_is_told(wave: Wave, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{NODE}@{NEW}: 4 task(s) in 2 layer(s): 2 building, 1 held, 1 to come\n" in told
     assert "layer 1: 2 building\n  building myapps/a: scheduled, run ca1\n" in told
     assert "  held     myapps/b: waiting for upstream tasks" in told
-    assert "a circle, gone through once: myapps/a -> myapps/c\n" in told
+    assert "a circle, rebuilt once: myapps/a -> myapps/c\n" in told
     wave.all("off")
     assert cli.main(["wave", f"{NODE}@{NEW}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

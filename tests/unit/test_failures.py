@@ -95,7 +95,7 @@ def test_what_cannot_heal_is_not_tried_again(world: World) -> None:
 def test_after_the_repair_somebody_asks_for_it(world: World) -> None:
     """What was given up at once is tried like what was given up late."""
     failed = fail(world, UNFETCHED)
-    asked = replace(MESSAGE, anew=True, after=failed.sequence)
+    asked = replace(MESSAGE, forced=True, after=failed.sequence)
     start_build(world.context, asked, "me")
 
     assert (head(world).sequence, head(world).state) == (2, State.SCHEDULED)
@@ -248,7 +248,7 @@ def test_somebody_need_not_wait_for_the_next_attempt(world: World) -> None:
     """What was repaired is tried at once when somebody says so."""
     failed = fail(world, RATE)
     assert failed.due is not None
-    start_build(world.context, replace(MESSAGE, anew=True, after=1), "me")
+    start_build(world.context, replace(MESSAGE, forced=True, after=1), "me")
 
     assert (head(world).attempt, head(world).state) == (2, State.SCHEDULED)
 
@@ -275,7 +275,7 @@ def test_the_role_that_is_missing_is_named_where_it_is_known(world: World) -> No
     assert failed.cause is not None
     assert failed.cause.code == "base-denied"
     assert "its identity p1 lacks the role AcrPull" in str(failed.advice)
-    start_build(world.context, replace(MESSAGE, anew=True, after=1), "me")
+    start_build(world.context, replace(MESSAGE, forced=True, after=1), "me")
     assert "--git-access-token" in str(fail(world, UNFETCHED).advice)
 
 

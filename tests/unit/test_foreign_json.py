@@ -75,7 +75,7 @@ def test_half_characters_may_be_mended() -> None:
     """Where one bad event must not cost the others, the halves become question marks."""
     text = '{"a\\ud800": ["\\udfff", "\\ud83d\\ude00", "é"]}'
 
-    assert read_json(text, mend=True) == {"a?": ["?", "😀", "é"]}
+    assert read_json(text, repair=True) == {"a?": ["?", "😀", "é"]}
 
 
 def test_an_object_is_an_object() -> None:

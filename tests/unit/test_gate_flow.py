@@ -280,7 +280,7 @@ def test_who_retries_by_hand_does_not_wait_for_a_cooldown(world: World) -> None:
     decide(world, "policies: {default: {cooldown: 4h}}")
     start_build(world.context, MESSAGE, "me")
     assert held_for(world) == [CoolingDown]
-    start_build(world.context, replace(MESSAGE, anew=True, after=1), "me")
+    start_build(world.context, replace(MESSAGE, forced=True, after=1), "me")
 
     assert head(world).state is State.SCHEDULED
 
@@ -304,7 +304,7 @@ def test_a_task_is_ignored(world: World) -> None:
     start_build(world.context, MESSAGE, "me")
     decide(world, 'rules: [{match: {task: "myapps/build*"}, ignore: true}]')
 
-    found = start_build(world.context, replace(MESSAGE, anew=True), "me")
+    found = start_build(world.context, replace(MESSAGE, forced=True), "me")
 
     assert found == IgnoredByPolicy(task().id, NODE, NEW, "rule 1 (line 2)")
     assert head(world).state is State.SKIPPED
@@ -322,7 +322,7 @@ def test_tags_and_kinds_are_those_of_the_task(world: World) -> None:
     assert held_for(world) == [CoolingDown]
     decide(world, "rules: [{match: {kinds: [runtime]}, ignore: true}]")
     assert isinstance(
-        start_build(world.context, replace(MESSAGE, anew=True), "me"), IgnoredByPolicy
+        start_build(world.context, replace(MESSAGE, forced=True), "me"), IgnoredByPolicy
     )
 
 
@@ -509,7 +509,7 @@ def test_a_broken_policy_never_takes_effect(world: World) -> None:
     assert held_for(world) == [OutsideWindow]
     steering.apply("version: 8", before=steering.token(), **broken)  # type: ignore[arg-type]
     world.context.in_force.forget()
-    start_build(world.context, replace(MESSAGE, anew=True), "me")
+    start_build(world.context, replace(MESSAGE, forced=True), "me")
     assert held_for(world) == [OutsideWindow]
     with pytest.raises(Conflict):
         steering.apply("version: 1", before="1", **broken)  # type: ignore[arg-type]

@@ -323,7 +323,7 @@ def test_one_that_is_asked_for_by_hand_and_held_does_not_wait_here(world: World)
     decide(world, ONE)
     begin(world, "one", "two")
     act(world, What.PAUSE, Target(Scope.TASK, "*/two"))
-    message = StartBuild(PUSH, task("two").id, anew=True, after=1)
+    message = StartBuild(PUSH, task("two").id, forced=True, after=1)
     start_build(world.context, message, "by hand")
     assert held_for(world, task("two").id) == [Paused]
     assert line(world).waiters == ()

@@ -169,7 +169,7 @@ def test_what_has_collected_nothing_stays_to_the_letter(body: str) -> None:
 
 def test_what_was_collected_is_left_behind() -> None:
     """Once and for all: however often it is done, it is the same text."""
-    message = StartBuild(PUSH, task().id, anew=True)
+    message = StartBuild(PUSH, task().id, forced=True)
     collected = replace(message, wait=7, turn=datetime(2026, 1, 1, tzinfo=UTC))
     body = put_back(collected.encode(), datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -32,7 +32,7 @@ from rebuilder.usecases.catch_up.poll_bases import (
     poll_bases,
 )
 from rebuilder.usecases.index.refresh_index import scan_registry
-from rebuilder.usecases.leases import LEASE, SLICE, take_lease
+from rebuilder.usecases.leases import LEASE, SLICE, acquire_lease
 from rebuilder.usecases.plan.deciding import decide_all
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import APPS, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
@@ -316,7 +316,7 @@ def test_a_tag_that_is_gone_starts_nothing(world: World) -> None:
 
 def test_one_poll_at_a_time(world: World) -> None:
     """A lease keeps others off until it runs out."""
-    assert take_lease(world.context, BOOKMARK, "dead")
+    assert acquire_lease(world.context, BOOKMARK, "dead")
     assert not poll_bases(world.context, "me").polled
     assert later(world).polled
 

@@ -485,7 +485,7 @@ def test_retry_of_a_task_that_nothing_is_known_of(world: World) -> None:
 def test_a_message_of_an_older_version_forces_nothing(world: World) -> None:
     """It does not tell after which rebuild it was asked for: what succeeded is not built twice."""
     built(world, FRESH)
-    message = StartBuild(PUSH, task().id, anew=True)
+    message = StartBuild(PUSH, task().id, forced=True)
 
     assert isinstance(start_build(world.context, message, "me"), AlreadyBuiltOn)
 

@@ -300,7 +300,7 @@ def test_a_retry_is_for_the_push_that_was_given_up(world: World) -> None:
 
     assert retry(world.context, task().id).key == PUSH.key
     message = asked(world)
-    assert (message.push.key, message.task, message.anew) == (PUSH.key, task().id, True)
+    assert (message.push.key, message.task, message.forced) == (PUSH.key, task().id, True)
 
 
 def test_a_retry_after_success_is_for_the_newest_push(world: World) -> None:

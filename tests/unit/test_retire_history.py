@@ -129,10 +129,12 @@ def test_one_at_a_time(world: World) -> None:
     call(world)
     world.time.now += DAY
     mark = world.context.bookmarks.read(BOOKMARK)
-    taken = world.context.bookmarks.save(mark.taken("other", world.time.now + timedelta(minutes=8)))
+    taken = world.context.bookmarks.save(
+        mark.acquired("other", world.time.now + timedelta(minutes=8))
+    )
     assert call(world) == Retirement(0, complete=True)
     assert world.ledger.push(push.key)
-    world.context.bookmarks.save(taken.given_back(mark.place))
+    world.context.bookmarks.save(taken.released(mark.place))
     assert call(world).removed == 1
 
 

@@ -261,12 +261,12 @@ def test_one_that_is_asked_for_waits_apart(world: World) -> None:
     start_build(world.context, MESSAGE, "me")
     world.images.digests[NODE] = NEWER
     newer = replace(MESSAGE, push=replace(PUSH, digest=NEWER))
-    start_build(world.context, replace(newer, anew=True), "you")
+    start_build(world.context, replace(newer, forced=True), "you")
     start_build(world.context, newer, "you")
     for body, _ in world.queue.take(BUILDS):
         start_build(world.context, StartBuild.decode(body), "you")
 
-    waiting = [StartBuild.decode(body).anew for body, _ in world.queue.take(BUILDS)]
+    waiting = [StartBuild.decode(body).forced for body, _ in world.queue.take(BUILDS)]
     assert waiting == [True, False]
 
 

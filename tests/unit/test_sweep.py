@@ -26,7 +26,7 @@ from rebuilder.errors import Conflict, Denied, TransientError
 from rebuilder.usecases.catch_up import sweep as usecase
 from rebuilder.usecases.catch_up.sweep import BOOKMARK, SweepReport, sweep
 from rebuilder.usecases.index.refresh_index import scan_registry
-from rebuilder.usecases.leases import give_back, take_lease
+from rebuilder.usecases.leases import acquire_lease, release_lease
 from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, OTHERS, World, dependency, run, task
 
@@ -274,7 +274,7 @@ def test_an_attempt_with_a_successor_is_closed(
 def test_one_sweeper_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease keeps others off until it runs out, and a race for it has one winner."""
     known(world, task())
-    assert take_lease(world.context, BOOKMARK, "dead")
+    assert acquire_lease(world.context, BOOKMARK, "dead")
     assert not sweep(world.context, "me").swept
     world.time.pass_(8 * 60)
     read = world.context.bookmarks.read
@@ -313,11 +313,11 @@ def test_a_sweep_that_fails_gives_its_lease_back(
 
 def test_a_lease_that_was_lost_is_not_given_back(world: World) -> None:
     """Whoever took over keeps the place."""
-    mark = take_lease(world.context, BOOKMARK, "slow")
+    mark = acquire_lease(world.context, BOOKMARK, "slow")
     assert mark
     world.time.pass_(8 * 60)
-    assert take_lease(world.context, BOOKMARK, "quick")
-    give_back(world.context, mark, "z")
+    assert acquire_lease(world.context, BOOKMARK, "quick")
+    release_lease(world.context, mark, "z")
 
     assert world.context.bookmarks.read(BOOKMARK).owner == "quick"
 

@@ -130,7 +130,7 @@ def test_who_retries_by_hand_waits_for_nobody(world: World) -> None:
     wave = Wave(world, a="node", last="node a")
     wave.push(NODE, NEW)
     wave.deliver()
-    start_build(world.context, StartBuild(ROOT, tid("last"), anew=True, after=1), "ann")
+    start_build(world.context, StartBuild(ROOT, tid("last"), forced=True, after=1), "ann")
     assert wave.running() == ["a", "last"]
 
 

@@ -50,8 +50,8 @@ approve = _vote(
 )
 reject = _vote(
     What.REJECT,
-    "Reject what waits for approval: it is left for these digests; a newer one is asked about"
-    " anew.",
+    "Reject what waits for approval: it is left for these digests; a newer one has a vote of"
+    " its own.",
 )
 
 

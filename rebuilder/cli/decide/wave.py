@@ -46,7 +46,7 @@ def _lines(found: WaveReport) -> Iterator[str]:
                 why = f": {task.why}" if task.why else ""
                 yield f"  {task.stage:9}{task_name(task.task)}{why}"
     for circle in found.circles:
-        yield f"a circle, gone through once: {' -> '.join(map(task_name, circle))}"
+        yield f"a circle, rebuilt once: {' -> '.join(map(task_name, circle))}"
 
 
 def _counted(found: WaveReport, layer: int | None = None) -> str:

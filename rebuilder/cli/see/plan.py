@@ -84,7 +84,7 @@ def _lines(found: Forecast, cpus: float, price: float) -> Iterator[str]:
         for reason in task.holds:
             yield f"      held: {reason.sentence()} ({reason.ender()})"
     for number, circle in enumerate(found.circles, 1):
-        yield f"circle {number}, gone through once: {' -> '.join(map(task_name, circle))}"
+        yield f"circle {number}, rebuilt once: {' -> '.join(map(task_name, circle))}"
     if found.left:
         yield f"left alone ({len(found.left)}):"
         yield from (f"  {task_name(task)}: {why}" for task, why in sorted(found.left.items()))

@@ -78,7 +78,7 @@ def _row(listed: ListedRun) -> tuple[str, ...]:
 
 
 def _why(listed: ListedRun) -> Iterator[str]:
-    """Tell why a run failed, and what would mend it, if the ledger knows."""
+    """Tell why a run failed, and what would fix it, if the ledger knows."""
     rebuild = listed.rebuild
     if rebuild is not None and rebuild.cause is not None:
         yield f"{listed.run.run_id}: {rebuild.cause.sentence()}"

@@ -103,7 +103,7 @@ def _finding(finding: Finding, commands: Iterable[str]) -> Iterator[str]:
 
 
 def _commands(finding: Finding, report: Report, source: Source) -> Iterator[str]:
-    """Return what mends a finding; our own commands name where their settings come from."""
+    """Return what fixes a finding; our own commands name where their settings come from."""
     given = f"--function-app {quote(report.site)}" if report.site else ""
     if source.file and not given:
         given = f"--settings {quote(source.file)}"

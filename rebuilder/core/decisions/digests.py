@@ -29,7 +29,7 @@ class BaseMoved(TaskDecision, frozen=True):
     source: str = ACR_RECORD
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         was = f"was built on {self.old}" if self.old else "has no record of the digest it used"
         return (
             f"its {self.kind} base {self.dependency} (known from {self.source}) {was};"
@@ -59,7 +59,7 @@ class BuiltWhileMoving(TaskDecision, frozen=True):
     source: str = ACR_RECORD
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return (
             f"{self.dependency} is recorded as {self.digest} ({self.source}), which came at"
             f" {self.since.isoformat()}, after the last build began ({self.started.isoformat()})"
@@ -102,7 +102,7 @@ class StillStale(TaskDecision, frozen=True):
     reason: str
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         run = f"run {self.run}" if self.run else f"rebuild {self.rebuild_id}"
         return (
             f"{run} was for {self.dependency} at {self.digest}, and is to be made again:"
@@ -129,7 +129,7 @@ class NeverRan(TaskDecision, frozen=True):
     run: str | None = None
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         ran = f"no run of it has succeeded (the last is {self.run})" if self.run else "it never ran"
         if self.since is None:
             was = f"since when {self.dependency} names {self.digest} is not known"

@@ -23,7 +23,7 @@ class IgnoredByPolicy(TaskDecision, frozen=True):
     rule: str
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return (
             f"the policy file has it left alone when {self.dependency} moves ({self.rule}); the"
             f" tag names {self.digest} now"
@@ -31,7 +31,7 @@ class IgnoredByPolicy(TaskDecision, frozen=True):
 
 
 class Rejected(TaskDecision, frozen=True):
-    """Somebody rejected a rebuild on these digests; a newer digest is asked about anew.
+    """Somebody rejected a rebuild on these digests; a newer digest has a vote of its own.
 
     Attributes:
         rebuild_id: The rebuild.
@@ -54,10 +54,10 @@ class Rejected(TaskDecision, frozen=True):
         return f"rejected by {self.who} at {day_and_time(self.at)}: {self.because}"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return (
-            f"a rebuild on {', '.join(self.bases)} was {self.outcome}; a newer digest is asked"
-            " about anew, and `rebuilder retry` has this one asked about again"
+            f"a rebuild on {', '.join(self.bases)} was {self.outcome}; a newer digest has"
+            " a vote of its own, and `rebuilder retry` has this one asked about again"
         )
 
 
@@ -76,7 +76,7 @@ class WouldRebuild(TaskDecision, frozen=True):
     bases: tuple[str, ...]
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return (
             f"it would be rebuilt on {', '.join(self.bases)}; REBUILDER_MODE is observe, so nothing"
             " is started"

@@ -18,7 +18,7 @@ class RebuildUnderWay(TaskDecision, frozen=True):
     run: str | None
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         run = f"run {self.run}" if self.run else "not scheduled yet"
         return f"a rebuild on these digests is under way ({run}, rebuild {self.rebuild_id})"
 
@@ -44,7 +44,7 @@ class RebuildFailed(TaskDecision, frozen=True):
     cause: str | None = None
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         run = f"run {self.run}" if self.run else "it was not scheduled"
         told = "; ".join(filter(None, (self.outcome, self.cause, self.advice)))
         return (
@@ -69,7 +69,7 @@ class Circle(TaskDecision, frozen=True):
     chain: tuple[str, ...]
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         names = " -> ".join(task.rpartition("/tasks/")[2] for task in (*self.chain, str(self.task)))
         return (
             f"{self.dependency} at {self.digest} was built because this task was: {names} is a"

@@ -20,7 +20,7 @@ class MakesNoImage(TaskDecision, frozen=True):
     because: str
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         found = f"it makes no image ({self.because})"
         return f"{found}; {self.dependency} is a {self.kind} image of it" if self.kind else found
 
@@ -55,7 +55,7 @@ class ValueNotGiven(TaskDecision, frozen=True):
     arguments: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return "; ".join(filter(None, (self._of_values(), self._of_arguments())))
 
     def _of_values(self) -> str:
@@ -117,7 +117,7 @@ class MayNotPull(TaskDecision, frozen=True):
     role: str
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         if not self.principals:
             registry, _, name = str(self.task).rpartition("/registries/")[2].partition("/tasks/")
             return (

@@ -1,4 +1,4 @@
-"""Reasons in what is not known: it is gone, may not be read, is old, or is none of ours."""
+"""Reasons in what is not known: it is gone, may not be read, is old, or is not configured."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class IndexOld(Decision, frozen=True):
     limit: int
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return (
             f"the index of {self.registry} is from {self.refreshed.isoformat()}, older than"
             f" {self.limit} hours: a task that came to be built on the image since is not seen"

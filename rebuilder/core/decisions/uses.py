@@ -18,7 +18,7 @@ class OtherImages(TaskDecision, frozen=True):
     dependencies: tuple[str, ...]
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"built on other images: {', '.join(self.dependencies)}"
 
 
@@ -35,7 +35,7 @@ class NotAllKnown(TaskDecision, frozen=True):
     unread: str
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         known = ", ".join(self.dependencies) or "no image"
         return (
             f"known to be built on {known}; whether it reads this image, too, is not known:"
@@ -56,7 +56,7 @@ class ToolOnly(TaskDecision, frozen=True):
     source: str = ACR_RECORD
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         task = f"{self.task.registry.name}/{self.task.name}"
         return (
             f"runs {self.dependency} as a tool (known from {self.source}) and makes no image of it;"
@@ -92,7 +92,7 @@ class OtherTag(TaskDecision, frozen=True):
     dependencies: tuple[str, ...]
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"built on another tag: {', '.join(self.dependencies)}"
 
 
@@ -125,7 +125,7 @@ class BuildTimeOnly(TaskDecision, frozen=True):
     asked_by: str = RebuildFor.TRIGGER.value
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         asked = (
             "REBUILDER_REBUILD_FOR is runtime; set it to all to rebuild it"
             if self.asked_by == RebuildFor.RUNTIME
@@ -153,7 +153,7 @@ class NothingRecorded(TaskDecision, frozen=True):
     status: str | None = None
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         if self.files_read:
             return "its build files name no image, and ACR has recorded none"
         if not self.asked:

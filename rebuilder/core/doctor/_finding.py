@@ -1,4 +1,4 @@
-"""What a finding is, and how the commands that mend it are written."""
+"""What a finding is, and how the commands that fix it are written."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class TasksNotAllowed(Finding, frozen=True):
     code = "tasks-not-allowed"
     wrong = "Azure refused to run {self.task} in {self.registry.name}: TasksOperationsNotAllowed"
     matters = (
-        "ACR Tasks are paused for subscriptions on free credits: no command mends it; move to"
+        "ACR Tasks are paused for subscriptions on free credits: no command fixes it; move to"
         " pay-as-you-go, or ask Azure support, and then retry the task"
     )
     registry: RegistryId

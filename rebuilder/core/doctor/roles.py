@@ -71,7 +71,7 @@ class LogRoleMissing(RoleMissing, frozen=True):
     severity = Severity.WARNING
     matters = (
         "why a run failed is not known then: what cannot heal by itself is tried again, and"
-        " nobody is told what would mend it"
+        " nobody is told what would fix it"
     )
 
 

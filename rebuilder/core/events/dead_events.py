@@ -53,7 +53,7 @@ def read_dead_events(name: str, content: bytes, now: datetime) -> list[DeadLette
         raises.
     """
     try:
-        found = read_json(content, limit=BLOB_LIMIT, mend=True)
+        found = read_json(content, limit=BLOB_LIMIT, repair=True)
     except InvalidJson as error:
         text = content[:_TEXT_LIMIT].decode(errors="replace")
         reason = f"blob {name} cannot be read: {error}; its text is kept"

@@ -14,7 +14,7 @@ class DiskFull(Cause, frozen=True):
     template = "the agent's disk was full"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return _larger(task, "disk")
 
 
@@ -26,7 +26,7 @@ class Killed(Cause, frozen=True):
     template = "the build was killed: most likely the agent had no memory left"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return _larger(task, "memory")
 
 
@@ -42,11 +42,11 @@ class TimeOver(Cause, frozen=True):
     step: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return f"the time of {f'step {self.step}' if self.step else 'the run'} was over"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         name = f"--registry {task.registry.name} --name {task.name}"
         more = "; the step's own `timeout` is in the task file" if self.step else ""
         return f"if it always takes so long: `az acr task update {name} --timeout SECONDS`{more}"
@@ -64,7 +64,7 @@ class BuildFailed(Cause, frozen=True):
     step: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         where = f" at {self.step}" if self.step else ""
         return f"the build itself failed{where}{f': {self.line}' if self.line else ''}"
 
@@ -81,7 +81,7 @@ class NotKnown(Cause, frozen=True):
     reason: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         if self.reason:
             return f"why it failed is not known: {self.reason}"
         return f"why it failed is not known{f'; its log says: {self.line}' if self.line else ''}"

@@ -1,6 +1,6 @@
 """What a cause is.
 
-A cause says whether another run may succeed although nobody mends anything; one that cannot heal
+A cause says whether another run may succeed although nobody fixes anything; one that cannot heal
 by itself is not tried again.
 """
 
@@ -24,15 +24,15 @@ class Cause(Explained, frozen=True):
 
     @property
     def heals(self) -> bool:
-        """Whether another run may succeed although nobody mends anything."""
+        """Whether another run may succeed although nobody fixes anything."""
         return self.may_heal
 
     def advice(self, task: TaskId) -> str | None:
-        """What would mend it; None if that is not known, or time does."""
+        """What would fix it; None if that is not known, or time does."""
         del task
         return None
 
 
 def then_retry(task: TaskId) -> str:
-    """Return what to do once it is mended."""
+    """Return what to do once it is fixed."""
     return f"then `rebuilder retry {task.registry.name}/{task.name}`"

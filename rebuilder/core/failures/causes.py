@@ -1,6 +1,6 @@
 """Every cause for which a run fails, and how one is written down.
 
-Each is a small type of its own, with what would mend it, in the module of what it is about.
+Each is a small type of its own, with what would fix it, in the module of what it is about.
 `failed_runs` reads a cause out of a log.
 """
 

@@ -17,11 +17,11 @@ class SourceDenied(Cause, frozen=True):
     address: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return f"{self.address or 'the source'} could not be fetched: it refused access"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return f"{_new_token(task)}; {then_retry(task)}"
 
 
@@ -36,14 +36,14 @@ class SourceMissing(Cause, frozen=True):
     address: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return (
             f"the source could not be fetched: {self.address or 'it'} is not there, or may not be"
             " seen"
         )
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return (
             "look at the task's context (`az acr task update --registry"
             f" {task.registry.name} --name {task.name} --context URL#BRANCH:FOLDER`); if it is"
@@ -61,7 +61,7 @@ class SourceUnfetched(Cause, frozen=True):
     )
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return (
             "look at address and branch (`az acr task show --registry"
             f" {task.registry.name} --name {task.name} --query step.contextPath`); if they are"

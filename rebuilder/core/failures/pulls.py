@@ -21,11 +21,11 @@ class BaseDenied(Cause, frozen=True):
     image: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return f"{self.image or 'an image'} could not be pulled: its registry refused access"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return (
             f"give the task credentials for {self.image or 'the registry'} (`az acr task"
             f" credential add --registry {task.registry.name} --name {task.name}`), or its"
@@ -48,16 +48,16 @@ class BaseMissing(Cause, frozen=True):
 
     @property
     def heals(self) -> bool:
-        """Whether another run may succeed although nobody mends anything."""
+        """Whether another run may succeed although nobody fixes anything."""
         return self.known
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         why = "; a geo-replica of its registry may have been behind" if self.known else ""
         return f"{self.image or 'an image'} is not in its registry{why}"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         image = self.image or "the image"
         return f"push {image}, or name another one in the build file; {then_retry(task)}"
 
@@ -83,12 +83,12 @@ class RateLimited(Cause, frozen=True):
         return min(timedelta(seconds=min(self.seconds, 10**9)), _LONGEST_RATE)
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         asked = "" if self.seconds is None else f", and asked to wait {self.wait}"
         return f"{self.host or 'a registry'} takes no more requests for now{asked}"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return (
             f"sign in to {self.host or 'the registry'} (`az acr task credential add --registry"
             f" {task.registry.name} --name {task.name}`), or import the image into a registry of"
@@ -107,11 +107,11 @@ class RegistryClosed(Cause, frozen=True):
     host: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return f"the network rules of {self.host or 'a registry'} keep the run's agent out"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return (
             f"let ACR Tasks in to {self.host or 'the registry'} (`az resource update --ids"
             " REGISTRY_ID --set properties.networkRuleBypassAllowedForTasks=true`, and a"
@@ -132,7 +132,7 @@ class RegistryUnavailable(Cause, frozen=True):
     host: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return f"{self.host or 'a registry'} did not answer the run as it should"
 
 
@@ -147,11 +147,11 @@ class SignInDenied(Cause, frozen=True):
     host: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return f"the run could not sign in to {self.host or 'a registry'}"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return (
             "look at what the task signs in with (`az acr task credential list --registry"
             f" {task.registry.name} --name {task.name}`): its password may be out of date, its"

@@ -21,11 +21,11 @@ class PushLocked(Cause, frozen=True):
     image: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return f"{self.image or 'the image'} could not be pushed: it is locked"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         # A name of the log stands in a command only if it can be nothing but a name.
         name = self.image.partition("/")[2]
         name = name if _NAME.fullmatch(name) else "REPOSITORY:TAG"
@@ -43,7 +43,7 @@ class PushOverQuota(Cause, frozen=True):
     template = "the image could not be pushed: its registry is full"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return (
             f"make room (`az acr show-usage --name {task.registry.name}`): delete old images, or"
             f" have the limit raised; {then_retry(task)}"
@@ -61,11 +61,11 @@ class PushDenied(Cause, frozen=True):
     image: str = ""
 
     def sentence(self) -> str:
-        """The cause for a person."""
+        """The cause as a sentence."""
         return f"{self.image or 'the image'} could not be pushed: its registry refused access"
 
     def advice(self, task: TaskId) -> str:
-        """What would mend it."""
+        """What would fix it."""
         return (
             "with ABAC a task has no rights of its own: give its identity Container Registry"
             f" Repository Writer on {task.registry.name}; to push elsewhere it needs credentials"

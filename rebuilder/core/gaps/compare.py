@@ -174,7 +174,7 @@ class _Comparison:
     def _still_so(self, gap: Gap) -> bool:
         """Tell whether the record bears out what the scanner is expected to do.
 
-        The scanner may have been mended since it was described here, and may be other than the
+        The scanner may have been fixed since it was described here, and may be other than the
         one that a run used.
         """
         recorded = self._recorded_names

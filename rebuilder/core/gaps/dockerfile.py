@@ -21,7 +21,7 @@ class LineGap(Gap, frozen=True):
     line: int
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         place = f"{self.file}, line {self.line}" if self.line else self.file
         return f"{place}: {self.why()}"
 

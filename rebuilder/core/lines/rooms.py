@@ -36,7 +36,7 @@ class NoPlace(Reason, frozen=True, tag=""):
     priority: int
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         return "begins by itself when one of them ends and it is the next"
 
 
@@ -51,7 +51,7 @@ class LimitReached(NoPlace, frozen=True, tag="limit-reached"):
     most: int
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"a limit is reached: {self.most} of {self.room} are under way, and no more may be"
 
 
@@ -66,7 +66,7 @@ class LowerPriority(NoPlace, frozen=True, tag="lower-priority"):
     ahead: int
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return (
             f"others come first: {self.ahead} that wait for a place in {self.room}, by their"
             f" priority (its own is {self.priority}) or because they have waited for longer"

@@ -60,12 +60,12 @@ class NeedsApproval(Reason, frozen=True, tag="needs-approval"):
     not_by: str = ""
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         not_by = f", not by {self.not_by}, who asked for it" if self.not_by else ""
         return f"`rebuilder approve {self.task} --because WHY`, or `reject`{not_by}"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         told = f"needs approval: {len(self.given)} of {self.needed} vote(s) for these digests"
         votes = (
             f"{v.who} at {day_and_time(v.at)} ({v.because}), until"

@@ -40,11 +40,11 @@ class CoolingDown(Reason, frozen=True, tag="cooling-down"):
         return self.until
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         return f"over at {day_and_time(self.until)}; `rebuilder retry` does not wait for it"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return (
             f"cooling down: the newest image came at {day_and_time(self.newest)} and is to be"
             f" {_hours(self.cooldown)} old; the first that is not built came at"
@@ -70,13 +70,13 @@ class OutsideWindow(Reason, frozen=True, tag="outside-window"):
         return self.until
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         if self.until is None:
             return "its windows are never open together: `rebuilder policy apply` with others"
         return f"opens at {day_and_time(self.until)}"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"outside its window ({'; '.join(self.windows)})"
 
 
@@ -98,11 +98,11 @@ class Frozen(Reason, frozen=True, tag="frozen"):
         return self.until
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         return f"over at {day_and_time(self.until)}"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"frozen: {self.name}"
 
 
@@ -130,12 +130,12 @@ class Paused(Reason, frozen=True, tag="paused"):
         return self.until
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         resume = f"`rebuilder resume {self.target}`"
         return f"over at {day_and_time(self.until)}, or by {resume}" if self.until else resume
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return (
             f"{self.target} is paused by {self.who} since {day_and_time(self.at)}: {self.because}"
         )
@@ -154,12 +154,12 @@ class UnknownPolicy(Reason, frozen=True, tag="unknown-policy"):
     selectable: tuple[str, ...]
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         known = ", ".join(self.selectable) or "none is selectable"
         return f"a tag that names a selectable policy ({known}), or none"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"its tag rebuilder-policy names {self.name!r}, which is no selectable policy"
 
 
@@ -174,11 +174,11 @@ class PolicyUnreadable(Reason, frozen=True, tag="policy-unreadable"):
     problem: str
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         return "`rebuilder policy apply FILE` with one that can be read"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"the policy file cannot be read, and no version before it: {self.problem}"
 
 
@@ -195,11 +195,11 @@ class Other(Reason, frozen=True, tag=""):
     record: dict[str, Any]
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         return "ask the newer version"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"it waits for a reason that only a newer version of this program knows: {self.name}"
 
 

@@ -321,7 +321,7 @@ def _rooms(most: int | None, name: str) -> tuple[Room, ...] | None:
 
 
 def _scalar(found: object) -> object:
-    # A date without quotes is a text to this reader; what nobody can work out is none of ours.
+    # A date without quotes is a text to this reader; what is neither is shown as "?".
     return found if isinstance(found, str | int | float | bool | None) else "?"
 
 

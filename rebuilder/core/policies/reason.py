@@ -24,9 +24,9 @@ class Reason(Struct, frozen=True, tag_field="code"):
         return None
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         raise NotImplementedError
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         raise NotImplementedError

@@ -46,14 +46,14 @@ class WaitsForUpstream(Reason, frozen=True, tag="waits-for-upstream"):
         return cls(wave, tasks[:MOST], max(len(tasks) - MOST, 0))
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         return (
             "over when each of them is built, given up or left alone; `rebuilder retry` does not"
             " wait for it"
         )
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         names = ", ".join(map(str, self.tasks))
         more = f" and {self.more} more" if self.more else ""
         return f"waiting for upstream tasks of the same wave: {names}{more}"

@@ -1,4 +1,4 @@
-"""Why a message of a queue is none of ours."""
+"""Why a message of a queue is not one that the product writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rebuilder.errors import InvalidMessage
 
 
 def problem(queue: str, body: str) -> str | None:
-    """Tell why a message of a queue is none of ours; None if it is one."""
+    """Tell why a message is not one that the product writes there; None if it is."""
     readers: dict[str, Callable[[str], object]] = {
         PUSHES: PlanRebuilds.decode,
         BUILDS: StartBuild.decode,

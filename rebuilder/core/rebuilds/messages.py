@@ -86,7 +86,7 @@ class StartBuild(Struct, frozen=True):
         push: The push.
         task: The task.
         turn: When it is this task's turn at ARM; None if it has not asked for one.
-        anew: Whether it is to be tried although it was given up: somebody asked for it.
+        forced: Whether it is to be tried although it was given up: somebody asked for it.
         wait: Which of the messages that wait for the same it is, counted; 0 if it has not waited.
         after: The task's newest rebuild when somebody asked for it, 0 if there was none: what was
             asked for is done once, however often the message is delivered. None if nobody did.
@@ -98,7 +98,7 @@ class StartBuild(Struct, frozen=True):
     push: Push
     task: TaskId
     turn: datetime | None = None
-    anew: bool = False
+    forced: bool = False
     wait: int = 0
     after: int | None = None
     waiter: str = ""
@@ -108,7 +108,8 @@ class StartBuild(Struct, frozen=True):
     def encode(self) -> str:
         """Write the message as text."""
         turn = self.turn.isoformat() if self.turn else None
-        values = {"task": str(self.task), "turn": turn, "anew": self.anew, "wait": self.wait}
+        # In the queue it is `anew`, as earlier versions wrote it, and read it after a rollback.
+        values = {"task": str(self.task), "turn": turn, "anew": self.forced, "wait": self.wait}
         values |= {"after": self.after, "waiter": self.waiter}
         values |= {"hand": msgspec.to_builtins(self.hand)} if self.hand else {}
         values |= {"seen": self.seen} if self.seen else {}
@@ -276,7 +277,7 @@ def tried_since(body: str) -> tuple[int, datetime | None]:
     try:
         values = read_object(body)
         text = values.get("since") or ""
-        # A time without a zone is not one of ours.
+        # The product writes no time without a zone.
         known = utc_time(text) if text and datetime.fromisoformat(text).tzinfo else None
         return _number(values.get("tries", 0)), known
     except (InvalidJson, ValueError, TypeError):
@@ -304,7 +305,7 @@ def trace_of(body: str) -> str:
 
 
 def in_trace(body: str, trace: str) -> str:
-    """Return a message of ours that belongs to a trace, unless it belongs to one already."""
+    """Return a message with the trace that it belongs to, unless it names one already."""
     if not trace or not body.startswith(_OURS) or f'"{TRACE}":' in body:
         return body
     return f'{body[:-1]},"{TRACE}":"{trace}"}}'
@@ -314,7 +315,7 @@ def afresh(body: str) -> str:
     """Return a message as it was first sent, without what it collected on its way.
 
     However often and wherever a message is given up, it is the same dead letter; and replayed, it
-    does not stand back behind others that waited beside it. What is none of ours stays as it is,
+    does not stand back behind others that waited beside it. A foreign message stays unchanged,
     to the letter.
     """
     try:
@@ -352,7 +353,7 @@ def _decode[Message](body: str, read: Callable[[Mapping[str, Any]], Message]) ->
 
 
 def _number(value: object) -> int:
-    """Return a count; no store takes any larger one, and none of ours comes near it."""
+    """Return a count; no store takes a larger one, and the product comes nowhere near it."""
     if not isinstance(value, int) or not 0 <= value < 2**31:
         raise ValueError(f"{value!r} is not a count")
     return value

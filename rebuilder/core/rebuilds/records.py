@@ -81,7 +81,7 @@ class NewerDecision(Decision, frozen=True):
     reason: str
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"a newer version of this program decided so ({self.reason}); ask that one"
 
 

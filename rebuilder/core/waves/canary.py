@@ -56,13 +56,13 @@ class WaitsForCanary(Reason, frozen=True, tag="waits-for-canary"):
         return self.until
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         if self.until is not None:
             return f"over at {day_and_time(self.until)}"
         return "over when each has succeeded; one that fails has the digest quarantined"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         if self.until is not None:
             return f"the canary has succeeded on {self.image}, and is watched for a while"
         return f"waiting for the canary on {self.image}: {', '.join(map(str, self.tasks))}"
@@ -83,11 +83,11 @@ class Quarantined(Reason, frozen=True, tag="quarantined"):
     at: datetime
 
     def ender(self) -> str:
-        """What ends it, for a person."""
+        """What ends it, as a sentence."""
         return f"a newer digest of the tag, or `rebuilder release {self.image} --because ...`"
 
     def sentence(self) -> str:
-        """The reason for a person, with its evidence."""
+        """The reason as a sentence, with its evidence."""
         return f"{self.image} is quarantined since {day_and_time(self.at)}: {self.because}"
 
 

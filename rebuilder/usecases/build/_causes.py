@@ -34,7 +34,7 @@ _OF_ACCESS = (BaseDenied, BaseMissing, SignInDenied, NotKnown)
 def with_cause(
     context: Context, rebuild: Rebuild, run: Run, task: Task | None, *, patient: bool
 ) -> Rebuild | None:
-    """Return a rebuild with why its run failed, what would mend it, and the end of the log.
+    """Return a rebuild with why its run failed, what would fix it, and the end of the log.
 
     That the log cannot be read keeps nobody from going on: then the cause is not known, and says
     why. The log of a run that somebody cancelled is of no use.
@@ -95,7 +95,7 @@ def _ended_within(context: Context, run: Run, time: timedelta) -> bool:
 
 
 def _advice(context: Context, rebuild: Rebuild, cause: Cause, task: Task | None) -> str | None:
-    """Return what would mend it: the very role that is missing, where one is known to be."""
+    """Return what would fix it: the very role that is missing, where one is known to be."""
     missing = None
     if task is not None and isinstance(cause, _OF_ACCESS):
         missing = pull_advice(context, task, rebuild.bases)

@@ -41,7 +41,7 @@ def follow_chain(
         if str(rebuild.task) in chain:
             name = str(base.reference)
             return delivery.decided(None, Circle(rebuild.task, name, base.digest, chain))
-        if not delivery.message.anew and comes_before(context, rebuild, producer):
+        if not delivery.message.forced and comes_before(context, rebuild, producer):
             led = (str(rebuild.task), *chain)
             name = str(base.reference)
             return delivery.decided(None, Circle(rebuild.task, name, base.digest, led))

@@ -55,12 +55,12 @@ class Delivery:
     def asked_for(self, head: Rebuild | None) -> bool:
         """Tell whether somebody asked for a rebuild, and none was begun since."""
         newest = 0 if head is None else head.sequence
-        return self.message.anew and self.message.after == newest
+        return self.message.forced and self.message.after == newest
 
     def may_retry(self, head: Rebuild) -> bool:
         """Tell whether a rebuild that was given up is to be tried again."""
         # Messages of the versions before do not tell after which rebuild they were sent.
-        return self.asked_for(head) or (self.message.anew and self.message.after is None)
+        return self.asked_for(head) or (self.message.forced and self.message.after is None)
 
     def not_configured(self) -> NotConfigured | None:
         """Tell which registry the settings do not name: messages outlive them, and are forged."""

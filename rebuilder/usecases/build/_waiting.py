@@ -71,7 +71,7 @@ def wait(context: Context, message: StartBuild, back: PutBack, owner: str) -> No
     marked goes on, and whichever comes after it, or counted alike, is dropped. It is sent before it
     is marked, so that there always is one.
     """
-    words = f"{message.task} {message.push.key} {message.anew}"
+    words = f"{message.task} {message.push.key} {message.forced}"
     mark = context.bookmarks.read(f"wait/{hashlib.sha256(words.encode()).hexdigest()}")
     number, _, waiter = mark.place.partition(" ")
     newest = int(number or 0)

@@ -182,7 +182,7 @@ def _close(context: Context, rebuild: Rebuild) -> bool:
 
 
 def _refresh(context: Context, report: SweepReport) -> None:
-    """Have a registry read for the index, if that is long ago and nobody is at it."""
+    """Have a registry read for the index, if that is long ago and not under way."""
     now = context.now()
     known = context.index.refreshes()
     for registry in context.settings.task_registries:

@@ -33,7 +33,9 @@ def _about(context: Context, letter: DeadLetter) -> PendingLetter:
     """Tell which push and task a dead letter is about."""
     try:
         if letter.origin is Origin.EVENT:
-            event = read_event(read_json(letter.body, mend=True), context.settings.base_registries)
+            event = read_event(
+                read_json(letter.body, repair=True), context.settings.base_registries
+            )
             return PendingLetter(letter, event if isinstance(event, Push) else None)
         if letter.source == PUSHES:
             return PendingLetter(letter, PlanRebuilds.decode(letter.body).push)

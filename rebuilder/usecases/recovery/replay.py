@@ -82,7 +82,7 @@ def replay(context: Context, letter: DeadLetter) -> str:
     It counts as replayed once it was taken over: what dies before that leaves it waiting.
 
     Returns:
-        What came of it, for a person.
+        What came of it, as a sentence.
 
     Raises:
         TransientError: It was not taken over.
@@ -105,7 +105,7 @@ def _message(context: Context, letter: DeadLetter) -> str:
 
 def _event(context: Context, letter: DeadLetter) -> str:
     try:
-        raw = read_json(letter.body, mend=True)
+        raw = read_json(letter.body, repair=True)
     except InvalidJson:
         raw = letter.body
     accepted = accept_event(context, raw)
@@ -160,7 +160,7 @@ def ask_for(context: Context, task: TaskId, push: Push, after: int, hand: Hand |
         TransientError: It was not asked for.
     """
     told = replace(push, event="retry")
-    message = StartBuild(told, task, anew=True, after=after, hand=hand)
+    message = StartBuild(told, task, forced=True, after=after, hand=hand)
     context.queue.send(BUILDS, message.encode())
     log.info("task %s: asked for again, for push %s", task, push.key)
 

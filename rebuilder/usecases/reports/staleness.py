@@ -91,7 +91,7 @@ def staleness(context: Context, *, days: int = 7, objective: timedelta | None = 
     now = context.now()
     since = now - timedelta(days=days)
     policies = _policies(context)
-    books = _Books(context, since, now)
+    books = _History(context, since, now)
     found: list[Spell] = []
     unknown: list[tuple[TaskId, str, str]] = []
     for follows in books.follows(partial(_policy_of, policies)):
@@ -172,7 +172,7 @@ def _objective(policies: Policies | None) -> timedelta:
     return OBJECTIVE if policies is None or policies.objective is None else policies.objective
 
 
-class _Books:
+class _History:
     """What is read of the store, each part once."""
 
     def __init__(self, context: Context, since: datetime, now: datetime) -> None:

@@ -43,7 +43,7 @@ def build_tasks(context: Context, act: Act) -> str:
     """Ask for the rebuilds that an act is about; safe to repeat.
 
     Returns:
-        What came of it, for a person.
+        What came of it, as a sentence.
 
     Raises:
         InvalidMessage: It names no task, or too many.

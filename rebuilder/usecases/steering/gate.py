@@ -63,7 +63,7 @@ def still_held(delivery: Delivery, head: Rebuild) -> Rebuild | None:
     """
     context, held = delivery.context, head.held
     delivery.lined = delivery.lined or places.waits(head)
-    if held is None or not _is_held(head) or delivery.message.anew:
+    if held is None or not _is_held(head) or delivery.message.forced:
         return None
     if delivery.message.push.event == places.TURN:
         return None
@@ -100,7 +100,7 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
     """
     context = delivery.context
     controls = in_force(context)
-    awaited = () if delivery.message.anew else upstream(context, task, rebuild.began_with)
+    awaited = () if delivery.message.forced else upstream(context, task, rebuild.began_with)
     free = controls.policies is None and not controls.pauses and not controls.unreadable
     if free and not awaited and not controls.quarantined:
         return None
@@ -120,7 +120,7 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         task.tags,
         first,
         newest,
-        by_hand=delivery.message.anew or bool(asked_by),
+        by_hand=delivery.message.forced or bool(asked_by),
         asked_by=asked_by,
         votes=before.votes,
         wave=rebuild.began_with,

@@ -40,7 +40,7 @@ def vote(context: Context, act: Act) -> str:
     """Approve or reject the rebuilds that an act names; safe to repeat.
 
     Returns:
-        What came of it, for a person.
+        What came of it, as a sentence.
 
     Raises:
         InvalidMessage: It names none, or too many.

@@ -1,4 +1,4 @@
-"""What is wrong, as far as the store tells, with what mends it; and what was given up."""
+"""What is wrong, as far as the store tells, with what fixes it; and what was given up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Found(Value, frozen=True):
         severity: error, warning or note.
         what: What is wrong.
         why: Why it matters.
-        commands: What mends it.
+        commands: What fixes it.
     """
 
     code: str

@@ -68,7 +68,7 @@ def _new(context: Context, over: Rebuild) -> bool:
     for rebuild in context.ledger.rebuilds(over.task, _EARLIER, over.sequence):
         if rebuild.key != over.key and rebuild.state is not State.SKIPPED:
             return rebuild.state is State.SUCCEEDED
-    # None of ours: ACR's record is of a run that succeeded.
+    # No rebuild of the product: ACR's record is of a run that succeeded.
     indexed = context.index.view(over.task)
     return indexed is not None and any(d.built_on for d in indexed.view.dependencies)
 

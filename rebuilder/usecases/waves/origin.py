@@ -44,7 +44,7 @@ def began_with(context: Context, base: Base, push: Push, producer: Rebuild | Non
 def makers_of(context: Context, image: ImageReference) -> list[IndexedTask]:
     """Return the tasks whose runs push a tag, as far as the index tells.
 
-    Only registries of ours are looked at: nobody of ours pushes to another one.
+    Only configured registries are looked at: no task that is followed pushes to another.
     """
     if registry_of(context, image) is None:
         return []
@@ -67,7 +67,7 @@ def readers_of(context: Context, image: ImageReference) -> list[IndexedTask]:
 
 
 def registry_of(context: Context, image: ImageReference) -> RegistryId | None:
-    """Return the registry of ours that an image is in."""
+    """Return the configured registry that an image is in."""
     return context.base_registry(image.domain) or context.task_registry(image.domain)
 
 

@@ -187,7 +187,7 @@ export function remember(name, value) {
   try {
     localStorage.setItem(`rebuilder.${name}`, value);
   } catch {
-    // A browser that keeps nothing asks anew.
+    // A browser that keeps nothing asks again.
   }
 }
 

@@ -214,7 +214,7 @@ const WORDS = {
   pause: { title: "Pause", verb: "Pause", because: true, until: true, hint: "Nothing that fits is started any more, from half a minute on. What runs goes on; what is pushed meanwhile waits, and is built once." },
   resume: { title: "Resume", verb: "Resume", because: false, hint: "What waited for this pause is looked at again at once." },
   approve: { title: "Approve", verb: "Approve", because: true, hint: "For the digests that are shown, and no others: a newer image asks again." },
-  reject: { title: "Reject", verb: "Reject", because: true, danger: true, hint: "These digests are left alone. A newer image is asked about anew." },
+  reject: { title: "Reject", verb: "Reject", because: true, danger: true, hint: "These digests are left alone. A newer image has a vote of its own." },
   retry: { title: "Try again", verb: "Try again", because: true, hint: "It is rebuilt although it was given up or done; on the digests of now." },
   build: { title: "Build", verb: "Build", because: true, hint: "It is rebuilt on the digests of now." },
   release: { title: "Release", verb: "Release", because: true, hint: "It is built on again, and no canary has it quarantined again." },
