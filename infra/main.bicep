@@ -6,6 +6,7 @@ metadata description = 'Everything but the event subscriptions, which need the p
 import {
   alwaysReadyType
   appSettingsType
+  budgetType
   dashboardType
   diagnosticSettingType
   existingType
@@ -60,10 +61,10 @@ param eventDelivery string = privateNetwork ? 'queue' : 'webhook'
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Optional. How many instances of the function app there may be.')
+@description('Optional. How many instances of the function app there may be, which bounds what a flood may cost and may ask of Azure Resource Manager. By default each function may have one, and the busy ones several.')
 @minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 40
+param maximumInstanceCount int = 20
 
 @description('Optional. How many instances wait for events. One keeps the first event after a pause from being delivered twice, and costs money all the time.')
 @minValue(0)
@@ -73,6 +74,13 @@ param alwaysReadyInstanceCount int = 0
 @description('Optional. Other functions for which instances wait, each with instances of its own.')
 @maxLength(20)
 param alwaysReady alwaysReadyType[] = []
+
+@description('Optional. Whether the instances of the function app are spread over the availability zones of the region. Azure keeps two of each function ready then, which cost money all the time (docs/operations.md). `storageSkuName` has to be of several zones, too.')
+param zoneRedundant bool = false
+
+@description('Optional. How new code and new settings replace what runs. `Recreate` ends it at once, and what was under way is done again. `RollingUpdate`, which Azure calls a preview, lets it end first; old and new code run beside each other meanwhile.')
+@allowed(['Recreate', 'RollingUpdate'])
+param siteUpdateStrategy string = 'Recreate'
 
 @description('Optional. Redundancy of the storage account.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
@@ -109,6 +117,9 @@ param staleMinutes int = 60
 @minValue(30)
 @maxValue(1440)
 param silenceMinutes int = 60
+
+@description('Optional. What the resource group of the product may cost in a month before somebody is told. By default nobody is. What ACR Tasks cost is in the groups of the registries, and no part of it.')
+param budget budgetType?
 
 @description('Optional. Whether storage and the registries that the template makes are closed to the public, the function app to all but Event Grid, with private endpoints between them.')
 param privateNetwork bool = false
@@ -475,6 +486,10 @@ module app 'modules/function-app.bicep' = {
     packageContainerName: packageContainerName
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
+    zoneRedundant: zoneRedundant && !contains(storageSkuName, 'ZRS')
+      ? fail('zoneRedundant: storageSkuName has to be Standard_ZRS or Standard_GZRS, for the app cannot do without its storage.')
+      : zoneRedundant
+    siteUpdateStrategy: siteUpdateStrategy
     alwaysReady: concat(
       alwaysReadyInstanceCount == 0
         ? []
@@ -618,6 +633,9 @@ module page 'modules/function-app.bicep' = if (hasPage) {
     instanceMemoryMB: dashboard.?instanceMemoryMB ?? 512
     maximumInstanceCount: dashboard.?maximumInstanceCount ?? 5
     alwaysReady: []
+    // What it shows is looked at now and then: nobody pays for two of it.
+    zoneRedundant: false
+    siteUpdateStrategy: siteUpdateStrategy
     lock: lock
     diagnosticSettings: diagnosticSettings
     webhook: false
@@ -696,6 +714,21 @@ module actionGroup 'modules/action-group.bicep' = if (makesActionGroup) {
     lock: lock
     emails: alertEmails
   }
+}
+
+module costs 'modules/budget.bicep' = if (budget != null) {
+  scope: group
+  name: 'rebuilder-budget'
+  params: {
+    // Budgets have no tags: by this name tools/remove.py finds it.
+    name: 'acr-rebuilder-${resourceToken}'
+    amount: budget.?amount ?? 1
+    startDate: budget.?startDate ?? ''
+    actionGroupResourceId: actionGroupResourceId
+  }
+  dependsOn: [
+    actionGroup
+  ]
 }
 
 module logAlerts 'modules/alerts.bicep' = if (alerts) {

@@ -23,6 +23,10 @@ param readOutputImages = true
 param alertEmails = [
   'platform@example.com'
 ]
+param budget = {
+  amount: 50
+  startDate: '2026-12-01'
+}
 param tags = {
   owner: 'platform'
 }

@@ -32,6 +32,7 @@ VERSIONS = {
     "microsoft.authorization/locks": "2020-05-01",
     "microsoft.authorization/roleassignments": "2022-04-01",
     "microsoft.authorization/roledefinitions": "2022-04-01",
+    "microsoft.consumption/budgets": "2026-06-01",
     "microsoft.containerregistry/registries": "2025-11-01",
     "microsoft.containerregistry/registries/tasks": "2025-03-01-preview",
     "microsoft.eventgrid/systemtopics": "2025-02-15",
@@ -94,6 +95,7 @@ ORDER = (
     "microsoft.operationalinsights/workspaces",
     "microsoft.managedidentity/userassignedidentities",
     "microsoft.containerregistry/registries",
+    "microsoft.consumption/budgets",
     "microsoft.resources/resourcegroups",
     "microsoft.authorization/roledefinitions",
     "microsoft.resources/deployments",
@@ -301,6 +303,7 @@ class Environment:
         self._own_roles(plan)
         self._diagnostics(plan)
         self._locks(plan)
+        self._budgets(plan)
         self._groups(plan)
         for role in self.roles:
             plan.going[str(role["id"])] = f"role definition {role['properties']['roleName']}"
@@ -437,6 +440,13 @@ class Environment:
                 scope = str(lock["id"]).lower().partition("/providers/microsoft.authorization/l")[0]
                 if scope in ours and any(entry.startswith(f"{scope}/") for entry in going):
                     plan.going[str(lock["id"])] = f"lock of {scope.rpartition('/')[2]}"
+
+    def _budgets(self, plan: Plan) -> None:
+        """Plan the budgets: they have no tags, and no list of resources names them."""
+        for group in self.groups:
+            place = f"{group}/providers/Microsoft.Consumption/budgets/acr-rebuilder-{self._token}"
+            if self._arm.get(place) is not None:
+                plan.going[place] = "budget"
 
     def _groups(self, plan: Plan) -> None:
         """Plan the product's group if nothing is left in it."""

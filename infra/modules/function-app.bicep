@@ -50,6 +50,13 @@ param instanceMemoryMB int
 @maxValue(1000)
 param maximumInstanceCount int
 
+@description('Required. Whether instances are spread over availability zones.')
+param zoneRedundant bool
+
+@description('Required. How new code and new settings replace what runs.')
+@allowed(['Recreate', 'RollingUpdate'])
+param siteUpdateStrategy string
+
 @description('Required. For which functions instances wait, as Azure has it: `function:NAME`, and how many.')
 @maxLength(20)
 param alwaysReady object[]
@@ -105,6 +112,7 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   }
   properties: {
     reserved: true
+    zoneRedundant: zoneRedundant
   }
 }
 
@@ -135,6 +143,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       },
       closed ? restrictions : {}
     )
+    #disable-next-line BCP037 // siteUpdateStrategy, which its documentation has and the types lack
     functionAppConfig: {
       deployment: {
         storage: {
@@ -155,6 +164,8 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
       }
+      // Recreate is what Azure does unasked.
+      ...(siteUpdateStrategy == 'Recreate' ? {} : { siteUpdateStrategy: { type: siteUpdateStrategy } })
     }
   }
 }

@@ -224,6 +224,21 @@ type dashboardType = {
 
 @export()
 @sealed()
+@description('A budget of the resource group of the product.')
+type budgetType = {
+  @description('Required. What a month may cost, in the currency of the bill.')
+  @minValue(1)
+  @maxValue(1000000)
+  amount: int
+
+  @description('Required. The first day of a month, as `2026-12-01`: of the one in which the budget is made, or a later one. Azure does not let it be changed afterwards, so leave it as it is.')
+  @minLength(10)
+  @maxLength(10)
+  startDate: string
+}
+
+@export()
+@sealed()
 @description('A lock, as Azure Verified Modules have it.')
 type lockType = {
   @description('Optional. `CanNotDelete`, or `None`. ReadOnly is none of them: it would keep Event Grid from being subscribed and the package from being published.')

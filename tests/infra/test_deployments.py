@@ -214,6 +214,12 @@ def test_a_topic_without_an_identity_is_refused(deployer: Deployer) -> None:
             "these are settings of the product or of the template: AZURE_CLIENT_ID, REBUILDER_X.",
         ),
         ({"names": {"storageaccount": "x"}}, "'storageaccount' is not allowed"),
+        ({"budget": {"amount": 50}}, "startDate"),
+        ({"siteUpdateStrategy": "Rolling"}, "not part of the allowed value(s)"),
+        (
+            {"zoneRedundant": True, "storageSkuName": "Standard_GRS"},
+            "zoneRedundant: storageSkuName has to be Standard_ZRS or Standard_GZRS",
+        ),
         ({"existing": {"vault": "x"}}, "'vault' is not allowed"),
         (
             {
@@ -491,6 +497,46 @@ def test_always_ready_is_given_per_function(deployer: Deployer) -> None:
             {"name": f"function:{function}", "instanceCount": 1},
             {"name": "function:plan_rebuilds", "instanceCount": 2},
         ]
+
+
+def test_an_app_in_several_zones_that_is_updated_in_turns(deployer: Deployer) -> None:
+    """Its plan says the one, the app the other; the page's plan stays in one zone."""
+    more: Json = {"dashboard": {"clientId": OTHER, "name": "ourpage", "planName": "ourplan"}}
+    given = values(storageSkuName="Standard_ZRS", zoneRedundant=True, **more)
+    outputs = deployer.deploy({**given, "siteUpdateStrategy": "RollingUpdate"})
+    site = deployer.ask("GET", outputs["FUNCTION_APP_RESOURCE_ID"], version="2025-03-01")
+    plans = deployer.cloud.state.resources("Microsoft.Web/serverfarms")
+
+    assert site["properties"]["functionAppConfig"]["siteUpdateStrategy"] == {
+        "type": "RollingUpdate"
+    }
+    spread = {plan.id: plan.properties["zoneRedundant"] for plan in plans}
+    assert spread.pop(site["properties"]["serverFarmId"]) is True
+    assert [plan.rpartition("/")[2] for plan in spread] == ["ourplan"]
+    assert set(spread.values()) == {False}
+
+
+@pytest.mark.parametrize("emails", [(), ("a@example.com",)])
+def test_a_budget_tells_somebody(deployer: Deployer, emails: tuple[str, ...]) -> None:
+    """The action group where there is one, else the owners; a second time is no change."""
+    given = values(budget={"amount": 50, "startDate": "2026-12-01"}, alertEmails=list(emails))
+    outputs = deployer.deploy(given)
+    word = "/providers/microsoft.consumption/budgets/"
+    (budget,) = (v for k, v in deployer.cloud.arm.plain.items() if word in k)
+    told = budget["properties"]["notifications"].values()
+
+    assert budget["id"].split("/")[4] == outputs["AZURE_RESOURCE_GROUP"]
+    assert budget["properties"]["amount"] == 50
+    assert budget["properties"]["timePeriod"] == {"startDate": "2026-12-01T00:00:00Z"}
+    assert sorted((n["thresholdType"], n["threshold"]) for n in told) == [
+        *(("Actual", 80), ("Actual", 100), ("Forecasted", 100))
+    ]
+    group = outputs["ACTION_GROUP_RESOURCE_ID"]
+    for notification in told:
+        assert notification["enabled"] is True
+        assert notification.get("contactGroups", []) == ([group] if emails else [])
+        assert notification.get("contactRoles", []) == ([] if emails else ["Owner"])
+    assert deployer.changes(given) == {}
 
 
 @pytest.mark.parametrize(("delivery", "reached_by"), [("webhook", 1), ("queue", 0)])

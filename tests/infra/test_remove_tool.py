@@ -88,6 +88,7 @@ def test_nothing_is_left_behind(remover: Remover) -> None:
         diagnosticSettings=[{"workspaceResourceId": "/x"}],
         sampleTask={"registryName": APPS, "baseRegistryName": BASE},
         dashboard={"clientId": OTHER},
+        budget={"amount": 50, "startDate": "2026-12-01"},
     )
     given["registries"].append(
         {"name": "otherbase", "use": "base", "resourceGroupName": GROUP, "subscriptionId": OTHER}
@@ -100,6 +101,7 @@ def test_nothing_is_left_behind(remover: Remover) -> None:
 
     assert dry.returncode == 0, dry.stderr
     assert "would go: lock of " in dry.stdout
+    assert "would go: budget: " in dry.stdout
     assert "would go: --yes deletes it." in dry.stdout
     assert remover.listed() == after
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -49,6 +50,7 @@ PLATFORM = {
 STORAGE_PARTS = {"accountName", "queueServiceUri", "tableServiceUri", "clientId"}
 
 
+@cache
 def _triggers() -> dict[str, dict[str, Any]]:
     """Return the trigger of every function as the host indexes it."""
     triggers = {}
@@ -319,6 +321,15 @@ def test_what_is_handed_over_at_once_has_a_thread(form: str) -> None:
     queues = json.loads((ROOT / "host.json").read_text("utf-8"))["extensions"]["queues"]
     most = queues["batchSize"] + queues["newBatchThreshold"]
     assert int(_settings(form)["PYTHON_THREADPOOL_THREAD_COUNT"]) == most
+
+
+def test_every_function_may_have_an_instance() -> None:
+    """Flex Consumption gives each its own; fewer would have one wait for another to be done."""
+    most = read("main.json")["parameters"]["maximumInstanceCount"]
+
+    assert len(_triggers()) <= most["defaultValue"] <= 2 * len(_triggers())
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert f"functions ({len(_triggers())})" in page
 
 
 @pytest.mark.parametrize("form", FORMS)
