@@ -3,7 +3,8 @@
     python3 tools/deploy.py --environment ENV --location LOCATION --parameters FILE
 
 FILE is a .bicepparam of infra/ or a .parameters.json. The steps, each of which may be asked for by
-itself (`--steps`): provision (infra/main.bicep), publish (the code), page (the same code to the app
+itself (`--steps`): check (that nothing of another environment would be taken over), provision
+(infra/main.bicep), publish (the code), page (the same code to the app
 of the operators' page, where there is one), wait (for its functions), subscribe
 (infra/event-subscriptions.bicep), doctor (`rebuilder doctor`, where it is installed).
 What Azure needs minutes for, new roles above all, is tried again until `--minutes` are over. azd
@@ -33,7 +34,7 @@ INFRA = ROOT / "infra"
 OUTPUT = "EVENT_SUBSCRIPTION_PARAMETERS"
 PAGE_APP = "DASHBOARD_APP_NAME"
 PUBLISHED = ("function_app.py", "functions", "rebuilder", "host.json", "requirements.txt")
-STEPS = ("provision", "publish", "page", "wait", "subscribe", "doctor")
+STEPS = ("check", "provision", "publish", "page", "wait", "subscribe", "doctor")
 FOUND_ERRORS = 1
 
 # Roles and identities need minutes to be known everywhere.
@@ -43,6 +44,7 @@ NEW_STORAGE_ROLES = ("inaccessiblestorageexception", "403", "forbidden", "author
 # Event Grid looks for the function itself, and may be later than the list of functions.
 NEW_FUNCTIONS = ("endpoint not found", "endpoint validation", "not found", "eventgrid trigger type")
 _LONGEST_WAIT = 60.0
+_MADE_FOR = "rebuilder-token"
 
 type Values = Mapping[str, Mapping[str, object]]
 
@@ -113,9 +115,53 @@ def _waiting(what: str) -> Callable[[float], None]:
     return lambda seconds: say(f"  {what}: {seconds:.0f} s")
 
 
-def provision(chosen: Chosen) -> None:
-    """Deploy infra/main.bicep with the parameters that were chosen."""
-    create = ("deployment", "sub", "create", "--name", chosen.deployment)
+def check(chosen: Chosen) -> None:
+    """Ask what would change, and refuse to take over what somebody else has made.
+
+    The name of a registry's topic is the same for every environment, so that the second one would
+    go on with the topic of the first, and change its tags, its lock and where its logs go.
+
+    Raises:
+        FailedCommandError: Something is another's.
+    """
+    given, environment = _template(chosen)
+    show = ("--no-prompt", "--no-pretty-print", "--exclude-change-types", "Create", "NoChange")
+    what_if = ("deployment", "sub", "what-if", "--name", chosen.deployment)
+    try:
+        told = az(
+            *(*what_if, "--location", chosen.location, *given, *show, *chosen.place),
+            waiting=_waiting("Azure looks what would change"),
+            environment=environment,
+        )
+    except FailedCommandError as error:
+        # Whether it can be deployed is for the deployment itself to say.
+        say(f"  what would change is not known: {_first_line(error)}")
+        return
+    changes = (told.get("changes") or []) if isinstance(told, dict) else []
+    if taken := [text for change in changes if (text := _anothers(change, chosen.environment))]:
+        raise FailedCommandError("\n".join(taken))
+    say(f"  {len(changes)} resources are there already, and none is another's")
+
+
+def _anothers(change: Mapping[str, Any], environment: str) -> str:
+    """Tell whose a resource is that a deployment would change; "" if it is this environment's."""
+    before, after = ((change.get(side) or {}).get("tags") or {} for side in ("before", "after"))
+    if not after.get(_MADE_FOR) or before.get(_MADE_FOR) == after[_MADE_FOR]:
+        return ""
+    owner = before.get("azd-env-name")
+    place = str(change["resourceId"])
+    topic = "/microsoft.eventgrid/systemtopics/" in place.lower()
+    # An older version put no token on what it made; and whoever names a group or an account that
+    # is there, and has no tags of ours, wants it.
+    if not before.get(_MADE_FOR) and (owner == environment or not topic):
+        return ""
+    whose = f"is of the environment {owner}" if owner else "is there already, and not ours"
+    remedy = "write its name as topicName of the registry" if topic else "choose another name"
+    return f"{place} {whose}: {remedy} (docs/deploy.md)"
+
+
+def _template(chosen: Chosen) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return the arguments that name template and parameters, and the variables for both."""
     file = chosen.parameters
     # A .bicepparam reads these; a .parameters.json is given them.
     environment = {
@@ -123,11 +169,17 @@ def provision(chosen: Chosen) -> None:
         "AZURE_ENV_NAME": chosen.environment,
         "AZURE_LOCATION": chosen.location,
     }
-    given: tuple[str, ...] = ("--parameters", file)
-    if not file.endswith(".bicepparam"):
-        names = (f"environmentName={chosen.environment}", f"location={chosen.location}")
-        template = ("--template-file", str(INFRA / "main.json"))
-        given = (*template, "--parameters", f"@{file}", *names)
+    if file.endswith(".bicepparam"):
+        return ("--parameters", file), environment
+    names = (f"environmentName={chosen.environment}", f"location={chosen.location}")
+    template = ("--template-file", str(INFRA / "main.json"))
+    return (*template, "--parameters", f"@{file}", *names), environment
+
+
+def provision(chosen: Chosen) -> None:
+    """Deploy infra/main.bicep with the parameters that were chosen."""
+    create = ("deployment", "sub", "create", "--name", chosen.deployment)
+    given, environment = _template(chosen)
     query = ("--query", "properties.provisioningState")
 
     def work() -> None:
@@ -315,7 +367,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number, step in enumerate(chosen.steps, 1):
             say(f"[{number}/{len(chosen.steps)}] {step}")
             began = time.monotonic()
-            if step == "provision":
+            if step == "check":
+                check(chosen)
+            elif step == "provision":
                 provision(chosen)
             else:
                 given = outputs(chosen)
@@ -361,7 +415,7 @@ def _chosen(arguments: Sequence[str] | None) -> Chosen:
     for name in ("environment", "location"):
         if not getattr(given, name):
             parser.error(f"say --{name}")
-    if "provision" in asked and not Path(given.parameters).is_file():
+    if asked & {"check", "provision"} and not Path(given.parameters).is_file():
         parser.error(f"--parameters: there is no file {given.parameters!r}")
     return Chosen(
         given.environment,

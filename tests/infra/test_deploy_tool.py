@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.cloud import LocalCloud
+from localcloud.sample import cli_environment, path
+from localcloud.shell import Shell
 from tests.infra.templates import INFRA, ROOT
+from tests.infra.test_deployments import BASE, SUBSCRIPTION, Deployer, values
 
 PARAMETERS = {
     "functionAppName": {"value": "app"},
@@ -40,6 +44,8 @@ if args[0] == "functionapp" and args[1] == "function":
 elif kind == "functionapp-deployment":
     with zipfile.ZipFile(args[args.index("--src") + 1]) as package:
         (folder / "package").write_text(json.dumps(package.namelist()))
+elif kind == "what-if":
+    print((folder / "changes").read_text())
 elif kind == "show":
     print((folder / "properties").read_text())
 elif kind == "create-events":
@@ -71,6 +77,7 @@ def _folder(tmp_path: Path) -> Path:
     outputs = {"EVENT_SUBSCRIPTION_PARAMETERS": {"value": PARAMETERS}}
     properties = {"provisioningState": "Succeeded", "outputs": outputs}
     (tmp_path / "properties").write_text(json.dumps(properties))
+    (tmp_path / "changes").write_text('{"changes": []}')
     return tmp_path
 
 
@@ -109,6 +116,123 @@ def test_the_order(folder: Path) -> None:
     for number, step in enumerate(steps.split(","), 1):
         assert f"[{number}/4] {step}\n" in done.stdout
     assert "done in " in done.stdout
+
+
+_TOPIC = "/subscriptions/s/resourceGroups/g/providers/Microsoft.EventGrid/systemTopics/egst-base"
+_ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/stours"
+
+
+def _check(
+    folder: Path, place: str, before: dict[str, str], after: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    sides = {"before": {"tags": before}, "after": {"tags": after}}
+    child = {"resourceId": f"{place}/x", "before": {}, "after": {"properties": {}}}
+    changes = [{"resourceId": place, "changeType": "Modify", **sides}, child]
+    (folder / "changes").write_text(json.dumps({"changes": changes}))
+    file = folder / "main.parameters.json"
+    file.touch()
+    return _run(folder, *DEFAULTS, "--parameters", str(file), "--steps", "check,provision")
+
+
+@pytest.mark.parametrize(
+    ("place", "before", "said"),
+    [
+        (
+            _TOPIC,
+            {"azd-env-name": "two", "rebuilder-token": "b"},
+            "egst-base is of the environment two: write its name as topicName",
+        ),
+        (_TOPIC, {}, "egst-base is there already, and not ours: write its name as topicName"),
+        (
+            _ACCOUNT,
+            {"azd-env-name": "two", "rebuilder-token": "b"},
+            "stours is of the environment two: choose another name",
+        ),
+    ],
+)
+def test_what_another_has_made_is_not_taken_over(
+    folder: Path, place: str, before: dict[str, str], said: str
+) -> None:
+    """It is named before anything is made, with what to do."""
+    done = _check(folder, place, before, {"azd-env-name": "one", "rebuilder-token": "a"})
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert _kinds(folder) == ["deployment sub what-if"]
+
+
+@pytest.mark.parametrize(
+    ("place", "before", "after"),
+    [
+        (_TOPIC, {"rebuilder-token": "a"}, {"rebuilder-token": "a", "owner": "platform"}),
+        (_TOPIC, {"azd-env-name": "one"}, {"azd-env-name": "one", "rebuilder-token": "a"}),
+        (_ACCOUNT, {}, {"rebuilder-token": "a"}),
+    ],
+)
+def test_what_is_ones_own_is_changed(
+    folder: Path, place: str, before: dict[str, str], after: dict[str, str]
+) -> None:
+    """By the token, as an older version left it, or what somebody made for it."""
+    done = _check(folder, place, before, after)
+
+    assert done.returncode == 0, done.stderr
+    assert "2 resources are there already, and none is another's" in done.stdout
+    assert _kinds(folder) == ["deployment sub what-if", "deployment sub create"]
+
+
+def test_what_cannot_be_foreseen_is_told(folder: Path) -> None:
+    """Whether it can be deployed is for the deployment to say."""
+    (folder / "refuse-what-if").write_text("ERROR: what-if is out of order")
+    done = _check(folder, _TOPIC, {}, {})
+
+    assert done.returncode == 0, done.stderr
+    assert "what would change is not known: ERROR: what-if is out of order" in done.stdout
+    assert _kinds(folder)[-1] == "deployment sub create"
+
+
+@pytest.mark.timeout(900)  # two starts of the Azure CLI
+def test_a_second_environment_is_refused_the_topic_of_the_first(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    """With the real Azure CLI; with the topic's name it has nothing to say."""
+    deployer = Deployer(cloud)
+    first = deployer.deploy(values("one"))
+    given = values("two")
+    # Its tasks are in a group of their own: only the base registry's topic is the same.
+    cloud.create_registry(
+        subscription_id=SUBSCRIPTION, resource_group="other", name="others", location="westeurope"
+    )
+    given["registries"][1] = {"name": "others", "use": "tasks", "resourceGroupName": "other"}
+    environment = {
+        "PATH": path(),
+        "HOME": str(tmp_path),
+        "LANG": "C.UTF-8",
+        **cli_environment(tmp_path / "azure"),
+        **cloud.environment(cloud.developer),
+    }
+    file = tmp_path / "main.parameters.json"
+    check = (
+        f"python3 {ROOT}/tools/deploy.py --environment two --location westeurope"
+        f" --parameters {file} --steps check"
+    )
+    asked = ("registries", "eventDelivery")
+    with Shell(tmp_path, environment, str) as shell:
+        assert shell.run("az login --identity --output none")[0] == 0
+        told = []
+        for topic in (None, first["PUSH_TOPICS"][0]["name"]):
+            if topic:
+                given["registries"][0]["topicName"] = topic
+            chosen = {name: {"value": given[name]} for name in asked if name in given}
+            file.write_text(json.dumps({"parameters": chosen}))
+            told.append(shell.run(check))
+
+    (refused, why), (taken, what) = told
+    assert refused == 1, why
+    assert f"egst-{BASE} is of the environment one: write its name as topicName" in why
+    assert taken == 0, what
+    assert "none is another's" in what
+    # Nothing but the first environment is there.
+    assert {e["name"] for e in deployer.of("Microsoft.Web/sites")} == {first["FUNCTION_APP_NAME"]}
 
 
 def test_the_page_gets_the_same_code(folder: Path) -> None:

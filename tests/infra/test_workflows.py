@@ -103,7 +103,7 @@ def test_the_workflow_deploys_as_people_do() -> None:
     script = (ROOT / "tools" / "deploy.py").read_text("utf-8")
 
     assert last["run"].startswith("python3 tools/deploy.py --environment ")
-    assert "--steps provision,publish,wait,subscribe" in last["run"]
+    assert "--steps check,provision,publish,wait,subscribe" in last["run"]
     found = re.search(r"^PUBLISHED = \((.+)\)$", script, re.MULTILINE)
     assert found is not None
     names = [name.strip().strip('"') for name in found[1].split(",")]
@@ -125,15 +125,17 @@ def test_the_local_cloud_brings_what_a_deployment_needs() -> None:
 
 
 def test_azd_runs_the_hook() -> None:
-    """azure.yaml names a hook and a service that are there."""
+    """azure.yaml names hooks and a service that are there."""
     azure = yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))
-    hook = azure["hooks"]["postdeploy"]
+    hooks = azure["hooks"]
 
     assert azure["services"]["rebuilder"] == {
         "project": ".",
         "language": "python",
         "host": "function",
     }
-    for system in ("posix", "windows"):
-        assert (ROOT / hook[system]["run"].split()[1]).is_file()
+    assert set(hooks) == {"preprovision", "postdeploy"}
+    for hook in hooks.values():
+        assert hook["posix"]["run"] == hook["windows"]["run"].replace("python ", "python3 ")
+        assert (ROOT / hook["posix"]["run"].split()[1]).is_file()
     assert "serviceName: 'rebuilder'" in (ROOT / "infra" / "main.bicep").read_text("utf-8")
