@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from pathlib import Path
+from typing import Protocol
 
 from azure.data.tables import TableServiceClient
 
@@ -159,7 +160,29 @@ def digest(age: int) -> str:
     return f"sha256:{age + 2**32:064x}"
 
 
-def into_sqlite(past: Past, file: Path) -> None:
+class Kept(Protocol):
+    """What can be written into a store."""
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks."""
+
+    @property
+    def pushes(self) -> int:
+        """How many pushes."""
+
+    @property
+    def each_task(self) -> int:
+        """How many rebuilds each task has."""
+
+    def records(self) -> Iterator[PushRecord]:
+        """Yield every push, each delivered once."""
+
+    def rebuilt(self) -> Iterator[tuple[Push, BaseMoved, Rebuild]]:
+        """Yield every rebuild, each after its push and its decision."""
+
+
+def into_sqlite(past: Kept, file: Path) -> None:
     """Write a past into a new file of the embedded store."""
     database = Database(file)
     with database.statement():
@@ -191,6 +214,10 @@ def into_sqlite(past: Past, file: Path) -> None:
             db.executemany(
                 "INSERT INTO rebuilds VALUES (?, ?, ?, ?)",
                 [(str(r.task), r.sequence, r.version, rebuild_to_text(r)) for _, _, r in some],
+            )
+            db.executemany(
+                "INSERT INTO unsettled VALUES (?, ?)",
+                [(str(r.task), r.sequence) for _, _, r in some if r.unsettled],
             )
             db.executemany(
                 "INSERT INTO outputs VALUES (?, ?, ?, ?)",

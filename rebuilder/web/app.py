@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import logging
 import threading
@@ -32,6 +33,8 @@ LARGEST = 300 * 1024
 """How many bytes a body may have: a policy file, in JSON."""
 
 _AGAIN = timedelta(minutes=10)
+_SMALL = 2000  # bytes that are sent as they are
+_PACKING = 5  # of 9: what the levels above save is not worth their time
 _MOST_KINDS = 20
 _NOBODY = "somebody who is not signed in"
 
@@ -76,10 +79,15 @@ class App:
                 self._record(request, refusal, told)
             found = refusal.answer()
         headers = {**SECURITY, **found.headers}
+        packs = _packs(request, found)
         if found.status == HTTPStatus.OK and request.method == "GET":
-            etag = headers.setdefault("ETag", f'"{hashlib.sha256(found.body).hexdigest()[:20]}"')
+            tag = hashlib.sha256(found.body).hexdigest()[:20]
+            etag = headers.setdefault("ETag", f'"{tag}-gz"' if packs else f'"{tag}"')
             if etag in request.header("if-none-match"):
                 return Answer(HTTPStatus.NOT_MODIFIED, b"", headers)
+        if packs:
+            body = gzip.compress(found.body, _PACKING, mtime=0)
+            return Answer(found.status, body, {**headers, "Content-Encoding": "gzip"})
         return Answer(found.status, found.body, headers)
 
     def _see_from_where(self, request: Request) -> None:
@@ -177,6 +185,12 @@ class _Refusals:
                 return False
             fresh[kind] = now
             return True
+
+
+def _packs(request: Request, found: Answer) -> bool:
+    """Whether an answer is to be packed: it is large, and the browser takes it."""
+    taken = "gzip" in request.header("accept-encoding")
+    return taken and len(found.body) > _SMALL and "Content-Encoding" not in found.headers
 
 
 def _see_role(principal: Principal) -> None:

@@ -96,4 +96,5 @@ class Refusal(Exception):
 def in_json(value: object, status: int = HTTPStatus.OK) -> Answer:
     """Return an answer in JSON."""
     body = msgspec.json.encode(value)
-    return Answer(status, body, {"Content-Type": "application/json", "Cache-Control": "no-cache"})
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-cache"}
+    return Answer(status, body, {**headers, "Vary": "Accept-Encoding"})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,13 +45,12 @@ class Site:
     """The page, served for one test.
 
     Args:
-        path: Where the store is.
+        settings: What the store is.
         roles: What may be done on it.
     """
 
-    def __init__(self, path: Path, roles: frozenset[Role] = EVERYBODY) -> None:
-        self.path = path
-        self.context: Context = compose(seed(path))
+    def __init__(self, settings: Mapping[str, str], roles: frozenset[Role] = EVERYBODY) -> None:
+        self.context: Context = compose(settings)
         self.server = LocalServer(self.context, "mira", roles)
         self._thread = threading.Thread(target=self.server.serve)
         self._thread.start()
@@ -78,7 +77,7 @@ class Site:
 
 @pytest.fixture(name="site")
 def _site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path / "story.db")
+    site = Site(seed(tmp_path / "story.db"))
     yield site
     site.close()
 
@@ -105,6 +104,7 @@ class Window:
         self._context.set_default_timeout(SECONDS * 1000)
         self.page: Page = self._context.new_page()
         self.wrong: list[str] = []
+        self.requests: list[Request] = []
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", self._asked)
@@ -115,6 +115,7 @@ class Window:
         self.wrong.append(f"console: {message.text}")
 
     def _asked(self, request: Request) -> None:
+        self.requests.append(request)
         parts = urlsplit(request.url)
         ours = f"{parts.scheme}://{parts.netloc}" == self.base
         if parts.scheme not in ("data", "blob") and not ours:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from rebuilder.core.rebuilds.rebuild import Check, State
 from rebuilder.web.principals import Role
 from tests.browser.conftest import Site, Window, violations
-from tests.browser.story import JAVA, NODE, PYTHON, digest
+from tests.browser.story import JAVA, NODE, PYTHON, digest, seed
 from tests.patience import until
 
 pytestmark = pytest.mark.needs("chromium")
@@ -206,7 +206,7 @@ def test_all_of_it_works_by_keys(window: Window) -> None:
 
 def test_who_only_reads_is_offered_no_act(chromium: Browser, tmp_path: Path) -> None:
     """And sees everything else."""
-    site = Site(tmp_path / "story.db", frozenset({Role.READER}))
+    site = Site(seed(tmp_path / "story.db"), frozenset({Role.READER}))
     window = Window(chromium, site.server.address)
     for path in ("/", "/waves", "/task?name=contosoapps/payments-api"):
         window.go(path)

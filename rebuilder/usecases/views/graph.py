@@ -119,9 +119,9 @@ class _Walk:
             for _ in range(depth):
                 following = []
                 for node in level:
-                    steps = self._above(node) if up else self._below(node)
+                    steps = dict.fromkeys(self._above(node) if up else self._below(node))
                     following += [n for n in steps if n not in seen]
-                    seen.update(following)
+                    seen.update(steps)
                 level = following
         return Around(first, tuple(self._nodes.values()), tuple(self._edges), self._cut)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from copy import replace
@@ -304,6 +305,21 @@ def test_what_is_as_it_was_is_not_sent_again(browser: Browser) -> None:
     first = browser.ask("GET", "/api/tasks")
     again = browser.ask("GET", "/api/tasks", if_none_match=first.headers["ETag"])
     assert (again.status, again.body) == (304, b"")
+
+
+def test_what_is_large_is_packed(browser: Browser) -> None:
+    """Where the browser takes it; it is the same, and is not sent again either."""
+    plain = browser.ask("GET", "/api/tasks")
+    packed = browser.ask("GET", "/api/tasks", accept_encoding="gzip, br")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body) / 4
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    etag = packed.headers["ETag"]
+    again = browser.ask("GET", "/api/tasks", accept_encoding="gzip", if_none_match=etag)
+    assert again.status == 304
+    small = browser.ask("GET", "/api/me", accept_encoding="gzip")
+    assert "Content-Encoding" not in small.headers
 
 
 WRONG = [
