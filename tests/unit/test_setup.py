@@ -8,6 +8,8 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -86,3 +88,16 @@ def test_links_of_the_documents_lead_somewhere() -> None:
 
     assert len(documents) > 4
     assert broken == []
+
+
+@pytest.mark.parametrize("folder", ["docs", "docs/decisions"])
+def test_every_page_is_in_the_index_of_its_folder(folder: str) -> None:
+    """The index links each page; a decision by its number and title."""
+    index = (ROOT / folder / "README.md").read_text()
+    pages = [page for page in (ROOT / folder).glob("*.md") if page.name != "README.md"]
+
+    assert pages
+    assert [page.name for page in pages if f"]({page.name})" not in index] == []
+    for page in pages:
+        if decision := re.match(r"# (\d+)\. (.*)\n", page.read_text()):
+            assert f"| {decision[1]} | [{decision[2]}]({page.name}) |" in index
