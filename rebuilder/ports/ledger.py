@@ -22,12 +22,15 @@ class PushRecord(Struct, frozen=True):
         first_at: When it was first delivered.
         last_at: When it was last delivered.
         deliveries: How often it was delivered.
+        pushed_last: When it was pushed last, as its deliveries tell: an event that is delivered
+            again tells the same time. None if version 0.2.0 counted the last delivery.
     """
 
     push: Push
     first_at: datetime
     last_at: datetime
     deliveries: int
+    pushed_last: datetime | None = None
 
 
 class FirstDelivery(Struct, frozen=True):

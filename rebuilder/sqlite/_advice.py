@@ -42,8 +42,8 @@ _NOT_OPENED = (
 )
 
 NOT_UPGRADED = (
-    "is of version {0} and may not be written, so it cannot be made one of version {1}: run any"
-    " command once as an account that may write it"
+    "is of version {0} and may not be written, so it cannot get what this program keeps besides:"
+    " run any command once as an account that may write it"
 )
 
 

@@ -22,7 +22,7 @@ from rebuilder.core.rebuilds.records import VERSION
 from rebuilder.errors import NewerStore, StoreUnavailable
 from rebuilder.sqlite._advice import _LOCKED, A_FOLDER, NO_FOLDER, NOT_UPGRADED, advice
 from rebuilder.sqlite._advice import BUSY_SECONDS as _BUSY_SECONDS
-from rebuilder.sqlite._schema import make_tables, version_of
+from rebuilder.sqlite._schema import complete, make_tables, version_of
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ class _File:
         """See that the file can be read; return another way to read it if it is not to be kept."""
         try:
             with closing(self._connect()) as connection:
-                version = version_of(connection)
+                version, whole = version_of(connection), complete(connection)
         except sqlite3.OperationalError:
             if _left_beside(self.path):
                 raise
@@ -258,22 +258,22 @@ class _File:
         self._known(version)
         if version == 0:
             return self._nothing(), _EMPTY
-        if version < VERSION:
+        if not whole:
             self._make()
         return None
 
     def _found_unwritable(self) -> sqlite3.Connection:
         reader = _immutable(self.path)
         try:
-            version = version_of(reader)
+            version, whole = version_of(reader), complete(reader)
             self._known(version)
         except BaseException:
             reader.close()
             raise
-        if version == VERSION:
+        if whole:
             return reader
         reader.close()
-        raise StoreUnavailable(f"{self.path} {NOT_UPGRADED.format(version, VERSION)}")
+        raise StoreUnavailable(f"{self.path} {NOT_UPGRADED.format(version)}")
 
     def _make(self) -> None:
         """Make the file and its tables, or those that this version has more than its own."""
@@ -298,7 +298,7 @@ class _File:
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         version = version_of(connection)
         self._known(version)
-        if version == VERSION:
+        if complete(connection):
             return
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
@@ -306,7 +306,7 @@ class _File:
             # Another process may have been quicker.
             version = version_of(connection)
             self._known(version)
-            if version < VERSION:
+            if not complete(connection):
                 make_tables(connection, version)
             connection.commit()
         except BaseException:

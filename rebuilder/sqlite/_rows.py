@@ -13,7 +13,7 @@ from rebuilder.core.rebuilds.records import decision_from_text
 from rebuilder.ports.ledger import DecisionRecord, PushRecord
 from rebuilder.sqlite._schema import time_text
 
-PUSH = "push, pushed_at, event, first_at, last_at, deliveries"
+PUSH = "push, pushed_at, event, first_at, last_at, deliveries, pushed_last"
 
 
 def columns(push: Push) -> tuple[str | None, ...]:
@@ -34,8 +34,8 @@ def about(decision: Decision) -> str | None:
     return str(decision.task) if isinstance(decision, TaskDecision) else None
 
 
-def push_of(row: tuple[str, str | None, str, str, str, int]) -> PushRecord:
-    key, pushed_at, event, first_at, last_at, deliveries = row
+def push_of(row: tuple[str, str | None, str, str, str, int, str | None]) -> PushRecord:
+    key, pushed_at, event, first_at, last_at, deliveries, pushed_last = row
     return PushRecord(
         replace(
             Push.from_key(key),
@@ -45,6 +45,7 @@ def push_of(row: tuple[str, str | None, str, str, str, int]) -> PushRecord:
         datetime.fromisoformat(first_at),
         datetime.fromisoformat(last_at),
         deliveries,
+        datetime.fromisoformat(pushed_last) if pushed_last else None,
     )
 
 

@@ -15,7 +15,7 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS pushes (
     push TEXT PRIMARY KEY, repository TEXT NOT NULL, pushed_at TEXT, event TEXT NOT NULL,
     first_at TEXT NOT NULL, last_at TEXT NOT NULL, deliveries INTEGER NOT NULL,
-    tag TEXT, digest TEXT, planned INTEGER NOT NULL DEFAULT 0);
+    tag TEXT, digest TEXT, planned INTEGER NOT NULL DEFAULT 0, pushed_last TEXT);
 CREATE INDEX IF NOT EXISTS pushes_by_tag ON pushes (repository, tag, last_at);
 CREATE INDEX IF NOT EXISTS pushes_by_digest ON pushes (repository, digest, last_at);
 CREATE INDEX IF NOT EXISTS pushes_by_day ON pushes (first_at);
@@ -119,7 +119,9 @@ INSERT OR IGNORE INTO chains SELECT value, rebuilds.task, rebuilds.sequence
     json_each(coalesce(json_extract(record, '$.chain'), '[]'));
 """
 
-_UPGRADES = {1: _FROM_1 + _FROM_2, 2: _FROM_2}
+# Of version 3, what came after 0.2.0, which goes on with such a file as with its own.
+_WITHIN_3 = "ALTER TABLE pushes ADD COLUMN pushed_last TEXT;"
+_UPGRADES = {1: _FROM_1 + _FROM_2 + _WITHIN_3, 2: _FROM_2 + _WITHIN_3, 3: _WITHIN_3}
 
 
 def time_text(time: datetime) -> str:
@@ -138,6 +140,12 @@ def version_of(connection: sqlite3.Connection) -> int:
     """Return the version of a file; 0 if it has no tables."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
+
+
+def complete(connection: sqlite3.Connection) -> bool:
+    """Tell whether a file has all that this version keeps."""
+    columns = connection.execute("PRAGMA table_info(pushes)").fetchall()
+    return version_of(connection) == VERSION and "pushed_last" in {name for _, name, *_ in columns}
 
 
 def make_tables(connection: sqlite3.Connection, version: int) -> None:

@@ -27,9 +27,10 @@ from rebuilder.sqlite._schema import time_text
 
 _COUNT_PUSH = (
     "INSERT INTO pushes (push, repository, tag, digest, pushed_at, event, first_at, last_at,"
-    " deliveries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (push) DO UPDATE SET"
-    " first_at = min(first_at, excluded.first_at), last_at = excluded.last_at,"
-    " deliveries = deliveries + excluded.deliveries, planned = 0"
+    " deliveries, pushed_last) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (push) DO UPDATE"
+    " SET first_at = min(first_at, excluded.first_at), last_at = excluded.last_at,"
+    " deliveries = deliveries + excluded.deliveries, planned = 0,"
+    " pushed_last = max(coalesce(pushed_last, last_at), excluded.pushed_last)"
 )
 _COUNT_IGNORED = (
     "INSERT INTO ignored (source, subject, repository, code, sentence, first_at, last_at,"
@@ -65,7 +66,10 @@ class SqliteLedger(FileStore):
         with self._database.transaction() as db:
             db.executemany(
                 _COUNT_PUSH,
-                [(*columns(push), time, time, count) for push, count in pushes.items()],
+                [
+                    (*columns(push), time, time, count, time_text(push.pushed_by(at)))
+                    for push, count in pushes.items()
+                ],
             )
             db.executemany(
                 _COUNT_IGNORED, [(*reason, time, time, count) for reason, count in ignored.items()]

@@ -89,6 +89,25 @@ def test_the_pushes_of_a_tag_come_by_their_last_delivery(ledger: Ledger, push: P
     assert ledger.pushes(push.registry, "images/other", "9") == []
 
 
+def test_a_delivery_more_is_no_push_more(ledger: Ledger, push: Push) -> None:
+    """An event tells when it was pushed; without a time that can be, it was when the event came."""
+    timed = replace(push, pushed_at=at(1))
+
+    def last(told: Push, seconds: int) -> datetime | None:
+        ledger.record_events([told], at(seconds))
+        found = ledger.push(push.key)
+        (listed,) = ledger.pushes(push.registry, push.repository, push.tag)
+        assert found == listed
+        return listed.pushed_last
+
+    assert last(timed, 2) == at(1)
+    assert last(timed, 60) == at(1)
+    assert last(replace(push, pushed_at=at(50)), 61) == at(50)
+    assert last(timed, 62) == at(50)
+    assert last(replace(push, pushed_at=None), 70) == at(70)
+    assert last(replace(push, pushed_at=at(900)), 80) == at(80)
+
+
 def test_the_pushes_of_a_digest(ledger: Ledger, push: Push) -> None:
     """Whatever tag names it; the one that was delivered last comes first."""
     for seconds, tag in enumerate(("9", "10", "latest")):

@@ -246,6 +246,41 @@ def test_the_first_versions_pushes_go_on(store: Store) -> None:
     assert [r.push.key for r in store.ledger.unplanned() if r.push == FIRST] == [FIRST.key]
 
 
+def test_the_first_versions_pushes_were_pushed_when_they_came(store: Store) -> None:
+    """Nobody knows whether their last delivery was one more of the same event."""
+    before = store.ledger.push(FIRST.key)
+    assert before is not None
+    assert before.pushed_last is None
+    store.ledger.record_events([replace(FIRST, pushed_at=NOW - 9 * HOUR)], NOW)
+
+    after = store.ledger.push(FIRST.key)
+    assert after is not None
+    assert after.pushed_last == before.last_at
+
+
+def test_a_file_of_the_version_before_gets_what_is_new(tmp_path: Path) -> None:
+    """It is of the same version: that code goes on with it, and adds rows of its own."""
+    file = tmp_path / "store.db"
+    SqliteLedger(file).record_events([FIRST], NOW)
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("ALTER TABLE pushes DROP COLUMN pushed_last")
+    SqliteLedger(file).record_events([FIRST], NOW + HOUR)
+    with closing(sqlite3.connect(file)) as db:
+        (noted,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute(
+            "INSERT INTO pushes (push, repository, tag, digest, pushed_at, event, first_at,"
+            " last_at, deliveries) SELECT ?, repository, tag, digest, pushed_at, event, first_at,"
+            " last_at, deliveries FROM pushes",
+            (SECOND.key,),
+        )
+        db.commit()
+
+    assert noted == VERSION
+    found = {key: SqliteLedger(file).push(key) for key in (FIRST.key, SECOND.key)}
+    assert [record and record.deliveries for record in found.values()] == [2, 2]
+    assert [record and record.pushed_last for record in found.values()] == [NOW, None]
+
+
 def test_messages_of_the_first_version_are_received(tmp_path: Path) -> None:
     """Those of the embedded queues lie in the same file."""
     file = tmp_path / "store.db"

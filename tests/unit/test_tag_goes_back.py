@@ -474,6 +474,27 @@ def test_a_tag_that_was_away_at_another_time(world: World, case: str) -> None:
     assert len(world.tasks.scheduled) == 1
 
 
+def test_an_event_that_is_delivered_again_moves_no_tag(world: World) -> None:
+    """Of the image before, while the run was under way: it tells the time at which that came."""
+    before = replace(ON_NEWER, pushed_at=world.time.now)
+    moved(world, before)
+    world.time.pass_(5)
+    moved(world, ON_NEW)
+    world.time.pass_(5)
+    start(world)
+    begin(world)
+    world.ledger.record_events([before], world.time.now)
+    world.time.pass_(60)
+    end(world)
+    moved(world, replace(ON_OLD, pushed_at=world.time.now))
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+    record(world, NEW)
+
+    assert isinstance(start(world), AlreadyBuiltOn)
+    assert len(world.tasks.scheduled) == 1
+
+
 def test_who_may_not_look_leaves_it(world: World) -> None:
     """Whether the tag was away cannot be told: nothing is started."""
     away_during_a_run(world)

@@ -54,6 +54,10 @@ class Push(Struct, frozen=True):
         """What makes it the same push, however often and from how many replicas it is told."""
         return f"{self.registry}|{self.repository}|{self.tag}|{self.digest}"
 
+    def pushed_by(self, told: datetime) -> datetime:
+        """When it was pushed: as the event tells, or when that was told, which cannot be sooner."""
+        return told if self.pushed_at is None else min(self.pushed_at, told)
+
     @classmethod
     def from_key(cls, key: str) -> Self:
         """The push of a key; its time and event are not part of it."""

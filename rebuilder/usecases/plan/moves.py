@@ -47,7 +47,10 @@ class _Times(Struct, frozen=True):
         told = (
             time
             for other in self.others
-            for time in (other.push.pushed_at or other.first_at, other.last_at)
+            for time in (
+                other.push.pushed_at or other.first_at,
+                other.pushed_last or other.last_at,
+            )
             if since < time <= until
         )
         return max(told, default=None)

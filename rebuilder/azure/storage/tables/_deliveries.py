@@ -57,11 +57,13 @@ class Delivered(Struct, frozen=True):
         table: Where.
         entity: The row, without times and count.
         beside: The beginnings of the keys of the rows beside.
+        push: The push, if it is one.
     """
 
     table: str
     entity: Entity
     beside: tuple[str, ...]
+    push: Push | None = None
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -72,6 +74,14 @@ class Delivered(Struct, frozen=True):
         """Return the keys of the rows beside."""
         end = self.keys[1][:_PREFIX]
         return [f"{beginning}{falling(last_at)}{end}" for beginning in self.beside]
+
+    def pushed_last(self, at: datetime, known: Mapping[str, object] | None = None) -> Entity:
+        """Return when it was pushed last, by this delivery and those that are known."""
+        if self.push is None:
+            return {}
+        last = self.push.pushed_by(at)
+        before = (known or {}).get("pushed_last") or (known or {}).get("last_at")
+        return {"pushed_last": time_text(last if before is None else max(last, time_of(before)))}
 
     def rows(self, entity: Entity) -> Iterable[Entity]:
         """Return the rows beside."""
@@ -88,7 +98,7 @@ def pushed(push: Push) -> Delivered:
         "pushed_at": push.pushed_at.isoformat() if push.pushed_at else "",
         "event": push.event,
     }
-    return Delivered(PUSHES, entity, (by_tag(push.tag), by_digest(push.digest)))
+    return Delivered(PUSHES, entity, (by_tag(push.tag), by_digest(push.digest)), push)
 
 
 def set_aside(ignored: Ignored) -> Delivered:
@@ -153,6 +163,7 @@ def _insert(tables: Tables, rows: list[tuple[Delivered, int]], at: datetime) -> 
             "first_at": time,
             "last_at": time,
             "deliveries": deliveries,
+            **one.pushed_last(at),
             FILED: True,
         }
         entities[one.keys[1]] = entity
@@ -184,6 +195,7 @@ def _again(tables: Tables, one: Delivered, deliveries: int, at: datetime) -> Ent
             "first_at": time_text(min(time_of(entity.get("first_at", time)), at)),
             "last_at": time,
             "deliveries": int(entity.get("deliveries", 0)) + deliveries,
+            **one.pushed_last(at, entity),
             FILED: True,
         }
         change: Operation = ("create", changed, {})
@@ -272,6 +284,7 @@ def push_record(entity: Mapping[str, object]) -> PushRecord:
         time_of(entity["first_at"]),
         time_of(entity["last_at"]),
         int(str(entity["deliveries"])),
+        time_of(entity["pushed_last"]) if entity.get("pushed_last") else None,
     )
 
 
