@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--stories", action="store_true", help="instead, those without chance")
     parser.add_argument("--story", choices=STORIES, help="instead, one of them")
     parser.add_argument("--steered", action="store_true", help="with operators who decide")
+    parser.add_argument("--often", default="", help="a kind of step to take more often, as `back`")
     parser.add_argument("--fault", choices=FAULTS, help="put a fault of old back into the product")
     parser.add_argument("-v", action="store_true", help="print the history")
     options = parser.parse_args()
@@ -53,13 +54,16 @@ def main() -> int:
     failed = []
     for number in numbers:
         kind = SteeredRound if options.steered else Round
-        found = kind(options.seed, number, print if options.v else None).play(options.steps)
+        one = kind(options.seed, number, print if options.v else None)
+        one.often = options.often
+        found = one.play(options.steps)
         for name in total:
             total[name] += getattr(found, name)
         if found.problems:
             failed.append(number)
             print(f"round {number} failed: python -m tests.soak --seed {options.seed}", end="")
-            print(f" --round {number} --steps {options.steps}{' --steered' * options.steered} -v")
+            print(f" --round {number} --steps {options.steps}{' --steered' * options.steered}", end="")
+            print(f" --often {options.often} -v" if options.often else " -v")
             for problem in found.problems:
                 print(f"  {problem}", flush=True)
     seconds = round(time.monotonic() - began, 1)

@@ -56,6 +56,7 @@ class Round:
     def __init__(self, seed: int, number: int, show: Callable[[str], None] | None = None) -> None:
         self.rng = random.Random(f"{seed}/{number}")  # noqa: S311 - a seed is the point
         self.outcome = Outcome(seed, number)
+        self.often = ""  # the kind of step that is taken ten times as often
         self._show = show
 
     def note(self, line: str) -> None:
@@ -145,7 +146,10 @@ class Round:
             (self._wrong_clock, 0.5),
             (self._wait, 8),
         )
-        (step,) = self.rng.choices([s for s, _ in steps], [w for _, w in steps])
+        weights = [
+            weight * 10 if step.__name__ == f"_{self.often}" else weight for step, weight in steps
+        ]
+        (step,) = self.rng.choices([step for step, _ in steps], weights)
         step()
 
     def _some_task(self) -> SimTask:

@@ -31,6 +31,7 @@ from rebuilder.core.rebuilds.messages import (
 )
 from rebuilder.core.rebuilds.rebuild import Check, Native, Rebuild, State
 from rebuilder.errors import TransientError
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.reports import audit as usecase
 from rebuilder.usecases.reports.audit import audit
 from tests.unit.fakes import APPS, BASE, NEW, NEWER, NODE, OLD, World, run, task
@@ -543,6 +544,16 @@ def test_a_push_that_was_never_planned_is_lost(world: World) -> None:
     assert only(world).sentence == "never planned, although the index names myapps/build-app"
     letter(world, PUSHES, PlanRebuilds(PUSH).encode())
     assert only(world).verdict is Verdict.DEAD_LETTER
+
+
+def test_a_push_that_was_planned_concerns_nobody_who_came_later(world: World) -> None:
+    """A task that names its tag since then was not left out of its plan."""
+    told(world)
+    plan_rebuilds(world.context, PlanRebuilds(PUSH))
+    follower(world)
+    world.time.pass_(3601)
+
+    assert audited(world).findings == ()
 
 
 def test_a_push_that_was_never_planned_may_be_superseded(world: World) -> None:

@@ -84,7 +84,7 @@ def _unplanned(books: AuditInput, told: AuditedPush) -> Iterator[AuditFinding]:
     if letter := _letter(books, told.push, None):
         yield AuditFinding(told.push, told.at, None, AuditVerdict.DEAD_LETTER, _waits(letter))
         return
-    if not told.followers:
+    if told.planned or not told.followers:
         return
     names = ", ".join(f"{task.registry.name}/{task.name}" for task in told.followers)
     if newer := _newer_push(books, told, None):

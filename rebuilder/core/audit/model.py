@@ -78,13 +78,15 @@ class AuditedPush(Struct, frozen=True):
         push: The push.
         at: When it was first told.
         decisions: What was decided.
-        followers: The tasks that the index knows to be in need of it.
+        followers: The tasks that the index knows to be in need of it now.
+        planned: Whether it was planned: who follows it since then was not concerned.
     """
 
     push: Push
     at: datetime
     decisions: tuple[DatedDecision, ...] = ()
     followers: tuple[TaskId, ...] = ()
+    planned: bool = False
 
     @property
     def tag(self) -> tuple[str, str, str]:

@@ -73,12 +73,14 @@ def audit(
         for record in records
     }
     remarks: list[str] = []
+    unplanned = {record.push.key for record in context.ledger.unplanned()}
     told = tuple(
         AuditedPush(
             record.push,
             record.at,
             decisions[record.push.key],
             dependents.of(record.push, remarks),
+            record.push.key not in unplanned,
         )
         for record in records
     )
