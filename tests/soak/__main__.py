@@ -62,8 +62,9 @@ def main() -> int:
         if found.problems:
             failed.append(number)
             print(f"round {number} failed: python -m tests.soak --seed {options.seed}", end="")
-            print(f" --round {number} --steps {options.steps}{' --steered' * options.steered}", end="")
-            print(f" --often {options.often} -v" if options.often else " -v")
+            often = f" --often {options.often}" if options.often else ""
+            steered = " --steered" * options.steered
+            print(f" --round {number} --steps {options.steps}{steered}{often} -v")
             for problem in found.problems:
                 print(f"  {problem}", flush=True)
     seconds = round(time.monotonic() - began, 1)
