@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from rebuilder.core.policies.acts import LONGEST, MOST, Scope, Target, What
+from rebuilder.core.structs import prepared
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import ask
 from rebuilder.usecases.steering.by_hand import MOST_TASKS
@@ -50,6 +51,7 @@ ACTS: Mapping[What, ActRow] = {
 """What can be asked for. A new act is a row."""
 
 
+@prepared
 class Asked(Value, frozen=True):
     """What somebody asks for.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.structs import prepared
 from rebuilder.errors import Denied
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.run_log import find_run, read_log
@@ -105,6 +106,7 @@ class Me(Value, frozen=True):
     acts: tuple[str, ...]
 
 
+@prepared
 class TryOut(Value, frozen=True):
     """A policy file to be tried out.
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 import msgspec
 from msgspec import Struct
 
+from rebuilder.core.structs import prepared
 from rebuilder.settings.table import EASY_AUTH, SIGN_IN
 from rebuilder.web.http import Refusal, Request
 
@@ -60,6 +61,7 @@ class _Claim(Struct, frozen=True):
     val: str
 
 
+@prepared
 class _Header(Struct, frozen=True):
     claims: tuple[_Claim, ...]
     role_typ: str = "roles"

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.lines.rooms import LimitReached, LowerPriority, NoPlace
+from rebuilder.core.structs import prepared
 from rebuilder.core.times import ahead
 
 AGING = timedelta(minutes=1)
@@ -274,6 +275,7 @@ def _next(line: Line, limits: Limits, now: datetime, before: Waiter | None = Non
     return found
 
 
+@prepared
 class _Written(Struct):
     registries: list[str]
     rooms: list[tuple[str, ...]]

@@ -12,6 +12,7 @@ from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.foreign_json import read_object
 from rebuilder.core.messages.happening import Happening
 from rebuilder.core.messages.rules import What
+from rebuilder.core.structs import prepared
 from rebuilder.errors import InvalidJson, InvalidMessage, InvalidResourceId
 
 _VERSION = 1
@@ -87,7 +88,7 @@ class ToSendTogether(Queued, frozen=True, tag="digest"):
     to: str
 
 
-_ANY: Any = RebuildCame | LetterCame | ToBeTold | ToSend | ToSendTogether
+_ANY: Any = prepared(RebuildCame | LetterCame | ToBeTold | ToSend | ToSendTogether)
 
 
 def decode(body: str) -> Queued:

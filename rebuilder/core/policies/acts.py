@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from rebuilder.core.globs import fits
+from rebuilder.core.structs import prepared
 from rebuilder.core.times import day_and_time
 
 PLACE = "acts"
@@ -99,6 +100,7 @@ class Target(Struct, frozen=True):
         return f"--{self.scope} {self.pattern}" if self.pattern else "all"
 
 
+@prepared
 class Hand(Struct, frozen=True):
     """By whom something was asked for by hand.
 
@@ -156,6 +158,7 @@ class Act(Struct, frozen=True, rename={"id": "actId"}):
         return Hand(self.id, self.who, self.because, self.at, self.force)
 
 
+@prepared
 class Controls(Struct, frozen=True):
     """What operators did, and what of it is in force.
 

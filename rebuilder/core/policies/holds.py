@@ -14,6 +14,7 @@ from rebuilder.core.policies.acts import Hand
 from rebuilder.core.policies.approval import NeedsApproval, Vote
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.policies.wave_holds import WaitsForUpstream
+from rebuilder.core.structs import prepared
 from rebuilder.core.times import day_and_time
 from rebuilder.core.waves.canary import Quarantined, WaitsForCanary
 
@@ -219,7 +220,7 @@ REASONS = (
 )
 """Every reason. A new one is a type here, and where the gate gives it."""
 
-_ANY: Any = Union[REASONS]  # noqa: UP007 - of a tuple
+_ANY: Any = prepared(Union[REASONS])  # noqa: UP007 - of a tuple
 
 
 class Held(Struct, frozen=True):

@@ -15,6 +15,7 @@ from rebuilder.core.messages.happening import Happening
 from rebuilder.core.messages.queued import ToSendTogether
 from rebuilder.core.rebuilds.messages import MESSAGES
 from rebuilder.core.shown import shown
+from rebuilder.core.structs import prepared
 from rebuilder.errors import Conflict
 from rebuilder.usecases.context import Context
 
@@ -28,6 +29,7 @@ _LINE = 300
 _KEPT = timedelta(days=30)
 
 
+@prepared
 class Waiting(Struct, frozen=True):
     """What waits to be told together.
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import Struct
 
+from rebuilder.core.structs import prepared
 from rebuilder.core.times import age
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.staleness import staleness, to_record
@@ -81,6 +82,7 @@ class Unknown(Value, frozen=True):
     reason: str
 
 
+@prepared
 class Report(Value, frozen=True):
     """How quickly images come to stand on new bases.
 
