@@ -216,7 +216,8 @@ def test_a_second_environment_is_refused_the_topic_of_the_first(
         f" --parameters {file} --steps check"
     )
     asked = ("registries", "eventDelivery")
-    with Shell(tmp_path, environment, str) as shell:
+    heard: list[str] = []
+    with Shell(tmp_path, environment, heard.append) as shell:
         assert shell.run("az login --identity --output none")[0] == 0
         told = []
         for topic in (None, first["PUSH_TOPICS"][0]["name"]):

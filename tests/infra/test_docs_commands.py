@@ -1,15 +1,19 @@
-"""Every command of docs/ is typed into a shell in front of the local cloud, or listed here.
+"""Every command of the docs is typed into a shell in front of the local cloud, or listed here.
 
 docs/deploy.md and docs/operations.md are carried out from the first registry to the last role, with
-the real Azure CLI; what is there before is there again afterwards, and nothing else.
+the real Azure CLI; what is there before is there again afterwards, and nothing else. The commands
+of `rebuilder` are typed beside the running app.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,13 +21,25 @@ import pytest
 from localcloud.cloud import LocalCloud
 from localcloud.sample import cli_environment, path
 from localcloud.shell import Shell
+from rebuilder.composition import release
+from rebuilder.core.policies.acts import Scope, Target
+from rebuilder.core.rebuilds.messages import ACTS
+from rebuilder.usecases.steering.policy_file import apply_policy
+from rebuilder.usecases.steering.votes import to_be_approved
 from tests import images
+from tests.e2e.conftest import World
 from tests.infra.templates import ROOT
 from tests.infra.test_deployments import APPS, BASE, GROUP, SUBSCRIPTION
 from tests.infra.test_remove_tool import Remover
+from tests.patience import until
 
-PAGES = ("deploy.md", "operations.md")
-_BEGINS = re.compile(r"(?:az|azd|make|python3?|rebuilder|zip|cp|export|output|GROUP=)\b|output\(\)")
+PAGES = (
+    # docs/dependencies.md is typed whole by tests/unit/test_dependencies_page.py.
+    *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name != "dependencies.md"),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+)
+_PROGRAMS = "az|azd|make|python3?|rebuilder|zip|cp|export|output|curl|eval|printf|uvx"
+_BEGINS = re.compile(rf"(?:{_PROGRAMS})(?![\w-])|_REBUILDER_COMPLETE=|[A-Z]+=\$\(|output\(\)")
 _PLACEHOLDERS = {
     "ENV": "docs",
     "LOCATION": "westeurope",
@@ -42,24 +58,23 @@ _PLACEHOLDERS = {
     "RESOURCE_ID": "$SITE",
 }
 
-_LISTED = (Path(__file__).parent / "docs_commands.txt").read_text("utf-8").splitlines()
-_LINES = [line for line in _LISTED if line and not line.startswith("#")]
+_LISTED = (Path(__file__).parent / "docs_commands.txt").read_text("utf-8")
+_PARTS = [[line for line in part.splitlines()[1:] if line] for part in _LISTED.split("\n# ")[1:]]
 
-RUN = [line for line in _LINES if " ### " not in line]
-"""What is typed, in this order."""
+RUN, BESIDE, _OTHERS = _PARTS
+"""What is typed from clone to removal, and beside the running app; each in this order."""
 
-NOT_RUN = dict(line.split("  ### ") for line in _LINES if " ### " in line)
+NOT_RUN = dict(line.split("  ### ") for line in _OTHERS)
 """What cannot be typed here, or is typed elsewhere, and why."""
 
 
-def _commands(page: str) -> Iterator[str]:
+def _commands(page: Path) -> Iterator[str]:
     """Give every command of a page; what only names a command is none."""
-    text = (ROOT / "docs" / page).read_text("utf-8")
+    text = page.read_text("utf-8")
     for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            command = " ".join(re.sub(r"\s{2,}#.*", "", line).split())
-            told = _BEGINS.match(command) and "--" in command
-            if told or command.startswith(("cp ", "export ", "GROUP=")):
+        for line in _whole_lines(block.replace("\\\n", " ")):
+            command = " ".join(line.split())
+            if _BEGINS.match(command):
                 yield command
     outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     for span in re.findall(r"`([^`]+)`", outside):
@@ -69,13 +84,31 @@ def _commands(page: str) -> Iterator[str]:
             yield command
 
 
+def _whole_lines(block: str) -> Iterator[str]:
+    """Give lines, those whose quotes go on joined."""
+    line = ""
+    for part in block.splitlines():
+        said = re.sub(r"\s+# .*", "", part)
+        line = f"{line} {said}" if line else said
+        try:
+            shlex.split(line)
+        except ValueError:
+            continue
+        yield line
+        line = ""
+
+
 def test_every_command_is_run_or_listed() -> None:
     """None is in the docs without having been tried, and none is tried that is not there."""
     found = {command for page in PAGES for command in _commands(page)}
 
-    assert found - set(RUN) - NOT_RUN.keys() == set()
-    assert (set(RUN) | NOT_RUN.keys()) - found == set()
+    assert len(PAGES) > 15
+    assert found - set(RUN) - set(BESIDE) - NOT_RUN.keys() == set()
+    assert (set(RUN) | set(BESIDE) | NOT_RUN.keys()) - found == set()
     assert all(len(reason) > 5 for reason in NOT_RUN.values())
+    named = re.findall(r"tests/[\w/]+(?:\.py)?", "\n".join(NOT_RUN.values()))
+    assert len(named) > 10
+    assert [place for place in named if not (ROOT / place).exists()] == []
 
 
 def _typed(command: str) -> str:
@@ -132,6 +165,73 @@ def test_the_docs_are_carried_out(cloud: LocalCloud, tmp_path: Path) -> None:
     assert {place for place in left if not place.startswith("role ")} == set()
     assert left == {f"role {role['Name']}"}  # made by hand, so it is for a hand to delete
     assert before <= remover.listed()
+
+
+@pytest.mark.timeout(1800)  # some thirty starts of Python
+def test_the_commands_are_typed_beside_the_app(cloud: LocalCloud, tmp_path: Path) -> None:
+    """What is asked for is carried out by the running app; what is told ends well."""
+    world = World(cloud, f"sqlite:{tmp_path / 'rebuilder.db'}", tmp_path)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM alpine\n", "utf-8")
+    shutil.copy(ROOT / "local.settings.sample.json", folder)
+    # The file that the page shows; its tasks are these.
+    (policies,) = re.findall(
+        r"## The file\n\n```yaml\n(.*?)```",
+        (ROOT / "docs" / "policies.md").read_text("utf-8"),
+        re.DOTALL,
+    )
+    (folder / "policy.yaml").write_text(_beside(policies), "utf-8")
+    environment = {
+        "PATH": path(),
+        "HOME": str(tmp_path),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+        **cloud.environment(cloud.developer),
+        **world.settings,
+    }
+    world.host.start()
+    try:
+        world.task(world.apps, "website", world.push("first"))
+        world.subscribe()
+        world.push("second")
+        world.settle()
+        _in_force(world, "version: 1\n")
+        heard: list[str] = []
+        with Shell(folder, environment, heard.append) as shell:
+            for command in BESIDE:
+                _prepare(world, command)
+                _must(shell, _beside(command))
+                until(lambda: _acts(world) == 0, f"{command} to be carried out")
+    finally:
+        world.host.stop()
+        release()
+    assert not world.failed()
+
+
+def _beside(text: str) -> str:
+    return text.replace("prodregistry/web", "myapps/website").replace("prodregistry", "myapps")
+
+
+def _in_force(world: World, text: str) -> None:
+    apply_policy(world.context, text, file="policy.yaml", who="ann", because="test")
+
+
+def _prepare(world: World, command: str) -> None:
+    """Have something wait for the vote that is about to be given."""
+    if not command.startswith(("rebuilder approve", "rebuilder reject")):
+        return
+    _in_force(world, "version: 1\npolicies: {default: {approval: {votes: 1}}}\n")
+    world.push(command)
+    tasks = [Target(Scope.TASK, "myapps/*")]
+    until(lambda: len(list(to_be_approved(world.context, tasks))) == 1, "something to approve")
+
+
+def _acts(world: World) -> int:
+    """Return how many acts are not carried out yet."""
+    with closing(sqlite3.connect(world.settings["AzureWebJobsStorage"].partition(":")[2])) as db:
+        (found,) = db.execute("SELECT COUNT(*) FROM messages WHERE queue = ?", (ACTS,)).fetchone()
+    return int(found)
 
 
 def _must(shell: Shell, command: str) -> None:
