@@ -15,6 +15,7 @@ _PROBLEMS = {
     "401": "Nobody is signed in",
     "403": "The role is missing, or another site asks",
     "404": "It is not known",
+    "413": "The body, or the policy file in it, is too large",
     "503": "The store cannot be read now, or not by this app",
 }
 

@@ -40,6 +40,7 @@ class Role(StrEnum):
 EVERYBODY = frozenset(Role)
 OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
 APPROVERS = frozenset({Role.APPROVER, Role.ADMIN})
+ADMINS = frozenset({Role.ADMIN})
 
 
 class Principal(Struct, frozen=True):

@@ -104,7 +104,7 @@ def _team(cloud: LocalCloud, tmp_path: Path) -> Iterator[Team]:
 
 
 def test_all_pages_of_what_the_product_did(chromium: Browser, team: Team) -> None:
-    """Rebuilt, failed, held, quarantined, dead letter: each is told; an approval leads to a run."""
+    """Rebuilt, failed, held, quarantined, dead letter: each is told, and can be gone on with."""
     team.story()
     world = team.world
     settings = {**world.cloud.environment(world.cloud.developer), **world.settings}
@@ -113,6 +113,7 @@ def test_all_pages_of_what_the_product_did(chromium: Browser, team: Team) -> Non
         found = walk(window)
         assert not found, "\n".join(found)
         approve(window, team)
+        discard(window, team)
         window.close()
     assert not world.failed()
 
@@ -171,3 +172,15 @@ def approve(window: Window, team: Team) -> None:
     expect(row).to_contain_text("1 rebuild(s) approved")
     window.go("/task?name=myapps/shop")
     expect(tab.locator("h1")).to_contain_text("current")
+
+
+def discard(window: Window, team: Team) -> None:
+    """Discard the dead letter; the function does it, with rights that the page does not need."""
+    tab = window.page
+    window.go("/health")
+    tab.get_by_role("button", name="Discard").click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_label("Why").fill("no push of ours")
+    dialog.get_by_role("button", name="Discard").click()
+    expect(tab.get_by_text("None waits.")).to_be_visible()
+    assert team.world.context.dead_letters.all() == []

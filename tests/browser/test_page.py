@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from rebuilder.core.rebuilds.rebuild import Check, State
+from rebuilder.usecases.steering.policy_file import apply_policy
 from rebuilder.web.principals import Role
 from tests.browser.conftest import Site, Window, violations
 from tests.browser.story import JAVA, NODE, PYTHON, digest, seed
@@ -208,9 +209,12 @@ def test_who_only_reads_is_offered_no_act(chromium: Browser, tmp_path: Path) -> 
     """And sees everything else."""
     site = Site(seed(tmp_path / "story.db"), frozenset({Role.READER}))
     window = Window(chromium, site.server.address)
-    for path in ("/", "/waves", "/task?name=contosoapps/payments-api"):
+    for path in ("/", "/waves", "/task?name=contosoapps/payments-api", "/health", "/policies"):
         window.go(path)
-        for name in ("Resume", "Approve", "Reject", "Stop the line …", "Hold until …"):
+        for name in (
+            *("Resume", "Approve", "Reject", "Stop the line …", "Hold until …", "Release"),
+            *("Replay", "Discard", "Go back to 1"),
+        ):
             expect(window.page.get_by_role("button", name=name)).to_have_count(0)
     window.close()
     site.close()
@@ -229,3 +233,83 @@ def test_a_changed_policy_file_is_tried_out(window: Window) -> None:
     page.get_by_role("button", name="Try it out").click()
     expect(page.get_by_text("It can be applied: 3 policies.")).to_be_visible()
     expect(page.get_by_text("5h rule 1")).to_be_visible()
+
+
+def asked(window: Window, button: str, why: str) -> None:
+    """Ask for something by its button and a dialog, with a reason."""
+    page = window.page
+    page.get_by_role("button", name=button, exact=True).click()
+    dialog = page.get_by_role("dialog")
+    assert violations(window) == []
+    dialog.get_by_label("Why").fill(why)
+    dialog.locator("button.primary").click()
+    expect(dialog).to_have_count(0)
+
+
+def test_a_file_that_was_tried_out_is_applied_and_gone_back_from(
+    window: Window, site: Site
+) -> None:
+    """It is a new version, with who and why; so is the one before it, gone back to."""
+    page = window.page
+    window.go("/policies")
+    versions = page.locator("section", has=page.get_by_role("heading", name="Versions"))
+    file = page.get_by_label("policy.yaml")
+    before = file.input_value()
+    file.fill(before.replace("cooldown: 2h", "cooldown: 5h"))
+    expect(page.get_by_role("button", name="Apply it …")).to_have_count(0)  # not tried out
+    page.get_by_role("button", name="Try it out").click()
+    asked(window, "Apply it …", "two were too few")
+    assert until(site.carry_out) == ["apply"]
+    expect(versions.get_by_text("two were too few")).to_be_visible()
+    in_force = page.locator("section", has=page.get_by_role("heading", name="In force"))
+    expect(in_force).to_contain_text("5h")
+    expect(page.get_by_role("button", name="Back to what is there")).to_have_count(0)
+    asked(window, "Go back to 2", "they were not")
+    assert until(site.carry_out) == ["rollback"]
+    expect(versions.get_by_text("back to version 2: they were not")).to_be_visible()
+    expect(file).to_have_value(before)
+    window.go("/audit")
+    row = page.get_by_role("row", name="they were not")
+    expect(row).to_contain_text("mira")
+    expect(row).to_contain_text("version 4 is in force; 8 rebuild(s) looked at again")
+
+
+def test_nobody_applies_a_file_over_one_that_they_have_not_seen(window: Window, site: Site) -> None:
+    """Who changed the file while another was applied is told, and Audit tells it as well."""
+    page, context = window.page, site.context
+    window.go("/policies")
+    file = page.get_by_label("policy.yaml")
+    mine = file.input_value().replace("cooldown: 2h", "cooldown: 5h")
+    file.fill(mine)
+    apply_policy(context, "version: 1\n", file="p.yaml", who="lena", because="all of it at once")
+    assert until(site.carry_out) == ["apply"]
+    expect(page.get_by_text("Another file was applied since you began")).to_be_visible()
+    page.get_by_role("button", name="Try it out").click()
+    asked(window, "Apply it …", "two were too few")
+    assert until(site.carry_out) == ["apply"]
+    window.go("/audit")
+    row = page.get_by_role("row", name="two were too few")
+    expect(row).to_contain_text("nothing: another policy file was applied meanwhile")
+    newest = context.steering.policy()
+    assert newest is not None
+    assert newest.who == "lena"
+
+
+@pytest.mark.parametrize(
+    ("button", "told"), [("Replay", "back in rebuilder-pushes"), ("Discard", "discarded")]
+)
+def test_a_dead_letter_is_done_with_on_the_page(
+    window: Window, site: Site, button: str, told: str
+) -> None:
+    """Replayed, or discarded; the count beside Health goes, and Audit tells who it was."""
+    page = window.page
+    window.go("/health")
+    expect(page.get_by_role("link", name="Health 1 dead letters")).to_be_visible()
+    asked(window, button, "the firewall lets us in again")
+    assert until(site.carry_out) == [button.lower()]
+    expect(page.get_by_text("None waits.")).to_be_visible()
+    expect(page.get_by_role("link", name="Health 1 dead letters")).to_have_count(0)
+    window.go("/audit")
+    row = page.get_by_role("row", name="the firewall lets us in again")
+    expect(row).to_contain_text("mira")
+    expect(row).to_contain_text(told)

@@ -40,7 +40,8 @@ class What(StrEnum):
 
     PAUSE = "pause"
     RESUME = "resume"
-    APPLY = "apply"  # a policy file was applied: what waits is to be looked at
+    APPLY = "apply"  # a policy file: what waits is looked at; the page's acts hold the file
+    ROLLBACK = "rollback"  # to a version of the policy file that was before
     APPROVE = "approve"  # rebuilds that wait for it, on the digests that they are for
     REJECT = "reject"  # the same are left, for these digests
     REFUSED = "refused"  # somebody asked the page for what they may not
@@ -48,6 +49,8 @@ class What(StrEnum):
     RETRY = "retry"  # tasks whose rebuild was given up, or counts as done
     QUARANTINE = "quarantine"  # a digest: nothing more is built on it; the product's own act
     RELEASE = "release"  # the same is built on again
+    REPLAY = "replay"  # dead letters: do what was to be done
+    DISCARD = "discard"  # dead letters: nothing is to be done about them
 
 
 _STOPPING = frozenset({What.PAUSE, What.RESUME})
@@ -124,6 +127,21 @@ class Hand(Struct, frozen=True):
         return f"by {self.who} at {day_and_time(self.at)}{why}"
 
 
+class NewPolicy(Struct, frozen=True):
+    """Which policy file an act is to put in force.
+
+    Attributes:
+        before: The token of the version that it is to replace, as whoever asks saw it; "" if there
+            was none.
+        text: The file; "" if it is one that was before.
+        number: The number of that one; 0 if it is a new file.
+    """
+
+    before: str
+    text: str = ""
+    number: int = 0
+
+
 class Act(Struct, frozen=True, rename={"id": "actId"}):
     """What an operator did.
 
@@ -135,10 +153,11 @@ class Act(Struct, frozen=True, rename={"id": "actId"}):
         because: Why.
         at: When.
         until: Until when it holds; None if until somebody ends it.
-        of: The rebuilds that it is about, by their ids, or the tasks, as `TASK_ID#SEQUENCE` of the
-            newest rebuild that there was; empty if it is about none.
+        of: The rebuilds or dead letters that it is about, by their ids, or the tasks, as
+            `TASK_ID#SEQUENCE` of the newest rebuild that there was; empty if it is about none.
         came: What came of it, for a person; "" if that is not known yet.
         force: Whether what it asks for does not wait for the gate.
+        policy: The policy file that it is to put in force; None if that was done, or is not asked.
     """
 
     id: str
@@ -151,6 +170,7 @@ class Act(Struct, frozen=True, rename={"id": "actId"}):
     of: tuple[str, ...] = ()
     came: str = ""
     force: bool = False
+    policy: NewPolicy | None = None
 
     @property
     def hand(self) -> Hand:
@@ -186,8 +206,8 @@ class Controls(Struct, frozen=True):
         """
         if any(known.id == act.id for known in self.acts):
             return self
-        # Which rebuilds it was about is kept with those.
-        acts = (*self.acts, replace(act, of=()))
+        # Which rebuilds it was about is kept with those, and the file with its versions.
+        acts = (*self.acts, replace(act, of=(), policy=None))
         before = self.before
         if len(self.acts) == PAGE:
             acts, before = acts[-1:], before + PAGE

@@ -12,7 +12,16 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from rebuilder.core.bookmarks import Bookmark
-from rebuilder.core.policies.acts import LONGEST, PAGE, PLACE, Act, Controls, Target, What
+from rebuilder.core.policies.acts import (
+    LONGEST,
+    PAGE,
+    PLACE,
+    Act,
+    Controls,
+    NewPolicy,
+    Target,
+    What,
+)
 from rebuilder.core.policies.holds import Paused
 from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct
 from rebuilder.core.rebuilds.rebuild import Rebuild
@@ -21,6 +30,8 @@ from rebuilder.core.waves.canary import Quarantined, WaitsForCanary
 from rebuilder.errors import Conflict, InvalidMessage, PermanentError
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.by_hand import build_tasks
+from rebuilder.usecases.steering.letters import discard_letters, replay_letters
+from rebuilder.usecases.steering.versions import put_in_force
 from rebuilder.usecases.steering.votes import vote
 from rebuilder.usecases.steering.waiting import again, held_rebuilds
 
@@ -39,6 +50,7 @@ def ask(
     until: datetime | None = None,
     of: tuple[str, ...] = (),
     force: bool = False,
+    policy: NewPolicy | None = None,
 ) -> Act:
     """Ask for something to be carried out.
 
@@ -49,15 +61,16 @@ def ask(
         who: Who asks.
         because: Why.
         until: Until when it holds; None if until somebody ends it.
-        of: The rebuilds that it is about, by their ids, or the tasks; see Act.
+        of: The rebuilds or dead letters that it is about, by their ids, or the tasks; see Act.
         force: Whether what it asks for does not wait for the gate.
+        policy: The policy file that it is to put in force; see Act.
 
     Raises:
         TransientError: It was not taken over.
     """
     now = context.now()
     who, because = who[:LONGEST], because[:LONGEST]
-    act = Act(uuid4().hex, what, target, who, because, now, until, of, force=force)
+    act = Act(uuid4().hex, what, target, who, because, now, until, of, force=force, policy=policy)
     context.queue.send(ACTS, OperatorAct(act).encode())
     return act
 
@@ -124,10 +137,23 @@ def _let_go(context: Context, act: Act) -> str:
     return f"{len(woken)} rebuild(s) looked at again"
 
 
+def _put_in_force(context: Context, act: Act) -> str:
+    """Put in force what the act holds, if it was not before, and have what waits looked at."""
+    if act.policy is None:
+        return _let_go(context, act)
+    try:
+        version = put_in_force(context, act, act.policy)
+    except PermanentError as error:
+        # To do it again would not help: whoever asked is told, and asks anew.
+        return f"nothing: {error}"
+    return f"version {version.number} is in force; {_let_go(context, act)}"
+
+
 _DONE: Mapping[What, Callable[[Context, Act], str]] = {
     What.PAUSE: _hold_on,
     What.RESUME: _let_go,
-    What.APPLY: _let_go,
+    What.APPLY: _put_in_force,
+    What.ROLLBACK: _put_in_force,
     What.APPROVE: vote,
     What.REJECT: vote,
     What.REFUSED: lambda _context, _act: "nothing was done",
@@ -135,6 +161,8 @@ _DONE: Mapping[What, Callable[[Context, Act], str]] = {
     What.RETRY: build_tasks,
     What.QUARANTINE: _hold_on,
     What.RELEASE: _let_go,
+    What.REPLAY: replay_letters,
+    What.DISCARD: discard_letters,
 }
 
 
@@ -168,7 +196,7 @@ def _file(context: Context, full: Controls) -> None:
 
 def _may_go_on(act: Act, rebuild: Rebuild) -> bool:
     of_digest = act.target.pattern if act.what is What.RELEASE else None
-    return act.what is What.APPLY or any(
+    return act.what in (What.APPLY, What.ROLLBACK) or any(
         reason.image == of_digest
         if isinstance(reason, Quarantined | WaitsForCanary)
         else isinstance(reason, Paused) and reason.target == str(act.target)

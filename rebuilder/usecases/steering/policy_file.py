@@ -5,11 +5,9 @@ from __future__ import annotations
 from rebuilder.core.policies.acts import Target, What
 from rebuilder.core.policies.reading import read_policies
 from rebuilder.core.policies.versions import PolicyVersion
-from rebuilder.errors import NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import ask
-
-_VERSIONS = 1000
+from rebuilder.usecases.steering.versions import MOST, older
 
 
 def apply_policy(
@@ -49,12 +47,7 @@ def roll_back(
         NotFound: There is no such version.
         InvalidPolicy: It cannot be read by this version of the product.
     """
-    versions = context.steering.versions(_VERSIONS)
-    older = versions[1:] if number is None else [v for v in versions if v.number == number]
-    if not older:
-        what = "version before the newest" if number is None else f"version {number}"
-        raise NotFound(f"there is no {what} of the policy file; see `rebuilder policy history`")
-    back = older[0]
+    back = older(context.steering.versions(MOST), number)
     told = f"back to version {back.number}: {because}"
     name = f"policy version {back.number}"
     return back, apply_policy(context, back.text, file=name, who=who, because=told)

@@ -84,6 +84,7 @@ class PoliciesShown(Value, frozen=True):
         freezes: The freezes that are not over.
         begins: When the week begins that `open` is about.
         mode: `act`, or `observe`: nothing is started.
+        token: Tells the newest version from what comes after it; "" if there is none.
     """
 
     text: str | None
@@ -94,6 +95,7 @@ class PoliciesShown(Value, frozen=True):
     freezes: tuple[Freeze, ...]
     begins: datetime
     mode: str
+    token: str = ""
 
 
 class Applies(Value, frozen=True):
@@ -177,6 +179,7 @@ def policies(context: Context) -> PoliciesShown:
         tuple(freeze for freeze in found.freezes if freeze.ends > now),
         begins,
         mode,
+        "" if version is None else version.token,
     )
 
 

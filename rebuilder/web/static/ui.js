@@ -217,12 +217,16 @@ const WORDS = {
   reject: { title: "Reject", verb: "Reject", because: true, danger: true, hint: "These digests are left alone. A newer image has a vote of its own." },
   retry: { title: "Try again", verb: "Try again", because: true, hint: "It is rebuilt although it was given up or done; on the digests of now." },
   build: { title: "Build", verb: "Build", because: true, hint: "It is rebuilt on the digests of now." },
+  replay: { title: "Replay", verb: "Replay", because: false, hint: "What was to be done is done now. Nothing is built twice by it." },
+  discard: { title: "Discard", verb: "Discard", because: true, danger: true, hint: "It is forgotten for good: nothing is to be done about it." },
+  apply: { title: "Apply the file", verb: "Apply", because: true, hint: "It is in force everywhere within half a minute, and what waits is looked at again. If another one is applied meanwhile, nothing is changed." },
+  rollback: { title: "Go back", verb: "Go back", because: true, hint: "The file of then becomes a new version, and what waits is looked at again. If another one is applied meanwhile, nothing is changed." },
   release: { title: "Release", verb: "Release", because: true, hint: "It is built on again, and no canary has it quarantined again." },
 };
 
-export function Act({ what, target = {}, of = [], about, label, small = true }) {
+export function Act({ what, target = {}, of = [], more = {}, about, label, small = true }) {
   if (!may(what)) return null;
-  return html`<button type="button" class="${small ? "small" : ""} ${WORDS[what]?.danger ? "danger" : ""}" aria-haspopup="dialog" onClick=${() => asking.set({ what, target, of, about })}>${label ?? WORDS[what]?.verb ?? what}</button>`;
+  return html`<button type="button" class="${small ? "small" : ""} ${WORDS[what]?.danger ? "danger" : ""}" aria-haspopup="dialog" onClick=${() => asking.set({ what, target, of, more, about })}>${label ?? WORDS[what]?.verb ?? what}</button>`;
 }
 
 export function Dialog() {
@@ -253,7 +257,7 @@ export function Dialog() {
     setBusy(true);
     try {
       const end = until ? new Date(Date.now() + Number(until) * 3_600_000).toISOString() : null;
-      const found = await post("/api/acts", { what: asked.what, because, until: end, of: asked.of, ...asked.target });
+      const found = await post("/api/acts", { what: asked.what, because, until: end, of: asked.of, ...asked.target, ...asked.more });
       close();
       note(`${words.title}: ${asked.about}. ${found.sentence}.`);
       lookSoon();

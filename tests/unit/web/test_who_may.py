@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from rebuilder.core.policies.acts import Act, What
+from rebuilder.core.policies.acts import Act, NewPolicy, What
 from rebuilder.errors import StoreUnavailable
 from rebuilder.web.acts import ACTS
 from rebuilder.web.app import App
@@ -33,6 +33,10 @@ MAY_ACT: dict[What, set[Role]] = {
     What.RELEASE: {OPERATOR, ADMIN},
     What.RETRY: {OPERATOR, ADMIN},
     What.BUILD: {OPERATOR, ADMIN},
+    What.REPLAY: {OPERATOR, ADMIN},
+    What.DISCARD: {OPERATOR, ADMIN},
+    What.APPLY: {ADMIN},
+    What.ROLLBACK: {ADMIN},
 }
 
 
@@ -70,6 +74,8 @@ def test_every_act_for_every_role(
     body: dict[str, object] = {"what": what.value, "because": "a test"}
     body |= {"of": ["x"]} if ACTS[what].of else {}
     body |= {"scope": "digest", "pattern": "a/b:1@sha256:c"} if ACTS[what].digest else {}
+    body |= {"text": "version: 1\n", "before": "1"} if ACTS[what].text else {}
+    body |= {"number": 1, "before": "2"} if ACTS[what].number else {}
     found = browser.ask("POST", "/api/acts", {}, body)
     sent = acts()
     if role in MAY_ACT[what]:
@@ -116,6 +122,18 @@ def test_an_act_says_what_it_is_about(browser: Browser, acts: Callable[[], list[
         {"what": "approve", "because": "x", "of": ["a"] * 501},
         {"what": "pause", "because": "x", "scope": "digest", "pattern": "a/b:1@sha256:c"},
         {"what": "release", "because": "x"},
+        {"what": "replay"},
+        {"what": "apply", "because": "x"},
+        {"what": "apply", "because": "x", "text": " "},
+        {"what": "apply", "because": "x", "text": "version: 2"},
+        {"what": "apply", "because": "x", "text": "version: 1", "number": 1},
+        {"what": "apply", "because": "x", "text": "version: 1", "before": "x" * 501},
+        {"what": "apply", "text": "version: 1"},
+        {"what": "rollback", "because": "x"},
+        {"what": "rollback", "because": "x", "number": -1},
+        {"what": "rollback", "because": "x", "number": 1, "text": "version: 1"},
+        {"what": "pause", "because": "x", "text": "version: 1"},
+        {"what": "pause", "because": "x", "before": "1"},
         {"what": "refused", "because": "x"},
         {"what": "explode", "because": "x"},
         ["pause"],
@@ -130,6 +148,23 @@ def test_an_act_that_is_not_whole_is_not_sent(
     found = browser.ask("POST", "/api/acts", {}, wrong)
     assert found.status == 400
     assert json.loads(found.body)["problem"]
+    assert acts() == []
+
+
+def test_a_policy_file_reaches_the_first_app_whole(
+    browser: Browser, acts: Callable[[], list[Act]]
+) -> None:
+    """With the version that it is to replace; one that no message holds is left to the command."""
+    shown = browser.get("/api/policies")
+    text = f"{shown['text']}# {'ü' * 2000}\n"
+    body = {"what": "apply", "because": "x", "text": text, "before": shown["token"]}
+    assert browser.ask("POST", "/api/acts", {}, body).status == 202
+    (act,) = acts()
+    assert act.policy == NewPolicy(shown["token"], text)
+    assert shown["token"]
+    found = browser.ask("POST", "/api/acts", {}, {**body, "text": f"{text}# {'x' * 50_000}\n"})
+    assert (found.status, json.loads(found.body)["code"]) == (413, "too-large")
+    assert "`rebuilder policy apply FILE` applies it" in json.loads(found.body)["problem"]
     assert acts() == []
 
 

@@ -1,5 +1,5 @@
-import { Fragment, address, ask, html, post, plural, useAnswer, useEffect, useSignal, inUtc, useState } from "../lib.js";
-import { Empty, Icon, Image, Section, Time, Wait, When } from "../ui.js";
+import { Fragment, address, ask, html, may, post, plural, useAnswer, useEffect, useSignal, inUtc, useState } from "../lib.js";
+import { Act, Empty, Icon, Image, Section, Time, Wait, When } from "../ui.js";
 import { Applies } from "./task.js";
 
 export default function Policies({ query }) {
@@ -22,11 +22,11 @@ export default function Policies({ query }) {
         ${found.freezes.length === 0 ? html`<${Empty}>None is to come.</${Empty}>` : html`<ul class="rows">${found.freezes.map((freeze) => html`<li key=${freeze.name} class="row"><strong>${freeze.name}</strong><span><${When} at=${freeze.begins} /> to <${When} at=${freeze.ends} /></span><span class="muted">begins <${Time} at=${freeze.begins} /></span></li>`)}</ul>`}
       </${Section}>
       <${OfTask} name=${query.task} />
-      <${TryOut} text=${found.text} task=${query.task} />
+      <${TryOut} text=${found.text} token=${found.token} task=${query.task} />
       <${Section} title="Versions" id="versions" count=${found.versions.length || undefined}>
         ${found.versions.length === 0 && html`<${Empty}>None was applied.</${Empty}>`}
-        <ul class="rows">${found.versions.map((version) => html`<li key=${version.number} class="row"><strong>${version.number}</strong><${When} at=${version.at} /><span>${version.who || "somebody"}</span><span class="muted">${version.because}</span></li>`)}</ul>
-        <p class="muted">To apply one, or to go back: <code>rebuilder policy apply</code>, <code>rebuilder policy rollback</code>.</p>
+        <ul class="rows">${found.versions.map((version, number) => html`<li key=${version.number} class="row"><strong>${version.number}</strong><${When} at=${version.at} /><span>${version.who || "somebody"}</span><span class="muted">${version.because}</span>${number > 0 && version.number > 0 && html`<${Act} what="rollback" more=${{ number: version.number, before: found.token }} about="the policy file of version ${version.number}" label="Go back to ${version.number}" />`}</li>`)}</ul>
+        ${!may("apply") && html`<p class="muted">To apply one, or to go back: <code>rebuilder policy apply</code>, <code>rebuilder policy rollback</code>.</p>`}
       </${Section}>`}
   </${Fragment}>`;
 }
@@ -60,27 +60,34 @@ function OfTask({ name }) {
   </${Section}>`;
 }
 
-function TryOut({ text, task }) {
+function TryOut({ text, token, task }) {
   const [file, set] = useState(null);
+  const [began, setBegan] = useState(""); // the version that was there when somebody began to change it
   const [found, setFound] = useState(null);
   const [problem, setProblem] = useState(null);
   const shown = file ?? text ?? "version: 1\n";
+  // Once it is applied, it is what is there.
+  useEffect(() => {
+    if (file !== null && file === text) set(null);
+  }, [text]);
   const send = async (event) => {
     event.preventDefault();
     try {
-      setFound(await post("/api/policies/try", { text: shown, task: task ?? "" }));
+      setFound({ tried: shown, ...(await post("/api/policies/try", { text: shown, task: task ?? "" })) });
       setProblem(null);
     } catch (error) {
       setProblem(error);
     }
   };
   return html`<${Section} title="The file, and trying out a changed one" id="file">
-    <form onSubmit=${send}><label class="wide">policy.yaml<textarea spellcheck="false" value=${shown} onInput=${(event) => set(event.target.value)}></textarea></label>
+    <form onSubmit=${send}><label class="wide">policy.yaml<textarea spellcheck="false" value=${shown} onInput=${(event) => { if (file === null) setBegan(token); set(event.target.value); }}></textarea></label>
       <div class="buttons"><button type="submit">Try it out</button>${file !== null && html`<button type="button" onClick=${() => { set(null); setFound(null); }}>Back to what is there</button>`}<span class="muted">Nothing is changed by it.</span></div></form>
     ${problem && html`<${Wait} problem=${problem} />`}
+    ${file !== null && began !== token && html`<p class="note stale"><${Icon} name="warn" /> Another file was applied since you began: yours is not put in force over it. Go back to what is there, and change that.</p>`}
     <div role="status">${found && (found.faults.length > 0
       ? html`<ul class="plain">${found.faults.map((fault) => html`<li key=${`${fault.line}:${fault.column}${fault.problem}`} class="note fail"><${Icon} name="warn" /> line ${fault.line}, column ${fault.column}: ${fault.problem}</li>`)}</ul>`
       : html`<p class="note good"><${Icon} name="check" /> It can be applied: ${plural(found.policies.length, "policy", "policies")}.</p>`)}</div>
+    ${found?.faults.length === 0 && found.tried === file && html`<p class="buttons"><${Act} what="apply" small=${false} more=${{ text: file, before: began }} about="the policy file that was tried out" label="Apply it …" /></p>`}
     ${found?.after && html`<h3>${found.after.task} now</h3><${Applies} applies=${found.before.applies} /><h3>${found.after.task} with this file</h3><${Applies} applies=${found.after.applies} />`}
   </${Section}>`;
 }
