@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct
@@ -15,6 +15,10 @@ from rebuilder.core.dependencies.evidence import ImageContent
 
 NEWEST_RUNS = 20
 """So many of the newest runs are looked at: more than begin while one waits or is claimed."""
+
+LATELY = timedelta(seconds=5)
+"""How old an answer about tasks may be where many are asked for at once: as far as the clocks of
+Azure and ours may differ, so that nobody who compares their times is told less."""
 
 
 class TaskPage(Struct, frozen=True):
@@ -69,8 +73,14 @@ class Tasks(Protocol):
             after: The `after` of the page before; "" for the first one.
         """
 
-    def task(self, task: TaskId) -> Task:
-        """Read one task."""
+    def task(self, task: TaskId, age: timedelta = timedelta()) -> Task:
+        """Read one task.
+
+        Args:
+            task: The task.
+            age: How long ago its registry may have been asked at most. If many are asked for, one
+                list of the registry answers them all; the answer's `age` tells how old it is.
+        """
 
     def secrets(self, task: TaskId) -> frozenset[str]:
         """Read the names of a task's secret build arguments, which other answers may leave out."""

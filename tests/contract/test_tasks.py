@@ -41,7 +41,7 @@ from rebuilder.errors import (
     Throttled,
     TransientError,
 )
-from rebuilder.ports.acr import TaskPage
+from rebuilder.ports.acr import LATELY, TaskPage
 from tests import images
 from tests.patience import SECONDS
 
@@ -446,6 +446,54 @@ def test_many_looks_at_runs_are_few_requests(
     assert len(cloud.arm.requests) <= 6
     with pytest.raises(NotFound):
         tasks.run(registry, "nothere")
+
+
+def test_many_tasks_that_are_due_together_are_few_requests(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """The list of tasks tells what reading each would, but for those that cannot be read."""
+    names = [f"task{number}" for number in range(40)]
+    for number, name in enumerate(names):
+        images.task(apps, name, [images.dependency(f"b.azurecr.io/i:{number}")])
+    images.task(apps, "bad", []).properties["platform"] = "linux"
+    cloud.arm.behaviour.page_size = 20
+    alone = {name: tasks.task(ids(apps, name)) for name in names}
+    cloud.arm.requests.clear()
+
+    assert {name: tasks.task(ids(apps, name), LATELY) for name in names} == alone
+    assert len(cloud.arm.requests) <= 8
+    with pytest.raises(TransientError, match=r"read .*/tasks/bad: the answer is not one of Azure"):
+        tasks.task(ids(apps, "bad"), LATELY)
+    with pytest.raises(NotFound):
+        tasks.task(ids(apps, "nothere"), LATELY)
+
+
+def test_what_may_not_be_old_is_never_off_a_list(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """Whoever says so is told what ARM says now, though a list was just read."""
+    for number in range(20):
+        images.task(apps, f"task{number}", [images.dependency("b.azurecr.io/i:1")])
+    for number in range(20):
+        tasks.task(ids(apps, f"task{number}"), LATELY)
+    apps.tasks["task19"].properties["status"] = "Disabled"
+
+    assert tasks.task(ids(apps, "task19"), LATELY).enabled
+    assert not tasks.task(ids(apps, "task19")).enabled
+    assert [path for _, path in cloud.arm.requests if path.endswith("/tasks")] != []
+
+
+def test_a_list_that_fails_keeps_no_task_from_being_read(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks
+) -> None:
+    """Each is read by itself then; the list is left alone for a while."""
+    for number in range(20):
+        images.task(apps, f"task{number}", [images.dependency("b.azurecr.io/i:1")])
+    cloud.arm.faults.append(Fault("GET", "/tasks$", 503, times=3))
+
+    found = [tasks.task(ids(apps, f"task{number}"), LATELY) for number in range(20)]
+    assert [task.id.name for task in found] == [f"task{number}" for number in range(20)]
+    assert len([path for _, path in cloud.arm.requests if path.endswith("/tasks")]) == 3
 
 
 def test_without_a_connection_nothing_was_started(

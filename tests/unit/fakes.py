@@ -123,7 +123,10 @@ class Time:
 
 @dataclass
 class FakeTasks:
-    """Tasks and runs; `failures` are raised instead of the next answers."""
+    """Tasks and runs; `failures` are raised instead of the next answers.
+
+    `listed_before` is what a list told of tasks some time ago, which their `age` says.
+    """
 
     known: dict[TaskId, Task] = field(default_factory=dict)
     found_runs: dict[str, Run] = field(default_factory=dict)
@@ -133,6 +136,7 @@ class FakeTasks:
     page_size: int = 100
     list_is_brief: bool = False
     read: list[TaskId] = field(default_factory=list)
+    listed_before: dict[TaskId, Task] = field(default_factory=dict)
     denied: set[TaskId] = field(default_factory=set)
     pages: list[TaskPage] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
@@ -179,8 +183,11 @@ class FakeTasks:
             return TaskPage((), tuple(first), more)
         return TaskPage(tuple(self.known[task] for task in first), (), more)
 
-    def task(self, task: TaskId) -> Task:
+    def task(self, task: TaskId, age: timedelta = timedelta()) -> Task:
         """Read a task."""
+        listed = self.listed_before.get(task)
+        if listed is not None and listed.age <= age:
+            return listed
         self.read.append(task)
         self._fail("task")
         if task in self.denied:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -16,6 +18,7 @@ from rebuilder.azure._errors import answered
 from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.acr._answers import name_of, run_of, task_of, text_of
 from rebuilder.azure.acr._run_cache import RunCache
+from rebuilder.azure.acr._task_cache import TaskCache
 from rebuilder.azure.acr.log_ends import LinkExpired, LogEnds
 from rebuilder.azure.throttle import ArmThrottle, ReadRetryPolicy
 from rebuilder.azure.throttle import Kind as Counted
@@ -39,7 +42,7 @@ class ArmTasks:
         credential: The identity.
         arm_endpoint: ARM's address, without a slash at the end.
         throttle: Bounds the requests under way.
-        clock: Seconds that only grow, by which answers about runs get old.
+        clock: Seconds that only grow, by which answers about runs and tasks get old.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class ArmTasks:
         self._throttle = throttle or ArmThrottle()
         self._clock = clock
         self._looks: dict[RegistryId, RunCache] = {}
+        self._lists: dict[RegistryId, TaskCache] = {}
         self._log_ends = LogEnds()
         self._links: dict[tuple[RegistryId, str], str] = {}
         self._options: dict[str, Any] = {
@@ -125,8 +129,15 @@ class ArmTasks:
         following = str(getattr(pages, "continuation_token", None) or "")
         return TaskPage(tuple(tasks), tuple(brief), following or None)
 
-    def task(self, task: TaskId) -> Task:
+    def task(self, task: TaskId, age: timedelta = timedelta()) -> Task:
         """Read one task; see Tasks."""
+        if age > timedelta():
+            tasks = self._lists.get(task.registry)
+            if tasks is None:
+                tasks = TaskCache(partial(self.page, task.registry), self._clock)
+                tasks = self._lists.setdefault(task.registry, tasks)
+            if found := tasks.get(task, age):
+                return found
         group, registry = task.registry.resource_group, task.registry.name
         with self._throttle.request(task.registry), answered(f"read {task}"):
             return task_of(task, self._client(task.registry).tasks.get(group, registry, task.name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct
@@ -202,6 +202,7 @@ class Task(Struct, frozen=True):
         own_sign_in: Whether it signs in to its own registry as one of its identities.
         agent_pool: The name of the agent pool of its registry that its runs wait for; "" if they
             run on agents that everybody shares.
+        age: How long ago ARM was asked for it; zero if it was for nobody else.
     """
 
     id: TaskId
@@ -221,6 +222,13 @@ class Task(Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
     own_sign_in: bool = False
     agent_pool: str = ""
+    age: timedelta = timedelta()
+
+    @property
+    def built_on(self) -> tuple[str, ...]:
+        """What it is recorded to be built on, with digests where they are known."""
+        images = (d.reference.at(d.reference.digest or d.built_on) for d in self.dependencies)
+        return tuple(sorted({str(image) for image in images}))
 
 
 class RunStatus(StrEnum):

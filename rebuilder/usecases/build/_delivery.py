@@ -7,22 +7,28 @@ from copy import replace
 from datetime import datetime, timedelta
 
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import Task
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.operators import WouldRebuild
 from rebuilder.core.decisions.runs import NoStep, TaskDisabled
 from rebuilder.core.decisions.unreadable import NotConfigured, TaskGone, TaskUnreadable
+from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.lines.line import Waiter
 from rebuilder.core.policies.holds import Held
-from rebuilder.core.rebuilds.messages import StartBuild
+from rebuilder.core.rebuilds.messages import REFRESH, Refresh, StartBuild
 from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
 from rebuilder.core.rebuilds.rebuild import MOVED_ON, Rebuild, State
+from rebuilder.core.times import CLOCKS_DIFFER
+from rebuilder.errors import TransientError
+from rebuilder.ports.acr import LATELY
 from rebuilder.settings.table import TASK_REGISTRIES
 from rebuilder.usecases import pace
-from rebuilder.usecases.build._native import Runs
+from rebuilder.usecases.build._native import Runs, newest_runs
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.plan.bases import not_named
 
 log = logging.getLogger(__name__)
@@ -51,6 +57,47 @@ class Delivery:
         self.place: Waiter | None = None
         self.held: Held | None = None
         self.lined = False
+
+    def read(self, head: Rebuild | None) -> Task:
+        """Read the task, and its newest runs if others than we start some.
+
+        Where many are due together a list tells, some seconds old. A run changes what is recorded,
+        so the list is not believed if one may have ended since: it has to tell what the newest
+        rebuild left, and no run of others may have ended lately.
+
+        Raises:
+            TransientError, PermanentError: ARM did not tell.
+        """
+        tasks, id_, now = self.context.tasks, self.message.task, self.context.now()
+        task = tasks.task(id_, LATELY)
+        ran = head is not None and head.state.over and head.run_id is not None
+        if task.age and head is not None and ran and head.dependencies != task.built_on:
+            task = tasks.task(id_)
+        self.runs = newest_runs(self.context, task)
+        if task.age and self.runs.ended_since(now - task.age - CLOCKS_DIFFER):
+            task = tasks.task(id_)
+        return task
+
+    def view(self, recorded: Task) -> IndexedTask | None:
+        """Return what the index knows; what a commit may have changed since is read first.
+
+        Raises:
+            TransientError: What the task makes was never looked at, and cannot be now.
+        """
+        context = self.context
+        indexed = context.index.view(recorded.id)
+        known = indexed is not None and indexed.view.output is not None
+        if indexed is not None and known and not self.runs.ended_since(indexed.read_at):
+            return indexed
+        now = context.now()
+        try:
+            refresh_known(context, recorded, now - recorded.age)
+        except TransientError as error:
+            if not known:
+                raise
+            log.warning("task %s: going by what was known before: %s", recorded.id, error)
+            context.queue.send(REFRESH, Refresh.of(recorded.id, now).encode())
+        return context.index.view(recorded.id)
 
     def asked_for(self, head: Rebuild | None) -> bool:
         """Tell whether somebody asked for a rebuild, and none was begun since."""

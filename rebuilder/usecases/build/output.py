@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from copy import replace
+from datetime import timedelta
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Run, Task
@@ -203,10 +204,10 @@ def _images(texts: Iterable[str]) -> Iterator[ImageReference]:
             yield image
 
 
-def task_of(context: Context, rebuild: Rebuild) -> Task | None:
-    """Return the task of a rebuild; None if it is gone."""
+def task_of(context: Context, rebuild: Rebuild, age: timedelta = timedelta()) -> Task | None:
+    """Return the task of a rebuild, as it was so long ago at most; None if it is gone."""
     try:
-        return context.tasks.task(rebuild.task)
+        return context.tasks.task(rebuild.task, age)
     except NotFound:
         return None
 

@@ -8,29 +8,29 @@ one. Every change is a compare-and-swap: of any number of deliveries one goes on
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import replace
+from functools import partial
 
-from rebuilder.core.acr.tasks import Run, RunStatus, Task
+from rebuilder.core.acr.tasks import Task
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, NeverRan, TagGone
 from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
 from rebuilder.core.decisions.unreadable import TaskGone, TaskUnreadable
-from rebuilder.core.dependencies.index import IndexedTask, with_view
-from rebuilder.core.rebuilds.messages import REFRESH, Refresh, StartBuild
+from rebuilder.core.dependencies.index import with_view
+from rebuilder.core.rebuilds.messages import StartBuild
 from rebuilder.core.rebuilds.next_step import Step, Wanted, next_step, of_claim, waits
 from rebuilder.core.rebuilds.pace import expired
 from rebuilder.core.rebuilds.rebuild import Hold, Native, Rebuild, State, rebuild_key, rejected
-from rebuilder.errors import Conflict, Denied, NotFound, TransientError
-from rebuilder.ports.acr import NEWEST_RUNS
+from rebuilder.errors import Conflict, Denied, NotFound
 from rebuilder.telemetry import signals
 from rebuilder.telemetry.dimensions import lines_of_its_own, of_task
 from rebuilder.usecases import pace
 from rebuilder.usecases.build._circles import follow_chain
 from rebuilder.usecases.build._claim import claim, hold, put_right, take_over
 from rebuilder.usecases.build._delivery import Delivery
-from rebuilder.usecases.build._native import could_see, newer_run, newest_runs, used_bases, wait_until
+from rebuilder.usecases.build._native import could_see, newer_run, used_bases, wait_until
 from rebuilder.usecases.build._schedule import follow, record_run
 from rebuilder.usecases.build._waiting import (
     PutBack,
@@ -42,7 +42,6 @@ from rebuilder.usecases.build._waiting import (
 )
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.index.refresh_index import refresh_known
 from rebuilder.usecases.plan.bases import other_bases, pushed_base, pushed_reference
 from rebuilder.usecases.plan.deciding import decide_for, other_digest, run_since, was_away
 from rebuilder.usecases.plan.moves import Moves
@@ -122,16 +121,22 @@ class _Start:
         crowded = message.turn is None and pace.crowded(context, message.task.registry.subscription)
         if crowded and (later := self._delivery.turn_later()):
             return later
+        return self._decide(head, partial(self._delivery.read, head))
+
+    def _decide(
+        self, head: Rebuild | None, read: Callable[[], Task]
+    ) -> TaskDecision | Rebuild | PutBack:
+        """Decide by what ARM tells of the task now; what a list told lets no task alone."""
+        context, message = self._context, self._delivery.message
         try:
-            recorded = context.tasks.task(message.task)
+            recorded = read()
         except NotFound:
             context.index.remove(message.task, context.now())
             return self._delivery.decided(head, TaskGone(message.task))
         except Denied as error:
             return self._delivery.decided(head, TaskUnreadable(message.task, str(error)))
-        self._delivery.runs = newest_runs(context, recorded)
         # What only other sources than ACR's record know is in the index.
-        indexed = self._view(recorded)
+        indexed = self._delivery.view(recorded)
         task = with_view(recorded, indexed.view if indexed else None)
         reference = pushed_reference(context, message.push)
         base = pushed_base(context, reference, message.push)
@@ -142,8 +147,14 @@ class _Start:
             head = self._delivery.overtaken(head)
         moves = Moves(context, base)
         self._looked = (task, moves)
-        answer = self._left(head, task, base, moves)
-        return self._rebuild(head, task, recorded, base) if answer is None else answer
+        left = self._left(head, task, base, moves)
+        if isinstance(left, PutBack):
+            return left
+        if left is None:
+            return self._rebuild(head, task, recorded, base)
+        if recorded.age:
+            return self._decide(head, partial(context.tasks.task, task.id))
+        return self._delivery.decided(head, left)
 
     def _until_claimed(self, head: Rebuild) -> PutBack:
         """Return when to look again at a claim whose holder is at work."""
@@ -163,34 +174,12 @@ class _Start:
                 # It may end with an image on the one before.
                 return until_run(self._context, other)
             if not self._delivery.asked_for(head):
-                return self._delivery.decided(head, decision)
+                return decision
         elif not decision.rebuild:
             by_hand = self._delivery.message.hand is not None and self._delivery.asked_for(head)
             if not (by_hand and isinstance(decision, NeverRan)):
-                return self._delivery.decided(head, decision)
-        by_policy = ignored(self._delivery, task, base)
-        return None if by_policy is None else self._delivery.decided(head, by_policy)
-
-    def _view(self, recorded: Task) -> IndexedTask | None:
-        """Return what the index knows; what a commit may have changed since is read first.
-
-        Raises:
-            TransientError: What the task makes was never looked at, and cannot be now.
-        """
-        context = self._context
-        indexed = context.index.view(recorded.id)
-        known = indexed is not None and indexed.view.output is not None
-        if indexed is not None and known and not self._delivery.runs.ended_since(indexed.read_at):
-            return indexed
-        now = context.now()
-        try:
-            refresh_known(context, recorded, now)
-        except TransientError as error:
-            if not known:
-                raise
-            log.warning("task %s: going by what was known before: %s", recorded.id, error)
-            context.queue.send(REFRESH, Refresh.of(recorded.id, now).encode())
-        return context.index.view(recorded.id)
+                return decision
+        return ignored(self._delivery, task, base)
 
     def _rebuild(
         self, head: Rebuild | None, task: Task, recorded: Task, base: Base

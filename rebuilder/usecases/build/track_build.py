@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from msgspec import Struct
 
+from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Run, RunStatus, Task
 from rebuilder.core.dependencies.outputs import Verdict
 from rebuilder.core.events.pushes import Push
@@ -26,6 +27,7 @@ from rebuilder.core.rebuilds.rebuild import (
 )
 from rebuilder.errors import Conflict, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempt
+from rebuilder.ports.acr import LATELY
 from rebuilder.telemetry import metrics, signals
 from rebuilder.telemetry.dimensions import REGISTRY, lines_of_its_own, of_task
 from rebuilder.usecases.build._causes import with_cause
@@ -145,13 +147,13 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
     if not run.status.terminal:
         return _goes_on(context, message, rebuild, run)
     at = context.now()
-    task = task_of(context, rebuild)
+    task = _task_after(context, rebuild, run)
     outcome = f"{run.status}: {shown(run.error)}" if run.error else run.status.value
     rebuild = replace(
         rebuild,
         output_images=run.output_images,
         run_ended=run.finished,
-        dependencies=_dependencies(task) if task else (),
+        dependencies=task.built_on if task else (),
         advice=None,
     )
     patient = message.unread < _MOST_UNREAD
@@ -162,7 +164,8 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
         except TransientError as error:
             advice = f"run {run.run_id} succeeded; what it pushed is looked at again: {error}"
             return _goes_on(context, unread, rebuild, run, advice)
-        refreshed = _refreshed(context, task, at)  # what was known before tells what is old
+        # What was known before tells what is old, so this comes last.
+        refreshed = _refreshed(context, task, at - task.age if task else at)
         return _succeeded(context, rebuild, verdict, outcome, refreshed=refreshed)
     failure = _FAILURES[run.status]
     if failure is Failure.CANCELED:
@@ -171,6 +174,29 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
     if told is None:
         return _goes_on(context, unread, rebuild, run)
     return _failed(context, told, failure, outcome, task)
+
+
+def _task_after(context: Context, rebuild: Rebuild, run: Run) -> Task | None:
+    """Return a task as it is after a run; None if it is gone.
+
+    Where runs of many end together a list tells, if it was begun after this one had ended. It is
+    believed if it names what the run was for: neither does anybody know whether ACR lists what it
+    has just recorded, nor are its clock and ours the same. A run that failed records nothing.
+    """
+    if run.status is not RunStatus.SUCCEEDED or run.finished is None:
+        return task_of(context, rebuild)
+    task = task_of(context, rebuild, min(LATELY, context.now() - run.finished))
+    if task is None or not task.age or _names(task, rebuild):
+        return task
+    return task_of(context, rebuild)
+
+
+def _names(task: Task, rebuild: Rebuild) -> bool:
+    """Tell whether ACR's record of a task names what a rebuild was for, as far as ACR sees that."""
+    recorded = {d.reference: d.built_on for d in task.dependencies}
+    bases = [ImageReference.parse(base) for base in rebuild.bases]
+    seen = [base for base in bases if base.at(None) in recorded]
+    return bool(seen) and all(recorded[base.at(None)] == base.digest for base in seen)
 
 
 _FAILURES = {
@@ -276,9 +302,3 @@ def _refreshed(context: Context, task: Task | None, at: datetime) -> bool:
         log.warning("task %s: to be read again: %s", task.id, refreshed)
         return False
     return True
-
-
-def _dependencies(task: Task) -> tuple[str, ...]:
-    return tuple(
-        sorted({str(d.reference.at(d.reference.digest or d.built_on)) for d in task.dependencies})
-    )
