@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,8 @@ from azure.data.tables import TableServiceClient
 
 from rebuilder.azure.storage.tables import _deliveries
 from rebuilder.azure.storage.tables._events import UNSETTLED
+from rebuilder.azure.storage.tables._rows import newest_rows
+from rebuilder.azure.storage.tables._tables import Tables
 from rebuilder.azure.storage.tables.ledger import TableLedger
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.decisions.digests import BaseMoved
@@ -458,3 +460,62 @@ def test_a_change_of_what_goes_on_writes_no_note(
         assert not any(f"/{UNSETTLED}" in url for url in requests)
         ledger.save(replace(running, state=State.SUCCEEDED, finished_at=at(60)))
         assert any(f"/{UNSETTLED}" in url for url in requests)
+
+
+@pytest.fixture(name="pages")
+def _pages(azurite: Azurite) -> Iterator[tuple[Callable[..., list[str]], list[str]]]:
+    """A table with three rows in each of 40 partitions; and what is asked of it."""
+    asked: list[str] = []
+
+    def note(response: PipelineResponse[object, object]) -> None:
+        asked.append(response.http_request.url)  # type: ignore[attr-defined] # of any kind
+
+    name = f"t{uuid.uuid4().hex}"
+    with TableServiceClient.from_connection_string(
+        azurite.connection_string, raw_response_hook=note
+    ) as service:
+        tables = Tables(service, (name,))
+        for number in range(40):
+            rows = [{"PartitionKey": f"p{number:02}", "RowKey": f"r{row}"} for row in range(3)]
+            tables.submit(name, [("create", row, {}) for row in rows])
+        asked.clear()
+
+        def first(numbers: Iterable[int], **sizes: int) -> list[str]:
+            found = newest_rows(tables, name, [f"p{number:02}" for number in numbers], **sizes)
+            return sorted(f"{row['PartitionKey']} {row['RowKey']}" for row in found)
+
+        yield first, asked
+
+
+def test_the_first_rows_of_many_partitions_are_read_together(
+    pages: tuple[Callable[..., list[str]], list[str]],
+) -> None:
+    """Page by page, whatever rows stand between; a partition without rows is left out."""
+    first, asked = pages
+    every = [f"p{number:02} r0" for number in range(40)]
+    assert first(range(50), span=10, page=7, worth=1) == every
+    assert len(asked) == 4 * 5 + 1  # thirty rows in each span, and an empty one
+    asked.clear()
+    assert first(range(0, 40, 2), span=20, page=1000, worth=20) == every[::2]
+    assert len(asked) == 1
+
+
+def test_what_pages_do_not_tell_is_asked_for_by_itself(
+    pages: tuple[Callable[..., list[str]], list[str]],
+) -> None:
+    """Of few partitions among many, and where rows that nobody asked for fill the pages."""
+    first, asked = pages
+    assert first([3, 30], span=10) == ["p03 r0", "p30 r0"]
+    assert len(asked) == 2
+    asked.clear()
+    assert first([0, 1, 20, 30, 39, 44], span=3, page=7, worth=2) == [
+        f"p{number:02} r0" for number in (0, 1, 20, 30, 39)
+    ]
+    # The first page tells of two, the second of none; the first of the others of one.
+    assert len(asked) == 2 + 1 + 1 + 2
+
+
+def test_of_a_table_that_was_never_made_nothing_is_found(tables: TableServiceClient) -> None:
+    """However many are asked for."""
+    name = f"t{uuid.uuid4().hex}"
+    assert newest_rows(Tables(tables, (name,)), name, ["a", "b", "c"], span=2) == []

@@ -65,7 +65,7 @@ def path_problem(text: str) -> str | None:
     return None
 
 
-class ImageReference(Struct, frozen=True):
+class ImageReference(Struct, frozen=True, gc=False):
     """A normalised image reference.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Self
 
 from msgspec import Struct
@@ -62,7 +63,7 @@ def host_matches(host: str, pattern: str) -> bool:
     return pattern in ("*", host)
 
 
-class RegistryId(Struct, frozen=True, order=True):
+class RegistryId(Struct, frozen=True, order=True, gc=False):
     """The ARM resource id of a registry. Lower case, because ARM compares without case."""
 
     subscription: str
@@ -143,7 +144,7 @@ type PushedRegistry = RegistryId | ForeignRegistry
 """Where a push may come from."""
 
 
-class TaskId(Struct, frozen=True, order=True):
+class TaskId(Struct, frozen=True, order=True, gc=False):
     """The ARM resource id of an ACR task; lower case, like its registry's."""
 
     registry: RegistryId
@@ -161,10 +162,16 @@ class TaskId(Struct, frozen=True, order=True):
             raise InvalidResourceId(
                 f"{text!r:.300} is not a task's resource id: {_ID_FORM}/tasks/TASK"
             )
-        return cls(RegistryId.parse(parent), name)
+        return cls(_registry(parent), name)
 
     def __str__(self) -> str:
         return f"{self.registry}/tasks/{self.name}"
+
+
+@lru_cache(maxsize=1000)
+def _registry(text: str) -> RegistryId:
+    # The tasks of one registry are read by the thousand, and parsing takes its time.
+    return RegistryId.parse(text)
 
 
 class Registry(Struct, frozen=True):

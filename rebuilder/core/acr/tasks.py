@@ -38,7 +38,7 @@ class Makes(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Output(Struct, frozen=True):
+class Output(Struct, frozen=True, gc=False):
     """What runs of a task make; `effects` tells how that is known.
 
     Attributes:
@@ -72,7 +72,7 @@ class TriggerType(StrEnum):
     RUNTIME = "Runtime"
 
 
-class Dependency(Struct, frozen=True):
+class Dependency(Struct, frozen=True, gc=False):
     """An image that a task's image is built on.
 
     Attributes:

@@ -28,7 +28,7 @@ class Source(StrEnum):
 _SHORT = {Source.ACR_RECORD: "record of ACR", Source.BUILD_FILE: "build file"}
 
 
-class Said(Struct, frozen=True):
+class Said(Struct, frozen=True, gc=False):
     """One image that one source names.
 
     Attributes:
@@ -44,7 +44,7 @@ class Said(Struct, frozen=True):
     where: str = ""
 
 
-class Evidence(Struct, frozen=True):
+class Evidence(Struct, frozen=True, gc=False):
     """What one source says.
 
     Attributes:
@@ -62,7 +62,7 @@ class Evidence(Struct, frozen=True):
     remark: str = ""
 
 
-class TaskView(Struct, frozen=True):
+class TaskView(Struct, frozen=True, gc=False):
     """What is known of a task's dependencies.
 
     Attributes:

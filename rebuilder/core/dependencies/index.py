@@ -20,7 +20,7 @@ from rebuilder.core.dependencies.evidence import Evidence, Said, Source, TaskVie
 from rebuilder.errors import InvalidReference
 
 
-class IndexedTask(Struct, frozen=True):
+class IndexedTask(Struct, frozen=True, gc=False):
     """A task as the index knows it.
 
     Attributes:

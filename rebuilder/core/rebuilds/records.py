@@ -28,6 +28,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec.structs import asdict
 
 from rebuilder.core.acr.registries import TaskId
@@ -113,18 +114,19 @@ def rebuild_from_text(text: str) -> Rebuild:
         UnreadableRecord: It is of a form that this version does not know.
     """
     try:
-        return _rebuild(json.loads(text))
+        return _rebuild(msgspec.json.decode(text))
     except _UNREADABLE as error:
         raise _unreadable("a rebuild", text, error) from error
 
 
 def _rebuild(found: dict[str, Any]) -> Rebuild:
-    values = {name: value for name, value in found.items() if name in _NAMES}
     unknown = {name: value for name, value in found.items() if name not in _NAMES}
+    values = {n: v for n, v in found.items() if n not in unknown} if unknown else dict(found)
     values["task"] = TaskId.parse(values["task"])
     values["state"] = State(values["state"])
     for name in _TIMES:
-        values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
+        time = values.get(name)
+        values[name] = datetime.fromisoformat(time) if time else None
     for name in _LISTS:
         values[name] = tuple(values.get(name, ()))
     for name, words in _WORDS.items():
@@ -152,7 +154,7 @@ def decision_from_text(text: str) -> Decision:
         UnreadableRecord: It is of a form that this version does not know.
     """
     try:
-        found = json.loads(text)
+        found = msgspec.json.decode(text)
         if found["code"] not in REASONS:
             about = found.get("task") or found.get("registry") or "?"
             return NewerDecision(str(about), str(found["code"]))
@@ -173,7 +175,7 @@ def view_from_text(text: str) -> TaskView:
         UnreadableRecord: It is of a form that this version does not know.
     """
     try:
-        return index.from_record(json.loads(text))
+        return index.from_record(msgspec.json.decode(text))
     except _UNREADABLE as error:
         raise _unreadable("what is known of a task", text, error) from error
 

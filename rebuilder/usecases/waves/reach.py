@@ -5,8 +5,9 @@ This is for a person who asks: what a message leads to never looks at a whole wa
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 from msgspec import Struct
 
@@ -21,7 +22,7 @@ from rebuilder.core.policies.gate import InForce, applies
 from rebuilder.core.policies.matching import Moved
 from rebuilder.core.waves.layers import Layers, Member, layers_of
 from rebuilder.errors import RebuilderError
-from rebuilder.isolation import attempt
+from rebuilder.isolation import attempt, together
 from rebuilder.usecases.context import Context
 
 NEXT = "the next digest"
@@ -61,11 +62,12 @@ def reach(context: Context, root: Base, in_force: InForce) -> Reached:
     """
     readers, policy = _Readers(context), context.settings.policy
     found = Reached(root, {}, {}, {}, {}, {}, Layers((), {}, ()))
-    ahead = deque([root])
+    following = [root]
     seen = {root.reference}
-    while ahead:
-        base = ahead.popleft()
-        for indexed in readers.of(base.reference):
+    while following:
+        bases, following = following, []
+        reading = readers.of([base.reference for base in bases])
+        for base, indexed in _pairs(bases, reading):
             task = indexed.view.task
             answer = attempt(partial(_decided, context, base, in_force), indexed)
             if isinstance(answer, RebuilderError):
@@ -82,7 +84,7 @@ def reach(context: Context, root: Base, in_force: InForce) -> Reached:
             for image in sorted(member.pushes - seen, key=str):
                 seen.add(image)
                 if context.base_registry(image.domain) is not None:
-                    ahead.append(Base(image, NEXT, "event"))
+                    following.append(Base(image, NEXT, "event"))
     for task in found.tasks:
         found.left.pop(task, None)
     found.layers = layers_of(found.members.values(), {root.reference})
@@ -119,21 +121,33 @@ class _Readers:
         self._all: dict[ImageReference, list[IndexedTask]] | None = None
         self._registries = set(context.settings.task_registries)
 
-    def of(self, image: ImageReference) -> list[IndexedTask]:
-        self._asked += 1
+    def of(self, images: Sequence[ImageReference]) -> list[list[IndexedTask]]:
+        """Return who reads each of some images."""
+        self._asked += len(images)
         if self._asked <= _SINGLE:
-            every = self._context.index.dependents(image.repository)
-            return [i for i in every if self._is_ours(i) and _reads(i, image)]
+            return together(self._readers, images)
         if self._all is None:
             self._all = {}
-            for registry in self._context.settings.task_registries:
-                for indexed in self._context.index.views(registry):
-                    for name in {d.reference for d in indexed.view.dependencies}:
-                        self._all.setdefault(name, []).append(indexed)
-        return self._all.get(image, [])
+            found = together(self._context.index.views, self._context.settings.task_registries)
+            for indexed in chain.from_iterable(found):
+                for name in {d.reference for d in indexed.view.dependencies}:
+                    self._all.setdefault(name, []).append(indexed)
+        return [self._all.get(image, []) for image in images]
+
+    def _readers(self, image: ImageReference) -> list[IndexedTask]:
+        every = self._context.index.dependents(image.repository)
+        return [i for i in every if self._is_ours(i) and _reads(i, image)]
 
     def _is_ours(self, indexed: IndexedTask) -> bool:
         return indexed.view.task.registry in self._registries
+
+
+def _pairs(
+    bases: Iterable[Base], reading: Iterable[Iterable[IndexedTask]]
+) -> Iterator[tuple[Base, IndexedTask]]:
+    for base, found in zip(bases, reading, strict=True):
+        for indexed in found:
+            yield base, indexed
 
 
 def _reads(indexed: IndexedTask, image: ImageReference) -> bool:

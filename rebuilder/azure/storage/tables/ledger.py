@@ -26,6 +26,7 @@ from rebuilder.azure.storage.tables._rows import (
     decision_entity,
     decision_of,
     decision_row,
+    newest_rows,
     rebuild_entity,
     rebuild_of,
     rebuild_row,
@@ -129,11 +130,9 @@ class TableLedger(TableEvents):
 
     def heads(self, tasks: Collection[TaskId]) -> dict[TaskId, Rebuild]:
         """Return the newest rebuild of each task; see Ledger."""
-        found = [entity for some in together(self._head_row, tasks) for entity in some]
+        with translated(f"read the newest rebuilds of {len(tasks)} task(s)"):
+            found = newest_rows(self._tables, REBUILDS, [key(str(task)) for task in tasks])
         return {head.task: head for head in readable(rebuild_of, found)}
-
-    def _head_row(self, task: TaskId) -> list[Entity]:
-        return self._rebuilds_of(task, "", 1)
 
     def _rebuilds_of(self, task: TaskId, above: str, limit: int) -> list[Entity]:
         with translated(f"read the rebuilds of {task}"):
