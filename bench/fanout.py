@@ -365,7 +365,11 @@ def measure(
         "cloud_cpu_ms_per_rebuild": round(1000 * cloud_cpu / dependents, 2),
         "storage_operations_per_rebuild": round(outcome.statements / dependents, 2),
         "idle_looks": outcome.idle_statements,
-        **({"looks_at_busy": outcome.busy} if most else {}),
+        **(
+            {"looks_at_busy": outcome.busy, "scheduled_at": [at for _, at in bench.runs.scheduled]}
+            if most
+            else {}
+        ),
     }
 
 

@@ -73,6 +73,18 @@ def end(world: World, name: str, status: RunStatus = RunStatus.SUCCEEDED) -> Non
     track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
 
 
+def begin_again(world: World, name: str) -> None:
+    """Have a task rebuilt on the same digests once more."""
+    rebuild = head(world, task(name).id)
+    message = StartBuild(PUSH, rebuild.task, forced=True, after=rebuild.sequence)
+    start_build(world.context, message, f"again {name}")
+
+
+def sent(world: World) -> list[tuple[str, timedelta]]:
+    """Return the messages to look at runs, and when they come."""
+    return world.queue.take(RUNS)
+
+
 def turns(world: World) -> list[str]:
     """Deliver the messages that are not put off; return whose they were."""
     found = []
@@ -574,3 +586,71 @@ def test_a_late_message_of_what_is_over_gives_no_place_away(world: World) -> Non
     track_build(world.context, TrackBuild(first.task, first.sequence, first.version))
     begin(world, "two")
     assert under_way(world) == ["one"]
+
+
+def next_looks(world: World, *names: str) -> list[float]:
+    """Look at the runs of some tasks, which go on; return after how many seconds again."""
+    world.queue.take(RUNS)
+    for name in names:
+        rebuild = head(world, task(name).id)
+        assert rebuild.run_id is not None
+        world.tasks.found_runs[rebuild.run_id] = run(rebuild.run_id, task=name)
+        track_build(world.context, TrackBuild(rebuild.task, rebuild.sequence, rebuild.version))
+        assert head(world, rebuild.task).due is not None
+    return [delay.total_seconds() for _, delay in world.queue.take(RUNS)]
+
+
+def test_a_run_is_looked_at_when_it_usually_ends_if_its_place_is_awaited(world: World) -> None:
+    """By those of the task itself, or else by those that were over last; else as ever."""
+    decide(world, ONE)
+    begin(world, "one")
+    assert next_looks(world, "one") == [15]  # nobody waits
+    begin(world, "late", "two")
+    assert next_looks(world, "one") == [5]  # nobody knows how long it takes
+    world.time.pass_(20)
+    end(world, "one")
+    assert (turns(world), line(world).took) == (["late"], (20,))
+    world.time.pass_(12)
+    assert next_looks(world, "late") == [9]  # as the other took
+    world.time.pass_(13)
+    end(world, "late")
+    assert (turns(world), line(world).took) == (["two"], (25, 20))
+    assert next_looks(world, "two") == [15]
+    begin_again(world, "late")
+    world.time.pass_(24)
+    end(world, "two")
+    assert turns(world) == ["late"]
+    begin_again(world, "two")
+    world.time.pass_(20)
+    assert next_looks(world, "late") == [6]  # as it took itself
+
+
+def test_the_first_look_comes_as_early_where_others_wait(world: World) -> None:
+    """A run that is begun while others wait is looked at by the same rule."""
+    decide(world, ONE)
+    begin(world, "one", "late", "two")
+    world.queue.take(RUNS)
+    world.time.pass_(8)
+    end(world, "one")
+    turns(world)
+    found = [(TrackBuild.decode(body).task.name, d.total_seconds()) for body, d in sent(world)]
+    assert found == [("late", 9)]
+
+
+def test_a_line_that_cannot_be_read_fails_no_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then a run is looked at as often as any other."""
+    decide(world, ONE)
+    begin(world, "one", "two")
+
+    def fail(name: str) -> Bookmark:
+        raise TransientError(name)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(world.context.bookmarks, "read", fail)
+        assert next_looks(world, "one") == [15]
+    assert next_looks(world, "one") == [5]
+    mark = world.context.bookmarks.read(places.PLACES)
+    world.context.bookmarks.save(replace(mark, place="{"))
+    assert next_looks(world, "one") == [15]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from tests.unit.policies.making import NOW
 
 REGISTRY = RegistryId("s1", "g", "prodregistry")
 MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 ONE = {"a": 1}
 
 
@@ -28,6 +30,11 @@ def who(name: str, priority: int = 50, since: int = 0, rooms: tuple[str, ...] = 
 def names(waiters: tuple[Waiter, ...]) -> list[str]:
     """Return their names."""
     return [waiter.task.name for waiter in waiters]
+
+
+def names_of(line: Line) -> list[str]:
+    """Return the names of those who have a place."""
+    return [holder.task.name for holder in line.holders]
 
 
 def taken(*waiters: Waiter, limits: dict[str, int] | None = None) -> Line:
@@ -191,3 +198,27 @@ def test_holders_of_other_sequences_are_others() -> None:
     changed, refused = line.take(newer, ONE, NOW)
     assert refused is None
     assert [holder.sequence for holder in changed.holders] == [2]
+
+
+def test_a_place_is_awaited_by_those_who_need_the_same() -> None:
+    """Whoever waits for another one, or has none, is not meant."""
+    line = taken(who("x", rooms=("a", "c")), who("y"), who("z", rooms=("b",)))
+    assert names(line.waiters) == ["y"]
+    assert [line.awaited(who(name).task) for name in "xyz"] == [True, False, False]
+
+
+def test_the_line_keeps_how_long_those_took_that_were_over_last() -> None:
+    """Each once, the last one first, so many of them; and reads what an older version wrote."""
+    line = taken(who("x"), who("y", rooms=("b",)))
+    once = line.ended(who("x").task, 1, 90 * SECOND)
+    assert (names_of(once), once.took) == (["y"], (90,))
+    assert once.ended(who("x").task, 1, 90 * SECOND) == once
+    assert once.ended(who("y", rooms=("b",)).task, 1, None).took == (90,)
+    twice = once.ended(who("y").task, 1, 30.6 * SECOND)
+    assert (Line.read(twice.write()), twice.took) == (twice, (30, 90))
+    before = twice.write().replace(',"took":[30,90]', "")
+    assert Line.read(before) == replace(twice, took=())
+    many = line
+    for number in range(30):
+        many = many.take(who("x"), ONE, NOW)[0].ended(who("x").task, 1, number * SECOND)
+    assert many.took == tuple(range(29, 9, -1))

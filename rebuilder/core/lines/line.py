@@ -32,6 +32,9 @@ KEPT = 500
 
 _FEW = KEPT // 4
 
+_LENGTHS = 20
+"""Of how many that were over last it is kept how long they took."""
+
 type Limits = Mapping[str, int]
 """How many places each room has; one that is not named has any number."""
 
@@ -90,12 +93,14 @@ class Line(Struct, frozen=True):
         waiters: Those who wait, the next one first.
         more: Whether others wait who are not kept here.
         checked: When it was last looked at whether those who have a place are still under way.
+        took: How long those took that succeeded last, in seconds, the last one first.
     """
 
     holders: tuple[Holder, ...] = ()
     waiters: tuple[Waiter, ...] = ()
     more: bool = False
     checked: datetime | None = None
+    took: tuple[int, ...] = ()
 
     @property
     def short(self) -> bool:
@@ -150,6 +155,24 @@ class Line(Struct, frozen=True):
             waiters=tuple(filter(stays, self.waiters)),
         )
 
+    def ended(self, task: TaskId, last: int, took: timedelta | None) -> Line:
+        """The line once a rebuild is over.
+
+        Args:
+            task: Its task.
+            last: Its sequence.
+            took: How long it took; None if that tells nothing.
+        """
+        left = self.without(task, last)
+        if took is None or left.holders == self.holders:
+            return left
+        return replace(left, took=(int(took.total_seconds()), *self.took)[:_LENGTHS])
+
+    def awaited(self, task: TaskId) -> bool:
+        """Tell whether others wait for a place that a task has."""
+        mine = {room for holder in self.holders if holder.task == task for room in holder.rooms}
+        return any(not mine.isdisjoint(waiter.rooms) for waiter in self.waiters)
+
     def not_waiting(self, tasks: Collection[TaskId]) -> Line:
         """The line in which some tasks do not wait; what places they have, they keep."""
         waiters = tuple(waiter for waiter in self.waiters if waiter.task not in tasks)
@@ -202,6 +225,7 @@ class Line(Struct, frozen=True):
             ],
             "more": self.more,
             "checked": _number(self.checked),
+            "took": self.took,
         }
         names = {"registries": [str(r) for r in registries.values], "rooms": rooms.values}
         return msgspec.json.encode({**names, **values}).decode()
@@ -237,6 +261,7 @@ class Line(Struct, frozen=True):
                 ),
                 found.more,
                 _time(found.checked),
+                found.took,
             )
         except IndexError as error:
             raise ValueError(f"a line that is cut off: {error}") from error
@@ -283,6 +308,7 @@ class _Written(Struct):
     waiters: list[tuple[int, int, str, int, int, int, int | None, int | None]]
     more: bool
     checked: int | None
+    took: tuple[int, ...] = ()
 
 
 class _Table:

@@ -31,6 +31,7 @@ from rebuilder.usecases.build._told import about, changed
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.messages.tell import tell
+from rebuilder.usecases.steering import places
 from rebuilder.usecases.waves.wake import wake
 
 log = logging.getLogger(__name__)
@@ -87,11 +88,11 @@ def record_run(context: Context, rebuild: Rebuild, run_id: str) -> Rebuild:
     """Record the run of a rebuild, and have it followed."""
     # The message goes first: a record without a message would never be followed, a message
     # without its record is dropped.
-    interval = context.settings.track_interval
-    due, follower = context.now() + interval, uuid4().hex
+    wait = places.until_look(context, rebuild)
+    due, follower = context.now() + wait, uuid4().hex
     done = replace(rebuild, state=State.SCHEDULED, run_id=run_id, due=due, follower=follower)
     track = TrackBuild(done.task, done.sequence, done.version + 1, follower)
-    context.queue.send(RUNS, track.encode(), interval)
+    context.queue.send(RUNS, track.encode(), wait)
     saved = context.ledger.save(done)
     changed(context, saved)
     log.info(

@@ -232,10 +232,11 @@ def _goes_on(
     if state is not rebuild.state:
         # A build may be looked at a hundred times.
         log.info("task %s: run %s is %s", rebuild.task, run.run_id, state)
-    due = now + context.settings.track_interval
+    over = run.status.terminal  # what came of it is looked at again, so often
+    wait = context.settings.track_interval if over else places.until_look(context, rebuild)
     return _Next(
-        replace(rebuild, state=state, due=due, advice=advice, follower=follower),
-        (_Sent(RUNS, again.encode(), context.settings.track_interval),),
+        replace(rebuild, state=state, due=now + wait, advice=advice, follower=follower),
+        (_Sent(RUNS, again.encode(), wait),),
     )
 
 

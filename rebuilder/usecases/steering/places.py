@@ -15,13 +15,16 @@ from datetime import timedelta
 from functools import partial
 
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.lines.line import GRACE, Holder, Limits, Line, Waiter, rank
 from rebuilder.core.lines.rooms import LimitReached, NoPlace
 from rebuilder.core.policies.policy import Policies
+from rebuilder.core.rebuilds.looks import lasted, middle, next_look, usual
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 from rebuilder.core.times import age
-from rebuilder.errors import Conflict, PermanentError, UnreadableRecord
+from rebuilder.errors import Conflict, PermanentError, RebuilderError, UnreadableRecord
+from rebuilder.isolation import attempt
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.waiting import again, held_rebuilds
 
@@ -37,6 +40,9 @@ _CHECKED = timedelta(seconds=10)
 """How often it is looked at whether those who have a place are still under way."""
 
 _TRIES = 50
+
+_EARLIER = 6
+"""So many of a task's newest rebuilds tell how long it usually takes; one is that under way."""
 
 _lock = threading.Lock()
 
@@ -74,7 +80,9 @@ def leave(context: Context, rebuild: Rebuild) -> None:
     if policies is None:
         return
     try:
-        line = _change(context, policies, lambda line: line.without(rebuild.task, rebuild.sequence))
+        took = lasted(rebuild) if rebuild.state is State.SUCCEEDED else None
+        over = partial(Line.ended, task=rebuild.task, last=rebuild.sequence, took=took)
+        line = _change(context, policies, over)
         if line.short:
             refill(context, held_rebuilds(context))
     except UnreadableRecord as error:
@@ -113,6 +121,29 @@ def refill(context: Context, unsettled: Iterable[Rebuild]) -> None:
         return
     found = [waiter for rebuild in unsettled for waiter in _waiters(rebuild)]
     _change(context, policies, lambda line: replace(line, more=False).waiting(*found))
+
+
+def until_look(context: Context, rebuild: Rebuild) -> timedelta:
+    """Return after how long the run of a rebuild that has a place is looked at next.
+
+    Where others wait for its place, that is when its run usually ends. This is no reason for
+    anything to fail: what cannot be read now does not count.
+    """
+    found = attempt(partial(_until_look, context), rebuild)
+    return context.settings.track_interval if isinstance(found, RebuilderError) else found
+
+
+def _until_look(context: Context, rebuild: Rebuild) -> timedelta:
+    longest = context.settings.track_interval
+    if _limiting(context) is None:
+        return longest
+    line = _line(context.bookmarks.read(PLACES))
+    if not line.awaited(rebuild.task):
+        return longest
+    expected = usual(context.ledger.rebuilds(rebuild.task, _EARLIER))
+    if expected is None:
+        expected = middle(timedelta(seconds=seconds) for seconds in line.took)
+    return next_look(context.now() - rebuild.claimed_at, expected, longest)
 
 
 def waits(rebuild: Rebuild) -> bool:
@@ -232,6 +263,13 @@ def _gone(context: Context, waiter: Waiter, rebuild: Rebuild | None) -> bool:
     return waiter.asked is None or age(waiter.asked, context.now()) > GRACE
 
 
+def _line(mark: Bookmark) -> Line:
+    try:
+        return Line.read(mark.place)
+    except ValueError as error:
+        raise UnreadableRecord(f"who has a place cannot be read: {error}") from error
+
+
 def _swap(
     context: Context, limits: Limits, change: Callable[[Line], Line]
 ) -> tuple[Line, tuple[Waiter, ...]]:
@@ -240,10 +278,7 @@ def _swap(
         tries = 0
         while True:
             mark = context.bookmarks.read(PLACES)
-            try:
-                line = Line.read(mark.place)
-            except ValueError as error:
-                raise UnreadableRecord(f"who has a place cannot be read: {error}") from error
+            line = _line(mark)
             changed, woken = change(line).wake(limits, context.now())
             if changed == line:
                 return line, ()

@@ -11,7 +11,8 @@ from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Makes, RunStatus
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.policies.gate import Asked, Hold, InForce, gate
-from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.looks import lasted
+from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.core.times import age
 from rebuilder.core.waves.forecast import Forecast, Planned
 from rebuilder.errors import NotFound, RebuilderError
@@ -97,21 +98,14 @@ def _minutes(context: Context, tasks: Sequence[TaskId]) -> dict[TaskId, float]:
         known = head if head.state is State.SUCCEEDED else None
         if known is None and len(found) < _EARLIER:
             known = context.ledger.newest_success(task)
-        if known is not None and (took := _took(known)) is not None:
-            found[task] = took
+        if known is not None and (took := lasted(known)) is not None:
+            found[task] = took / _MINUTE
     lacking = [task for task in tasks if task not in found]
     registries = list(dict.fromkeys(task.registry for task in lacking))
     for runs in attempts(partial(_of_runs, context), registries):
         if not isinstance(runs, RebuilderError):
             found = {**runs, **found}
     return found
-
-
-def _took(rebuild: Rebuild) -> float | None:
-    ended = rebuild.run_ended or rebuild.finished_at
-    if ended is None or ended <= rebuild.claimed_at:
-        return None
-    return (ended - rebuild.claimed_at) / _MINUTE
 
 
 def _of_runs(context: Context, registry: RegistryId) -> Mapping[TaskId, float]:
