@@ -222,3 +222,15 @@ def test_the_line_keeps_how_long_those_took_that_were_over_last() -> None:
     for number in range(30):
         many = many.take(who("x"), ONE, NOW)[0].ended(who("x").task, 1, number * SECOND)
     assert many.took == tuple(range(29, 9, -1))
+
+
+def test_who_asks_for_an_earlier_rebuild_takes_no_place_away() -> None:
+    """A delivery that was slow asks for one that is over while the next one is under way."""
+    slow = who("x")
+    line = Line().take(replace(slow, sequence=2), ONE, NOW)[0]
+    asked, refused = line.ask(slow, ONE, NOW)
+    assert isinstance(refused, LimitReached)
+    assert asked.holders == line.holders
+    assert asked.ask(who("y"), ONE, NOW)[1] is not None
+    waiting = taken(who("y"), replace(slow, sequence=2))
+    assert waiting.ask(slow, ONE, NOW)[0].waiters == waiting.waiters

@@ -112,7 +112,8 @@ class Line(Struct, frozen=True):
         used = _used(self)
         if self._has(wanted) and all(used[r] <= limits.get(r, used[r]) for r in wanted.rooms):
             return self, None
-        others = self.without(wanted.task)
+        # Who was slow may ask for a rebuild that is over: the task's next one keeps its place.
+        others = self.without(wanted.task, wanted.sequence)
         used = _used(others)
         for room in wanted.rooms:
             if room in limits and used[room] >= limits[room]:
@@ -135,7 +136,7 @@ class Line(Struct, frozen=True):
         if refused is not None or self._has(wanted):
             return line, refused
         holder = Holder(wanted.task, wanted.sequence, wanted.rooms)
-        others = line.without(wanted.task)
+        others = line.without(wanted.task, wanted.sequence)
         return replace(others, holders=(*others.holders, holder)), None
 
     def without(self, task: TaskId, last: int | None = None) -> Line:
