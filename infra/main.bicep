@@ -426,6 +426,7 @@ module privateNet 'modules/network.bicep' = if (privateNetwork) {
           pageStorageName
         )
       : ''
+    vaultResourceId: existing.?keyVaultResourceId ?? ''
     registries: map(endpointPlaces, place => {
       name: place.name
       subscriptionId: place.subscriptionId

@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from localcloud import blobs, github, graph, insights, scm
+from localcloud import blobs, github, graph, insights, scm, vaults
 from localcloud.admin import Admin
 from localcloud.arm import Arm
 from localcloud.arm.app import ArmApp
@@ -47,6 +47,7 @@ from localcloud.state import Json, Registry, Resource, Run, State, azure_time
 from localcloud.storage import Storage, StorageOperation
 from localcloud.storage.service import HOSTS as STORAGE_HOSTS
 from localcloud.tokens import Credential, Tokens, new_key
+from localcloud.vaults import Vaults
 
 # Where tools/azurite.py puts Node.js on a machine that has none.
 _OWN_NODE = Path(__file__).resolve().parent.parent / ".tools" / "node" / "bin"
@@ -101,6 +102,7 @@ class LocalCloud:
         )
         self.apps = FunctionApps(self.network, self.tokens, self._enrol, folder / "apps")
         self.insights = Insights(self.tokens, self.roles)
+        self.vaults = Vaults(self.state, self.tokens, self.roles)
         self.eventgrid.find_function = self.apps.event_address
         self.eventgrid.put_blob = self._put_letters
         self.eventgrid.put_message = self._put_message
@@ -175,6 +177,7 @@ class LocalCloud:
         for host in STORAGE_HOSTS:
             self.network.mount(host, self.storage.app)
         self.network.mount(insights.HOST, self.insights.app)
+        self.network.mount(vaults.HOST, self.vaults.app)
         self.network.mount(scm.HOST, scm.scm_app(self.arm))
         self.network.mount(scm.SITE_HOST, scm.sites_app(self.arm))
         self.network.start()

@@ -13,9 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from rebuilder._unconfigured import NoDeadEvents
+from rebuilder.core.secret_values import SecretAddress
+from rebuilder.errors import TransientError
 from rebuilder.ports.bookmarks import Bookmarks
 from rebuilder.ports.dead_letters import DeadEventStore, DeadLetters
 from rebuilder.ports.index import DependencyIndex
@@ -24,6 +26,7 @@ from rebuilder.ports.preflight import Preflight
 from rebuilder.ports.queue import WorkQueue
 from rebuilder.ports.steering import Steering
 from rebuilder.settings import SQLITE, Settings
+from rebuilder.settings.table import CLIENT_ID, DESTINATIONS, SOURCE_CREDENTIALS
 from rebuilder.telemetry import exporters, signals
 from rebuilder.telemetry.queues import TracedQueues
 from rebuilder.usecases.context import Context
@@ -33,6 +36,8 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from rebuilder.azure.vault import VaultSecrets
+
 
 def compose(env: Mapping[str, str] = os.environ) -> Context:
     """Return what the use cases need, by the settings in `env`; made once per settings.
@@ -40,13 +45,46 @@ def compose(env: Mapping[str, str] = os.environ) -> Context:
     Raises:
         InvalidSettings: Naming every setting that is missing or wrong.
     """
-    settings = Settings.from_env(env)
+    opened, unread = _opened(env)
+    settings = structs.replace(Settings.from_env(opened), unread=unread)
     # Not of the cache: that would have each of many threads make one that asks for it at once.
     with _making:
         # What this process tells of itself, and not what the app's settings have the app tell.
         if not _ends and (end := exporters.turn_on(os.environ, lambda: _identity(settings))):
             _ends.append(end)
         return _compose(settings)
+
+
+def _opened(env: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[tuple[str, str], ...]]:
+    """Return the settings with the secrets of Key Vault that they name, and those without, and why.
+
+    One that cannot be read stops nobody who does without it.
+    """
+    named = {
+        name: address
+        for name in (SOURCE_CREDENTIALS, DESTINATIONS)
+        if (address := SecretAddress.read(env.get(name, "")))
+    }
+    if not named:
+        return env, ()
+    read: dict[str, str] = {}
+    unread: list[tuple[str, str]] = []
+    for name, address in named.items():
+        try:
+            read[name] = _vault(env.get(CLIENT_ID, "").strip()).read(address)
+        except TransientError as error:
+            unread.append((name, str(error)))
+    return {**env, **read}, tuple(unread)
+
+
+@lru_cache
+def _vault(client_id: str) -> VaultSecrets:
+    from rebuilder.azure.identity import credential  # noqa: PLC0415
+    from rebuilder.azure.vault import VaultSecrets  # noqa: PLC0415
+
+    secrets = VaultSecrets(credential(client_id))
+    _vaults.append(secrets)
+    return secrets
 
 
 def preflight(settings: Settings) -> Preflight:
@@ -93,13 +131,18 @@ def release() -> None:
             context.close()
         for end in _ends:
             end()
+        for vault in _vaults:
+            vault.close()
         _made.clear()
         _ends.clear()
         _compose.cache_clear()
+        _vaults.clear()
+        _vault.cache_clear()
 
 
 _made: list[Context] = []
 _ends: list[Callable[[], None]] = []
+_vaults: list[VaultSecrets] = []
 _making = threading.Lock()
 
 

@@ -32,6 +32,9 @@ param storageAccountResourceId string
 @description('Required. Resource id of the storage account of the operators\' page; empty for none.')
 param pageStorageResourceId string
 
+@description('Required. Resource id of a key vault that gets a private endpoint; empty for none.')
+param vaultResourceId string
+
 @description('Required. The registries that get private endpoints.')
 @maxLength(200)
 param registries placeType[]
@@ -43,6 +46,10 @@ var zones = [
   'privatelink.table.${environment().suffixes.storage}'
   'privatelink${environment().suffixes.acrLoginServer}'
 ]
+var hasVault = !empty(vaultResourceId)
+var givenVaultZone = network.?privateDnsZoneResourceIds.?vault ?? ''
+// What environment() calls vault.azure.net is vaultcore.azure.net in private DNS, in every cloud.
+var vaultZone = 'privatelink${replace(environment().suffixes.keyvaultDns, '.vault.', '.vaultcore.')}'
 
 var isOwn = empty(network.?appSubnetResourceId)
 var vnetId = isOwn
@@ -249,6 +256,74 @@ resource pageStorageName 'Microsoft.Network/privateEndpoints/privateDnsZoneGroup
   }
   dependsOn: [
     dnsZones
+  ]
+}
+
+resource vaultDns 'Microsoft.Network/privateDnsZones@2024-06-01' = if (hasVault && empty(givenVaultZone)) {
+  name: vaultZone
+  location: 'global'
+  tags: tags
+}
+
+resource vaultLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = if (hasVault && empty(givenVaultZone)) {
+  parent: vaultDns
+  name: name
+  location: 'global'
+  tags: tags
+  properties: {
+    registrationEnabled: false
+    resolutionPolicy: 'NxDomainRedirect'
+    virtualNetwork: {
+      id: vnetId
+    }
+  }
+  dependsOn: [
+    vnet
+  ]
+}
+
+resource vaultEndpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = if (hasVault) {
+  name: '${endpointPrefix}vault'
+  location: location
+  tags: tags
+  properties: {
+    privateLinkServiceConnections: [
+      {
+        name: 'vault'
+        properties: {
+          groupIds: [
+            'vault'
+          ]
+          privateLinkServiceId: vaultResourceId
+        }
+      }
+    ]
+    subnet: {
+      id: endpointSubnetId
+    }
+  }
+  dependsOn: [
+    vnet
+  ]
+}
+
+resource vaultName 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = if (hasVault) {
+  parent: vaultEndpoint
+  name: 'default'
+  properties: {
+    privateDnsZoneConfigs: [
+      {
+        name: 'vault'
+        properties: {
+          privateDnsZoneId: empty(givenVaultZone)
+            ? resourceId('Microsoft.Network/privateDnsZones', vaultZone)
+            : givenVaultZone
+        }
+      }
+    ]
+  }
+  dependsOn: [
+    vaultDns
   ]
 }
 

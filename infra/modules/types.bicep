@@ -108,6 +108,9 @@ type dnsZonesType = {
   @description('Optional. The zone privatelink.azurecr.')
   registry: string?
 
+  @description('Optional. The zone privatelink.vaultcore, of `existing.keyVaultResourceId`.')
+  vault: string?
+
   @description('Optional. The zone privatelink.azurewebsites, of the page of `dashboard`.')
   sites: string?
 }
@@ -125,7 +128,7 @@ type existingType = {
   @description('Optional. Resource id of the action group that alerts tell. `alertEmails` must be empty then.')
   actionGroupResourceId: string?
 
-  @description('Optional. Resource id of the key vault whose secrets app settings refer to: the identity gets Key Vault Secrets User on it. It has to go by Azure roles.')
+  @description('Optional. Resource id of the key vault whose secrets app settings refer to, or name the addresses of: the identity gets Key Vault Secrets User on it. It has to go by Azure roles. With `privateNetwork` it gets a private endpoint in the network.')
   keyVaultResourceId: string?
 }
 
@@ -366,7 +369,7 @@ type appSettingsType = {
   @description('Optional. How many runs a task gets on the same digests before it is given up; 1 to 10. By default `3`.')
   REBUILDER_BUILD_ATTEMPTS: string?
 
-  @description('Optional. A JSON object of those whom messages go to (docs/messages.md), by the names that the policy file calls them; in Azure a Key Vault reference. By default none.')
+  @description('Optional. A JSON object of those whom messages go to (docs/messages.md), by the names that the policy file calls them; in Azure a Key Vault reference, or the address of a secret, which the app reads itself. By default none.')
   REBUILDER_DESTINATIONS: string?
 
   @description('Optional. `observe` runs everything and starts nothing: each decision is recorded as `would-rebuild`; else `act`. By default `act`.')
@@ -381,7 +384,7 @@ type appSettingsType = {
   @description('Optional. For which images a task is rebuilt: `all` that its build reads, `runtime`: the base of its image only, `trigger`: what its base image trigger asks for. By default `all`.')
   REBUILDER_REBUILD_FOR: string?
 
-  @description('Optional. A JSON object of hosts (`HOST` or `HOST:PORT`, one entry each), each with a token or `{"username": "...", "password": "..."}`; in Azure a Key Vault reference. By default none.')
+  @description('Optional. A JSON object of hosts (`HOST` or `HOST:PORT`, one entry each), each with a token or `{"username": "...", "password": "..."}`; in Azure a Key Vault reference, or the address of a secret, `https://VAULT.vault.azure.net/secrets/NAME`, which the app reads itself. By default none.')
   REBUILDER_SOURCE_CREDENTIALS: string?
 
   @description('Optional. Hosts that build contexts may be read from, separated by commas or whitespace: `HOST`, `HOST:PORT`, `*.DOMAIN`; `HOST=github` is GitHub Enterprise (Server, or Cloud with data residency). By default `github.com, dev.azure.com, *.visualstudio.com, *.azurecr.io`.')

@@ -209,6 +209,7 @@ def environment(source: Source) -> Mapping[str, str]:
 def _of_app(site: str) -> Mapping[str, str]:
     """Return the settings of a function app, for a person who is not the app."""
     from rebuilder import composition  # noqa: PLC0415 - with it come Azure's packages
+    from rebuilder.core.secret_values import SecretAddress  # noqa: PLC0415 - help needs none
     from rebuilder.settings import table as settings  # noqa: PLC0415 - help needs none
 
     values = composition.app_environment(site, os.environ.get(settings.ARM_ENDPOINT, ""))
@@ -216,7 +217,8 @@ def _of_app(site: str) -> Mapping[str, str]:
         (settings.SOURCE_CREDENTIALS, "build files that need it are unknown here"),
         (settings.DESTINATIONS, "whom messages go to is unknown here"),
     ):
-        if values.get(name, "").startswith("@Microsoft.KeyVault("):
+        given = values.get(name, "")
+        if given.startswith("@Microsoft.KeyVault(") or SecretAddress.read(given):
             del values[name]
             complain(f"rebuilder: {name} of the app is in Key Vault and is not read: {lost}")
     # The app's identity is not the person's; who looks at its roles has to know it.

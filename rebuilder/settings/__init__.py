@@ -55,6 +55,7 @@ class Settings(SecretValue, frozen=True):
         old: The names of older versions that are still set, and what is instead of each.
         tuning: What REBUILDER_TUNING would say to mean the same without them.
         destinations: Whom messages go to.
+        unread: The names of settings that are in Key Vault and could not be read, and why.
     """
 
     HIDDEN: ClassVar = frozenset({"storage"})  # may hold an account key
@@ -99,6 +100,11 @@ class Settings(SecretValue, frozen=True):
     old: tuple[tuple[str, str], ...] = ()
     tuning: str = ""
     destinations: tuple[Destination, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+
+    def without(self, name: str) -> str:
+        """Return why the secret of a setting could not be read; "" if it was."""
+        return dict(self.unread).get(name, "")
 
     def polls(self, host: str) -> bool:
         """Tell whether a foreign registry is one of those that are polled."""

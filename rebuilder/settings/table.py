@@ -125,7 +125,8 @@ SETTINGS = (
     Setting(
         SOURCE_CREDENTIALS,
         "A JSON object of hosts (`HOST` or `HOST:PORT`, one entry each), each with a token or"
-        ' `{"username": "...", "password": "..."}`; in Azure a Key Vault reference',
+        ' `{"username": "...", "password": "..."}`; in Azure a Key Vault reference, or the address'
+        " of a secret, `https://VAULT.vault.azure.net/secrets/NAME`, which the app reads itself",
     ),
     Setting(
         POLL_HOSTS,
@@ -141,7 +142,8 @@ SETTINGS = (
     Setting(
         DESTINATIONS,
         "A JSON object of those whom messages go to (docs/messages.md), by the names that the"
-        " policy file calls them; in Azure a Key Vault reference",
+        " policy file calls them; in Azure a Key Vault reference, or the address of a secret, which"
+        " the app reads itself",
     ),
     Setting(
         APP,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from rebuilder._net.http import Http
+from rebuilder.errors import TransientError
 from rebuilder.source_credentials import SourceCredential
 
 
@@ -41,13 +42,22 @@ class Credentials:
 
     Args:
         given: From the settings.
+        unread: Why nobody knows what there is to show; "" if it is known.
     """
 
-    def __init__(self, given: Iterable[SourceCredential]) -> None:
+    def __init__(self, given: Iterable[SourceCredential], unread: str = "") -> None:
+        self._unread = unread
         self._by_host = {credential.host: credential for credential in given}
 
     def get(self, host: str) -> SourceCredential | None:
-        """Return the credential of a host."""
+        """Return the credential of a host.
+
+        Raises:
+            TransientError: It is not known whether there is one: a host that is shown nothing
+                says of what is private that it is not there.
+        """
+        if self._unread:
+            raise TransientError(self._unread)
         return self._by_host.get(host)
 
 

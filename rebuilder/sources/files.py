@@ -26,6 +26,7 @@ from rebuilder.core.dependencies.contexts import (
 from rebuilder.errors import SourceUnavailable
 from rebuilder.ports.sources import SourceFile
 from rebuilder.settings import Settings
+from rebuilder.settings.table import SOURCE_CREDENTIALS
 from rebuilder.source_credentials import SourceCredential
 from rebuilder.sources._cache import Recent
 from rebuilder.sources._oci import Artifacts, RegistryToken
@@ -58,6 +59,7 @@ class HostedSources:
         private_hosts: More of them, whose addresses may be private.
         github_hosts: Those of either that are GitHub Enterprise, besides github.com.
         credentials: What they are shown.
+        unread: Why nobody knows what to show them; "" if it is known.
         registry_token: An identity's tokens for registries of artifacts.
         limits: How much is read, and for how long.
         ca_bundle: The certificates to trust; "" for those of REQUESTS_CA_BUNDLE, else certifi's.
@@ -71,6 +73,7 @@ class HostedSources:
         private_hosts: Iterable[str] = (),
         github_hosts: Iterable[str] = (),
         credentials: Iterable[SourceCredential] = (),
+        unread: str = "",
         registry_token: RegistryToken = _nobody,
         limits: Limits = _LIMITS,
         ca_bundle: str = "",
@@ -78,7 +81,7 @@ class HostedSources:
     ) -> None:
         self._guard = Guard(hosts, private_hosts, resolve)
         http = Http(self._guard, ca_bundle)
-        self._tools = Tools(http, limits, Credentials(credentials))
+        self._tools = Tools(http, limits, Credentials(credentials, unread))
         self._github_hosts = frozenset({GITHUB, *github_hosts})
         self._github = GitHub(self._tools)
         self._azure_repos = AzureRepos(self._tools)
@@ -95,6 +98,7 @@ class HostedSources:
             private_hosts=settings.private_source_hosts,
             github_hosts=settings.github_hosts,
             credentials=settings.source_credentials,
+            unread=settings.without(SOURCE_CREDENTIALS),
             registry_token=registry_token,
         )
 

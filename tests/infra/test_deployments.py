@@ -339,6 +339,7 @@ def test_what_is_there_is_used(deployer: Deployer) -> None:
                 "queue": f"{zones}/privatelink.queue.core.windows.net",
                 "table": f"{zones}/privatelink.table.core.windows.net",
                 "registry": f"{zones}/privatelink.azurecr.io",
+                "vault": f"{zones}/privatelink.vaultcore.azure.net",
             },
         },
     )
@@ -364,9 +365,33 @@ def test_what_is_there_is_used(deployer: Deployer) -> None:
     ):
         assert [entry["name"] for entry in deployer.of(kind)] == ["ours"]
     endpoints = deployer.of("Microsoft.Network/privateEndpoints")
-    assert len(endpoints) == 4  # three of storage, and the base registry that asked for one
+    # Three of storage, the vault's, and the base registry that asked for one.
+    assert len(endpoints) == 5
     on_vault = [a for a in deployer.cloud.roles.assignments() if a.scope.lower() == vault.lower()]
     assert [a.principal_id for a in on_vault] == [principal]
+
+
+def test_the_vault_of_a_closed_product_is_reached_in_its_network(deployer: Deployer) -> None:
+    """By an endpoint and a zone of its own; an open product makes neither."""
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers"
+    vault = f"{group}/Microsoft.KeyVault/vaults/ours"
+    deployer.cloud.vaults.keep(vault, "git", "{}")
+    given = values(existing={"keyVaultResourceId": vault})
+    deployer.deploy(given)
+    assert deployer.of("Microsoft.Network/privateEndpoints") == []
+    closed = {**given, "privateNetwork": True}
+    deployer.deploy(closed)
+
+    zones = {zone["name"] for zone in deployer.of("Microsoft.Network/privateDnsZones")}
+    assert "privatelink.vaultcore.azure.net" in zones
+    (endpoint,) = (
+        found
+        for key, found in deployer.cloud.arm.plain.items()
+        if key.endswith("-vault") and "/privateendpoints/" in key
+    )
+    (connected,) = endpoint["properties"]["privateLinkServiceConnections"]
+    assert connected["properties"] == {"groupIds": ["vault"], "privateLinkServiceId": vault}
+    assert deployer.changes(closed) == {}
 
 
 def test_the_page_of_a_closed_product_is_closed(deployer: Deployer) -> None:

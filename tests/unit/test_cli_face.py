@@ -419,13 +419,23 @@ def _app(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return values
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "@Microsoft.KeyVault(SecretUri=https://v/secrets/git)",
+        # Nobody asks the vault as somebody else than the app.
+        "https://kv1.vault.azure.net/secrets/git",
+    ],
+)
 def test_the_settings_of_an_app_are_a_persons(
+    secret: str,
     app: dict[str, str],
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Nothing of the shell, and nothing that makes the person the app; a secret is left out."""
+    app["REBUILDER_SOURCE_CREDENTIALS"] = secret
     given: list[Mapping[str, str]] = []
 
     def compose(values: Mapping[str, str]) -> Context:

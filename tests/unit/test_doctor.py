@@ -536,6 +536,15 @@ def test_a_token_that_ends_soon(good: World, asked: FakePreflight) -> None:
     assert [u.what for u in report.unchecked] == [f"token for {host}" for host in hosts]
 
 
+def test_a_secret_that_cannot_be_read(good: World, asked: FakePreflight) -> None:
+    """What rests on it was not looked at, and why."""
+    unread = (("REBUILDER_DESTINATIONS", "https://kv1.vault.azure.net/secrets/a: there is none"),)
+    settings = replace(good.context.settings, unread=unread)
+    found = examine(replace(good.context, settings=settings), asked)
+
+    assert [(u.what, u.reason) for u in found.unchecked] == list(unread)
+
+
 def test_old_settings(good: World, asked: FakePreflight) -> None:
     """Settings of an older version are told, with the commands that replace them."""
     env = {

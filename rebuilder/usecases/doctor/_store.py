@@ -192,6 +192,8 @@ def settings(known: Known) -> Check:
         if given.old:
             site = next((site.id for site in known.sites.values()), known.site)
             yield doctor.OldSettings(given.old, given.tuning, site)
+        for name, why in given.unread:
+            yield Unchecked(name, why)
 
     return Check("settings", "", look)
 

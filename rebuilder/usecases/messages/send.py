@@ -153,6 +153,8 @@ def _destination(context: Context, name: str) -> Destination:
     for destination in context.settings.destinations:
         if destination.name == name:
             return destination
+    if unread := context.settings.without(DESTINATIONS):
+        raise TransientError(unread)
     raise NotFound(f"{DESTINATIONS} has nobody of the name {name!r:.100}")
 
 

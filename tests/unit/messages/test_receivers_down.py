@@ -16,6 +16,7 @@ from rebuilder.core.messages.queued import ToBeTold, ToSend
 from rebuilder.core.messages.rules import What
 from rebuilder.core.rebuilds.messages import MESSAGES
 from rebuilder.errors import NotFound, Refused, Throttled, TransientError
+from rebuilder.settings.table import DESTINATIONS
 from rebuilder.usecases.messages.lines import AT_ONCE, Lines
 from rebuilder.usecases.messages.send import send_message
 from tests.patience import SECONDS
@@ -122,6 +123,22 @@ def test_what_would_never_be_taken_becomes_a_dead_letter_at_once(
 
     (letter,) = telling.context.dead_letters.waiting()
     assert letter.reason.startswith(reason)
+
+
+def test_whom_messages_go_to_is_waited_for_while_its_secret_cannot_be_read(world: World) -> None:
+    """Nobody may say that there is no such name; when it is read, the message is told."""
+    telling = Telling(world, "messages: [{name: a, to: [flux]}]")
+    known = telling.context
+    why = "https://kv1.vault.azure.net/secrets/people: there is none"
+    unread = replace(known.settings, destinations=(), unread=((DESTINATIONS, why),))
+    telling.context = replace(known, settings=unread)
+    message = ToSend(happening(0, telling), FLUX.name, telling.time.now)
+    with pytest.raises(TransientError, match="secrets/people: there is none"):
+        send_message(telling.context, message)
+
+    telling.context = known
+    send_message(telling.context, message)
+    assert len(telling.receivers.events) == 1
 
 
 def test_a_slow_receiver_takes_no_more_than_two_threads(telling: Telling) -> None:
