@@ -8,7 +8,8 @@
 It finds what carries the environment's tags (`azd-env-name`, `rebuilder-token`) in every
 subscription that the product's custom roles may be assigned in, and the role assignments, event
 subscriptions, alerts and locks that go with it. Registries that the template made stay, with their
-images, unless `--registries` is given; so do topics that somebody else is subscribed to.
+images, unless `--registries` is given; so do topics that somebody else is subscribed to, until the
+last environment on them goes. What was there before stays, without the roles that it was given.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from azcli import FailedCommandError, az
 
 type Json = dict[str, Any]
+
+_ROLES = Path(__file__).resolve().parent.parent / "infra" / "built-in-roles.json"
+# Of what guid() of a template makes.
+_NAMES = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
 
 VERSIONS = {
     "microsoft.authorization/locks": "2020-05-01",
@@ -299,8 +306,10 @@ class Environment:
                 plan.going[place] = "resource"
             else:
                 plan.staying[place] = "of a type that infra/ does not make"
-        self._identities(plan, [place for place in self.resources if place in plan.going])
+        self._orphans(plan)
+        self._identities(plan, [place for place in plan.going if "/providers/" in place])
         self._own_roles(plan)
+        self._roles_of_others(plan)
         self._diagnostics(plan)
         self._locks(plan)
         self._budgets(plan)
@@ -386,6 +395,50 @@ class Environment:
             if role in own or any(scope.startswith(f"{account}/") for account in accounts):
                 self._assignment(plan, entry)
 
+    def _roles_of_others(self, plan: Plan) -> None:
+        """Plan what an identity was given that was there before, and stays."""
+        roles = json.loads(_ROLES.read_text("utf-8"))
+        pulling = {roles["acrPull"], roles["containerRegistryRepositoryReader"]}
+        named = {place.lower() for place in (*self.base_registries(), *self.task_registries())}
+        for identity in self._used_identities():
+            principals = self._principals([identity])
+            for entry in self.assignments:
+                told = entry["properties"]
+                role, scope = str(told["roleDefinitionId"]).rpartition("/")[2], str(told["scope"])
+                if told["principalId"] not in principals:
+                    continue
+                # Azure knows a role of somebody on something once: had it been there, the template
+                # could not have given it. A vault is named nowhere; the template's names are.
+                pulls = role in pulling and scope.lower() in named
+                name = str(uuid.uuid5(_NAMES, f"{scope}-{identity}-{role}"))
+                if pulls or (role == roles["keyVaultSecretsUser"] and entry["name"] == name):
+                    self._assignment(plan, entry)
+
+    def _used_identities(self) -> Iterator[str]:
+        """Give the identities of the apps that are not the environment's own."""
+        own = {place.lower() for place in self.resources}
+        for site in self.of("microsoft.web/sites"):
+            told = (self._arm.get(site) or {}).get("identity") or {}
+            for identity in told.get("userAssignedIdentities") or ():
+                if identity.lower() not in own:
+                    yield identity
+
+    def _orphans(self, plan: Plan) -> None:
+        """Plan topics of an environment that is gone, if nobody else is subscribed to them."""
+        below = "/eventSubscriptions/"
+        for topic in {place.rpartition(below)[0] for place in plan.going if below in place}:
+            token = _tag(self._arm.get(topic) or {}, "rebuilder-token")
+            if not token or token == self._token or self._others_on(topic, plan):
+                continue
+            subscription = topic.partition("/resourceGroups/")[0]
+            listed = f"{subscription}/providers/Microsoft.Authorization/roleDefinitions"
+            names = (
+                str(entry["properties"]["roleName"])
+                for entry in self._arm.each(listed, "2022-04-01")
+            )
+            if not any(name.endswith(f"({token})") for name in names):
+                plan.going[topic] = "topic of an environment that is gone"
+
     def _assignment(self, plan: Plan, entry: Json) -> None:
         scope = str(entry["properties"]["scope"]).rpartition("/")[2]
         plan.going[str(entry["id"])] = f"role assignment on {scope}"
@@ -432,7 +485,7 @@ class Environment:
     def _locks(self, plan: Plan) -> None:
         """Plan the locks that would keep something from going, of what is ours."""
         going = [f"{place}/".lower() for place in plan.going]
-        ours = {place.lower() for place in self.resources}
+        ours = {place.lower() for place in (*self.resources, *plan.going)}
         for place in self.subscriptions:
             for lock in self._arm.each(
                 f"{place}/providers/Microsoft.Authorization/locks", "2020-05-01"

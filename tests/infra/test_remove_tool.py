@@ -146,6 +146,48 @@ def test_what_others_use_stays(remover: Remover) -> None:
     assert deployer.ask("GET", theirs, version="2024-11-30")["name"] == "theirs"
 
 
+def test_the_last_of_two_environments_takes_the_topics_along(remover: Remover) -> None:
+    """Those of the first, which had to stay while the second was subscribed to them."""
+    deployer = remover.deployer
+    before = remover.listed()
+    first = deployer.deploy(_form("one", lock={"kind": "CanNotDelete"}))
+    deployer.subscribe(first)
+    second = _form("two")
+    second["registries"][0]["topicName"] = first["PUSH_TOPICS"][0]["name"]
+    second["registries"][1]["groupTopicName"] = first["TASK_TOPICS"][0]["name"]
+    deployer.subscribe(deployer.deploy(second))
+
+    for environment, gone in (("one", 0), ("two", 2)):
+        done = remover.run("--environment", environment, "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("deleting: topic of an environment that is gone: ") == gone
+
+    assert remover.listed() == before
+
+
+def test_what_was_there_before_stays_without_its_roles(remover: Remover) -> None:
+    """An identity, a vault, a workspace; a role that somebody else gave stays, too."""
+    deployer, cloud = remover.deployer, remover.cloud
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers"
+    identity = f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/ours"
+    made = deployer.ask("PUT", identity, {"location": "westeurope"}, "2024-11-30")
+    principal = made["properties"]["principalId"]
+    vault, other = (f"{group}/Microsoft.KeyVault/vaults/{name}" for name in ("ours", "theirs"))
+    for place in (vault, other):
+        cloud.vaults.keep(place, "git", "{}")
+    cloud.roles.assign("Key Vault Secrets User", principal, other)
+    cloud.roles.assign("AcrPull", principal, deployer.registry("unrelated").id)
+    before = remover.listed()
+    existing = {"identityResourceId": identity, "keyVaultResourceId": vault}
+    deployer.subscribe(deployer.deploy(_form("one", existing=existing, readOutputImages=True)))
+    assert [a for a in cloud.roles.assignments() if a.scope == vault] != []
+
+    done = remover.run("--environment", "one", "--yes")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert remover.listed() == before
+
+
 def test_what_a_registry_keeps_that_was_taken_out(remover: Remover) -> None:
     """Its roles, its topic and its alerts; nothing of the registries that are named."""
     deployer = remover.deployer
