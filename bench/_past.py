@@ -30,10 +30,10 @@ from rebuilder.core.decisions.digests import BaseMoved
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.core.rebuilds.records import decision_to_text, rebuild_to_text
+from rebuilder.core.times import time_text
 from rebuilder.isolation import together
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.sqlite._database import Database
-from rebuilder.sqlite._schema import time_text
 
 BASE = RegistryId("11111111-1111-4111-8111-111111111111", "images", "mybase")
 HOST = "mybase.azurecr.io"

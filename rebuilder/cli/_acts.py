@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from itertools import batched
 
 from rebuilder.core.policies.acts import MOST, Scope, Target, What
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import ask
@@ -40,4 +39,4 @@ def ask_about(
 
 def named(rebuild: Rebuild) -> str:
     """A rebuild for a person: its task, and what it is to be built on."""
-    return f"{task_name(rebuild.task)}  on {', '.join(rebuild.bases)}"
+    return f"{rebuild.task.short}  on {', '.join(rebuild.bases)}"

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Task
 from rebuilder.core.globs import fits
-from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import InvalidResourceId, NotFound
 from rebuilder.usecases.context import Context
 
@@ -44,7 +43,7 @@ def chosen_tasks(context: Context, patterns: Iterable[str]) -> list[TaskId]:
             indexed.view.task
             for registry in context.settings.task_registries
             for indexed in context.index.views(registry)
-            if fits(wanted, (task_name(indexed.view.task),))
+            if fits(wanted, (indexed.view.task.short,))
         ]
         if not known:
             raise NotFound(f"no task is known that fits {pattern}")
@@ -74,6 +73,6 @@ def find_task(context: Context, wanted: str) -> Task:
         known = ", ".join(r.name for r in registries)
         raise NotFound(f"there is no task {name} in {known}")
     if len(found) > 1:
-        names = ", ".join(f"{task.id.registry.name}/{task.id.name}" for task in found)
+        names = ", ".join(task.id.short for task in found)
         raise NotFound(f"{wanted} is a task of several registries; write one of {names}")
     return found[0]

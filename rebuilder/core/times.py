@@ -52,6 +52,11 @@ def age(time: datetime, now: datetime) -> timedelta:
     return timedelta.max if ahead(time, now) else now - time
 
 
+def time_text(time: datetime) -> str:
+    """Return a time as text that sorts as the time does."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def day_and_time(time: datetime) -> str:
     """Write a time for a person, in UTC."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -10,8 +10,8 @@ from rebuilder.core.decisions.decision import Decision, TaskDecision
 from rebuilder.core.events.pushes import Ignored, Push, repository_of
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.rebuilds.records import decision_from_text
+from rebuilder.core.times import time_text
 from rebuilder.ports.ledger import DecisionRecord, PushRecord
-from rebuilder.sqlite._schema import time_text
 
 PUSH = "push, pushed_at, event, first_at, last_at, deliveries, pushed_last"
 

@@ -6,10 +6,11 @@ Times are texts that sort as the times do; see `time_text`.
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rebuilder.core.events.pushes import repository_of
 from rebuilder.core.rebuilds.records import VERSION
+from rebuilder.core.times import time_text
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS pushes (
@@ -122,11 +123,6 @@ INSERT OR IGNORE INTO chains SELECT value, rebuilds.task, rebuilds.sequence
 # Of version 3, what came after 0.2.0, which goes on with such a file as with its own.
 _WITHIN_3 = "ALTER TABLE pushes ADD COLUMN pushed_last TEXT;"
 _UPGRADES = {1: _FROM_1 + _FROM_2 + _WITHIN_3, 2: _FROM_2 + _WITHIN_3, 3: _WITHIN_3}
-
-
-def time_text(time: datetime) -> str:
-    """Return a time as text that sorts as the time does."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _sortable(text: str) -> str:

@@ -6,10 +6,10 @@ from copy import replace
 from datetime import datetime
 
 from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.times import time_text
 from rebuilder.errors import Conflict
 from rebuilder.ports.ledger import Retired
 from rebuilder.sqlite._database import FileStore
-from rebuilder.sqlite._schema import time_text
 
 
 class SqliteBookmarks(FileStore):

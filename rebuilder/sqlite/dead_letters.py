@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.times import time_text
 from rebuilder.ports.ledger import Retired
 from rebuilder.sqlite._database import FileStore
-from rebuilder.sqlite._schema import time_text
 
 
 class SqliteDeadLetters(FileStore):

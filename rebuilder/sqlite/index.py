@@ -10,9 +10,9 @@ from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.dependencies.index import IndexedTask, IndexScan, pushing_to, repositories
 from rebuilder.core.rebuilds.records import readable, view_from_text, view_to_text
+from rebuilder.core.times import time_text
 from rebuilder.ports.index import IndexPage
 from rebuilder.sqlite._database import FileStore
-from rebuilder.sqlite._schema import time_text
 
 # How long it is remembered that a task is gone: longer than whoever read it before may take.
 _GONE = timedelta(hours=1)

@@ -19,11 +19,11 @@ from rebuilder.core.rebuilds.records import (
     rebuild_from_text,
     rebuild_to_text,
 )
+from rebuilder.core.times import time_text
 from rebuilder.errors import Conflict
 from rebuilder.ports.ledger import DecisionRecord, FirstDelivery, IgnoredRecord, PushRecord, Retired
 from rebuilder.sqlite._database import FileStore
 from rebuilder.sqlite._rows import PUSH, about, columns, decision_of, note, push_of, reason_of
-from rebuilder.sqlite._schema import time_text
 
 _COUNT_PUSH = (
     "INSERT INTO pushes (push, repository, tag, digest, pushed_at, event, first_at, last_at,"

@@ -12,7 +12,6 @@ from rebuilder.cli._command import Command, with_context
 from rebuilder.cli._terminal import say
 from rebuilder.cli.exits import Exit
 from rebuilder.core.policies.acts import Scope, Target, What
-from rebuilder.core.policies.matching import task_name
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import ask
 from rebuilder.usecases.steering.by_hand import MOST_TASKS, named
@@ -66,5 +65,5 @@ def _ask(
         ask(context, what, target, who=name, because=because, of=of, force=force)
     forced = ", without waiting for what operators decided" if force else ""
     for task in tasks:
-        say(f"{task_name(task)} is to be rebuilt{forced}; see `rebuilder history`")
+        say(f"{task.short} is to be rebuilt{forced}; see `rebuilder history`")
     return Exit.OK

@@ -8,7 +8,6 @@ from rebuilder.cli._command import Command, as_json, with_context
 from rebuilder.cli._format import json_time
 from rebuilder.cli._terminal import say, say_json
 from rebuilder.cli.exits import Exit
-from rebuilder.core.policies.matching import task_name
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.reports.holds import holds as look
 
@@ -43,7 +42,7 @@ def holds(context: Context, *, as_json: bool) -> int:
     for title, entries in found.items():
         say(f"{title} ({len(entries)}):")
         for entry in entries:
-            say(f"  {task_name(entry.rebuild.task)}  {entry.sentence}")
+            say(f"  {entry.rebuild.task.short}  {entry.sentence}")
             say(f"      {entry.ender}")
     if not found:
         say("Nothing is held.")

@@ -17,7 +17,7 @@ from rebuilder.core.acr.tasks import Task
 from rebuilder.core.dependencies.index import with_view
 from rebuilder.core.policies.approval import Approval
 from rebuilder.core.policies.gate import Asked, Go, applies, gate
-from rebuilder.core.policies.matching import Moved, task_name
+from rebuilder.core.policies.matching import Moved
 from rebuilder.core.policies.policy import Applied, Policies, shown
 from rebuilder.core.policies.versions import PolicyVersion
 from rebuilder.core.times import day_and_time
@@ -160,10 +160,10 @@ def _show_task(context: Context, name: str) -> None:
         if dependency.reference.digest is None:
             bases.setdefault(str(dependency.reference), set()).add(dependency.kind.value)
     if not bases:
-        raise NotFound(f"{task_name(task.id)} is built on no tag that is known")
+        raise NotFound(f"{task.id.short} is built on no tag that is known")
     for base, kinds in sorted(bases.items()):
         moved = Moved(base, frozenset(kinds))
-        say(f"{task_name(task.id)}, when {base} moves:")
+        say(f"{task.id.short}, when {base} moves:")
         if in_force.policies is not None:
             found = applies(in_force.policies, task.id, (moved,), task.tags)
             values = {

@@ -13,7 +13,6 @@ from rebuilder.cli._format import json_time, time
 from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import say_all, say_json
 from rebuilder.cli.exits import Exit
-from rebuilder.core.policies.matching import task_name
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.observed import Comparison, Observed, compare
 
@@ -82,4 +81,4 @@ def _part(title: str, found: Sequence[Observed]) -> Iterator[str]:
         would = f", here at {time(one.would)}" if one.would else ""
         run = f", run {one.run} at {time(one.began)}" if one.run else ""
         waited = ", which was waited for" if one.adopted else ""
-        yield f"  {task_name(one.task)}  {one.image}{would}{run}{waited}"
+        yield f"  {one.task.short}  {one.image}{would}{run}{waited}"

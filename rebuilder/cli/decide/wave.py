@@ -12,7 +12,6 @@ from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import say_all, say_json
 from rebuilder.cli.exits import Exit
 from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.policies.matching import task_name
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.waves.progress import Stage, WaveReport, progress
 
@@ -44,9 +43,9 @@ def _lines(found: WaveReport) -> Iterator[str]:
         for task in found.tasks:
             if task.layer == layer and task.stage is not Stage.DONE:
                 why = f": {task.why}" if task.why else ""
-                yield f"  {task.stage:9}{task_name(task.task)}{why}"
+                yield f"  {task.stage:9}{task.task.short}{why}"
     for circle in found.circles:
-        yield f"a circle, rebuilt once: {' -> '.join(map(task_name, circle))}"
+        yield f"a circle, rebuilt once: {' -> '.join(task.short for task in circle)}"
 
 
 def _counted(found: WaveReport, layer: int | None = None) -> str:

@@ -117,7 +117,7 @@ def _audit_lines(
         f" {len(found.standing)} task(s) on something else."
     )
     for task, reason in found.unread.items():
-        yield f"not all known: {task.registry.name}/{task.name} may read more images: {reason}"
+        yield f"not all known: {task.short} may read more images: {reason}"
     if not found.clean:
         yield Coloured("NOT clean: the lines above name what to look at.", "red")
     elif found.unread or found.remarks:
@@ -130,7 +130,7 @@ def _audit_lines(
 
 def _task(finding: AuditFinding) -> str:
     task = finding.task
-    return f"{task.registry.name}/{task.name}" if task else "every task"
+    return task.short if task else "every task"
 
 
 def _image(finding: AuditFinding) -> str:

@@ -91,7 +91,7 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
 
 def _letter_line(waiting: PendingLetter) -> str:
     letter, task = waiting.letter, waiting.task
-    about = "" if task is None else f" about {task.registry.name}/{task.name}"
+    about = "" if task is None else f" about {task.short}"
     return (
         f"  GIVEN UP at {time(letter.at)}: a message of {letter.source}{about}: {letter.reason};"
         f" `rebuilder replay {letter.id}` does it again"

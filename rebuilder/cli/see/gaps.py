@@ -49,7 +49,7 @@ def gaps(context: Context, *, registry: str, as_json: bool) -> int:
 def _gap_lines(found: list[TaskGaps]) -> Iterator[str]:
     for task in found:
         if task.gaps:
-            yield f"{task.task.registry.name}/{task.task.name}"
+            yield task.task.short
             for gap in task.gaps:
                 remark = "" if gap.counts else " (a remark)"
                 yield f"  {gap.code}{remark}: {gap.sentence()}"

@@ -15,7 +15,6 @@ from rebuilder.cli.exits import Exit
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.policies.holds import reason_record
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.waves.forecast import Forecast, Planned
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.waves.preview import preview
@@ -80,17 +79,17 @@ def _lines(found: Forecast, cpus: float, price: float) -> Iterator[str]:
             layer = task.layer
             yield f"layer {layer + 1}:"
         took = "" if task.minutes is None else f", {task.minutes:.1f} min"
-        yield f"  {task_name(task.task)}{took}: {task.reason}"
+        yield f"  {task.task.short}{took}: {task.reason}"
         for reason in task.holds:
             yield f"      held: {reason.sentence()} ({reason.ender()})"
     for number, circle in enumerate(found.circles, 1):
-        yield f"circle {number}, rebuilt once: {' -> '.join(map(task_name, circle))}"
+        yield f"circle {number}, rebuilt once: {' -> '.join(task.short for task in circle)}"
     if found.left:
         yield f"left alone ({len(found.left)}):"
-        yield from (f"  {task_name(task)}: {why}" for task, why in sorted(found.left.items()))
+        yield from (f"  {task.short}: {why}" for task, why in sorted(found.left.items()))
     path, minutes = found.critical_path()
     if path:
-        names = " -> ".join(task_name(task.task) for task in path)
+        names = " -> ".join(task.task.short for task in path)
         yield f"longest way, {minutes:.1f} min: {names}"
         yield f"runs take {found.minutes:.1f} min together"
     if price:
@@ -136,7 +135,7 @@ def _mermaid(found: Forecast) -> Iterator[str]:
     yield f'  image["{found.image}"]'
     for number, task in enumerate(found.tasks):
         keys[task.task] = f"t{number}"
-        yield f'  t{number}(["{task_name(task.task)}"])'
+        yield f'  t{number}(["{task.task.short}"])'
     for task in found.tasks:
         if found.image in task.moved:
             yield f"  image --> {keys[task.task]}"

@@ -97,7 +97,7 @@ def _lines(found: Staleness) -> Iterator[str]:
     else:
         yield "Nothing is known to stand on an old base."
     for task, base, reason in found.unknown:
-        yield f"unknown: {task.registry.name}/{task.name} on {base}: {reason}"
+        yield f"unknown: {task.short} on {base}: {reason}"
     yield ""
     yield f"Since {time(found.since)}; the objective is {_span(found.objective)}."
     for name, key in GROUPS.items():

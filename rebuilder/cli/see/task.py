@@ -35,7 +35,7 @@ def _bad(dependency: Dependency, bad: Mapping[str, str]) -> str | None:
 
 
 def _view_lines(view: TaskView, bad: Mapping[str, str]) -> Iterator[str]:
-    yield f"{view.task.registry.name}/{view.task.name}"
+    yield view.task.short
     if not view.dependencies:
         yield "  no image is known"
     for dependency in view.dependencies:

@@ -164,6 +164,11 @@ class TaskId(Struct, frozen=True, order=True, gc=False):
             )
         return cls(_registry(parent), name)
 
+    @property
+    def short(self) -> str:
+        """REGISTRY/TASK, as people write it, and as patterns are compared with it."""
+        return f"{self.registry.name}/{self.name}"
+
     def __str__(self) -> str:
         return f"{self.registry}/tasks/{self.name}"
 

@@ -86,7 +86,7 @@ def _unplanned(books: AuditInput, told: AuditedPush) -> Iterator[AuditFinding]:
         return
     if told.planned or not told.followers:
         return
-    names = ", ".join(f"{task.registry.name}/{task.name}" for task in told.followers)
+    names = ", ".join(task.short for task in told.followers)
     if newer := _newer_push(books, told, None):
         yield AuditFinding(told.push, told.at, None, AuditVerdict.SUPERSEDED, _by_push(newer))
     elif books.now - told.at <= books.patience:

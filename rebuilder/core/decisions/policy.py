@@ -54,7 +54,7 @@ class Policy(Struct, frozen=True):
         """Whether a dependency is a tool that counts for a task."""
         if dependency.kind is not Kind.TOOL or not self.tools:
             return False
-        name = f"{task.registry.name}/{task.name}".lower()
+        name = task.short.lower()
         return Tool(name, dependency.reference) in self.tools
 
 

@@ -57,7 +57,7 @@ class ToolOnly(TaskDecision, frozen=True):
 
     def sentence(self) -> str:
         """The reason as a sentence, with its evidence."""
-        task = f"{self.task.registry.name}/{self.task.name}"
+        task = self.task.short
         return (
             f"runs {self.dependency} as a tool (known from {self.source}) and makes no image of it;"
             f" {task}={self.dependency} in REBUILDER_TOOLS makes it a reason"

@@ -35,7 +35,7 @@ class BuiltTask(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The task for a person: registry and task."""
-        return f"{self.id.registry.name}/{self.id.name}"
+        return self.id.short
 
     def images(self) -> tuple[str, ...]:
         """What it builds, under the names by which others read it."""
@@ -129,9 +129,7 @@ def as_dot(graph: Graph) -> list[str]:
     keys = _keys(graph)
     lines = ["digraph rebuilder {", "  rankdir=LR;"]
     lines += [f"  {keys[image]} [shape=box, label={_dot(image)}];" for image in graph.images]
-    lines += [
-        f"  {keys[task]} [shape=ellipse, label={_dot(_label(task))}];" for task in graph.tasks
-    ]
+    lines += [f"  {keys[task]} [shape=ellipse, label={_dot(task.short)}];" for task in graph.tasks]
     lines += [
         f"  {keys[read.image]} -> {keys[read.task]} [{_STYLES[read.kind]}];" for read in graph.reads
     ]
@@ -149,7 +147,7 @@ def as_mermaid(graph: Graph) -> list[str]:
     keys = _keys(graph)
     lines = ["flowchart LR"]
     lines += [f"  {keys[image]}[{_mermaid(image)}]" for image in graph.images]
-    lines += [f"  {keys[task]}([{_mermaid(_label(task))}])" for task in graph.tasks]
+    lines += [f"  {keys[task]}([{_mermaid(task.short)}])" for task in graph.tasks]
     for read in graph.reads:
         arrow = "-->" if read.kind is Kind.RUNTIME else f"-. {read.kind} .->"
         lines.append(f"  {keys[read.image]} {arrow} {keys[read.task]}")
@@ -167,10 +165,6 @@ def _keys(graph: Graph) -> dict[str | TaskId, str]:
     return {node: f"n{number}" for number, node in enumerate(nodes)}
 
 
-def _label(task: TaskId) -> str:
-    return f"{task.registry.name}/{task.name}"
-
-
 class _Node(Struct, frozen=True):
     """A place in the tree: an image or a task, and what is said of it."""
 
@@ -178,7 +172,7 @@ class _Node(Struct, frozen=True):
     remark: str = ""
 
     def __str__(self) -> str:
-        name = self.key if isinstance(self.key, str) else _label(self.key)
+        name = self.key if isinstance(self.key, str) else self.key.short
         return f"{name}{self.remark}"
 
 

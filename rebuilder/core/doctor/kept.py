@@ -105,7 +105,7 @@ class RebuildOverdue(TaskFinding, frozen=True):
 
     def commands(self) -> tuple[str, ...]:
         """The commands that fix it, in this order."""
-        return (f"rebuilder retry {self.task.registry.name}/{self.task.name}",)
+        return (f"rebuilder retry {self.task.short}",)
 
 
 class TimeAhead(Finding, frozen=True):

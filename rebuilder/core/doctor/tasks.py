@@ -28,7 +28,7 @@ class TaskFinding(Finding, frozen=True):
     task: TaskId
 
     def _named(self) -> str:
-        return f"task {self.task.registry.name}/{self.task.name}"
+        return f"task {self.task.short}"
 
 
 class TaskWithoutCredentials(TaskFinding, frozen=True):

@@ -59,13 +59,13 @@ class Push(Struct, frozen=True):
         return told if self.pushed_at is None else min(self.pushed_at, told)
 
     @classmethod
-    def from_key(cls, key: str) -> Self:
+    def from_key(cls, key: str, event: str = "") -> Self:
         """The push of a key; its time and event are not part of it."""
         registry, repository, tag, digest = key.split("|")
         known: PushedRegistry = (
             RegistryId.parse(registry) if "/" in registry else ForeignRegistry.parse(registry)
         )
-        return cls(known, repository, tag, digest, None, "")
+        return cls(known, repository, tag, digest, None, event)
 
 
 class Ignored(Explained, frozen=True):

@@ -35,4 +35,4 @@ class Cause(Explained, frozen=True):
 
 def then_retry(task: TaskId) -> str:
     """Return what to do once it is fixed."""
-    return f"then `rebuilder retry {task.registry.name}/{task.name}`"
+    return f"then `rebuilder retry {task.short}`"

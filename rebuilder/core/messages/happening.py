@@ -10,7 +10,6 @@ from msgspec import Struct, field
 from rebuilder.core.events.dead_letters import DeadLetter
 from rebuilder.core.messages.rules import What
 from rebuilder.core.policies.approval import NeedsApproval
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.shown import shown
 from rebuilder.core.staleness.spells import Spell
@@ -95,7 +94,7 @@ def of_rebuild(rebuild: Rebuild, what: What, before: Iterable[Rebuild], now: dat
         now: The time, where the record tells none.
     """
     last = next((older for older in before if older.state is State.SUCCEEDED), None)
-    name = task_name(rebuild.task)
+    name = rebuild.task.short
     images = _images(rebuild.output_images, () if last is None else last.output_images)
     bases = _images(rebuild.bases, () if last is None else last.bases)
     cause = None if rebuild.cause is None else rebuild.cause.sentence()

@@ -22,7 +22,7 @@ from rebuilder.core.policies.holds import (
     PolicyUnreadable,
     UnknownPolicy,
 )
-from rebuilder.core.policies.matching import Moved, Subject, task_name
+from rebuilder.core.policies.matching import Moved, Subject
 from rebuilder.core.policies.policy import Applied, Policies, applied, shown
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
@@ -139,7 +139,7 @@ def _paused(asked: Asked, in_force: InForce, now: datetime) -> Iterator[Reason]:
     for pause in in_force.pauses:
         if pause.until is not None and pause.until <= now:
             continue
-        if pause.target.fits(task_name(asked.task), asked.task.registry.name, images):
+        if pause.target.fits(asked.task.short, asked.task.registry.name, images):
             target = str(pause.target)
             yield Paused(target, pause.who, pause.because, pause.at, pause.until)
 
@@ -165,7 +165,7 @@ def _by_policy(asked: Asked, in_force: InForce, now: datetime) -> Iterator[Reaso
     opening = opens(found.windows, now)
     if opening is None or opening > now:
         yield OutsideWindow(tuple(map(shown, found.windows)), opening)
-    name, who = task_name(asked.task), asked.asked_by
+    name, who = asked.task.short, asked.asked_by
     # Whoever agrees agrees to digests, and those of what is upstream are still to come.
     comes_later = asked.upstream and not asked.by_hand
     if not comes_later and (

@@ -67,7 +67,7 @@ class Subject(Struct, frozen=True):
     def of(cls, task: TaskId, moved: Moved, tags: Iterable[tuple[str, str]]) -> Subject:
         """What rules are asked about a task and an image that moved."""
         return cls(
-            task_name(task),
+            task.short,
             task.registry.name,
             moved.names,
             moved.kinds,
@@ -114,8 +114,3 @@ class _Part:
         kept = list(given)
         self.patterns: Patterns[int] = Patterns(kept)
         self.asking = frozenset(number for _, number in kept)
-
-
-def task_name(task: TaskId) -> str:
-    """The name of a task as patterns are compared with it."""
-    return f"{task.registry.name}/{task.name}"

@@ -190,7 +190,7 @@ class Plain(NamedTuple):
     both: Callable[[Any, Any], Any] | None = None
 
 
-def _least(now: int | None, said: int | None) -> int | None:
+def _least[Of: (int, timedelta)](now: Of | None, said: Of | None) -> Of | None:
     return min((value for value in (now, said) if value is not None), default=None)
 
 
@@ -199,17 +199,13 @@ def _longest(now: timedelta | None, said: timedelta | None) -> timedelta | None:
     return None if now is None else max(now, said or now)
 
 
-def _soonest(one: timedelta | None, other: timedelta | None) -> timedelta | None:
-    return min((age for age in (one, other) if age is not None), default=None)
-
-
 PLAIN: Mapping[str, Plain] = {
     "ignore": Plain("ignore", lambda now, said: now or said),
     "approval": Plain("approval", stricter),
     "rooms": Plain("maxConcurrent", lambda now, said: tuple(dict.fromkeys((*now, *said)))),
     "priority": Plain("priority", min, max),
     "attempts": Plain("attempts", _least),
-    "max_age": Plain("maxAge", _longest, _soonest),
+    "max_age": Plain("maxAge", _longest, _least),
     "canary": Plain("canary", canary.stricter),
     "breaker": Plain("breaker", _least),
 }

@@ -238,6 +238,16 @@ class Rebuild(Struct, frozen=True):
         )
 
     @property
+    def gated(self) -> Held | None:
+        """Why the gate holds it; None if the gate does not."""
+        return self.held if self.state is State.HELD and self.hold is Hold.GATE else None
+
+    def waits_for[R](self, kind: type[R]) -> R | None:
+        """Return the gate's reason of one kind, if it holds the rebuild for such a reason."""
+        reasons = self.gated.reasons if self.gated is not None else ()
+        return next((reason for reason in reasons if isinstance(reason, kind)), None)
+
+    @property
     def longest_wait(self) -> timedelta:
         """The longest that `due`, or else the lease, can lie ahead in its state."""
         if self.state is State.HELD and self.hold is Hold.GATE:

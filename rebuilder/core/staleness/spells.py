@@ -20,7 +20,6 @@ from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn
 from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
 from rebuilder.core.decisions.rebuilds import RebuildFailed, RebuildUnderWay
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Check, Hold, Rebuild, State
 from rebuilder.core.times import CLOCKS_DIFFER
 
@@ -118,7 +117,7 @@ class Spell(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The task, as REGISTRY/TASK."""
-        return task_name(self.task)
+        return self.task.short
 
     def length(self, now: datetime) -> timedelta | None:
         """How long it was, or has been so far; None if that is not known."""

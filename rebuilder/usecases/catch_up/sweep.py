@@ -27,7 +27,7 @@ from rebuilder.core.rebuilds.messages import (
     StartBuild,
     TrackBuild,
 )
-from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.times import age, ahead
 from rebuilder.errors import Conflict, PermanentError, RebuilderError, TransientError
 from rebuilder.isolation import attempt, attempts
@@ -141,7 +141,7 @@ def _settle(context: Context, report: SweepReport) -> None:
             if _overdue(rebuild, now, late):
                 runs.append(TrackBuild(rebuild.task, rebuild.sequence, rebuild.version).encode())
         elif _abandoned(rebuild, now, late) or _decided_since(context, rebuild):
-            push = replace(Push.from_key(rebuild.push), event=_SWEEP)
+            push = Push.from_key(rebuild.push, _SWEEP)
             builds.append(StartBuild(push, rebuild.task).encode())
     if builds:
         context.queue.send_many(BUILDS, builds)
@@ -153,10 +153,10 @@ def _settle(context: Context, report: SweepReport) -> None:
 
 def _decided_since(context: Context, rebuild: Rebuild) -> bool:
     """Tell whether operators decided something since a rebuild was held, and nobody looked."""
-    if rebuild.state is not State.HELD or rebuild.hold is not Hold.GATE or rebuild.held is None:
+    if rebuild.gated is None:
         return False
     in_force = context.in_force.now(context.steering, context.now())
-    return in_force.version != rebuild.held.controls
+    return in_force.version != rebuild.gated.controls
 
 
 def _abandoned(rebuild: Rebuild, now: datetime, late: timedelta) -> bool:

@@ -22,7 +22,7 @@ def tasks_examined(known: Known, registry: RegistryId) -> Check:
         for task in known.context.tasks.tasks(registry):
             found = attempt(partial(_of_one, known), task)
             if isinstance(found, RebuilderError):
-                yield Unchecked(f"task {task.id.registry.name}/{task.id.name}", str(found))
+                yield Unchecked(f"task {task.id.short}", str(found))
             else:
                 yield from found
 

@@ -45,8 +45,8 @@ def holds(context: Context) -> Mapping[str, list[Waits]]:
     for rebuild in context.ledger.unsettled():
         if rebuild.state is not State.HELD or rebuild.task.registry not in registries:
             continue
-        if rebuild.hold is Hold.GATE and rebuild.held is not None:
-            for reason in rebuild.held.reasons:
+        if rebuild.gated is not None:
+            for reason in rebuild.gated.reasons:
                 entry = Waits(rebuild, reason.sentence(), reason.ender(), reason.ends)
                 found.setdefault(reason.title, []).append(entry)
         else:

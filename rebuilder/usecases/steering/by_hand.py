@@ -13,7 +13,6 @@ from rebuilder.core.acr.tasks import Dependency, Kind
 from rebuilder.core.dependencies.index import moving
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Hand, What
-from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import InvalidMessage, NotFound, RebuilderError, TransientError
 from rebuilder.isolation import attempts
 from rebuilder.usecases.context import Context
@@ -70,7 +69,7 @@ def _asked(context: Context, act: Act, name: str) -> None:
     if not number.isdecimal() or len(number) > len(str(2**31)):
         raise InvalidMessage(f"{name!a:.300} does not tell the newest rebuild of the task")
     if task.registry not in context.settings.task_registries:
-        raise NotFound(f"{task_name(task)}: its registry is none of the task registries")
+        raise NotFound(f"{task.short}: its registry is none of the task registries")
     after = min(int(number), 2**31 - 1)
     if context.index.view(task) is None:
         refresh_task(context, task)  # nobody has told of it yet
@@ -125,7 +124,7 @@ def _standing(context: Context, task: TaskId) -> Push:
             context.ledger.planned(push)
             return push
     raise NotFound(
-        f"{task_name(task)} is built on no tag that can be looked at; `az acr task run` starts it"
+        f"{task.short} is built on no tag that can be looked at; `az acr task run` starts it"
     )
 
 

@@ -23,6 +23,7 @@ from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.rebuild import LONGEST_GATE, Hold, Rebuild, State
+from rebuilder.core.waves.canary import WaitsForCanary
 from rebuilder.errors import Conflict
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._schedule import schedule
@@ -31,9 +32,7 @@ from rebuilder.usecases.context import Context
 from rebuilder.usecases.messages.tell import tell
 from rebuilder.usecases.steering import places
 from rebuilder.usecases.waves import canaries
-from rebuilder.usecases.waves.canaries import waits_for_canary
 from rebuilder.usecases.waves.upstream import known_upstream, upstream
-from rebuilder.usecases.waves.wake import waits_for_upstream
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +67,12 @@ def still_held(delivery: Delivery, head: Rebuild) -> Rebuild | None:
     if delivery.message.push.event == places.TURN:
         return None
     now, controls = context.now(), in_force(context, delivery.message.seen)
-    if waits := waits_for_upstream(head):
+    if waits := head.waits_for(WaitsForUpstream):
         awaited = known_upstream(context, head.task, head.began_with)
         if {a.task for a in awaited}.isdisjoint(a.task for a in waits.tasks):
             return None
         head = _awaiting(context, head, held, awaited)
-    if (canary := waits_for_canary(head)) and not canaries.still_awaited(context, canary):
+    if (canary := head.waits_for(WaitsForCanary)) and not canaries.still_awaited(context, canary):
         return None
     if delivery.message.push.key != head.push or controls.version != held.controls:
         return None
@@ -312,7 +311,7 @@ def _due(rebuild: Rebuild, now: datetime) -> datetime:
     held = rebuild.held
     until = None if held is None else held.until
     due = now + LONGEST_GATE if until is None else min(until, now + LONGEST_GATE)
-    if held is not None and (waits_for_upstream(rebuild) or waits_for_canary(rebuild)):
+    if rebuild.waits_for(WaitsForUpstream) or rebuild.waits_for(WaitsForCanary):
         lasted = now - rebuild.claimed_at
         due = min(due, now + max(_LEAST_LOOK, min(lasted / 4, _LONGEST_LOOK)))
     return due

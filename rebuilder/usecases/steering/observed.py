@@ -11,7 +11,6 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Run
 from rebuilder.core.decisions.operators import WouldRebuild
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Native
 from rebuilder.errors import InvalidReference, RebuilderError
 from rebuilder.isolation import attempts
@@ -119,7 +118,7 @@ def _native(
                 try:
                     yield (task, str(ImageReference.parse(moved))), run
                 except InvalidReference as error:
-                    remarks.append(f"what started run {run.run_id} of {task_name(task)}: {error}")
+                    remarks.append(f"what started run {run.run_id} of {task.short}: {error}")
 
 
 def _adopted(context: Context, since: datetime, task: TaskId) -> set[tuple[TaskId, str]]:

@@ -21,7 +21,7 @@ from rebuilder.core.lines.rooms import LimitReached, NoPlace
 from rebuilder.core.policies.policy import Policies
 from rebuilder.core.rebuilds.looks import lasted, middle, next_look, usual
 from rebuilder.core.rebuilds.messages import BUILDS
-from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.times import age
 from rebuilder.errors import Conflict, PermanentError, RebuilderError, UnreadableRecord
 from rebuilder.isolation import attempt
@@ -178,8 +178,8 @@ def _limiting(context: Context) -> Policies | None:
 
 
 def _waiters(rebuild: Rebuild) -> list[Waiter]:
-    held = rebuild.held
-    if rebuild.state is not State.HELD or rebuild.hold is not Hold.GATE or held is None:
+    held = rebuild.gated
+    if held is None:
         return []
     since = held.lined or held.first
     return [

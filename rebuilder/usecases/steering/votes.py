@@ -13,7 +13,7 @@ from rebuilder.core.decisions.operators import Rejected
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import MOST, Act, Target, What
 from rebuilder.core.policies.approval import NeedsApproval, Vote
-from rebuilder.core.policies.matching import Moved, task_name
+from rebuilder.core.policies.matching import Moved
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import InvalidMessage, RebuilderError
@@ -106,4 +106,4 @@ def _voted(act: Act, rebuild: Rebuild) -> bool:
 
 def _fits(target: Target, rebuild: Rebuild) -> bool:
     images = [name for base in rebuild.bases for name in Moved(base.rpartition("@")[0]).names]
-    return target.fits(task_name(rebuild.task), rebuild.task.registry.name, tuple(images))
+    return target.fits(rebuild.task.short, rebuild.task.registry.name, tuple(images))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from copy import replace
-
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import StartBuild
-from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.usecases.context import Context
 
 _EVENT = "operator"
@@ -22,10 +20,7 @@ def held_rebuilds(context: Context) -> list[Rebuild]:
     return [
         rebuild
         for rebuild in context.ledger.unsettled()
-        if rebuild.state is State.HELD
-        and rebuild.hold is Hold.GATE
-        and rebuild.held is not None
-        and rebuild.task.registry in registries
+        if rebuild.gated is not None and rebuild.task.registry in registries
     ]
 
 
@@ -37,5 +32,4 @@ def again(rebuild: Rebuild, seen: str = "") -> StartBuild:
         seen: The version of what operators decided that it is looked at again for; "" if it is for
             something else.
     """
-    push = replace(Push.from_key(rebuild.push), event=_EVENT)
-    return StartBuild(push, rebuild.task, seen=seen)
+    return StartBuild(Push.from_key(rebuild.push, _EVENT), rebuild.task, seen=seen)

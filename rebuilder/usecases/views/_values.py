@@ -7,10 +7,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from rebuilder.core.policies.acts import Scope, Target
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.policies.reason import Reason
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 from rebuilder.core.waves.canary import Quarantined
+from rebuilder.errors import NotFound
 
 HOLDS = {
     Hold.NATIVE: ("waiting-for-trigger", "waiting for ACR's own trigger"),
@@ -103,12 +103,23 @@ class Attempt(Value, frozen=True):
     run_ended: datetime | None
 
 
+def skip_of(after: str) -> int:
+    """Return how many to leave out, of a `next`.
+
+    Raises:
+        NotFound: It is none.
+    """
+    if after and not (after.isdecimal() and after.isascii()):
+        raise NotFound("there is no such page")
+    return int(after or 0)
+
+
 def attempt_of(rebuild: Rebuild) -> Attempt:
     """Return a rebuild as it is told."""
     return Attempt(
         rebuild.id,
         rebuild.sequence,
-        TaskName(str(rebuild.task), task_name(rebuild.task)),
+        TaskName(str(rebuild.task), rebuild.task.short),
         rebuild.state.value,
         rebuild.push,
         rebuild.bases,
@@ -133,8 +144,8 @@ def waits_of(rebuild: Rebuild) -> tuple[Waits, ...]:
     """Return why a rebuild waits; nothing if it does not."""
     if rebuild.state is not State.HELD:
         return ()
-    if rebuild.hold is Hold.GATE and rebuild.held is not None:
-        return tuple(map(_waits, rebuild.held.reasons))
+    if rebuild.gated is not None:
+        return tuple(map(_waits, rebuild.gated.reasons))
     code, title = HOLDS.get(rebuild.hold, (rebuild.hold.value, rebuild.hold.value))
     return (Waits(code, title, rebuild.outcome or title, "by itself", rebuild.due),)
 

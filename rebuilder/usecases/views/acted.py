@@ -7,8 +7,7 @@ from itertools import islice
 
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering.acts import history
-from rebuilder.usecases.views._values import Value
-from rebuilder.usecases.views.pushes import place
+from rebuilder.usecases.views._values import Value, skip_of
 
 MOST = 100
 """How many acts a page holds at most."""
@@ -57,7 +56,7 @@ def acts(context: Context, after: str, limit: int) -> ActPage:
         NotFound: `after` is no place.
         TransientError: The store cannot be reached.
     """
-    skip = place(after)
+    skip = skip_of(after)
     end = skip + max(1, min(limit, MOST))
     found = list(islice(history(context, end + 1), skip, None))
     shown = tuple(

@@ -8,7 +8,6 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.dependencies.index import IndexedTask
-from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import InvalidReference, NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.views._values import Value
@@ -190,7 +189,7 @@ class _Walk:
         return name
 
     def _task(self, indexed: IndexedTask) -> str | None:
-        name = f"task:{task_name(indexed.view.task)}"
+        name = f"task:{indexed.view.task.short}"
         if not self._room(name):
             return None
         if name not in self._nodes:

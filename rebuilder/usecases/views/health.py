@@ -13,7 +13,6 @@ from rebuilder.core.doctor import (
     PolicyNotInForce,
     RebuildOverdue,
 )
-from rebuilder.core.policies.matching import task_name
 from rebuilder.errors import RebuilderError
 from rebuilder.usecases.catch_up.poll_bases import BOOKMARK as POLL
 from rebuilder.usecases.catch_up.sweep import BOOKMARK as SWEEP
@@ -152,7 +151,7 @@ def health(context: Context) -> Health:
                 entry.letter.source,
                 entry.letter.reason,
                 entry.letter.at,
-                "" if entry.task is None else task_name(entry.task),
+                "" if entry.task is None else entry.task.short,
                 "" if entry.push is None else entry.push.key,
             )
             for entry in letters[:_SHOWN]

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import InvalidResourceId, NotFound
 from rebuilder.ports.ledger import DecisionRecord, PushRecord
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.recovery.letters import waiting
-from rebuilder.usecases.views._values import Attempt, TaskName, Value, attempt_of
+from rebuilder.usecases.views._values import Attempt, TaskName, Value, attempt_of, skip_of
 from rebuilder.usecases.views.overview import Pushed, pushed
 
 MOST = 200
@@ -110,24 +109,13 @@ def pushes(context: Context, day: str, after: str, limit: int) -> PushPage:
     except ValueError:
         raise NotFound(f"{day!r:.40} is no day: write 2026-12-31") from None
     begins = begins.replace(hour=0, minute=0, second=0, microsecond=0)
-    skip = place(after)
+    skip = skip_of(after)
     found = context.ledger.pushes_between(begins, begins + timedelta(days=1))[::-1]
     end = skip + max(1, min(limit, MOST))
     shown = tuple(map(pushed, found[skip:end]))
     return PushPage(
         begins.date().isoformat(), shown, len(found), str(end) if end < len(found) else ""
     )
-
-
-def place(after: str) -> int:
-    """Return how many to leave out, of a `next`.
-
-    Raises:
-        NotFound: It is none.
-    """
-    if after and not (after.isdecimal() and after.isascii()):
-        raise NotFound("there is no such page")
-    return int(after or 0)
 
 
 def push(context: Context, key: str, after: str = "") -> PushDetail:
@@ -157,7 +145,7 @@ def push(context: Context, key: str, after: str = "") -> PushDetail:
     counts: dict[str, int] = {}
     for one in decided:
         counts[one.came] = counts.get(one.came, 0) + 1
-    skip = place(after)
+    skip = skip_of(after)
     end = skip + MOST
     records = context.ledger.pushes(told.registry, told.repository, told.tag, _EARLIER + 1)
     earlier = (record for record in records if record.push.key != key)
@@ -201,7 +189,7 @@ def _decided(record: DecisionRecord, heads: Mapping[TaskId, Rebuild], push: Push
     head = heads.get(task) if task is not None else None
     mine = head if head is not None and _on(head, push) else None
     return Decided(
-        None if task is None else TaskName(str(task), task_name(task)),
+        None if task is None else TaskName(str(task), task.short),
         decision.code,
         decision.rebuild or mine is not None,
         decision.sentence(),

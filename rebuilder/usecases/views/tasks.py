@@ -10,12 +10,11 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import Evidence
 from rebuilder.core.dependencies.index import IndexedTask
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.errors import InvalidReference, InvalidResourceId, NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.recovery.letters import waiting
-from rebuilder.usecases.views._values import Attempt, TaskName, Value, attempt_of
+from rebuilder.usecases.views._values import Attempt, TaskName, Value, attempt_of, skip_of
 from rebuilder.usecases.views.bases import BaseState, Standing, Tags, bases_of, standing
 
 MOST = 200
@@ -163,7 +162,7 @@ def tasks(context: Context, wanted: Wanted, after: str, limit: int) -> TaskPage:
     tags = Tags(context)
     if wanted.base or _few(wanted):
         found = _by_key(context, wanted)
-        begin = _number(after)
+        begin = skip_of(after)
         rows = _rows(context, found[begin : begin + limit], wanted, tags)
         end = begin + limit
         more = str(end) if end < len(found) else ""
@@ -223,12 +222,6 @@ def _from(context: Context, wanted: Wanted, after: str) -> list[tuple[RegistryId
     return [(registry, place if number == 0 else "") for number, registry in enumerate(left)]
 
 
-def _number(after: str) -> int:
-    if after and not (after.isdecimal() and after.isascii()):
-        raise NotFound("there is no such page")
-    return int(after or 0)
-
-
 def _rows(
     context: Context, found: Iterable[IndexedTask], wanted: Wanted, tags: Tags
 ) -> list[TaskRow]:
@@ -252,7 +245,7 @@ def _short(row: TaskRow) -> TaskRow:
 
 
 def _named(indexed: IndexedTask, words: tuple[str, ...]) -> bool:
-    names = [task_name(indexed.view.task), *(str(d.reference) for d in indexed.view.dependencies)]
+    names = [indexed.view.task.short, *(str(d.reference) for d in indexed.view.dependencies)]
     text = " ".join(names).lower()
     return all(word.lower() in text for word in words)
 
@@ -263,7 +256,7 @@ def row_of(indexed: IndexedTask, head: Rebuild | None, tags: Tags) -> TaskRow:
     bases = bases_of(view, head, tags)
     behind = [base.since for base in bases if base.behind and base.since is not None]
     return TaskRow(
-        TaskName(str(view.task), task_name(view.task)),
+        TaskName(str(view.task), view.task.short),
         standing(bases, head),
         bases,
         min(behind, default=None),

@@ -8,7 +8,6 @@ import logging
 from copy import replace
 from datetime import timedelta
 
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.rebuilds.rebuild import Failure, Rebuild, State
 from rebuilder.errors import Conflict
 from rebuilder.usecases.context import Context
@@ -34,7 +33,7 @@ def note(context: Context, over: Rebuild) -> None:
         return
     if over.state is not State.GIVEN_UP or not _is_of_the_base(over) or not _new(context, over):
         return
-    name = task_name(over.task)
+    name = over.task.short
     for last in range(_TRIES):
         mark = context.bookmarks.read(_place(over.began_with))
         known = _read(mark.place)

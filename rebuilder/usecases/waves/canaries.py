@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from copy import replace
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Scope, Target, What
 from rebuilder.core.policies.gate import InForce
-from rebuilder.core.policies.matching import task_name
 from rebuilder.core.policies.policy import Applied
 from rebuilder.core.policies.wave_holds import Awaited
 from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct, StartBuild
-from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.waves.canary import (
     Canary,
     Quarantined,
@@ -48,7 +46,7 @@ def hold(
         TransientError: The store cannot be reached.
     """
     canary = of.canary
-    if canary is not None and canary.names(task_name(rebuild.task)):
+    if canary is not None and canary.names(rebuild.task.short):
         canary = None
     if canary is None and of.breaker is None:
         return None
@@ -81,27 +79,19 @@ def still_awaited(context: Context, waits: WaitsForCanary) -> bool:
     return all(task in heads and heads[task].unsettled for task in tasks)
 
 
-def waits_for_canary(rebuild: Rebuild) -> WaitsForCanary | None:
-    """Return the reason if a rebuild is held for the canary."""
-    if rebuild.state is not State.HELD or rebuild.hold is not Hold.GATE or rebuild.held is None:
-        return None
-    reasons = (r for r in rebuild.held.reasons if isinstance(r, WaitsForCanary))
-    return next(reasons, None)
-
-
 def wake_others(context: Context, over: Rebuild) -> None:
     """Have those looked at that wait for a canary which is over."""
     policies = context.in_force.now(context.steering, context.now()).policies
     if policies is None:
         return
     each = [p.values.canary for p in policies.policies.values() if p.values.canary]
-    if not any(canary.names(task_name(over.task)) for canary in each):
+    if not any(canary.names(over.task.short) for canary in each):
         return
     of = str(over.task)
     woken = [
-        StartBuild(replace(Push.from_key(rebuild.push), event=_EVENT), rebuild.task).encode()
+        StartBuild(Push.from_key(rebuild.push, _EVENT), rebuild.task).encode()
         for rebuild in context.ledger.unsettled()
-        if (waits := waits_for_canary(rebuild)) and of in {a.task for a in waits.tasks}
+        if (waits := rebuild.waits_for(WaitsForCanary)) and of in {a.task for a in waits.tasks}
     ]
     context.queue.send_many(BUILDS, woken)
 
@@ -123,7 +113,7 @@ def _watched(context: Context, push: Push, canary: Canary) -> Watched:
             awaited.append(Awaited(str(task), shown(rebuild)))
         elif rebuild.state is State.GIVEN_UP:
             why = rebuild.cause.sentence() if rebuild.cause else rebuild.outcome
-            failed.append(f"{task_name(task)} failed ({rebuild.run_id}): {why}")
+            failed.append(f"{task.short} failed ({rebuild.run_id}): {why}")
         elif rebuild.state is State.SUCCEEDED:
             succeeded.append(rebuild.run_ended or rebuild.finished_at or rebuild.claimed_at)
     return Watched(tuple(awaited), tuple(failed), tuple(succeeded))
@@ -139,6 +129,6 @@ def _first_ones(context: Context, push: Push, canary: Canary) -> list[IndexedTas
 
     def look() -> list[IndexedTask]:
         readers = readers_of(context, pushed_reference(context, push))
-        return [r for r in readers if canary.names(task_name(r.view.task))]
+        return [r for r in readers if canary.names(r.view.task.short)]
 
     return context.in_force.kept(key, now, look)

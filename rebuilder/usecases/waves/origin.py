@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import replace
 
 from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.acr.registries import PushedRegistry, RegistryId, TaskId
+from rebuilder.core.acr.registries import PushedRegistry, RegistryId
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
@@ -77,8 +77,3 @@ def push_of(context: Context, image: ImageReference) -> Push | None:
     if registry is None or image.tag is None or image.digest is None:
         return None
     return Push(registry, image.path, image.tag, image.digest, None, "")
-
-
-def name_of(task: TaskId) -> str:
-    """The name of a task for a person."""
-    return f"{task.registry.name}/{task.name}"

@@ -156,5 +156,5 @@ def _unknown(
 
 
 def _some(tasks: Sequence[TaskId]) -> str:
-    names = [f"{task.registry.name}/{task.name}" for task in tasks[:3]]
+    names = [task.short for task in tasks[:3]]
     return ", ".join(names) + (", ..." if len(tasks) > len(names) else "")

@@ -18,7 +18,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import pushed_reference
-from rebuilder.usecases.waves.origin import name_of, push_of
+from rebuilder.usecases.waves.origin import push_of
 from rebuilder.usecases.waves.reach import NEXT, reach
 from rebuilder.usecases.waves.upstream import Upwards, shown
 
@@ -174,11 +174,11 @@ def _not_begun(
     for one in above:
         if one.stage in (Stage.DONE, Stage.FAILED, Stage.LEFT):
             continue
-        why = f"{name_of(one.task)} is {one.stage}"
+        why = f"{one.task.short} is {one.stage}"
         return Progress(task, layer, Stage.TO_COME, why, None)
     done = [one for one in above if one.stage is Stage.DONE]
     if not done and not direct:
-        why = "; ".join(f"{name_of(one.task)} is {one.stage}" for one in above)
+        why = "; ".join(f"{one.task.short} is {one.stage}" for one in above)
         return Progress(task, layer, Stage.LEFT, why or "nothing reaches it", None)
     for one in done:
         for told in _told(context, one, task):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from copy import replace
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.wave_holds import WaitsForUpstream
 from rebuilder.core.rebuilds.messages import BUILDS, StartBuild
-from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.waves.layers import Member
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.waves.breaker import note
@@ -42,16 +41,9 @@ def wake(context: Context, over: Rebuild) -> None:
     wake_others(context, over)
     found = _waiting(context, over.task, further=over.state is not State.SUCCEEDED)
     if found:
-        context.queue.send_many(BUILDS, [_again(rebuild).encode() for rebuild in found])
+        woken = [StartBuild(Push.from_key(r.push, _EVENT), r.task).encode() for r in found]
+        context.queue.send_many(BUILDS, woken)
         log.info("rebuild %s is over: %d task(s) waited for it", over.id, len(found))
-
-
-def waits_for_upstream(rebuild: Rebuild) -> WaitsForUpstream | None:
-    """Return the reason if a rebuild is held for upstream tasks."""
-    if rebuild.state is not State.HELD or rebuild.hold is not Hold.GATE or rebuild.held is None:
-        return None
-    reasons = (r for r in rebuild.held.reasons if isinstance(r, WaitsForUpstream))
-    return next(reasons, None)
 
 
 def _waiting(context: Context, task: TaskId, *, further: bool) -> list[Rebuild]:
@@ -64,7 +56,7 @@ def _waiting(context: Context, task: TaskId, *, further: bool) -> list[Rebuild]:
         heads = context.ledger.heads(tasks) if tasks else {}
         for reader in tasks:
             head = heads.get(reader)
-            if head is not None and waits_for_upstream(head):
+            if head is not None and head.waits_for(WaitsForUpstream) is not None:
                 found[reader] = head
             elif further and (head is None or not head.unsettled):
                 ahead.append(reader)
@@ -75,7 +67,3 @@ def _readers(context: Context, task: TaskId) -> Sequence[IndexedTask]:
     indexed = context.index.view(task)
     pushes = () if indexed is None else Member.of(indexed.view).pushes
     return [reader for image in sorted(pushes, key=str) for reader in readers_of(context, image)]
-
-
-def _again(rebuild: Rebuild) -> StartBuild:
-    return StartBuild(replace(Push.from_key(rebuild.push), event=_EVENT), rebuild.task)

@@ -19,10 +19,10 @@ from rebuilder.azure.storage.tables._tables import (
     key,
     rising,
     time_of,
-    time_text,
 )
 from rebuilder.core.acr.registries import PushedRegistry
 from rebuilder.core.events.pushes import Ignored, Push
+from rebuilder.core.times import time_text
 from rebuilder.isolation import together
 from rebuilder.ports.ledger import FirstDelivery, IgnoredRecord, PushRecord
 

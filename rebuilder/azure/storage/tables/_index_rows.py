@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from rebuilder.azure.storage.tables._tables import Entity, joined, key, split, time_of, time_text
+from rebuilder.azure.storage.tables._tables import Entity, joined, key, split, time_of
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.dependencies.index import IndexedTask, repositories
 from rebuilder.core.rebuilds.records import view_from_record, view_from_text
+from rebuilder.core.times import time_text
 
 # How long it is remembered that a task is gone, or that it no longer names a repository: longer
 # than whoever read it before may take.

@@ -15,7 +15,6 @@ from rebuilder.azure.storage.tables._tables import (
     key,
     split,
     time_of,
-    time_text,
 )
 from rebuilder.core.decisions.decision import Decision, TaskDecision
 from rebuilder.core.events.pushes import Push
@@ -26,6 +25,7 @@ from rebuilder.core.rebuilds.records import (
     rebuild_from_text,
     rebuild_to_text,
 )
+from rebuilder.core.times import time_text
 from rebuilder.isolation import together
 from rebuilder.ports.ledger import DecisionRecord
 

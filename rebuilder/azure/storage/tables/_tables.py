@@ -82,11 +82,6 @@ def joined(entity: Mapping[str, Any]) -> str:
     return "".join(pieces)
 
 
-def time_text(time: datetime) -> str:
-    """Return a time as text that sorts as the time does."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
-
-
 def time_of(value: object) -> datetime:
     """Return the time of a text."""
     return datetime.fromisoformat(str(value))

@@ -15,9 +15,9 @@ from rebuilder.azure.storage.tables._tables import (
     key,
     split,
     time_of,
-    time_text,
 )
 from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.times import time_text
 from rebuilder.errors import Conflict
 from rebuilder.ports.ledger import Retired
 

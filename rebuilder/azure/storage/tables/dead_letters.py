@@ -19,9 +19,9 @@ from rebuilder.azure.storage.tables._tables import (
     key,
     split,
     time_of,
-    time_text,
 )
 from rebuilder.core.events.dead_letters import DeadLetter, Origin
+from rebuilder.core.times import time_text
 from rebuilder.ports.ledger import Retired
 
 FAILURES = "rebuilderfailures"

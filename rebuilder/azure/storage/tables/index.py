@@ -34,12 +34,12 @@ from rebuilder.azure.storage.tables._tables import (
     joined,
     key,
     split,
-    time_text,
 )
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.dependencies.evidence import TaskView
 from rebuilder.core.dependencies.index import IndexedTask, IndexScan, pushing_to, to_record
 from rebuilder.core.rebuilds.records import readable
+from rebuilder.core.times import time_text
 from rebuilder.isolation import together
 from rebuilder.ports.index import IndexPage
 

@@ -38,13 +38,13 @@ from rebuilder.azure.storage.tables._tables import (
     joined,
     key,
     time_of,
-    time_text,
 )
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decision import Decision, TaskDecision
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.core.rebuilds.records import decision_from_text, readable, rebuild_from_text
+from rebuilder.core.times import time_text
 from rebuilder.errors import Conflict
 from rebuilder.isolation import together
 from rebuilder.ports.ledger import DecisionRecord, Retired
