@@ -1,4 +1,4 @@
-"""The command `rebuilder`: what ran, why, and whether all is well."""
+"""The command `rebuilder`: its commands by what people want, and the options of all of them."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""What the product does, one module per step: accept, plan, start, track, and tell."""
+"""What the product does, one folder per feature."""
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -31,6 +32,17 @@ def test_a_feature_is_where_the_page_says(place: str) -> None:
     owner = import_module(module)
     if not hasattr(owner, name):
         import_module(place)
+
+
+def test_the_tree_names_every_room() -> None:
+    """Each folder two levels deep, as often as there are folders of its name."""
+    tree = _PAGE.read_text(encoding="utf-8").partition("```\n")[2].partition("```\n")[0]
+    told = Counter(re.findall(r"(\w+)/", tree))
+    folders = {path.parent for path in (_ROOT / "rebuilder").glob("*/**/__init__.py")}
+    rooms = Counter(f.name for f in folders if len(f.relative_to(_ROOT).parts) <= 3)
+
+    assert rooms
+    assert rooms - told == Counter()
 
 
 def modules(package: str = "rebuilder") -> dict[str, Path]:
