@@ -19,6 +19,7 @@ from functions import (
     retire_history,
     send_message,
     start_build,
+    sum_staleness,
     sweep,
     task_changed,
     track_build,
@@ -46,6 +47,7 @@ _REBUILDS = (
     poll_bases,
     collect_dead_letters,
     retire_history,
+    sum_staleness,
     carry_out_act,
     send_message,
 )

@@ -151,6 +151,8 @@ class Past:
             output_images=(image,),
             dependencies=(f"{name}@{push.digest}",),
             check=Check.NEW,
+            # No two runs take equally long: what is counted of them is as large as in life.
+            run_ended=began + timedelta(microseconds=(number * 7919 + sequence * 104_729) % 2**26),
         )
         return push, moved, rebuild
 

@@ -4,11 +4,13 @@
 
 The embedded store is filled by bench._past and kept in the cache folder. Each question of the page
 is asked five times through the app that serves it; the median counts, the first is told beside it,
-and `cpu_ms`: what the machine would take with nobody else on it. The report reads every task and is
-worked out at most once a minute, so it has no limit here. So many tasks in 12 layers are a store of
-their own, made anew: of them are "now" and the graphs around an image in the middle and around a
-base asked, too. The last line is JSON; the exit status is 1 if another answer takes longer than 100
-ms, the graph longer than 300 ms, or the first view loads more than 400 kB.
+and `cpu_ms`: what the machine would take with nobody else on it. The report is asked for another
+objective each time, since the same one is told again for a minute; before that, what it is made of
+is summed up (`first run`, of a store without sums), and once more when nothing has happened (`next
+run`). So many tasks in 12 layers are a store of their own, made anew: of them are "now" and the
+graphs around an image in the middle and around a base asked, too. The last line is JSON; the exit
+status is 1 if an answer takes longer than 100 ms, the graph longer than 300 ms, or the first view
+loads more than 400 kB.
 """
 
 from __future__ import annotations
@@ -26,13 +28,14 @@ from datetime import datetime
 from pathlib import Path
 
 from bench._layers import Layers
-from bench._past import APPS, BASE, NOW, Past, digest, into_sqlite
+from bench._past import APPS, BASE, HOST, NOW, Past, digest, into_sqlite
 from rebuilder.composition import compose, release
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.acr.tasks import Kind, Makes, Output
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
 from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.sqlite.index import SqliteIndex
+from rebuilder.usecases.staleness.sum_up import sum_up
 from rebuilder.web.app import App
 from rebuilder.web.http import Request
 from rebuilder.web.principals import EVERYBODY, Principal
@@ -43,10 +46,10 @@ _CACHE = Path(tempfile.gettempdir()) / "rebuilder-bench"
 _TAGS = 1000
 _MOST = {
     **dict.fromkeys(("graph", "layers, graph", "layers, base"), 300.0),
-    "report": float("inf"),
 }
 LAYERS = 12
 _PACKED = {"accept-encoding": "gzip"}
+_RUNS = ("first run", "next run")
 _MOST_MS, _MOST_BYTES = 100.0, 400_000
 _FIRST = (
     *("/", "/app.css", "/app.js", "/lib.js", "/ui.js", "/icon.svg", "/pages/now.js"),
@@ -127,14 +130,20 @@ def asked(
     env: Mapping[str, str], now: datetime, questions: Mapping[str, tuple[str, dict[str, str]]]
 ) -> dict[str, dict[str, float]]:
     """Ask the app, print how long each answer takes, and return it."""
-    context = replace(compose(env), now=lambda: now)
+    context = replace(compose(env), now=lambda: now, _hosts={BASE: HOST})  # ARM is asked for once
     app = App(lambda: context, lambda _: Principal("bench", "bench", EVERYBODY))
+    for run in _RUNS if "report" in questions else ():
+        begun, worked = time.perf_counter(), time.process_time()
+        sum_up(context, run)
+        taken_s, cpu_s = time.perf_counter() - begun, time.process_time() - worked
+        print(f"{run:16} s {taken_s:9.2f}  cpu_s {cpu_s:9.2f}", flush=True)
     results = {}
     for name, (path, query) in questions.items():
         taken, size, worked = [], 0, time.process_time()
-        for _ in range(1 if name == "report" else _TIMES):
+        for number in range(_TIMES):
+            more = {"objective": f"{240 + number}"} if name == "report" else {}
             begun = time.perf_counter()
-            found = app.answer(Request("GET", path, query, _PACKED))
+            found = app.answer(Request("GET", path, {**query, **more}, _PACKED))
             taken.append((time.perf_counter() - begun) * 1000)
             size = len(found.body)
             if found.status != 200:  # noqa: PLR2004 - of HTTP

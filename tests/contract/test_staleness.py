@@ -31,7 +31,7 @@ from rebuilder.core.staleness.figures import Figures, Judged, by, day_of
 from rebuilder.core.staleness.spells import Spell, Why
 from rebuilder.errors import TransientError
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.reports.staleness import Staleness, staleness, to_record
+from rebuilder.usecases.staleness.report import Staleness, staleness, to_record
 from tests.unit.fakes import World
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)

@@ -64,6 +64,7 @@ TIMERS = {
     "poll_bases": timedelta(minutes=5),
     "collect_dead_letters": timedelta(minutes=5),
     "retire_history": timedelta(hours=1),
+    "sum_staleness": timedelta(minutes=5),
 }
 _EVENTS = ("image_pushed", "task_changed")
 _HIDE = timedelta(minutes=10)

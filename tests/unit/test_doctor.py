@@ -55,7 +55,7 @@ NAMES = [
     "event_queued",
     *("refresh_index", "refresh_tasks", "sweep", "poll_bases", "collect_dead_letters"),
     "retire_history",
-    *("carry_out_act", "send_message"),
+    *("carry_out_act", "send_message", "sum_staleness"),
 ]
 
 

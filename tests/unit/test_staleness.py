@@ -18,8 +18,8 @@ from rebuilder.core.staleness.figures import Judged, judged
 from rebuilder.core.staleness.spells import Follows, Move, Spell, Why, spells
 from rebuilder.errors import NotFound, TransientError
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.reports import staleness as reports
-from rebuilder.usecases.reports.staleness import staleness
+from rebuilder.usecases.staleness import walk as reports
+from rebuilder.usecases.staleness.report import staleness
 from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, World, task
 from tests.unit.test_standing import PUSH, follows
 

@@ -15,18 +15,18 @@ from rebuilder.cli._terminal import say_all, say_json
 from rebuilder.cli.exits import Exit
 from rebuilder.core.shown import shown
 from rebuilder.core.staleness.figures import (
-    GROUPS,
     Figures,
     Judged,
-    by,
     judged,
 )
 from rebuilder.core.staleness.spells import Spell
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.reports.staleness import (
+from rebuilder.usecases.staleness.report import (
     Staleness,
+    Summary,
     spell_record,
     staleness,
+    summary,
     to_record,
 )
 
@@ -79,17 +79,20 @@ def stale(
 ) -> int:
     """Tell of staleness."""
     with working("Comparing"):
-        found = staleness(context, days=days, objective=objective)
+        if as_json or as_csv:
+            every = staleness(context, days=days, objective=objective)
+        else:
+            found = summary(context, days=days, objective=objective)
     if as_json:
-        say_json(to_record(found))
+        say_json(to_record(every))
     elif as_csv:
-        say_all(_csv(found))
+        say_all(_csv(every))
     else:
         say_all(_lines(found))
     return Exit.OK
 
 
-def _lines(found: Staleness) -> Iterator[str]:
+def _lines(found: Summary) -> Iterator[str]:
     behind = found.behind
     if behind:
         yield "Behind now:"
@@ -99,18 +102,18 @@ def _lines(found: Staleness) -> Iterator[str]:
     for task, base, reason in found.unknown:
         yield f"unknown: {task.short} on {base}: {reason}"
     yield ""
-    yield f"Since {time(found.since)}; the objective is {_span(found.objective)}."
-    for name, key in GROUPS.items():
-        groups = by(key, found.spells, found.objective, found.now)
+    kept = f" Summed up at {time(found.now)}." if found.kept else ""
+    yield f"Since {time(found.since)}; the objective is {_span(found.objective)}.{kept}"
+    for name, groups in found.by.items():
         if groups:
             yield ""
             rows = [(group, *_cells(counted)) for group, counted in groups.items()]
             if name == "day":
-                rows.append(("all", *_cells(found.figures)))
+                rows.append(("all", *_cells(found.all)))
             yield from table((name.upper(), *_COLUMNS), rows)
 
 
-def _row(found: Staleness, spell: Spell) -> tuple[str, ...]:
+def _row(found: Summary, spell: Spell) -> tuple[str, ...]:
     return (
         spell.name,
         spell.base,

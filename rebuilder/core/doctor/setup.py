@@ -19,7 +19,7 @@ FUNCTIONS = frozenset(
         *("image_pushed", "plan_rebuilds", "start_build", "track_build"),
         *("event_queued", "task_changed", "refresh_index", "refresh_tasks"),
         *("sweep", "poll_bases", "collect_dead_letters", "retire_history", "carry_out_act"),
-        "send_message",
+        *("send_message", "sum_staleness"),
     }
 )
 """Every function of the app."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 
 from msgspec import Struct
 
 from rebuilder.core.staleness.spells import Spell, Why
+from rebuilder.core.staleness.sums import MICROSECOND, Sum, Totalled, flat, summed
 
 OBJECTIVE = timedelta(hours=4)
 """How soon an image is to stand on a new base, unless somebody says otherwise."""
 
 NO_POLICY = "(none)"
+
+_SORTED = 2000
+"""Of more lengths, a percentile is looked for, and they are not put in order."""
 
 
 class Judged(StrEnum):
@@ -67,26 +73,71 @@ def judged(spell: Spell, objective: timedelta, now: datetime) -> Judged:
 
 def figures(spells: Sequence[Spell], objective: timedelta, now: datetime) -> Figures:
     """Count spells."""
-    counts = dict.fromkeys(Judged, 0)
-    for spell in spells:
+    going = [spell for spell in spells if not spell.over]
+    over = summed(spell for spell in spells if spell.over)
+    return counted([over], going, objective, now)
+
+
+def counted(
+    over: Collection[Sum], going: Iterable[Spell], objective: timedelta, now: datetime
+) -> Figures:
+    """Count spells that are over by their sums, and those that go on one by one."""
+    limit = objective // MICROSECOND
+    spells = within = held = unknown = unchecked = 0
+    for one in over:
+        spells += one.spells
+        unknown += one.unknown
+        unchecked += one.unchecked
+        within += bisect_right(one.lengths, limit)
+        for length, paused in one.held:
+            within += length <= limit
+            held += length - paused <= limit < length
+    counts = dict.fromkeys(Judged, 0) | {
+        Judged.WITHIN: within,
+        Judged.LATE: spells - within - held - unknown,
+        Judged.HELD: held,
+        Judged.UNKNOWN: unknown,
+    }
+    for spell in going:
         counts[judged(spell, objective, now)] += 1
-    lengths = sorted(
-        length
-        for spell in spells
-        if spell.over and not spell.held and (length := spell.length(now)) is not None
-    )
-    return Figures(
-        len(spells),
-        counts,
-        percentile(lengths, 50),
-        percentile(lengths, 95),
-        sum(1 for spell in spells if spell.why is Why.CAUGHT_UP and not spell.checked),
-    )
+        spells += 1
+    p50, p95 = percentiles([one.lengths for one in over if one.lengths], (50, 95))
+    return Figures(spells, counts, p50, p95, unchecked)
 
 
-def percentile(ordered: Sequence[timedelta], part: int) -> timedelta | None:
-    """Return the value within which so many of a hundred are (nearest rank); None of nothing."""
-    return ordered[math.ceil(len(ordered) * part / 100) - 1] if ordered else None
+def percentiles(
+    lengths: Sequence[Sequence[int]], parts: Iterable[int]
+) -> Iterator[timedelta | None]:
+    """Yield the lengths within which so many of a hundred are (nearest rank); None of nothing.
+
+    Args:
+        lengths: Lengths in microseconds, in lists that each ascend.
+        parts: How many of a hundred.
+    """
+    many = sum(map(len, lengths))
+    ordered: Sequence[int] | None = lengths[0] if len(lengths) == 1 else None
+    if ordered is None and many <= _SORTED:
+        ordered = sorted(chain.from_iterable(lengths))
+    for part in parts:
+        rank = math.ceil(many * part / 100)
+        if not many:
+            yield None
+        elif ordered is not None:
+            yield ordered[rank - 1] * MICROSECOND
+        else:
+            yield _ranked(lengths, rank) * MICROSECOND
+
+
+def _ranked(lengths: Sequence[Sequence[int]], rank: int) -> int:
+    """Return the length of a rank, from 1, without putting them all in order."""
+    low, high = min(each[0] for each in lengths), max(each[-1] for each in lengths)
+    while low < high:
+        middle = (low + high) // 2
+        if sum(bisect_right(each, middle) for each in lengths) >= rank:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def by[Key: str](
@@ -120,3 +171,42 @@ GROUPS: Mapping[str, Callable[[Spell], str]] = {
     "policy": policy_of,
 }
 """What spells are counted by."""
+
+
+def tables(
+    sums: Iterable[Totalled],
+    since: str,
+    going: Iterable[Spell],
+    objective: timedelta,
+    now: datetime,
+) -> tuple[Figures, dict[str, dict[str, Figures]]]:
+    """Count everything, and the same by each of GROUPS, each in its order.
+
+    Args:
+        sums: The sums of what is over; those of a day may be in several parts.
+        since: The first day that counts.
+        going: What is not over.
+        objective: How soon an image is to stand on a new base.
+        now: The time now.
+    """
+    open_ = list(going)
+    parts: dict[str, dict[str, list[Sum]]] = {name: {} for name in GROUPS}
+    for each in sums:
+        for day, base, _, one in flat(each.days):
+            if day >= since:
+                parts["base"].setdefault(base, []).append(one)
+        for day, policy, one in each.cells():
+            if day >= since:
+                parts["day"].setdefault(day, []).append(one)
+                parts["policy"].setdefault(policy or NO_POLICY, []).append(one)
+    found: dict[str, dict[str, Figures]] = {}
+    for name, key in GROUPS.items():
+        spells: dict[str, list[Spell]] = {}
+        for spell in open_:
+            spells.setdefault(key(spell), []).append(spell)
+        found[name] = {
+            group: counted(parts[name].get(group, ()), spells.get(group, ()), objective, now)
+            for group in sorted({*parts[name], *spells})
+        }
+    every = [one for some in parts["day"].values() for one in some]
+    return counted(every, open_, objective, now), found

@@ -76,7 +76,19 @@ class Follows(Struct, frozen=True):
     policy: str = ""
 
 
-class Spell(Struct, frozen=True):
+class Attempt(Struct, frozen=True):
+    """Which rebuild ended a spell, or is to.
+
+    Attributes:
+        id: Its id.
+        run_id: Its run; None if it had none.
+    """
+
+    id: str
+    run_id: str | None = None
+
+
+class Spell(Struct, frozen=True, array_like=True):
     """A time in which a task stood, or stands, on an old base.
 
     Attributes:
@@ -94,6 +106,8 @@ class Spell(Struct, frozen=True):
         checked: Whether the image was found to stand on the digest; the record of the run alone
             says so otherwise.
         policy: Which policies apply to the task; "" for none.
+        first: The digest that it began with.
+        newest_told: When the newest move of it was told.
     """
 
     task: TaskId
@@ -105,9 +119,11 @@ class Spell(Struct, frozen=True):
     why: Why
     sentence: str = ""
     held: timedelta = timedelta()
-    rebuild: Rebuild | None = None
+    rebuild: Attempt | None = None
     checked: bool = False
     policy: str = ""
+    first: str = ""
+    newest_told: datetime | None = None
 
     @property
     def over(self) -> bool:
@@ -121,7 +137,14 @@ class Spell(Struct, frozen=True):
 
     def length(self, now: datetime) -> timedelta | None:
         """How long it was, or has been so far; None if that is not known."""
-        end = self.until if self.over else now
+        return self.lasted if self.over else self._until(now)
+
+    @property
+    def lasted(self) -> timedelta | None:
+        """How long it was, if it is over; None if that is not known."""
+        return self._until(self.until)
+
+    def _until(self, end: datetime | None) -> timedelta | None:
         if self.since is None or end is None or end < self.since:
             return None
         return end - self.since
@@ -202,6 +225,8 @@ def _spell(follows: Follows, moves: Sequence[Move], done: _End, now: datetime) -
         Why.OTHERWISE,
         "it is recorded to stand on it by now; since when is not recorded",
         policy=follows.policy,
+        first=first.digest,
+        newest_told=last.told,
     )
     if isinstance(done, Rebuild):
         return replace(
@@ -210,14 +235,15 @@ def _spell(follows: Follows, moves: Sequence[Move], done: _End, now: datetime) -
             why=Why.CAUGHT_UP,
             sentence=f"run {done.run_id} stands on it",
             held=_held(follows.rebuilds, first, done, now),
-            rebuild=done,
+            rebuild=Attempt(done.id, done.run_id),
             checked=done.check is Check.NEW,
         )
     if done is Why.OTHERWISE:
         return spell
     why, sentence, head = _why(follows, last)
     held = _held(follows.rebuilds, first, None, now)
-    return replace(spell, why=why, sentence=sentence, held=held, rebuild=head)
+    attempt = None if head is None else Attempt(head.id, head.run_id)
+    return replace(spell, why=why, sentence=sentence, held=held, rebuild=attempt)
 
 
 def _why(follows: Follows, move: Move) -> tuple[Why, str, Rebuild | None]:

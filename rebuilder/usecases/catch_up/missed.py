@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.operators import WouldRebuild
 from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.decisions.unreadable import TaskUnreadable
-from rebuilder.core.dependencies.index import moving
+from rebuilder.core.dependencies.index import IndexedTask, moving
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.messages import PUSHES, PlanRebuilds
 from rebuilder.core.rebuilds.rebuild import Rebuild, State
@@ -51,16 +51,40 @@ def followers(context: Context) -> Followers:
     Raises:
         TransientError: The index cannot be read.
     """
+    registries = context.settings.task_registries
+    return _followers(
+        context, (i for registry in registries for i in context.index.views(registry))
+    )
+
+
+def followers_of(context: Context, references: Collection[ImageReference]) -> Followers:
+    """Return the same for some tags, by their repositories; one that nobody follows is left out.
+
+    Raises:
+        TransientError: The index cannot be read.
+    """
+    repositories = sorted({reference.repository for reference in references})
+    registries = set(context.settings.task_registries)
+    known = (
+        indexed
+        for repository in repositories
+        for indexed in context.index.dependents(repository)
+        if indexed.view.task.registry in registries
+    )
+    every = _followers(context, known)
+    return {reference: tasks for reference, tasks in every.items() if reference in references}
+
+
+def _followers(context: Context, known: Iterable[IndexedTask]) -> Followers:
     found: dict[ImageReference, dict[Follower, None]] = {}
     policy = context.settings.policy
-    for registry in context.settings.task_registries:
-        for indexed in context.index.views(registry):
-            tags = attempt(lambda view: moving(view, policy), indexed.view)
-            if isinstance(tags, RebuilderError):
-                continue  # one whose view is odd keeps no other from being looked at
-            for dependency in tags:
-                follower = Follower(indexed.view.task, dependency.built_on)
-                found.setdefault(dependency.reference, {})[follower] = None
+    for indexed in known:
+        tags = attempt(lambda view: moving(view, policy), indexed.view)
+        if isinstance(tags, RebuilderError):
+            continue  # one whose view is odd keeps no other from being looked at
+        for dependency in tags:
+            follower = Follower(indexed.view.task, dependency.built_on)
+            found.setdefault(dependency.reference, {})[follower] = None
     return {reference: tuple(found[reference]) for reference in sorted(found, key=str)}
 
 

@@ -19,6 +19,7 @@ from rebuilder.usecases.catch_up.sweep import BOOKMARK as SWEEP
 from rebuilder.usecases.doctor._known import READ_ROLES, STORAGE, Check, Known, Result
 from rebuilder.usecases.history.retire_history import BOOKMARK as HISTORY
 from rebuilder.usecases.leases import LEASE
+from rebuilder.usecases.staleness.kept import BOOKMARK as STALENESS
 
 OVERDUE = timedelta(hours=1)
 TOKEN_ENDS_SOON = timedelta(days=14)
@@ -145,7 +146,7 @@ def clocks(known: Known) -> Check:
     def look() -> Iterator[Result]:
         context = known.context
         now, settings = context.now(), context.settings
-        for name in (SWEEP, POLL, HISTORY):
+        for name in (SWEEP, POLL, HISTORY, STALENESS):
             until = context.bookmarks.read(name).lease_until
             if until is not None and ahead(until, now, LEASE):
                 yield doctor.TimeAhead(f"the lease of {name}", until)

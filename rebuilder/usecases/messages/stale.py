@@ -14,7 +14,7 @@ from rebuilder.core.rebuilds.messages import MESSAGES
 from rebuilder.errors import Conflict
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.messages.tell import wanted
-from rebuilder.usecases.reports.staleness import staleness
+from rebuilder.usecases.staleness.report import summary
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def tell_stale(context: Context) -> int:
     """
     if not wanted(context, What.STALE):
         return 0
-    found = staleness(context, days=1)
+    found = summary(context, days=1)
     told = 0
     for spell in found.late:
         if told == _MOST:

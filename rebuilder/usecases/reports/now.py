@@ -17,7 +17,7 @@ from rebuilder.isolation import attempt
 from rebuilder.telemetry import metrics, signals
 from rebuilder.telemetry.dimensions import REGISTRY
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.reports.staleness import staleness
+from rebuilder.usecases.staleness.report import summary
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def tell_of_now(context: Context) -> None:
 
 
 def _stale(context: Context) -> None:
-    found = staleness(context, days=1)
+    found = summary(context, days=1)
     behind: Counter[str] = Counter(_tasks(found.behind))
     late: Counter[str] = Counter(_tasks(found.late))
     waits: dict[str, timedelta] = {}

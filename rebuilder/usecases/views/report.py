@@ -1,4 +1,4 @@
-"""How quickly images come to stand on new bases; worked out now and then, for it reads much."""
+"""How quickly images come to stand on new bases, by what is summed up by the day."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 from rebuilder.core.structs import prepared
 from rebuilder.core.times import age
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.reports.staleness import staleness, to_record
+from rebuilder.usecases.staleness.report import summary, summary_record
 from rebuilder.usecases.views._values import Value
 
 FRESH = timedelta(minutes=1)
@@ -145,16 +145,14 @@ class Reports:
 
 def _worked_out(context: Context, days: int, objective_minutes: int) -> Report:
     objective = timedelta(minutes=objective_minutes) if objective_minutes else None
-    record = to_record(staleness(context, days=days, objective=objective))
-    behind, unknown = record["behind"], record["unknown"]
-    shown = [{**spell, "task": _name(spell["task"])} for spell in behind[:_SHOWN]]
-    nameless = [{**each, "task": _name(each["task"])} for each in unknown[:_SHOWN]]
+    found = summary(context, days=days, objective=objective)
+    record = summary_record(found, _SHOWN)
     counted = {
         **record,
-        "behind": shown,
-        "behindCount": len(behind),
-        "unknown": nameless,
-        "unknownCount": len(unknown),
+        "behind": [{**spell, "task": _name(spell["task"])} for spell in record["behind"]],
+        "behindCount": len(found.behind),
+        "unknown": [{**each, "task": _name(each["task"])} for each in record["unknown"]],
+        "unknownCount": len(found.unknown),
     }
     return msgspec.convert(counted, Report)
 

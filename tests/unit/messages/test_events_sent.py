@@ -27,7 +27,7 @@ from rebuilder.core.messages.rules import What
 from rebuilder.core.policies.approval import NeedsApproval
 from rebuilder.core.policies.holds import Held
 from rebuilder.core.rebuilds.rebuild import Check, Hold, Rebuild, State
-from rebuilder.core.staleness.spells import Spell, Why
+from rebuilder.core.staleness.spells import Attempt, Spell, Why
 from rebuilder.core.waves.canary import Quarantined
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "messages"
@@ -69,7 +69,7 @@ def made() -> dict[What, Happening]:
     kept = rebuild(State.HELD, B, "", 2, hold=Hold.GATE, held=caught, outcome=caught.sentence())
     spell = Spell(
         TASK, NODE, B, NOW, NOW - timedelta(hours=5), None, Why.GIVEN_UP, "after 3 attempt(s)",
-        rebuild=given_up,
+        rebuild=Attempt(given_up.id, given_up.run_id),
     )  # fmt: skip
     letter = DeadLetter(Origin.QUEUE, "rebuilder-pushes", "{}", "no message of ours", NOW)
     return {

@@ -1,0 +1,1 @@
+"""How long tasks stand on old bases: worked out from the ledger, and summed up by the day."""
