@@ -207,7 +207,10 @@ var places = [
     isNew: registry.?create ?? false
     isBase: registry.use != 'tasks'
     hasTasks: registry.use != 'base'
-    topicName: registry.?topicName ?? '${abbreviations.eventGridSystemTopics}${registry.name}'
+    // Azure's names of topics end after 50 characters, where those of registries do.
+    topicName: registry.?topicName ?? (length(registry.name) > 45
+      ? '${abbreviations.eventGridSystemTopics}${take(registry.name, 31)}-${uniqueString(toLower(registry.name))}'
+      : '${abbreviations.eventGridSystemTopics}${registry.name}')
     topicIsExisting: registry.?topicName != null
     groupTopicName: registry.?groupTopicName ?? ''
     hasEndpoint: privateNetwork && (registry.?privateEndpoint ?? registry.?create ?? false)

@@ -39,6 +39,7 @@ from localcloud.identity import Identities, identity_app
 from localcloud.insights import Insights
 from localcloud.nativetrigger import NativeTrigger
 from localcloud.network import Network
+from localcloud.registrations import Registrations
 from localcloud.registry import RegistryService
 from localcloud.registry.content import HUB_HOSTS
 from localcloud.registry.service import registry_app
@@ -82,6 +83,7 @@ class LocalCloud:
         self.state = State()
         self.network = Network(folder)
         self.directory = Directory()
+        self.registrations = Registrations()
         self.roles = Roles()
         for role in DATA_ROLES:
             self.roles.define(role)
@@ -169,7 +171,7 @@ class LocalCloud:
         self.network.mount("management.azure.com", self._arm_app.app)
         for host in (blobs.HOST, blobs.LAYERS):
             self.network.mount(host, self.blobs.app)
-        self.network.mount(graph.HOST, graph_app(self.directory, self.tokens))
+        self.network.mount(graph.HOST, graph_app(self.directory, self.tokens, self.registrations))
         self.network.mount(github.HOST, github_app(self.scheduler.contexts))
         registries = registry_app(self.registry)
         for host in ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us", *HUB_HOSTS):

@@ -1,4 +1,4 @@
-"""Microsoft Graph, as far as role assignments need it: who is behind an id.
+"""Microsoft Graph, as far as role assignments need it: who is behind an id; and registrations.
 
 Source: Microsoft Graph v1.0, "List servicePrincipals" and "directoryObject: getByIds".
 """
@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from localcloud.directory import Directory, Principal
 from localcloud.network import ASGIApp
+from localcloud.registrations import Registrations
 from localcloud.state import Json
 from localcloud.tokens import ExpiredToken, InvalidToken, Tokens, WrongAudience
 
@@ -24,7 +25,7 @@ _NAMED = re.compile(r"servicePrincipalNames/any\(c:\s*c eq '([^']*)'\)", re.IGNO
 _EQUALS = re.compile(r"(userPrincipalName|displayName|appId) eq '([^']*)'", re.IGNORECASE)
 
 
-def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
+def graph_app(directory: Directory, tokens: Tokens, registrations: Registrations) -> ASGIApp:
     """Return the app behind https://graph.microsoft.com."""
 
     def refused(request: Request) -> Response | None:
@@ -43,15 +44,17 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
         kind = "User" if request.url.path.endswith("users") else "ServicePrincipal"
         found = [p for p in directory.principals() if p.kind == kind]
         text = request.query_params.get("$filter", "")
+        more: list[Json] = []
         if match := _NAMED.fullmatch(text):
             wanted = match[1].lower()
+            more = registrations.named(wanted) if kind == "ServicePrincipal" else []
             found = [p for p in found if wanted in (p.client_id.lower(), p.resource_id.lower())]
         elif match := _EQUALS.fullmatch(text):
             key = {"appid": "client_id"}.get(match[1].lower(), "name")
             found = [p for p in found if getattr(p, key).lower() == match[2].lower()]
         elif text:
             return _error(400, "Request_UnsupportedQuery", f"Unsupported filter {text}.")
-        return JSONResponse({"value": [_wire(p) for p in found]})
+        return JSONResponse({"value": [*(_wire(p) for p in found), *more]})
 
     async def by_ids(request: Request) -> Response:
         if (answer := refused(request)) is not None:
@@ -64,6 +67,8 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
         if (answer := refused(request)) is not None:
             return answer
         key = request.path_params["id"]
+        if (application := registrations.principals.get(key)) is not None:
+            return JSONResponse(application)
         found = directory.by_object_id(key)
         if found is None:
             return _error(404, "Request_ResourceNotFound", f"Resource '{key}' does not exist.")
@@ -71,6 +76,7 @@ def graph_app(directory: Directory, tokens: Tokens) -> ASGIApp:
 
     return Starlette(
         routes=[
+            *registrations.routes(refused),
             Route("/v1.0/me", _me),
             Route("/v1.0/servicePrincipals", search),
             Route("/v1.0/users", search),

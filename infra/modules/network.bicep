@@ -329,7 +329,10 @@ resource vaultName 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025
 
 resource registryEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
   for registry in registries: {
-    name: '${endpointPrefix}${registry.name}'
+    // They end after 64 characters.
+    name: length('${endpointPrefix}${registry.name}') > 64
+      ? '${take('${endpointPrefix}${registry.name}', 50)}-${uniqueString(toLower(registry.name))}'
+      : '${endpointPrefix}${registry.name}'
     location: location
     tags: tags
     properties: {

@@ -299,6 +299,32 @@ def test_names_are_those_that_were_asked_for(deployer: Deployer) -> None:
         assert deployer.ask("GET", entry, version="2022-04-01")["properties"]["roleName"]
 
 
+def test_the_longest_names(deployer: Deployer) -> None:
+    """Registries' names may have 50 characters; what is named after them has no more than fit."""
+    long = [f"{letter * 49}{number}" for number in (1, 2) for letter in "ab"]
+    for name in long:
+        deployer.registry(name)
+    given = values(privateNetwork=True, names={"virtualNetwork": "n" * 40})
+    given["registries"] = [
+        {
+            "name": name,
+            "use": "both",
+            "resourceGroupName": GROUP,
+            "privateEndpoint": True,
+        }
+        for name in long
+    ]
+    outputs = deployer.deploy(given)
+
+    topics = {topic["name"] for topic in outputs["PUSH_TOPICS"]}
+    endpoints = {found["name"] for found in deployer.of("Microsoft.Network/privateEndpoints")}
+    assert len(topics) == len(long)
+    assert max(map(len, topics)) == 50
+    assert len(endpoints) == len(long) + 3
+    assert max(map(len, endpoints)) == 64
+    assert deployer.changes(given) == {}
+
+
 def test_what_is_there_is_used(deployer: Deployer) -> None:
     """Identity, workspace, vault, action group, subnets and zones of one's own; none is made."""
     group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/platform/providers"

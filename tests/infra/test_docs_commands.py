@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.cloud import LocalCloud
+from localcloud.directory import TENANT_ID
 from localcloud.sample import cli_environment, path
 from localcloud.shell import Shell
 from rebuilder.composition import release
@@ -26,10 +27,11 @@ from rebuilder.core.policies.acts import Scope, Target
 from rebuilder.core.rebuilds.messages import ACTS
 from rebuilder.usecases.steering.policy_file import apply_policy
 from rebuilder.usecases.steering.votes import to_be_approved
+from rebuilder.web.principals import Role
 from tests import images
 from tests.e2e.conftest import World
 from tests.infra.templates import ROOT
-from tests.infra.test_deployments import APPS, BASE, GROUP, SUBSCRIPTION
+from tests.infra.test_deployments import APPS, BASE, GROUP, SUBSCRIPTION, Deployer, values
 from tests.infra.test_remove_tool import Remover
 from tests.patience import until
 
@@ -61,8 +63,9 @@ _PLACEHOLDERS = {
 _LISTED = (Path(__file__).parent / "docs_commands.txt").read_text("utf-8")
 _PARTS = [[line for line in part.splitlines()[1:] if line] for part in _LISTED.split("\n# ")[1:]]
 
-RUN, BESIDE, _OTHERS = _PARTS
-"""What is typed from clone to removal, and beside the running app; each in this order."""
+RUN, BESIDE, PAGE, _OTHERS = _PARTS
+"""What is typed from clone to removal, beside the running app, and for the operators' page; each in
+this order."""
 
 NOT_RUN = dict(line.split("  ### ") for line in _OTHERS)
 """What cannot be typed here, or is typed elsewhere, and why."""
@@ -103,8 +106,9 @@ def test_every_command_is_run_or_listed() -> None:
     found = {command for page in PAGES for command in _commands(page)}
 
     assert len(PAGES) > 15
-    assert found - set(RUN) - set(BESIDE) - NOT_RUN.keys() == set()
-    assert (set(RUN) | set(BESIDE) | NOT_RUN.keys()) - found == set()
+    typed = {*RUN, *BESIDE, *PAGE}
+    assert found - typed - NOT_RUN.keys() == set()
+    assert (typed | NOT_RUN.keys()) - found == set()
     assert all(len(reason) > 5 for reason in NOT_RUN.values())
     named = re.findall(r"tests/[\w/]+(?:\.py)?", "\n".join(NOT_RUN.values()))
     assert len(named) > 10
@@ -207,6 +211,46 @@ def test_the_commands_are_typed_beside_the_app(cloud: LocalCloud, tmp_path: Path
         world.host.stop()
         release()
     assert not world.failed()
+
+
+@pytest.mark.timeout(1800)  # some ten starts of the Azure CLI
+def test_the_page_is_registered(cloud: LocalCloud, tmp_path: Path) -> None:
+    """By whoever may: people sign in to it, its identity vouches for it, and there is no secret."""
+    deployer = Deployer(cloud)
+    shutil.copytree(ROOT / "infra", tmp_path / "infra")
+    environment = {
+        "PATH": path(),
+        "HOME": str(tmp_path),
+        "LANG": "C.UTF-8",
+        **cli_environment(tmp_path / "azure"),
+        **cloud.environment(cloud.developer),
+    }
+    heard: list[str] = []
+    told = {}
+    with Shell(tmp_path, environment, heard.append) as shell:
+        _must(shell, "az login --identity --output none")
+        for command in PAGE:
+            if command.startswith("az ad app update") and "redirect" in command:
+                # Here the reader deploys, with what was registered.
+                client = shell.run('echo "$CLIENT"')[1].strip()
+                given = values("docs", dashboard={"clientId": client})
+                told = deployer.made("acr-rebuilder-docs", given)["outputs"]
+                _must(shell, _typed(next(c for c in RUN if c.startswith("output()"))))
+            _must(shell, _typed(command))
+
+    (app,) = cloud.registrations.applications.values()
+    (principal,) = cloud.registrations.principals.values()
+    ((vouched,),) = cloud.registrations.credentials.values()
+    assert app["appId"] == client
+    assert app["identifierUris"] == [f"api://{client}"]
+    assert {role["value"] for role in app["appRoles"]} == {str(role) for role in Role}
+    back = f"{told['DASHBOARD_URL']['value']}/.auth/login/aad/callback"
+    assert app["web"]["redirectUris"] == [back]
+    assert principal["appRoleAssignmentRequired"] is True
+    assert vouched["subject"] == told["DASHBOARD_PRINCIPAL_ID"]["value"]
+    assert vouched["issuer"] == f"https://login.microsoftonline.com/{TENANT_ID}/v2.0"
+    assert vouched["audiences"] == ["api://AzureADTokenExchange"]
+    assert not any(app.get(kind) for kind in ("passwordCredentials", "keyCredentials"))
 
 
 def _beside(text: str) -> str:

@@ -107,3 +107,75 @@ def test_other_filters_are_refused(graph: httpx.Client) -> None:
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "Request_UnsupportedQuery"
+
+
+def test_an_app_is_registered_and_vouched_for(graph: httpx.Client) -> None:
+    """It is found by its client id and its name; what is not said in a PATCH stays."""
+    app = graph.post("applications", json={"displayName": "Page"}).json()
+    place = f"applications/{app['id']}"
+    uris = {"identifierUris": [f"api://{app['appId']}"]}
+    assert graph.patch(place, json=uris).status_code == 204
+    assert graph.patch(place, json={"web": {"redirectUris": ["https://a"]}}).status_code == 204
+    for text in (
+        f"appId eq '{app['appId']}'",
+        "startswith(displayName,'Pa')",
+        f"identifierUris/any(s:s eq 'api://{app['appId']}')",
+    ):
+        assert ids(graph.get("applications", params={"$filter": text})) == [app["id"]]
+    assert graph.get(place).json() == app | uris | {"web": {"redirectUris": ["https://a"]}}
+    principal = graph.post("servicePrincipals", json={"appId": app["appId"]}).json()
+    named = f"servicePrincipalNames/any(c:c eq '{app['appId']}')"
+    assert ids(graph.get("servicePrincipals", params={"$filter": named})) == [principal["id"]]
+    change = graph.patch(f"servicePrincipals/{principal['id']}", json={"notes": "ours"})
+    assert change.status_code == 204
+    assert graph.get(f"servicePrincipals/{principal['id']}").json()["notes"] == "ours"
+    said = {"name": "page", "issuer": "https://i", "subject": "s", "audiences": ["a"]}
+    vouched = graph.post(f"{place}/federatedIdentityCredentials", json=said)
+    assert vouched.status_code == 201
+    listed = graph.get(f"{place}/federatedIdentityCredentials").json()["value"]
+    assert [entry["subject"] for entry in listed] == ["s"]
+    for again in (said, said | {"name": "another"}):
+        answer = graph.post(f"{place}/federatedIdentityCredentials", json=again)
+        assert answer.status_code == 409
+
+
+ROLE = {"id": "2e46b2ce-fa63-58e3-bc53-274a6d6838cd", "displayName": "A", "description": "B"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("POST", "applications", {}, 400, "A value is required for property 'displayName'"),
+        ("PATCH", "applications/APP", {"identifierUris": ["https://x"]}, 400, "verified domain"),
+        ("PATCH", "applications/APP", {"appRoles": [ROLE]}, 400, "properties of an app role"),
+        ("PATCH", "applications/APP", {"appRoles": [ROLE | {"value": "A"}] * 2}, 400, "the same"),
+        ("PATCH", "applications/none", {}, 404, "does not exist"),
+        ("PATCH", "servicePrincipals/none", {}, 404, "does not exist"),
+        ("POST", "servicePrincipals", {"appId": "none"}, 400, "does not reference a valid"),
+        ("POST", "applications/APP/federatedIdentityCredentials", {"name": "x"}, 400, "issuer"),
+        ("GET", "applications?$filter=notes eq 'x'", None, 400, "Unsupported filter"),
+    ],
+)
+def test_what_graph_refuses(
+    graph: httpx.Client, method: str, path: str, body: object, status: int, said: str
+) -> None:
+    """In its words, with its codes."""
+    app = graph.post("applications", json={"displayName": "Page"}).json()
+    answer = graph.request(method, path.replace("APP", app["id"]), json=body)
+
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+
+
+def test_an_app_has_one_service_principal(graph: httpx.Client) -> None:
+    """The second is refused."""
+    app = graph.post("applications", json={"displayName": "Page"}).json()
+    asked = {"appId": app["appId"]}
+    assert graph.post("servicePrincipals", json=asked).status_code == 201
+    assert graph.post("servicePrincipals", json=asked).status_code == 409
+
+
+def test_registrations_want_a_token(still: LocalCloud) -> None:
+    """As everything of Graph does."""
+    with still.network.client(base_url=f"{GRAPH}/v1.0/") as client:
+        assert client.post("applications", json={"displayName": "Page"}).status_code == 401
