@@ -68,6 +68,8 @@ def test_a_long_list_has_no_gaps(chromium: Browser, crowd: tuple[Site, Layers], 
     site, _ = crowd
     window = Window(chromium, site.server.address, width)
     page = window.page
+    window.go("/tasks?sort=last")
+    expect(page.get_by_text("only those that are here are in this order")).to_be_visible()
     window.go("/tasks")
     rows = page.locator("table.list tbody tr:not(.spacer)")
     known = 0

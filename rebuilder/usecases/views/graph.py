@@ -8,6 +8,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Kind
 from rebuilder.core.dependencies.index import IndexedTask
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import InvalidReference, NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.views._values import Value
@@ -93,6 +94,7 @@ class _Walk:
         self._tasks: dict[str, IndexedTask] = {}
         self._nodes: dict[str, Node] = {}
         self._edges: dict[Edge, None] = {}
+        self._heads: dict[TaskId, Rebuild | None] = {}
         self._cut = False
 
     def begin(self, focus: str) -> str:
@@ -141,13 +143,14 @@ class _Walk:
                 yield from self._edge(node, self._image(output), "makes")
             return
         image = self._nodes[node].label
-        for indexed in self._context.index.dependents(ImageReference.parse(image).repository):
-            kinds = [
-                d.kind.value
-                for d in indexed.view.dependencies
-                if str(d.reference) == image and d.kind is not Kind.UNUSED
-            ]
-            for kind in dict.fromkeys(kinds):
+        readers = [
+            (indexed, kinds)
+            for indexed in self._context.index.dependents(ImageReference.parse(image).repository)
+            if (kinds := _kinds(indexed, image))
+        ]
+        self._look_up([indexed.view.task for indexed, _ in readers])
+        for indexed, kinds in readers:
+            for kind in kinds:
                 yield from self._edge(node, self._task(indexed), kind)
 
     def _edge(self, source: str | None, target: str | None, kind: str) -> Iterator[str]:
@@ -168,7 +171,9 @@ class _Walk:
 
     def _outputs(self, task: TaskId) -> list[str]:
         """Return the tags that a task's newest good run pushed; its own tag only if it has none."""
-        success = self._context.ledger.newest_success(task)
+        head = self._head(task)
+        good = head is not None and head.state is State.SUCCEEDED
+        success = head if good else self._context.ledger.newest_success(task)
         if success is None:
             return []
         tags = list(dict.fromkeys(i.partition("@")[0] for i in success.output_images))
@@ -193,14 +198,36 @@ class _Walk:
         if not self._room(name):
             return None
         if name not in self._nodes:
-            head = self._context.ledger.head(indexed.view.task)
-            row = row_of(indexed, head, self._tags)
+            row = row_of(indexed, self._head(indexed.view.task), self._tags)
             self._nodes[name] = Node(name, "task", row.task.name, row.standing.value)
             self._tasks[name] = indexed
         return name
+
+    def _look_up(self, tasks: list[TaskId]) -> None:
+        """Look up the newest rebuilds of tasks at once, of as many as there is room for."""
+        room = max(0, MOST - len(self._nodes))
+        wanted = [task for task in tasks if task not in self._heads][:room]
+        if wanted:
+            found = self._context.ledger.heads(wanted)
+            self._heads |= {task: found.get(task) for task in wanted}
+
+    def _head(self, task: TaskId) -> Rebuild | None:
+        if task not in self._heads:
+            self._heads[task] = self._context.ledger.head(task)
+        return self._heads[task]
 
     def _room(self, name: str) -> bool:
         if name in self._nodes or len(self._nodes) < MOST:
             return True
         self._cut = True
         return False
+
+
+def _kinds(indexed: IndexedTask, image: str) -> list[str]:
+    """Return how a task reads an image; nothing if it does not."""
+    kinds = (
+        d.kind.value
+        for d in indexed.view.dependencies
+        if str(d.reference) == image and d.kind is not Kind.UNUSED
+    )
+    return list(dict.fromkeys(kinds))

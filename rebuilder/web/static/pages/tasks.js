@@ -75,7 +75,7 @@ export default function Tasks({ query }) {
   ];
   const chosen = sorted.filter((row) => picked.has(row.task.name));
   return html`<${Fragment}>
-    <div class="head"><h1>Images</h1><p class="muted" role="status">${!done ? "Looking …" : html`${plural(rows.length, "task")}${next ? ", more as you scroll" : ""}${fresh ? "" : " …"}`}</p></div>
+    <div class="head"><h1>Images</h1><p class="muted" role="status">${!done ? "Looking …" : html`${plural(rows.length, "task")}${next ? `, more as you scroll${query.sort || query.down ? "; only those that are here are in this order" : ""}` : ""}${fresh ? "" : " …"}`}</p></div>
     <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label>Task or base<input type="search" value=${words} placeholder="every word has to fit" onInput=${(event) => setWords(event.target.value)} /></label>
       <label>Registry<input type="text" value=${query.registry ?? ""} placeholder="any" size="14" onChange=${(event) => ask({ registry: event.target.value.trim().toLowerCase() })} /></label>
