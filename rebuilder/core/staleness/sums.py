@@ -14,6 +14,7 @@ from itertools import chain
 from msgspec import Struct
 
 from rebuilder.core.staleness.spells import Spell, Why
+from rebuilder.core.structs import prepared
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -49,6 +50,7 @@ type Cell = tuple[str, str, Sum]
 """The sum of all bases, after its day and policy."""
 
 
+@prepared
 class Totalled(Struct, frozen=True, array_like=True):
     """Sums, and what they come to.
 

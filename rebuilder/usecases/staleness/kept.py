@@ -19,6 +19,7 @@ from msgspec import Struct, field
 
 from rebuilder.core.staleness.spells import Spell
 from rebuilder.core.staleness.sums import Totalled
+from rebuilder.core.structs import prepared
 from rebuilder.isolation import together
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.staleness.walk import Unknown
@@ -56,6 +57,7 @@ class Place(Struct, frozen=True, array_like=True):
     versions: tuple[int, ...]
 
 
+@prepared
 class Head(Struct, frozen=True):
     """What the last run came to.
 
@@ -76,6 +78,7 @@ class Head(Struct, frozen=True):
     form: int = FORM
 
 
+@prepared
 class Going(Struct, frozen=True):
     """What goes on.
 
@@ -88,6 +91,7 @@ class Going(Struct, frozen=True):
     unknown: tuple[Unknown, ...] = ()
 
 
+@prepared
 class Beside(Struct, frozen=True):
     """What the next run has to know besides.
 
