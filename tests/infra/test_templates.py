@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,9 @@ import pytest
 import function_app
 from rebuilder.settings import Settings
 from rebuilder.settings import table as settings
+from rebuilder.sources._tools import Limits
 from rebuilder.telemetry.azure_monitor import ASKED, CONNECTION, asked_for
+from rebuilder.usecases.leases import LEASE, SLICE
 from tests.infra.templates import FORMS, INFRA, ROOT, predicted, read, resources
 
 # learn.microsoft.com, "Azure built-in roles".
@@ -321,6 +324,15 @@ def test_what_is_handed_over_at_once_has_a_thread(form: str) -> None:
     queues = json.loads((ROOT / "host.json").read_text("utf-8"))["extensions"]["queues"]
     most = queues["batchSize"] + queues["newBatchThreshold"]
     assert int(_settings(form)["PYTHON_THREADPOOL_THREAD_COUNT"]) == most
+
+
+def test_a_function_ends_between_a_slice_and_a_lease() -> None:
+    """One that is ended in the middle has nobody beside it; one that stops in time is not ended."""
+    told = json.loads((ROOT / "host.json").read_text("utf-8"))["functionTimeout"]
+    hours, minutes, seconds = (int(part) for part in told.split(":"))
+    may_take = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+    assert SLICE + timedelta(seconds=Limits().seconds) < may_take < LEASE
 
 
 def test_every_function_may_have_an_instance() -> None:
