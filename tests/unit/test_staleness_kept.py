@@ -20,7 +20,7 @@ from rebuilder.errors import Conflict, NotFound, RebuilderError, TransientError
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.staleness import kept
 from rebuilder.usecases.staleness.kept import BESIDE, BOOKMARK, GOING, Head, Place, head_of
-from rebuilder.usecases.staleness.report import staleness, summary
+from rebuilder.usecases.staleness.report import Remembered, staleness, summary
 from rebuilder.usecases.staleness.sum_up import Summed, sum_up
 from tests.unit.fakes import APPS, NEW, NEWER, NODE, OLD, World, task
 from tests.unit.test_standing import PUSH, TASK, follows, rebuilt
@@ -218,6 +218,27 @@ def test_an_answer_is_of_one_run(behind: World) -> None:
     told = summary(context)
     assert told.kept
     assert told.now == behind.time.now
+
+
+def test_what_was_read_is_read_again_after_the_next_run(behind: World) -> None:
+    """Until then the head alone, but for days before those that were read."""
+    context, bookmarks = watched(behind)
+    names: list[str] = []
+    bookmarks.before_read = names.append
+    remembered = Remembered()
+    first = summary(context, days=2, remembered=remembered)
+    assert len(names) == 3
+    names.clear()
+    assert summary(context, days=2, remembered=remembered) == first
+    assert summary(context, days=1, remembered=remembered) == summary(behind.context, days=1)
+    assert names == [BOOKMARK] * 2
+    assert summary(context, days=5, remembered=remembered) == summary(behind.context, days=5)
+    assert len(names) == 5
+    caught_up(behind, NEWER)
+    sum_up(behind.context, "me")
+    assert summary(context, days=5, remembered=remembered) == summary(behind.context, days=5)
+    assert not summary(context, days=5, remembered=remembered).behind
+    assert not summary(context, days=30, remembered=remembered).kept
 
 
 def lose(world: World, record: str) -> None:

@@ -112,11 +112,13 @@ class Kept(Struct, frozen=True):
         head: What that run came to.
         going: What goes on.
         days: The sums of what was told on each day, by that day.
+        since: The first of the days that were read.
     """
 
     head: Head
     going: Going
     days: dict[str, Totalled]
+    since: date
 
 
 class Lost(Exception):
@@ -132,8 +134,13 @@ def head_of(text: str) -> Head | None:
     return head if head.form == FORM else None
 
 
-def read_kept(context: Context, since: date) -> Kept | None:
+def read_kept(context: Context, since: date, before: Kept | None = None) -> Kept | None:
     """Return what is kept since a day; None if that is not everything.
+
+    Args:
+        context: The bookmarks.
+        since: The day.
+        before: What was read before: it is returned if no run has ended since.
 
     Raises:
         TransientError: The store cannot be reached.
@@ -142,11 +149,14 @@ def read_kept(context: Context, since: date) -> Kept | None:
         head = head_of(context.bookmarks.read(BOOKMARK).place)
         if head is None or head.since > since:
             return None
+        if before is not None and before.head == head and before.since <= since:
+            return before
         try:
             names = days_since(head, since.isoformat())
             texts = _texts(context, head, [GOING, *names])
             going = _decoded(texts.pop(GOING), Going)
-            return Kept(head, going, {n: _decoded(text, Totalled) for n, text in texts.items()})
+            days = {name: _decoded(text, Totalled) for name, text in texts.items()}
+            return Kept(head, going, days, since)
         except Lost as lost:
             log.info("staleness: %s: looked up again", lost)  # a run has ended meanwhile
     log.warning("staleness: what is kept is not whole")

@@ -95,7 +95,23 @@ class Staleness(Struct, frozen=True):
         )
 
 
-def summary(context: Context, *, days: int = 7, objective: timedelta | None = None) -> Summary:
+class Remembered(Struct):
+    """What was read last of what is kept: whoever asks again before the next run reads it once.
+
+    Attributes:
+        kept: What was read.
+    """
+
+    kept: Kept | None = None
+
+
+def summary(
+    context: Context,
+    *,
+    days: int = 7,
+    objective: timedelta | None = None,
+    remembered: Remembered | None = None,
+) -> Summary:
     """Tell how long tasks stood and stand on old bases, by what is kept.
 
     Where nobody has summed up lately, or not so far back, it is worked out of the ledger.
@@ -106,12 +122,14 @@ def summary(context: Context, *, days: int = 7, objective: timedelta | None = No
             that go on are told however old.
         objective: How soon an image is to stand on a new base; by default what the policy file
             says, or else OBJECTIVE.
+        remembered: What whoever asks has read before; one thread at a time uses it.
 
     Raises:
         TransientError: The store cannot be reached.
     """
     now = context.now()
-    kept = read_kept(context, _since(now, days).date())
+    known = Remembered() if remembered is None else remembered
+    known.kept = kept = read_kept(context, _since(now, days).date(), known.kept)
     if kept is None or age(kept.head.at, now) > FRESH:
         return staleness(context, days=days, objective=objective).summary
     return _of_kept(context, kept, days, objective)
@@ -121,8 +139,9 @@ def _of_kept(context: Context, kept: Kept, days: int, objective: timedelta | Non
     at, going = kept.head.at, kept.going
     since = _since(at, days)
     first = since.date().isoformat()
+    sums = [told for day, told in kept.days.items() if day >= first]
     goal = objective or objective_of(policies_of(context))
-    every, groups = tables(kept.days.values(), first, going.spells, goal, at)
+    every, groups = tables(sums, first, going.spells, goal, at)
     behind = _behind(going.spells, at)
     return Summary(at, since, goal, every, groups, behind, going.unknown, kept=True)
 

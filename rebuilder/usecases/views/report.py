@@ -11,7 +11,7 @@ from msgspec import Struct
 from rebuilder.core.structs import prepared
 from rebuilder.core.times import age
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.staleness.report import summary, summary_record
+from rebuilder.usecases.staleness.report import Remembered, summary, summary_record
 from rebuilder.usecases.views._values import Value
 
 FRESH = timedelta(minutes=1)
@@ -120,6 +120,7 @@ class Reports:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[tuple[int, int], _Kept] = {}
+        self._remembered = Remembered()
 
     def report(self, context: Context, days: int, objective_minutes: int) -> Report:
         """Return a report.
@@ -139,13 +140,17 @@ class Reports:
                 self._kept = {
                     key: each for key, each in self._kept.items() if age(each.at, now) < FRESH
                 }
-                kept = self._kept[wanted] = _Kept(now, _worked_out(context, *wanted))
+                kept = self._kept[wanted] = _Kept(
+                    now, _worked_out(context, *wanted, self._remembered)
+                )
             return kept.report
 
 
-def _worked_out(context: Context, days: int, objective_minutes: int) -> Report:
+def _worked_out(
+    context: Context, days: int, objective_minutes: int, remembered: Remembered
+) -> Report:
     objective = timedelta(minutes=objective_minutes) if objective_minutes else None
-    found = summary(context, days=days, objective=objective)
+    found = summary(context, days=days, objective=objective, remembered=remembered)
     record = summary_record(found, _SHOWN)
     counted = {
         **record,
