@@ -150,6 +150,17 @@ def test_what_matters_is_an_alert() -> None:
     assert kinds == {"DeadLetteredCount", "DroppedEventCount", "DeliveryAttemptFailCount"}
 
 
+def test_only_silence_looks_back_two_days() -> None:
+    """Whatever looks back so far may be told of for so long; the others end within the hour."""
+    rules = [
+        r["properties"] for r in predicted("typical", "Microsoft.Insights/scheduledQueryRules")
+    ]
+    looking = [r["displayName"].rpartition("-")[2] for r in rules if "overrideQueryTimeRange" in r]
+
+    assert looking == ["silence"]
+    assert all(rule["autoMitigate"] for rule in rules)
+
+
 def test_the_parsers_tables_are_log_analytics() -> None:
     """Every table that a query reads is one whose columns are written down."""
     tables = json.loads(Path(ROOT / "tools" / "kusto" / "tables.json").read_text("utf-8"))
