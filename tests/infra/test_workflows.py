@@ -103,7 +103,7 @@ def test_the_workflow_deploys_as_people_do() -> None:
     script = (ROOT / "tools" / "deploy.py").read_text("utf-8")
 
     assert last["run"].startswith("python3 tools/deploy.py --environment ")
-    assert "--steps check,provision,publish,wait,subscribe" in last["run"]
+    assert "--steps check,provision,publish,page,wait,subscribe" in last["run"]
     found = re.search(r"^PUBLISHED = \((.+)\)$", script, re.MULTILINE)
     assert found is not None
     names = [name.strip().strip('"') for name in found[1].split(",")]
