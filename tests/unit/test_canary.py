@@ -18,7 +18,15 @@ from rebuilder.core.policies.acts import Act, Controls, Scope, Target, What
 from rebuilder.core.policies.gate import Hold, gate
 from rebuilder.core.policies.holds import Held, from_record, to_record
 from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
-from rebuilder.core.rebuilds.messages import ACTS, OperatorAct, TrackBuild
+from rebuilder.core.rebuilds.messages import (
+    ACTS,
+    BUILDS,
+    PUSHES,
+    OperatorAct,
+    PlanRebuilds,
+    StartBuild,
+    TrackBuild,
+)
 from rebuilder.core.rebuilds.rebuild import Failure, State
 from rebuilder.core.waves.canary import (
     Canary,
@@ -30,7 +38,9 @@ from rebuilder.core.waves.canary import (
 )
 from rebuilder.errors import Conflict, TransientError
 from rebuilder.ports.bookmarks import Bookmarks
+from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.reports.explain import explain
 from rebuilder.usecases.steering.acts import ask, carry_out
 from rebuilder.usecases.steering.policy_file import apply_policy
@@ -377,3 +387,25 @@ def test_of_two_canaries_both_hold() -> None:
     one, two = Canary(("a", "b"), HOUR), Canary(("b", "c"))
     assert stricter(one, two) == Canary(("a", "b", "c"), HOUR)
     assert stricter(one, None) == stricter(None, one) == one
+
+
+def test_a_digest_that_nobody_was_told_of_waits_for_the_canary_as_well(wave: Wave) -> None:
+    """A message of the digest before finds it; its event may come later, or never.
+
+    Whoever finds it has it planned: then the canary is begun, and is not taken for left alone.
+    """
+    wave.push(NODE, NEW)
+    wave.world.images.digests[NODE] = NEWER
+    plans = wave.world.queue.take(BUILDS)
+    (web,) = [body for body, _ in plans if StartBuild.decode(body).task == tid("web")]
+    start_build(wave.world.context, StartBuild.decode(web), "early")
+    assert held_for(wave, "web") == ["waits-for-canary"]
+    assert wave.running() == []
+    planned = {PlanRebuilds.decode(body) for body, _ in wave.world.queue.take(PUSHES)}
+    assert {plan.push.digest for plan in planned} == {NEWER}
+    for plan in planned:
+        plan_rebuilds(wave.world.context, plan)
+    wave.deliver()
+    assert wave.running() == ["first-a", "first-b"]
+    assert held_for(wave, "web") == ["waits-for-canary"]
+    assert wave.world.queue.take(PUSHES) == []

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from rebuilder.core.rebuilds.messages import (
     BUILDS,
+    PUSHES,
+    PlanRebuilds,
     StartBuild,
 )
 from rebuilder.core.rebuilds.rebuild import Hold, State
@@ -22,6 +24,7 @@ from rebuilder.errors import Denied
 from rebuilder.settings import Settings
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.index.refresh_index import scan_registry
+from rebuilder.usecases.plan.plan_rebuilds import plan_rebuilds
 from rebuilder.usecases.reports.holds import holds
 from rebuilder.usecases.waves.upstream import TO_COME
 from tests.unit.fakes import APPS, BASE, NEW, NODE, OLD, World, dependency, task
@@ -184,6 +187,21 @@ def test_one_whose_plan_is_to_come_is_waited_for(world: World) -> None:
     scan_registry(world.context, APPS)
     start_build(world.context, StartBuild(ROOT, tid("old")), "me")
     assert wave.running() == ["old"]
+
+
+def test_what_an_upstream_pushed_is_planned_before_who_waits_goes_on(world: World) -> None:
+    """An event is late, or lost: who reads what was pushed is awaited by those below it."""
+    wave = Wave(world, low="node", mid="low", top="mid node")
+    wave.push(NODE, NEW)
+    wave.deliver()
+    wave.end("low", told=False)
+    assert wave.later()
+    assert wave.running() == []
+    assert wave.waits_for("top") == ["mid"]
+    for body, _ in world.queue.take(PUSHES):
+        plan_rebuilds(world.context, PlanRebuilds.decode(body))
+    wave.deliver()
+    assert wave.all() == ["low", "mid", "top"]
 
 
 def test_one_that_is_left_alone_is_not_waited_for(world: World) -> None:

@@ -101,7 +101,7 @@ def _watched(context: Context, push: Push, canary: Canary) -> Watched:
 
     One that is left alone says nothing about the digest.
     """
-    walk, image = Upwards(context, push), pushed_reference(context, push)
+    walk, image = Upwards(context, push, begins=True), pushed_reference(context, push)
     awaited, failed, succeeded = [], [], []
     for indexed in _first_ones(context, push, canary):
         task = indexed.view.task

@@ -10,7 +10,8 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from copy import replace
+from datetime import datetime, timedelta
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
@@ -22,6 +23,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.core.times import age
 from rebuilder.core.waves.layers import Member, layers_of
 from rebuilder.errors import InvalidReference
+from rebuilder.usecases.catch_up.missed import announce_push
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import pushed_reference
 from rebuilder.usecases.waves.below import below
@@ -37,6 +39,8 @@ _MOST = 500
 """So many tasks that are not begun are looked at; beyond them nothing is waited for."""
 
 _EARLIER = 20
+_FOUND = "wave"
+"""The event of a push that was found by who came after it."""
 
 
 def upstream(context: Context, task: Task, wave: str) -> tuple[Awaited, ...]:
@@ -51,7 +55,7 @@ def upstream(context: Context, task: Task, wave: str) -> tuple[Awaited, ...]:
         TransientError: That cannot be told now.
     """
     reads = [d.reference for d in task.dependencies if d.reference.digest is None]
-    return Upwards(context, Push.from_key(wave)).of(task.id, reads)
+    return Upwards(context, Push.from_key(wave), begins=True).of(task.id, reads)
 
 
 def known_upstream(context: Context, task: TaskId, wave: str) -> tuple[Awaited, ...]:
@@ -60,7 +64,7 @@ def known_upstream(context: Context, task: TaskId, wave: str) -> tuple[Awaited, 
     if indexed is None:
         return ()
     reads = Member.of(indexed.view, context.settings.policy).reads
-    return Upwards(context, Push.from_key(wave)).of(task, reads)
+    return Upwards(context, Push.from_key(wave), begins=True).of(task, reads)
 
 
 def comes_before(context: Context, rebuild: Rebuild, producer: Rebuild) -> bool:
@@ -81,11 +85,14 @@ class Upwards:
     Args:
         context: The index and the ledger.
         root: The push that the wave began with.
+        begins: Whether something is about to begin, and not only looked at: a push on the way that
+            nobody was told of is planned then, so that who comes first is known to.
     """
 
-    def __init__(self, context: Context, root: Push) -> None:
+    def __init__(self, context: Context, root: Push, *, begins: bool = False) -> None:
         self._context = context
         self._root = root
+        self._begins = begins
         self._began = pushed_reference(context, root)
         self._now = context.now()
 
@@ -158,13 +165,22 @@ class Upwards:
         newest = max(decided, key=lambda made: made.last_at, default=None)
         if newest is None:
             recorded = {d.built_on for d in reader.view.dependencies if d.reference == image}
-            known = None if push.digest in recorded else ledger.push(push.key)
-            since = None if known is None else known.first_at
+            since = None if push.digest in recorded else self._told_of(push)
             words = "its plan is to come"
         else:
             since = newest.first_at if newest.decision.rebuild else None
             words = "to be begun"
         return words if since is not None and age(since, self._now) < TO_COME else ""
+
+    def _told_of(self, push: Push) -> datetime | None:
+        """Return since when a push is known; None if nobody was told of it, or is now."""
+        known = self._context.ledger.push(push.key)
+        if known is None and self._begins:
+            # Whoever was told of another digest of the tag has found it, or of the end of the run
+            # that pushed it: its event is late, or lost.
+            announce_push(self._context, replace(push, event=_FOUND))
+            return self._now
+        return None if known is None else known.first_at
 
     def before(self, task: TaskId, found: Iterable[TaskId]) -> list[TaskId]:
         """Leave out those that come after a task in a circle with it."""
