@@ -12,7 +12,7 @@ help:
 	@echo "make demo          play the tutorial on this machine (needs only Python)"
 	@echo "make test          the whole gate: lint, types, architecture, every test"
 	@echo "make check         the gate without the tests"
-	@echo "make soak          three times 100 rounds of 250 random steps, and 10,000 events, with everything failing"
+	@echo "make soak          four times 100 rounds of 250 random steps, and 10,000 events, with everything failing"
 	@echo "make chaos         real processes killed, stopped, flooded, on broken stores (PART=kills, STORE=sqlite)"
 	@echo "make cloud         local cloud, Functions host and operators' page for developing; Ctrl-C ends it all"
 	@echo "make tutorial      the whole tutorial, typed with the real Azure CLI"
@@ -100,6 +100,7 @@ soak: env
 	@$(PYTHON) -m tests.soak --seed 1 --rounds 100 --steps 250
 	@$(PYTHON) -m tests.soak --seed 2 --rounds 100 --steps 250
 	@$(PYTHON) -m tests.soak --seed 1 --rounds 100 --steps 250 --steered
+	@$(PYTHON) -m tests.soak --seed 2 --rounds 100 --steps 250 --steered
 	@$(PYTHON) -m tests.soak --events 10000
 	@$(PYTHON) -m tests.soak --stories
 

@@ -1,21 +1,30 @@
-"""Faults that the product once had, put back: the soak must find each of them.
+"""Faults that are put into the product: the soak must find each of them.
 
-Each is taken from how the code was before it was mended, as closely as today's code allows.
+Those that it once had are taken from how the code was before it was mended, as closely as today's
+code allows. What operators decide is left out in turn: it has never been so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from unittest.mock import patch
 
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Run
 from rebuilder.core.lines.line import Line
+from rebuilder.core.policies import approval as approvals
+from rebuilder.core.policies import gate
+from rebuilder.core.policies.acts import Act
+from rebuilder.core.policies.approval import Approval, Vote
+from rebuilder.core.policies.gate import InForce
+from rebuilder.core.policies.holds import Held
 from rebuilder.core.rebuilds import messages, next_step, pace
-from rebuilder.core.rebuilds.rebuild import Rebuild
+from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import TransientError
+from rebuilder.ports.steering import Steering
 from rebuilder.usecases import clocks
 from rebuilder.usecases.build import _circles, _schedule, start_build
 from rebuilder.usecases.build._waiting import PutBack
@@ -23,6 +32,10 @@ from rebuilder.usecases.catch_up import missed
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan import deciding
 from rebuilder.usecases.plan.moves import Moves
+from rebuilder.usecases.steering import gate as steering
+from rebuilder.usecases.steering import votes
+from rebuilder.usecases.steering.in_force import Known
+from rebuilder.usecases.waves import canaries, wake
 
 
 def _tag_goes_back() -> None:
@@ -98,6 +111,86 @@ def _late_messages_free_places() -> None:
     patch.object(Line, "without", without).start()
 
 
+def _nobody_is_asked() -> None:
+    """What needs approval begins without."""
+    patch.object(gate, "lacking", lambda *_, **__: None).start()
+
+
+def _votes_never_expire() -> None:
+    """Whoever agreed once agrees for ever."""
+
+    def lacking(approval: Approval | None, votes: Iterable[Vote], **of: Any) -> object:  # noqa: ANN401 - passed on
+        longer = approval and replace(approval, expires=timedelta(days=99))
+        return approvals.lacking(longer, votes, **of)
+
+    patch.object(gate, "lacking", lacking).start()
+
+
+def _votes_are_for_a_task() -> None:
+    """Whoever agreed to some digests agreed to all that come."""
+    was = steering.waited
+
+    def waited(head: Rebuild | None, key: str) -> Held | None:
+        found = was(head, key)
+        before = head.held if head else None
+        return replace(found, votes=before.votes) if found and before else found
+
+    patch.object(start_build, "waited", waited).start()
+
+
+def _rejected_comes_again() -> None:
+    """What was rejected is asked about again, as what is skipped."""
+    was = votes._reject
+
+    def reject(context: Context, act: Act, rebuild: Rebuild) -> Rebuild:
+        return context.ledger.save(replace(was(context, act, rebuild), state=State.SKIPPED))
+
+    patch.object(votes, "_reject", reject).start()
+
+
+def _nobody_goes_first() -> None:
+    """The canary is not waited for."""
+    patch.object(canaries, "held_by", lambda *_: None).start()
+
+
+def _quarantined_is_built_on() -> None:
+    """Nobody looks whether a digest is quarantined."""
+    patch.object(gate, "quarantine", lambda *_: ()).start()
+
+
+def _failures_are_not_counted() -> None:
+    """However many tasks of a wave fail, the others are built."""
+    patch.object(wake, "note", lambda *_: None).start()
+
+
+def _upstream_is_not_waited_for() -> None:
+    """A task is built at once, before those that it stands on."""
+    patch.object(steering, "upstream", lambda *_: ()).start()
+    patch.object(steering, "known_upstream", lambda *_: ()).start()
+
+
+def _edits_are_not_seen() -> None:
+    """The first policy file that an instance has read is in force for ever."""
+    was = Known._read
+
+    class Old:
+        """Operators who decide once."""
+
+        def __init__(self, port: Steering, token: str) -> None:
+            self.token = port.token if not token else lambda: token
+            self.acts, self.versions = port.acts, port.versions
+
+    def read(known: Known, port: Steering) -> InForce:
+        return was(known, Old(port, known._token))  # type: ignore[arg-type] # as much as it uses
+
+    patch.object(Known, "_read", read).start()
+
+
+def _pauses_are_not_looked_at() -> None:
+    """What is paused begins."""
+    patch.object(gate, "_paused", lambda *_: ()).start()
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "tag-goes-back": _tag_goes_back,
     "letters-keep-their-place": _letters_keep_their_place,
@@ -108,4 +201,14 @@ FAULTS: dict[str, Callable[[], None]] = {
     "stale-for-good": _stale_for_good,
     "times-are-believed": _times_are_believed,
     "late-messages-free-places": _late_messages_free_places,
+    "nobody-is-asked": _nobody_is_asked,
+    "votes-never-expire": _votes_never_expire,
+    "votes-are-for-a-task": _votes_are_for_a_task,
+    "rejected-comes-again": _rejected_comes_again,
+    "nobody-goes-first": _nobody_goes_first,
+    "quarantined-is-built-on": _quarantined_is_built_on,
+    "failures-are-not-counted": _failures_are_not_counted,
+    "upstream-is-not-waited-for": _upstream_is_not_waited_for,
+    "edits-are-not-seen": _edits_are_not_seen,
+    "pauses-are-not-looked-at": _pauses_are_not_looked_at,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import random
 import sqlite3
 from collections.abc import Callable
@@ -20,9 +19,6 @@ import azure.functions as func
 
 from functions._events import raw
 from rebuilder import composition, isolation
-from rebuilder.core.acr.references import ImageReference
-from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.events.dead_letters import DeadLetter
 from rebuilder.core.rebuilds.messages import (
     ACTS,
     BUILDS,
@@ -32,7 +28,6 @@ from rebuilder.core.rebuilds.messages import (
     RUNS,
     StartBuild,
 )
-from rebuilder.core.rebuilds.rebuild import Hold, State
 from rebuilder.errors import OutcomeUnknown, RebuilderError, Throttled, TransientError
 from rebuilder.settings import Settings
 from rebuilder.sqlite._database import Database
@@ -42,8 +37,9 @@ from rebuilder.sqlite.index import SqliteIndex
 from rebuilder.sqlite.ledger import SqliteLedger
 from rebuilder.sqlite.queues import MessageGone, ReceivedMessage, SqliteQueues
 from rebuilder.usecases.context import Context
-from rebuilder.usecases.recovery.replay import chosen_letters, replay_each
-from tests.soak.azure import APPS, BASE, HOSTS, OTHERS, Azure, SimTask, seconds
+from tests.soak.azure import APPS, BASE, OTHERS, Azure, seconds
+from tests.soak.grid import Grid
+from tests.soak.letters import Letters
 from tests.soak.ports import (
     Faulty,
     SimAccess,
@@ -69,7 +65,6 @@ TIMERS = {
 _EVENTS = ("image_pushed", "task_changed")
 _HIDE = timedelta(minutes=10)
 _DELIVERIES = 5
-_EVENT_WAITS = (10, 30, 60, 300, 600, 1800, 3600, 10800, 21600)
 # A request to ARM ends after 70 seconds, so nobody is stopped for longer in front of its effect.
 _BEFORE_SCHEDULE = 60
 _LEAVES = timedelta(seconds=70)
@@ -128,8 +123,9 @@ class Host:
         self.note = note
         self.weather = Weather()
         self.azure = Azure(rng, note)
-        self.azure.on_push = self._tell_push
-        self.azure.on_task = self._tell_task
+        self.grid = Grid(self)
+        self.azure.on_push = self.grid.pushed
+        self.azure.on_task = self.grid.changed
         self.azure.caller_was_stopped = lambda: bool(self.current and self.current.pauses)
         self.azure.caller_began = lambda: self.current.began if self.current else self.azure.now
         self.settings = Settings(
@@ -165,7 +161,6 @@ class Host:
         self.surprises: list[str] = []
         self.prompt = False  # whether events come at once
         self.calls = self.invocations = self.events_lost = self.crashes = 0
-        self._replayed: dict[tuple[TaskId, str], datetime] = {}
         self._ends: dict[Invocation, Callable[[], None]] = {}
         self._instances: dict[int, Context] = {}
         self._placed = ExitStack()
@@ -175,6 +170,8 @@ class Host:
         with Database(self.file).transaction():
             pass  # makes the tables
         self._db = sqlite3.connect(self.file)
+        self._letters = Letters(self, self._db)
+        self.poison, self.replay = self._letters.poison, self._letters.replay
         for name, every in TIMERS.items():
             self.azure.at(self.azure.now + seconds(30), partial(self._timer, name, every))
 
@@ -311,75 +308,6 @@ class Host:
         until = self.azure.now + seconds(self.rng.uniform(0.1, longest))
         self.azure.at(until, lambda: self._go_on(invocation))
 
-    # Event Grid
-
-    def _tell_push(self, reference: str, digest: str) -> None:
-        parsed = ImageReference.parse(reference)
-        registry = HOSTS[parsed.domain]
-        if registry not in self.settings.base_registries:
-            return
-        data: dict[str, object] = {
-            "timestamp": self.azure.now.isoformat(),
-            "action": "push",
-            "target": {"repository": parsed.path, "tag": parsed.tag, "digest": digest},
-        }
-        self._tell("image_pushed", str(registry), "Microsoft.ContainerRegistry.ImagePushed", data)
-
-    def _tell_task(self, task: SimTask) -> None:
-        kind = "Write" if task.exists else "Delete"
-        data: dict[str, object] = {"resourceUri": str(task.id), "operationName": "write"}
-        self._tell(
-            "task_changed",
-            "/subscriptions/s1",
-            f"Microsoft.Resources.Resource{kind}Success",
-            data,
-            str(task.id),
-        )
-
-    def _tell(
-        self, function: str, topic: str, kind: str, data: dict[str, object], subject: str = "image"
-    ) -> None:
-        if self.rng.random() < self.weather.lost:
-            self.events_lost += 1
-            self.note(f"event of {subject} is lost")
-            return
-        event = func.EventGridEvent(
-            id=f"e{self.rng.getrandbits(32):08x}",
-            data=data,
-            topic=topic,
-            subject=subject,
-            event_type=kind,
-            event_time=self.azure.now,
-            data_version="1",
-        )
-        times = (
-            1 + (self.rng.random() < self.weather.twice) + (self.rng.random() < self.weather.twice)
-        )
-        for _ in range(times):
-            wait = self.rng.uniform(0.1, 8) ** 2
-            self._deliver(function, event, 0.1 if self.prompt else wait, 0)
-
-    def _deliver(self, function: str, event: func.EventGridEvent, wait: float, tries: int) -> None:
-        def end(error: BaseException | None) -> None:
-            if error is None:
-                return
-            if tries == len(_EVENT_WAITS):
-                body = {
-                    "id": event.id,
-                    "topic": event.topic,
-                    "subject": event.subject,
-                    "data": event.get_json(),
-                }
-                body |= {
-                    "eventType": event.event_type,
-                    "deadLetterReason": "MaxDeliveryAttemptsExceeded",
-                }
-                self.dead_events.blobs[f"{event.id}.json"] = json.dumps([body]).encode()
-                return
-            self._deliver(function, event, _EVENT_WAITS[tries], tries + 1)
-
-        self.azure.at(self.azure.now + seconds(wait), lambda: self.invoke(function, event, end))
-
     # Timers and queues
 
     def _timer(self, name: str, every: timedelta) -> None:
@@ -425,8 +353,8 @@ class Host:
                 if error is None:
                     self._carried_out(queue, message.body)
                     self.queues.delete(queue, message.id, message.pop_receipt)
-                    if queue == BUILDS and self._replayed:
-                        self._is_gone_on_with(StartBuild.decode(message.body), began)
+                    if queue == BUILDS and self._letters.asked:
+                        self._letters.worked_off(StartBuild.decode(message.body), began)
                 elif message.dequeue_count >= _DELIVERIES:
                     self.note(f"{queue}: poison: {error}")
                     self.queues.send(f"{queue}-poison", message.body)
@@ -440,86 +368,6 @@ class Host:
 
     def _carried_out(self, queue: str, body: str) -> None:
         """Hear that a message was worked off."""
-
-    def _is_gone_on_with(self, message: StartBuild, began: datetime) -> None:
-        """Look whether a letter that was replayed, and is worked off now, led to anything.
-
-        There is a message for the same, or a decision, or the rebuild that it is for.
-        """
-        what = (message.task, message.push.key)
-        if what not in self._replayed:
-            return
-        # A copy of it may have led to something before this one is dropped.
-        began = min(began, self._replayed.pop(what))
-        if self._waits(BUILDS, what):
-            self._replayed[what] = began  # that one is it now
-            return
-        if self._waits(f"{BUILDS}-poison", what):
-            return  # the host gave it up, and it becomes a letter
-        context = self.context(plain=True)
-        ledger = context.ledger
-        if any(self._is_of(letter, what) for letter in context.dead_letters.waiting()):
-            return  # it was given up again, and is kept
-        # The clock that wrote it may have been wrong.
-        since = began - timedelta(days=10) if self.weather.skews else began
-        decided = ledger.decisions(message.push, message.task)
-        head = ledger.head(message.task)
-        # A rebuild that was held, or taken over, goes on for the push that it was claimed for; one
-        # that failed has its next attempt, on what the tag names by then.
-        going = head is not None and (
-            head.state in (State.SCHEDULED, State.RUNNING)
-            or (head.state is State.FAILED and head.due is not None)
-            # What waits for the tasks under it is looked at when they are over, on the digests of
-            # then; of all that come meanwhile one message is kept. Whether it is, rest shows.
-            or (head.state is State.HELD and head.hold is Hold.GATE and head.due is not None)
-        )
-        runs = self.azure.tasks[message.task].runs
-        if going or any(run.by == "product" and run.created >= began for run in runs):
-            return
-        if not any(record.last_at >= since for record in decided):
-            self.note(f"VANISHED {message.task.name} {message.push.key[-140:]}")
-            self.surprises.append(f"a replayed letter vanished: {message.task.name}")
-
-    def _waits(self, queue: str, what: tuple[TaskId, str]) -> bool:
-        """Tell whether a message of a queue is for this task, and this push."""
-        look = "SELECT body FROM messages WHERE queue = ? AND instr(body, ?)"
-        rows = self._db.execute(look, (queue, str(what[0]))).fetchall()
-        messages = [StartBuild.decode(body) for (body,) in rows]
-        return what in [(message.task, message.push.key) for message in messages]
-
-    @staticmethod
-    def _is_of(letter: DeadLetter, what: tuple[TaskId, str]) -> bool:
-        if letter.source != BUILDS:
-            return False
-        message = StartBuild.decode(letter.body)
-        return (message.task, message.push.key) == what
-
-    def poison(self) -> None:
-        """Have the host give up a message, as it does with one whose function died five times.
-
-        One that waits for a lease is taken if there is one.
-        """
-        rows = self._db.execute(
-            "SELECT id, body FROM messages WHERE queue = ? AND receipt = '' ORDER BY rowid",
-            (BUILDS,),
-        ).fetchall()
-        waiting = [row for row in rows if json.loads(row[1]).get("wait")]
-        if rows:
-            message, body = self.rng.choice(waiting or rows)
-            self.note(f"a message is given up: {body[:120]}")
-            self.queues.send(f"{BUILDS}-poison", body)
-            with self._db:
-                self._db.execute("DELETE FROM messages WHERE id = ?", (message,))
-
-    def replay(self) -> None:
-        """Have a person replay every letter that waits."""
-        context = self.context(plain=True)
-        letters = chosen_letters(context, [], everything=True)
-        for letter, outcome in replay_each(context, letters):
-            self.note(f"replayed {letter.id}: {outcome}")
-            if letter.source == BUILDS:
-                message = StartBuild.decode(letter.body)
-                self._replayed[message.task, message.push.key] = self.azure.now
 
     def _storage_down(self) -> bool:
         until = self.weather.down.get("storage")

@@ -15,6 +15,7 @@ from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.rebuilds.rebuild import State
 from tests.soak.azure import APPS, SimRun, SimTask, seconds
 from tests.soak.host import Host
+from tests.soak.tales import TALES
 
 _MANY, _BURST = 120, 10
 # A push of what two tasks stand on, one of them over the other: that one, and each of the circle.
@@ -280,4 +281,5 @@ STORIES = {
     "circle": _circle,
     "behind": _behind,
     "back": _back,
+    **TALES,
 }

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.audit.model import AuditVerdict as Verdict
-from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 from rebuilder.usecases.reports.audit import audit
 from tests.soak.azure import APPS, OTHERS, START, SimRun, SimTask, seconds
 from tests.soak.host import Host
@@ -108,6 +108,7 @@ class Round:
         for mine, other in (("left", "right"), ("right", "left")):
             bases = (TAGS[2], f"myapps.azurecr.io/apps/{other}:latest")
             azure.add(SimTask(TaskId(APPS, mine), bases, native=False))
+        self._create_more()
         self.host.advance(timedelta(hours=1))
         azure.doubled.clear()
         azure.build_fails = rng.choice([0.0, 0.1, 0.3])
@@ -121,6 +122,9 @@ class Round:
         azure.lags = rng.choice([0.0, 0.3])
         self._clocks_jump = rng.random() < 0.5
         self.note("the steps begin")
+
+    def _create_more(self) -> None:
+        """Create what another kind of round has besides."""
 
     def _create(self, name: str, registry: object) -> None:
         native = self.rng.random() < 0.4
@@ -256,15 +260,34 @@ class Round:
         # wrong may have put an attempt off for a day, which is as long as one can wait.
         for hour in range(16 + 24):
             self.host.advance(timedelta(hours=1))
-            self.host.replay()
+            self._each_hour()
             if hour >= _QUIET_HOURS and not self._unrest():
                 break
+
+    def _each_hour(self) -> None:
+        self.host.replay()
+
+    def _held(self, task: SimTask) -> str:
+        """Return why operators hold a task for good; "" if they do not."""
+        del task
+        return ""
+
+    def _attempts(self, task: SimTask) -> int:
+        """Return how often a build of a task is tried at least."""
+        del task
+        return _ATTEMPTS
+
+    def _waits_for_good(self, rebuild: Rebuild) -> bool:
+        gate = rebuild.state is State.HELD and rebuild.hold is Hold.GATE
+        return gate and bool(self._held(self.host.azure.tasks[rebuild.task]))
 
     def _unrest(self) -> list[str]:
         found = [f"{self.host.waiting()} messages wait"] if self.host.waiting() else []
         context = self.host.context(plain=True)
         found += [
-            f"unsettled: {r.id} of {r.task.name}: {r.state}" for r in context.ledger.unsettled()
+            f"unsettled: {r.id} of {r.task.name}: {r.state}"
+            for r in context.ledger.unsettled()
+            if not self._waits_for_good(r)
         ]
         found += [
             f"run {r.run_id} goes on" for r in self.host.azure.runs.values() if not r.finished
@@ -292,7 +315,7 @@ class Round:
             if task.id.name in ("left", "right"):
                 stale -= {b for b in stale if "/apps/" in b}  # a circle is cut somewhere
             stale = {base for base in stale if not self._given_up(task, rebuilds, base)}
-            if stale:
+            if stale and not self._held(task):
                 problems.append(f"stale: {task.id.name} on {sorted(stale)}")
         problems += self._audit()
 
@@ -305,7 +328,7 @@ class Round:
         same = {rebuild.run_id for rebuild in rebuilds if rebuild.key == newest.key}
         tried = series([run for run in task.runs if run.run_id in same])[-1]
         hopeless = any(run.status is RunStatus.CANCELED for run in tried)
-        return hopeless or len(tried) == _ATTEMPTS
+        return hopeless or len(tried) >= self._attempts(task)
 
     def _limits(self, task: SimTask) -> None:
         """No digests are tried more often than is set."""

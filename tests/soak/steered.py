@@ -1,88 +1,89 @@
-"""Rounds in which operators steer: limits, windows, cooldowns, pauses; and what must hold then.
+"""Rounds in which operators steer, by policy files and by acts; and what must hold then.
 
-The judge looks at each run as ARM is asked for it: never more under way than a limit says, none in
-the scope of a pause, none outside a window. It knows what was decided from whoever decided it, and
-not from the product.
+Each run is judged as ARM is asked for it, and what is stale at rest is, by what operators decided;
+see judge. They pause and resume, apply other policy files in the middle, agree and reject, release
+what a canary has quarantined; at the end they see to everything, or go home.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from rebuilder.core.acr.registries import TaskId
-from rebuilder.core.policies.acts import Scope, Target, What
+from rebuilder.core.policies.acts import Act, Scope, Target, What
 from rebuilder.core.rebuilds.messages import ACTS, BUILDS, OperatorAct
+from rebuilder.core.rebuilds.rebuild import Rebuild
 from rebuilder.sqlite.steering import FileSteering
-from rebuilder.usecases.steering.acts import ask
+from rebuilder.usecases.steering.acts import ask, history
 from rebuilder.usecases.steering.policy_file import apply_policy
+from rebuilder.usecases.steering.votes import to_be_approved
 from tests.soak.azure import APPS, OTHERS, START, SimRun, SimTask
+from tests.soak.decided import Decided, of_chance
 from tests.soak.host import STEERED, Host
-from tests.soak.rounds import Round
+from tests.soak.judge import Judge, Voted
+from tests.soak.rounds import TAGS, Round
 
-_FRESH = timedelta(seconds=35)
-"""So long an instance believes what it read of operators, and its clock may be behind."""
-
-
-_AHEAD = timedelta(seconds=2)
-"""So far ahead a clock that is right may be."""
+PEOPLE = ("ann", "bob", "cid")
+_SEEN = 50
+"""So far back it is looked what came of an act."""
 
 
 class SteeredHost(Host):
     """A host whose operators decide.
 
     Attributes:
-        most: How many runs may be under way, in all and in registries.
-        opens: From which hour to which the tasks of OTHERS may be built; None for always.
-        since: The pauses that are in force, by what is paused, and since when that is recorded.
+        judge: What they decided.
     """
 
     def __init__(self, folder: Path, rng: random.Random, note: Callable[[str], None]) -> None:
         super().__init__(folder, rng, note)
         self.stores["steering"] = FileSteering(self.file)
         self.served |= STEERED
+        self.judge = Judge(self.azure)
         self.azure.on_start = self._judge_start
-        self.most: dict[str, int] = {}
-        self.opens: tuple[int, int] | None = None
-        self.since: dict[Target, datetime] = {}
+        self.azure.on_task = self._touched
         self._resumed: dict[Target, datetime] = {}
-        self._decided = START
+        self._asked: dict[str, Voted] = {}
 
-    def decide(self) -> None:
+    def decide(self, decided: Decided) -> None:
         """Apply a policy file."""
-        rng = self.rng
-        self.most = {"": rng.randint(1, 4), APPS.name: rng.randint(1, 3)}
-        cooldown = rng.choice([0, 0, 5, 20])
-        lines = [
-            "version: 1",
-            "policies:",
-            f"  default: {{maxConcurrent: {self.most['']}, cooldown: {cooldown}m, maxWait: 90m}}",
-        ]
-        begins = rng.randrange(1, 5)
-        if rng.random() < 0.5:
-            self.opens = begins, begins + 2
-            window = f'{{from: "0{begins}:00", to: "0{begins + 2}:00", timezone: UTC}}'
-            lines += [
-                f"  nights: {{windows: [{window}]}}",
-                "rules:",
-                f"  - {{match: {{registry: {OTHERS.name}}}, policy: nights}}",
-            ]
-        lines += [f"limits: {{registries: {{{APPS.name}: {self.most[APPS.name]}}}}}"]
-        text = "\n".join(lines) + "\n"
-        self.note(f"policies: {lines[2:]}")
-        self._decided = self.azure.now
-        apply_policy(self.context(plain=True), text, file="p.yaml", who="ann", because="soak")
+        self.note(f"policies: {decided.values}")
+        context = self.context(plain=True)
+        apply_policy(context, decided.text, file="p.yaml", who="ann", because="soak")
+        self.judge.decide(decided)
 
     def act(self, what: What, target: Target) -> None:
         """Ask for a pause, or for its end."""
         self.note(f"{what} {target}")
         if what is What.RESUME:
             # From now on nothing is said of it; a pause that was asked for before comes to nothing.
-            self.since.pop(target, None)
+            self.judge.since.pop(target, None)
             self._resumed[target] = self.azure.now
         ask(self.context(plain=True), what, target, who="ann", because="soak")
+
+    def release(self, image: str) -> None:
+        """Ask for an image to be built on again."""
+        self.note(f"release {image[:-50]}")
+        self.judge.quarantined.pop(image, None)
+        self.judge.released.add(image)
+        target = Target(Scope.DIGEST, image)
+        ask(self.context(plain=True), What.RELEASE, target, who="ann", because="soak")
+
+    def waiting_for_votes(self) -> list[Rebuild]:
+        """Return what people see that is to be approved."""
+        return to_be_approved(self.context(plain=True), [Target()])
+
+    def vote(self, what: What, rebuild: Rebuild, who: str) -> None:
+        """Approve or reject a rebuild, as somebody who sees what it is to be built on."""
+        self.note(f"{who}: {what} {rebuild.task.name} on {[b[-70:-50] for b in rebuild.bases]}")
+        voted = Voted(who, self.azure.now, rebuild.task, rebuild.bases)
+        (self.judge.votes if what is What.APPROVE else self.judge.against).append(voted)
+        context = self.context(plain=True)
+        act = ask(context, what, Target(), who=who, because="soak", of=(rebuild.id,))
+        self._asked[act.id] = voted
 
     def waiting(self) -> int:
         """Return how many messages are in the queues, but for those that wait for a window.
@@ -95,41 +96,33 @@ class SteeredHost(Host):
 
     def _carried_out(self, queue: str, body: str) -> None:
         if queue == ACTS:
-            act = OperatorAct.decode(body).act
-            if act.what is What.PAUSE and act.at > self._resumed.get(act.target, START):
-                self.since[act.target] = self.azure.now
+            self._heard(OperatorAct.decode(body).act)
+
+    def _heard(self, act: Act) -> None:
+        judge, now = self.judge, self.azure.now
+        if act.what is What.PAUSE and act.at > self._resumed.get(act.target, START):
+            judge.since[act.target] = now
+        if act.what is What.QUARANTINE and act.target.pattern not in judge.released:
+            self.note(f"quarantined: {act.target.pattern[:-50]}: {act.because}")
+            judge.quarantined.setdefault(act.target.pattern, now)
+        if act.what is What.REJECT and self._came(act).startswith("1 rebuild"):
+            voted = self._asked[act.id]
+            judge.binding.append(Voted(voted.who, now, voted.task, voted.bases))
+
+    def _came(self, act: Act) -> str:
+        """Return what whoever asked for something is told came of it."""
+        found = history(self.context(plain=True), _SEEN)
+        return next((known.came for known in found if known.id == act.id), "")
+
+    def _touched(self, task: SimTask) -> None:
+        self.judge.touched[task.id] = self.azure.now
+        self.grid.changed(task)
 
     def _judge_start(self, task: SimTask, run: SimRun) -> None:
-        azure, began = self.azure, self.azure.caller_began()
-        known = self._decided + _FRESH
-        if began < known:
-            return
-        # What began before a limit is none of those that it counts.
-        ours = (run for run in azure.runs.values() if run.by == "product" and run.created >= known)
-        flying = [run for run in ours if run.finished is None]
-        for name, most in self.most.items():
-            if name in ("", task.id.registry.name):
-                there = [r for r in flying if name in ("", r.task.registry.name)]
-                if len(there) >= most:
-                    self._wrong(f"{len(there) + 1} are under way in {name or 'all'}: {most}", run)
-        for target, since in self.since.items():
-            if _covers(target, task.id) and since + _FRESH < began:
-                self._wrong(f"{target} is paused since {since:%d %H:%M:%S}", run)
-        if self.opens and task.id.registry == OTHERS:
-            first, last = self.opens
-            if not any(first <= (at + _AHEAD).hour < last for at in (began, azure.now)):
-                self._wrong(f"it may be built from {first} to {last}", run)
-
-    def _wrong(self, why: str, run: SimRun) -> None:
-        text = f"run {run.run_id} of {run.task.name} was started although {why}"
-        self.note(f"STEERED {text}")
-        self.surprises.append(text)
-
-
-def _covers(target: Target, task: TaskId) -> bool:
-    if target.scope is Scope.REGISTRY:
-        return target.pattern == task.registry.name
-    return target.scope is Scope.ALL or target.pattern == f"{task.registry.name}/{task.name}"
+        for why in self.judge.starts(task, run):
+            text = f"run {run.run_id} of {run.task.name} was started although {why}"
+            self.note(f"STEERED {text}")
+            self.surprises.append(text)
 
 
 class SteeredRound(Round):
@@ -140,20 +133,48 @@ class SteeredRound(Round):
     def _make_host(self, folder: Path) -> SteeredHost:
         return SteeredHost(folder, self.rng, self.note)
 
+    def _create_more(self) -> None:
+        """Create a diamond of four, and one that stands on the last of them and on the first's."""
+        base, pushed = TAGS[0], "myapps.azurecr.io/apps/{}:latest".format
+        for name, bases in {
+            "root": (base,),
+            "one": (pushed("root"),),
+            "other": (pushed("root"), TAGS[2]),
+            "tip": (pushed("one"), pushed("other")),
+            "over": (pushed("tip"), base),
+        }.items():
+            self.host.azure.add(SimTask(TaskId(APPS, name), bases, native=False))
+
+    def _some_task(self) -> SimTask:
+        while (task := super()._some_task()).id.name in ("one", "other", "tip", "over"):
+            pass
+        return task
+
     def _begin(self) -> None:
         super()._begin()
         # What a pause and a window mean to a clock that is days wrong is another story.
         self._clocks_jump = False
         self._paused: list[Target] = []
-        self.host.decide()
+        self._stays = self.rng.random() < 0.5
+        self.host.azure.build_fails = self.rng.choice([0.1, 0.3, 0.5])
+        self._apply()
 
     def _step(self) -> None:
-        if self.rng.random() < 0.06:
-            self._pause()
-        elif self._paused and self.rng.random() < 0.1:
-            self._resume()
-        else:
-            super()._step()
+        ways = (
+            (self._pause, 5),
+            (self._resume, 8 if self._paused else 0),
+            (self._apply, 3),
+            (self._agree, 12),
+            (self._reject, 2),
+            (self._release, 3),
+            (super()._step, 67),
+        )
+        (way,) = self.rng.choices([way for way, _ in ways], [weight for _, weight in ways])
+        way()
+
+    def _apply(self) -> None:
+        tasks = sorted(task.id for task in self.host.azure.tasks.values() if task.exists)
+        self.host.decide(of_chance(self.rng, self.host.azure.now, tasks))
 
     def _pause(self) -> None:
         task = self._some_task().id
@@ -173,7 +194,42 @@ class SteeredRound(Round):
         target = self._paused.pop(self.rng.randrange(len(self._paused)))
         self.host.act(What.RESUME, target)
 
+    def _agree(self) -> None:
+        for rebuild in self.host.waiting_for_votes():
+            if self.rng.random() < 0.5:
+                self.host.vote(What.APPROVE, rebuild, self.rng.choice(PEOPLE))
+
+    def _reject(self) -> None:
+        if waiting := self.host.waiting_for_votes():
+            self.host.vote(What.REJECT, self.rng.choice(waiting), self.rng.choice(PEOPLE))
+
+    def _release(self) -> None:
+        if quarantined := sorted(self.host.judge.quarantined):
+            self.host.release(self.rng.choice(quarantined))
+
+    # Rest
+
     def _rest(self) -> None:
-        while self._paused:
+        self.note("operators stay" if self._stays else "operators go home")
+        for task in self.host.azure.tasks.values():
+            if not task.enabled:  # it may be enabled now
+                self.host.judge.touched[task.id] = self.host.azure.now
+        while self._stays and self._paused:
             self._resume()
         super()._rest()
+
+    def _each_hour(self) -> None:
+        super()._each_hour()
+        if not self._stays:
+            return
+        while self.host.judge.quarantined:
+            self._release()
+        for rebuild in self.host.waiting_for_votes():
+            for who in PEOPLE[:2]:
+                self.host.vote(What.APPROVE, rebuild, who)
+
+    def _held(self, task: SimTask) -> str:
+        return self.host.judge.reason(task)
+
+    def _attempts(self, task: SimTask) -> int:
+        return self.host.judge.least(task.id)

@@ -1,4 +1,4 @@
-"""Each fault that the product once had, put back into it, is found by the soak."""
+"""Each fault that is put into the product, or back into it, is found by the soak."""
 
 from __future__ import annotations
 
@@ -52,6 +52,16 @@ def test_steered_rounds_find_a_place_that_is_given_away() -> None:
         ("circles-go-on", "circle", "0% of all answers lost"),
         ("stale-for-good", "behind", "behind: t0 is stale"),
         ("times-are-believed", "clock", "clock: "),
+        ("nobody-is-asked", "approved", "although 0 of 2 agreed to it"),
+        ("votes-never-expire", "approved", "although 1 of 2 agreed to it"),
+        ("votes-are-for-a-task", "approved", "although 1 of 2 agreed to it"),
+        ("rejected-comes-again", "approved", "although ann rejected it"),
+        ("nobody-goes-first", "quarantined", "although first goes first on "),
+        ("quarantined-is-built-on", "quarantined", " is quarantined since "),
+        ("pauses-are-not-looked-at", "quarantined", " is paused since "),
+        ("failures-are-not-counted", "stopped", "the digest is not quarantined"),
+        ("upstream-is-not-waited-for", "wave", "is to be built, and comes before it"),
+        ("edits-are-not-seen", "edited", "although sale is a freeze"),
     ],
 )
 def test_a_story_finds_its_fault(fault: str, story: str, found: str) -> None:
