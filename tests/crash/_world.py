@@ -11,7 +11,7 @@ from pathlib import Path
 from rebuilder.core.acr.access import PullAccess
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
-from rebuilder.core.acr.tasks import MANUAL, Dependency, Kind, Run, RunStatus, Task
+from rebuilder.core.acr.tasks import MANUAL, Dependency, DockerStep, Kind, Run, RunStatus, Task
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.errors import Denied, NotFound, SourceUnavailable
 from rebuilder.ports.acr import TaskPage
@@ -24,6 +24,7 @@ APPS = RegistryId("s1", "g", "myapps")
 OLD, NEW = (f"sha256:{letter * 64}" for letter in "ab")
 NODE = "mybase.azurecr.io/images/node:9"
 ALPINE = "docker.io/library/alpine:3"
+ONES = "myapps.azurecr.io/apps/one:latest"
 TASKS = {TaskId(APPS, "one"): (NODE,), TaskId(APPS, "two"): (NODE, ALPINE)}
 START = datetime(2026, 3, 1, tzinfo=UTC)
 _BUILD = timedelta(seconds=40)
@@ -35,6 +36,17 @@ class Azure:
 
     folder: Path
     now: datetime = START
+
+    # A wave: the second task stands on what the first one pushes, whose first run fails.
+
+    def have_wave(self) -> None:
+        """Make the tasks two of a wave, of which the first one fails at first."""
+        (self.folder / "wave").touch()
+
+    @property
+    def wave(self) -> bool:
+        """Whether they are."""
+        return (self.folder / "wave").exists()
 
     # Tasks
 
@@ -79,11 +91,16 @@ class Azure:
         runs = self.runs(task.registry, task=task.name, top=99)
         built = NEW if any(run.status is RunStatus.SUCCEEDED for run in runs) else OLD
         kinds = (Kind.RUNTIME, Kind.BUILD_TIME)
+        names = (NODE, ONES) if self.wave and task.name == "two" else TASKS[task]
         dependencies = tuple(
-            Dependency(ImageReference.parse(name), kind, built)
-            for name, kind in zip(TASKS[task], kinds, strict=False)
+            Dependency(ImageReference.parse(name), kind, OLD if name == ONES else built)
+            for name, kind in zip(names, kinds, strict=False)
         )
-        return Task(task, True, True, None, dependencies)  # noqa: FBT003 - enabled, with a step
+        step = DockerStep(
+            "https://github.com/o/a.git", "Dockerfile", images=(f"apps/{task.name}:latest",)
+        )
+        # Enabled, with a step.
+        return Task(task, True, True, None, dependencies, step=step if self.wave else None)  # noqa: FBT003
 
     def schedule(self, task: TaskId, token: str) -> str:
         """Start a run."""
@@ -111,16 +128,19 @@ class Azure:
     def runs(self, registry: RegistryId, *, task: str | None = None, top: int) -> list[Run]:
         """Read the newest runs."""
         del registry
-        found = []
+        found, seen = [], set[str]()
         for number, line in enumerate(self._lines(), 1):
             at = datetime.fromisoformat(line["at"])
             over = self.now >= at + _BUILD
+            first = self.wave and line["task"] == "one" and "one" not in seen
+            seen.add(line["task"])
+            ends = RunStatus.FAILED if first else RunStatus.SUCCEEDED
             if task in (None, line["task"]):
                 found.append(
                     Run(
                         f"ca{number}",
                         line["task"],
-                        RunStatus.SUCCEEDED if over else RunStatus.RUNNING,
+                        ends if over else RunStatus.RUNNING,
                         "Linux",
                         MANUAL,
                         at,
@@ -137,7 +157,8 @@ class Azure:
 
     def digest(self, login_server: str, repository: str, tag: str) -> str | None:
         """Return what a tag names."""
-        return NEW if f"{login_server}/{repository}:{tag}" == NODE else None
+        digests = {NODE: NEW, ONES: OLD} if self.wave else {NODE: NEW}
+        return digests.get(f"{login_server}/{repository}:{tag}")
 
     def created(self, login_server: str, repository: str, digest: str) -> datetime | None:
         """Return when a digest came."""
