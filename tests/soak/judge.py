@@ -271,9 +271,10 @@ class Judge:
             return
         if self.azure.tags.get(name) != digest or since >= began:
             return
-        for first in self.azure.tasks.values():
-            if not means.waits_for(first.id) or name not in first.bases:
-                continue
+        firsts = self._firsts(task, name)
+        # What one of them stands on comes before it.
+        leads = any(task.output in self._read_by(first) for first in firsts)
+        for first in () if leads else firsts:
             if not self._known(first, since) or not self._known(task, since):
                 continue
             on = [
@@ -287,6 +288,12 @@ class Judge:
             )
             if not soaked:
                 yield f"{first.id.name} goes first on {root[:-50]} and is not done"
+
+    def _firsts(self, task: SimTask, name: str) -> list[SimTask]:
+        """Return the tasks that read an image and go first where a task does."""
+        means = self.means(task.id)
+        every = self.azure.tasks.values()
+        return [one for one in every if means.waits_for(one.id) and name in one.bases]
 
     # Rest
 
@@ -317,12 +324,8 @@ class Judge:
 
     def _behind(self, task: SimTask, seen: frozenset[TaskId]) -> str:
         """Return what is held for good that a task comes after."""
-        firsts = [
-            other
-            for other in self.azure.tasks.values()
-            if self.means(task.id).waits_for(other.id) and not {*task.bases}.isdisjoint(other.bases)
-        ]
-        for other in (*self._above(task), *firsts):
+        firsts = {one.id: one for name in task.bases for one in self._firsts(task, name)}
+        for other in (*self._above(task), *firsts.values()):
             if other.id in seen or not (other.exists and other.enabled and self.roots(other)):
                 continue
             if why := self.reason(other, seen):

@@ -13,6 +13,7 @@ from typing import Any
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.policies.acts import Scope, Target, What
+from rebuilder.core.rebuilds.messages import RUNS, TrackBuild
 from tests.soak.azure import APPS, SimRun, SimTask
 from tests.soak.decided import Decided
 from tests.soak.steered import SteeredHost
@@ -164,6 +165,24 @@ def stopped() -> list[str]:
         return found + _wrong("a newer one", host, left=1)
 
 
+def places() -> list[str]:
+    """A message comes again when its rebuild is over: the task's next one keeps its place."""
+    values = {"policies": {"default": {"maxConcurrent": 1}}}
+    with _steered(dict.fromkeys(("t0", "t1"), (_BASE,)), **values) as host:
+        host.azure.push(_BASE)
+        host.advance(timedelta(minutes=10))
+        host.azure.push(_BASE)
+        while not (going := [run for run in host.azure.runs.values() if not run.finished]):
+            host.advance(timedelta(seconds=1))
+        task = going[0].task
+        first = host.context(plain=True).ledger.rebuild(task, 1)
+        assert first is not None
+        again = TrackBuild(task, first.sequence, first.version - 1)
+        host.queues.send(RUNS, again.encode())
+        host.advance(timedelta(minutes=10))
+        return _wrong("places", host, t0=2, t1=2)
+
+
 def wave() -> list[str]:
     """A diamond, and one who stands on its end and on its beginning: each is built once."""
     tasks = {
@@ -208,6 +227,7 @@ TALES = {
     "approved": approved,
     "quarantined": quarantined,
     "stopped": stopped,
+    "places": places,
     "wave": wave,
     "edited": edited,
 }

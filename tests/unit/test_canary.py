@@ -409,3 +409,19 @@ def test_a_digest_that_nobody_was_told_of_waits_for_the_canary_as_well(wave: Wav
     assert wave.running() == ["first-a", "first-b"]
     assert held_for(wave, "web") == ["waits-for-canary"]
     assert wave.world.queue.take(PUSHES) == []
+
+
+def test_what_a_canary_stands_on_waits_for_none(world: World) -> None:
+    """It comes before one, which is built on it: of two they would wait for each other for ever."""
+    reads = {"first-a": "node low", "first-b": "node high", "low": "node", "high": "node"}
+    wave = Wave(world, **reads, web="node")
+    apply_policy(world.context, POLICY, file="p.yaml", who="ann", because="x")
+    carry_out_all(world)
+    wave.push(NODE, NEW)
+    wave.deliver()
+    assert wave.running() == ["high", "low"]
+    assert held_for(wave, "web") == ["waits-for-canary"]
+    wave.end("high")
+    wave.end("low")
+    assert wave.running() == ["first-a", "first-b"]
+    assert wave.all() == ["high", "low", "first-a", "first-b", "web"]

@@ -24,6 +24,7 @@ from rebuilder.core.waves.canary import (
 )
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import pushed_reference
+from rebuilder.usecases.waves.below import below
 from rebuilder.usecases.waves.breaker import failures
 from rebuilder.usecases.waves.origin import readers_of
 from rebuilder.usecases.waves.upstream import Upwards, shown
@@ -38,6 +39,8 @@ def hold(
     context: Context, rebuild: Rebuild, of: Applied, in_force: InForce
 ) -> WaitsForCanary | Quarantined | None:
     """Return what holds a rebuild of others in its wave that failed, or go first; None if nothing.
+
+    What one that goes first stands on comes before it, and waits for none.
 
     Whoever finds that one that goes first has failed, or too many others, has the digest
     quarantined.
@@ -60,6 +63,8 @@ def hold(
         found = Quarantined(image, too_many(failed, of.breaker), context.now())
     elif canary is not None:
         found = held_by(_watched(context, push, canary), canary, image, context.now())
+        if isinstance(found, WaitsForCanary) and _leads_to_one(context, rebuild, push, canary):
+            found = None
     if isinstance(found, Quarantined) and image not in {q.image for q in in_force.quarantined}:
         # The same act however often it is found, so that it is carried out once.
         act_id = hashlib.sha256(f"quarantine {image}".encode()).hexdigest()[:32]
@@ -117,6 +122,15 @@ def _watched(context: Context, push: Push, canary: Canary) -> Watched:
         elif rebuild.state is State.SUCCEEDED:
             succeeded.append(rebuild.run_ended or rebuild.finished_at or rebuild.claimed_at)
     return Watched(tuple(awaited), tuple(failed), tuple(succeeded))
+
+
+def _leads_to_one(context: Context, rebuild: Rebuild, push: Push, canary: Canary) -> bool:
+    """Tell whether one that goes first stands on what a task pushes, so that it comes after it.
+
+    It would wait for ever else: for its canary, or for another one that waits for such a task.
+    """
+    first = {indexed.view.task for indexed in _first_ones(context, push, canary)}
+    return not first.isdisjoint(below(context, rebuild.task))
 
 
 def _first_ones(context: Context, push: Push, canary: Canary) -> list[IndexedTask]:
