@@ -46,7 +46,10 @@ QUEUES = {
     REFRESH: "refresh_tasks",
     ACTS: "carry_out_act",
 }
-TIMERS = ("refresh_index", "poll_bases", "sweep", "collect_dead_letters", "retire_history")
+TIMERS = (
+    *("refresh_index", "poll_bases", "sweep", "collect_dead_letters", "retire_history"),
+    "sum_staleness",
+)
 FUNCTIONS = ("image_pushed", "task_changed", *QUEUES.values(), *TIMERS)
 POLICY = """
 version: 1

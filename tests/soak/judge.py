@@ -324,7 +324,8 @@ class Judge:
 
     def _behind(self, task: SimTask, seen: frozenset[TaskId]) -> str:
         """Return what is held for good that a task comes after."""
-        firsts = {one.id: one for name in task.bases for one in self._firsts(task, name)}
+        names = {*task.bases, *(root.partition("@")[0] for root in self.roots(task))}
+        firsts = {one.id: one for name in sorted(names) for one in self._firsts(task, name)}
         for other in (*self._above(task), *firsts.values()):
             if other.id in seen or not (other.exists and other.enabled and self.roots(other)):
                 continue
