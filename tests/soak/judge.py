@@ -91,8 +91,8 @@ class Judge:
             return frozenset({image})
         return self._roots.get((maker.task, maker.run_id)) or frozenset({image})
 
-    def _above(self, task: SimTask) -> list[SimTask]:
-        """Return the tasks that one stands on, but for those that stand on it."""
+    def _above(self, task: SimTask, *, cycles: bool = False) -> list[SimTask]:
+        """Return the tasks that one stands on; of those that stand on it, too, if wanted."""
         found, ahead = dict[TaskId, SimTask](), [task]
         while ahead:
             reads = ahead.pop().bases
@@ -100,7 +100,8 @@ class Judge:
                 if other.output in reads and other.id not in found and other is not task:
                     found[other.id] = other
                     ahead.append(other)
-        return [other for other in found.values() if task.output not in self._read_by(other)]
+        every = found.values()
+        return [one for one in every if cycles or task.output not in self._read_by(one)]
 
     def _read_by(self, task: SimTask) -> set[str]:
         found, ahead = set[str](), [task]
@@ -191,7 +192,10 @@ class Judge:
             self.azure.came.get((name.rpartition(":")[0], str(digest)), START)
             for name, digest in lacking.items()
         ]
-        first = [at for at, name, _ in self.azure.pushed if name in names and at >= built.started]
+        # What waits goes on waiting since the first that came, whoever else builds meanwhile.
+        ours = [run.started for run in task.runs if run.by == "product" and run.started]
+        since = max(ours, default=START)
+        first = [at for at, name, _ in self.azure.pushed if name in names and at >= since]
         if not came or not first:
             return
         # Only if each of them is young: of a tag that came back the product knows since when.
@@ -231,7 +235,8 @@ class Judge:
         """Hold a start against what the task stands on, and which the same push reaches."""
         name, _, digest = root.partition("@")
         since, moves = self.azure.written.get(name, START), self.azure.moves.get(name, 0)
-        if self.azure.tags.get(name) != digest or began - since > _LONG:
+        gone = self.azure.tags.get(name) != digest or root in self.azure.came_back
+        if gone or began - since > _LONG:
             return
         wave = (task.id, root, moves)
         above = self._above(task)
@@ -269,6 +274,8 @@ class Judge:
         since = self.azure.written.get(name, START)
         if means.waits_for(task.id) or root in self.released or began - since > _LONG:
             return
+        if root in self.azure.came_back:
+            return  # what was decided when it was there before may count as decided
         if self.azure.tags.get(name) != digest or since >= began:
             return
         firsts = self._firsts(task, name)
@@ -326,7 +333,7 @@ class Judge:
         """Return what is held for good that a task comes after."""
         names = {*task.bases, *(root.partition("@")[0] for root in self.roots(task))}
         firsts = {one.id: one for name in sorted(names) for one in self._firsts(task, name)}
-        for other in (*self._above(task), *firsts.values()):
+        for other in (*self._above(task, cycles=True), *firsts.values()):
             if other.id in seen or not (other.exists and other.enabled and self.roots(other)):
                 continue
             if why := self.reason(other, seen):
