@@ -61,6 +61,8 @@ class Letters:
         going = head is not None and (
             head.state in (State.SCHEDULED, State.RUNNING)
             or (head.state is State.FAILED and head.due is not None)
+            # One that was under way when it came has ended since.
+            or (head.finished_at is not None and head.finished_at >= began)
             # What waits for the tasks under it is looked at when they are over, on the digests of
             # then; of all that come meanwhile one message is kept. Whether it is, rest shows.
             or (head.state is State.HELD and head.hold is Hold.GATE and head.due is not None)

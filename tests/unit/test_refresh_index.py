@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from rebuilder import isolation
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Kind, Task
@@ -248,6 +249,36 @@ def copying(given: Task) -> TaskView:
     """Return a view whose build file names one image more than ACR's record."""
     said = Said(ImageReference.parse(f"{GO}:1"), Kind.BUILD_TIME, None, "Dockerfile, line 2")
     return join(given.id, [recorded(given), Evidence(Source.BUILD_FILE, (said,))])
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_slow_sources_do_not_stop_a_page(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, brief: bool
+) -> None:
+    """A function has five minutes: what is not read by then is read by itself, and stays known."""
+    monkeypatch.setattr(isolation, "AT_ONCE", 1)
+    gathered: list[str] = []
+
+    def gather(context: Context, task: Task) -> TaskView:
+        del context
+        gathered.append(task.id.name)
+        world.time.pass_(60)
+        return copying(task)
+
+    monkeypatch.setattr(usecase, "gather", gather)
+    world.tasks.add(*(task(f"task-{number}") for number in range(9)))
+    world.tasks.list_is_brief = brief
+    world.index.replace(copying(task("task-8")), world.time.now)
+    began = world.time.now
+    assert scan_registry(world.context, APPS)
+
+    assert world.time.now - began <= SLICE + timedelta(seconds=60)
+    read = len(gathered)
+    assert 0 < read < 9
+    later = [Refresh.decode(body).task for body, _ in world.queue.take(REFRESH)]
+    assert later == [task(f"task-{number}").id for number in range(read, 9)]
+    assert "task-8" in dependents(world, GO)
+    assert len(dependents(world, GO)) == read + 1
 
 
 @pytest.mark.usefixtures("offline")

@@ -50,6 +50,9 @@ _ABANDONED = timedelta(hours=6)
 
 _LATER = timedelta(minutes=5)
 
+_PAGE = SLICE
+"""So long the tasks of a page are read: sources may all be slow, and a function has its time."""
+
 _ASKED = timedelta(minutes=10)
 """For so long a scan that was asked for is not asked for again."""
 
@@ -221,10 +224,10 @@ def _store(context: Context, page: TaskPage, at: datetime) -> None:
 
     def read(found: Task | TaskId) -> IndexedTask | None:
         try:
-            task = context.tasks.task(found) if isinstance(found, TaskId) else found
+            task = _brief(context, found, at) if isinstance(found, TaskId) else found
         except NotFound:
             return None  # deleted since the page was read
-        return IndexedTask(_view(context, task), at)
+        return IndexedTask(_view(context, task, at), at)
 
     listed: list[Task | TaskId] = [*page.tasks, *page.brief]
     read_now = attempts(read, listed)
@@ -236,9 +239,26 @@ def _store(context: Context, page: TaskPage, at: datetime) -> None:
     context.index.replace_many(views)
 
 
-def _view(context: Context, task: Task) -> TaskView:
+def _in_time(context: Context, at: datetime) -> None:
+    """See that there is time to read one more task of a page.
+
+    Raises:
+        TransientError: There is none: the task is read by itself, later.
+    """
+    if context.now() - at > _PAGE:
+        raise TransientError(f"the tasks beside it have taken more than {_PAGE} to be read")
+
+
+def _brief(context: Context, task: TaskId, at: datetime) -> Task:
+    """Read a task of which the page told no more than its name."""
+    _in_time(context, at)
+    return context.tasks.task(task)
+
+
+def _view(context: Context, task: Task, at: datetime) -> TaskView:
     """Return what is known of a task; a source that is out of order must not stop a scan."""
     try:
+        _in_time(context, at)
         return _gathered(context, task)
     except TransientError as error:
         log.warning("task %s: going by what was known before: %s", task.id, error)
