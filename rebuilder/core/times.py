@@ -31,9 +31,14 @@ def utc_time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     time = time if time.tzinfo else time.replace(tzinfo=UTC)
     # Compared before it is turned into another zone, which may not be possible.
-    if not _FIRST <= time < _LAST:
+    if not possible(time):
         raise ValueError(f"{text[:40]!r} is not between 1970 and 9000")
     return time.astimezone(UTC)
+
+
+def possible(time: datetime) -> bool:
+    """Whether a time is between 1970 and 9000, and so can be turned into another zone."""
+    return _FIRST <= time < _LAST
 
 
 def ahead(time: datetime, now: datetime, longest: timedelta = timedelta()) -> bool:

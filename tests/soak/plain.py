@@ -224,7 +224,7 @@ def _circle() -> list[str]:
     for lost in (0.0, 1.0):
         with _host(1) as (host, (name,)):
             # Events come at once, and runs are over before anybody looks at them.
-            host.prompt, host.azure.lasts = True, (5.0, 60.0)
+            host.prompt, host.azure.lasts, host.azure.slow = True, (5.0, 60.0), 0.0
             for mine, bases in (
                 ("left", (name, _made_by("right"))),
                 ("right", (_made_by("left"),)),

@@ -17,7 +17,7 @@ from msgspec import Struct
 from rebuilder.core.acr.references import digest_problem, path_problem, tag_problem
 from rebuilder.core.acr.registries import ForeignRegistry, PushedRegistry, RegistryId
 from rebuilder.core.sentences import Explained
-from rebuilder.core.times import utc_time
+from rebuilder.core.times import possible, utc_time
 from rebuilder.errors import InvalidResourceId
 
 _PREFIX = "microsoft.containerregistry."
@@ -55,8 +55,12 @@ class Push(Struct, frozen=True):
         return f"{self.registry}|{self.repository}|{self.tag}|{self.digest}"
 
     def pushed_by(self, told: datetime) -> datetime:
-        """When it was pushed: as the event tells, or when that was told, which cannot be sooner."""
-        return told if self.pushed_at is None else min(self.pushed_at, told)
+        """When it was pushed: as the event tells, or when that was told, which cannot be sooner.
+
+        Times that cannot be were kept by versions before.
+        """
+        at = self.pushed_at
+        return min(at, told) if at is not None and possible(at) else told
 
     @classmethod
     def from_key(cls, key: str, event: str = "") -> Self:
