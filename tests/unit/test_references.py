@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rebuilder.core.acr.references import ImageReference
@@ -37,7 +37,7 @@ SHA512 = "sha512:" + "f" * 128
         ("mybase.chinaeast2.geo.azurecr.cn/node:9", "mybase.azurecr.cn/node:9"),
         ("mybase-a1b2c3.azurecr.io/node:9", "mybase-a1b2c3.azurecr.io/node:9"),
         ("mybase-a1b2c3.westus.geo.azurecr.io/node", "mybase-a1b2c3.azurecr.io/node:latest"),
-        ("UPPER/node", "upper/node:latest"),
+        ("UPPER/node", "UPPER/node:latest"),
         ("a" * 128 + ".io/" + "b" * 255, "a" * 128 + ".io/" + "b" * 255 + ":latest"),
     ],
 )
@@ -134,6 +134,7 @@ def test_a_normalised_reference_reads_as_itself(
     assert ImageReference.parse(str(once)) == once
 
 
+@example("A/0")
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No text raises anything but InvalidReference."""

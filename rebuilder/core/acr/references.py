@@ -130,7 +130,9 @@ class ImageReference(Struct, frozen=True, gc=False):
 
     @classmethod
     def _normalised(cls, domain: str, path: str, tag: str | None, digest: str | None) -> Self:
-        domain = canonical_host(domain)
+        host = canonical_host(domain)
+        # What only its upper case tells from a path of Docker Hub keeps it.
+        domain = host if _is_host(host) else domain
         if domain == DOCKER_HUB and "/" not in path:
             path = _OFFICIAL + path
         if tag is None and digest is None:
@@ -159,6 +161,11 @@ class ImageReference(Struct, frozen=True, gc=False):
 def _split_domain(text: str) -> tuple[str, str]:
     first, slash, rest = text.partition("/")
     # The first part is a host if it looks like one. Upper case cannot be a path, so it is too.
-    if slash and (first == "localhost" or any(c in first for c in ".:") or first != first.lower()):
+    if slash and (_is_host(first) or first != first.lower()):
         return first, rest
     return DOCKER_HUB, text
+
+
+def _is_host(first: str) -> bool:
+    """Tell whether the first part of a reference is a host whatever its case."""
+    return first == "localhost" or any(c in first for c in ".:")
