@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.events.dead_letters import DeadLetter
 from rebuilder.core.rebuilds.messages import BUILDS, StartBuild
-from rebuilder.core.rebuilds.rebuild import Hold, State
+from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.usecases.recovery.replay import chosen_letters, replay_each
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ class Letters:
             or (head.state is State.FAILED and head.due is not None)
             # One that was under way when it came has ended since.
             or (head.finished_at is not None and head.finished_at >= began)
-            # What waits for the tasks under it is looked at when they are over, on the digests of
-            # then; of all that come meanwhile one message is kept. Whether it is, rest shows.
-            or (head.state is State.HELD and head.hold is Hold.GATE and head.due is not None)
+            # What waits for the native trigger, for operators or for the tasks under it is looked
+            # at when that is over, on the digests of then; of all that come meanwhile one message
+            # is kept. Whether it is, rest shows.
+            or (head.state is State.HELD and head.due is not None)
         )
         runs = self._host.azure.tasks[message.task].runs
         if going or any(run.by == "product" and run.created >= began for run in runs):
