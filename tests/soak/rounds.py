@@ -335,14 +335,31 @@ class Round:
         tried: dict[str, list[SimRun]] = {}
         for run in task.runs:
             if run.by == "product":
-                # An edit makes other tags count, so the digests are others.
-                # A tag that came back is built on again.
-                key = f"{sorted(run.wanted.items())} {sorted(run.occasion.items())}"
-                tried.setdefault(key, []).append(run)
+                tried.setdefault(self._tried_on(run), []).append(run)
         for key, runs in tried.items():
             found = series(runs)
             if any(len(one) > _ATTEMPTS for one in found) or len(found) > 1 + _REPAIRS:
                 self.outcome.problems.append(f"loop: {task.id.name} ran {len(runs)} times on {key}")
+
+    def _tried_on(self, run: SimRun) -> str:
+        """Return what a run is a try of: the digests that it was asked for on, and since when.
+
+        An edit makes other tags count, so the digests are others. A tag that came back is built on
+        again. One that moved while a run was being asked for is the run's in the next try alone.
+        """
+        asked = {
+            name: digest
+            for name, _, digest in (
+                image.partition("@") for image in self.host.azure.asked_for(run.task, run.run_id)
+            )
+        }
+        on = {name: asked.get(name, digest) for name, digest in run.wanted.items()}
+        since = {
+            name: number
+            for name, number in run.occasion.items()
+            if on.get(name) == run.wanted.get(name)
+        }
+        return f"{sorted(on.items())} {sorted(since.items())}"
 
     def _audit(self) -> list[str]:
         """What the product's own audit says of the whole time."""

@@ -321,6 +321,31 @@ def test_one_poll_at_a_time(world: World) -> None:
     assert later(world).polled
 
 
+def test_a_look_that_was_stopped_in_the_middle_is_not_believed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digest may be of long ago, and a run meanwhile be on the one after: it looks again."""
+    known(world, task("on-alpine", dependency(ALPINE, OLD)))
+    world.foreign.seen[ALPINE] = Seen(OLD)
+    poll_bases(world.context, "me")
+    look = world.foreign.look
+
+    def stopped(reference: ImageReference, seen: Seen | None) -> Seen:
+        found = look(reference, seen)
+        world.time.pass_(300)
+        return found
+
+    world.foreign.seen[ALPINE] = Seen(NEW)
+    monkeypatch.setattr(world.foreign, "look", stopped)
+    report = later(world)
+    assert report.pushes == []
+    assert report.problems == [f"{ALPINE}: the look took 0:05:00: not believed"]
+
+    monkeypatch.setattr(world.foreign, "look", look)
+    world.foreign.seen[ALPINE] = Seen(NEWER)
+    assert later(world, 5).pushes == [KEY.replace(NEW, NEWER)]
+
+
 def test_a_poll_ends_before_its_function_does(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,9 @@ BOOKMARK = "poll"
 
 _THROTTLED = timedelta(minutes=15)
 _LONGEST_REST = timedelta(days=1)
+_LONGEST_LOOK = timedelta(minutes=2)
+"""What took longer, however slow the registry, was stopped in the middle: the tag may have moved
+since, and a digest of before would be told as one of now."""
 _POLL = "poll"
 # Registries of Azure send events: one whose pushes are to count is to be a base registry.
 _OF_AZURE = ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us")
@@ -219,6 +222,7 @@ def _look(context: Context, report: PollReport, known: _Known, following: Follow
     """
     reference, host = known.reference, known.reference.domain
     report.looked += 1
+    began = context.now()
     try:
         seen = context.foreign.look(reference, known.seen)
     except Throttled as error:
@@ -231,10 +235,14 @@ def _look(context: Context, report: PollReport, known: _Known, following: Follow
         _remember(context, known, known.seen)
         # A registry that is down is not asked once for every image.
         return isinstance(error, TransientError)
+    at = context.now()
+    if not timedelta() <= at - began <= _LONGEST_LOOK:
+        # It keeps its turn: the next poll looks again.
+        report.problems.append(f"{reference}: the look took {at - began}: not believed")
+        return False
     if seen.digest is None:
         report.problems.append(f"{reference}: {host} has no such tag")
-    elif _is_news(context, known, seen.digest, following):
-        push = _push(context, known, seen.digest)
+    elif _is_news(context, push := _push(known, seen.digest, at), known, following):
         # Told before it is remembered: whatever dies in between, it is told.
         announce_push(context, push)
         report.pushes.append(push.key)
@@ -246,9 +254,8 @@ def _look(context: Context, report: PollReport, known: _Known, following: Follow
     return False
 
 
-def _is_news(context: Context, known: _Known, digest: str, following: Followers) -> bool:
-    push = _push(context, known, digest)
-    return _moved(known, digest) or missed(
+def _is_news(context: Context, push: Push, known: _Known, following: Followers) -> bool:
+    return _moved(known, push.digest) or missed(
         context, known.reference, push, following[known.reference]
     )
 
@@ -258,12 +265,12 @@ def _moved(known: _Known, digest: str) -> bool:
     return known.seen is not None and known.seen.digest not in (None, digest)
 
 
-def _push(context: Context, known: _Known, digest: str) -> Push:
+def _push(known: _Known, digest: str, at: datetime) -> Push:
     reference = known.reference
     # Of a tag that was never seen before nobody knows since when it names the digest.
-    at = context.now() if _moved(known, digest) else None
+    since = at if _moved(known, digest) else None
     registry = ForeignRegistry(reference.domain)
-    return Push(registry, reference.path, reference.tag or "", digest, at, _POLL)
+    return Push(registry, reference.path, reference.tag or "", digest, since, _POLL)
 
 
 def _remember(context: Context, known: _Known, seen: Seen | None) -> None:
