@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "samples" / "helloworld-node"
 CLI = ROOT / ".tools" / "azure-cli" / "bin"
+OTHER_AZ = "LOCALCLOUD_AZ"
+"""The variable that names the folder of another `az` than the project's."""
 
 SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
 REPOSITORY = "https://github.com/contoso/acr-build-helloworld-node.git"
@@ -67,7 +69,8 @@ def cli_environment(folder: Path) -> dict[str, str]:
 
 def commands() -> list[str]:
     """Return the folders in which `rebuilder` and this project's `az` are found."""
-    return [str(folder) for folder in (Path(sys.executable).parent, CLI) if folder.is_dir()]
+    cli = Path(os.environ.get(OTHER_AZ) or CLI)
+    return [str(folder) for folder in (Path(sys.executable).parent, cli) if folder.is_dir()]
 
 
 def path() -> str:

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from localcloud.cloud import LocalCloud
+from localcloud.sample import OTHER_AZ
 from rebuilder.composition import release
+from tests import warmaz
 from tests.azurite import Azurite
 
 # Timing belongs in bench/: how long an example takes says nothing here, least of all beside others.
@@ -31,6 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of tests that need a tool which neither PyPI nor npm has."""
     config.addinivalue_line("markers", "needs(tool): the test uses a tool that `make tools` brings")
     config.addinivalue_line("markers", "unmeasured: the lines that the test tries are not counted")
+    if not hasattr(config, "workerinput"):
+        warmaz.prepare()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what the processes of this run share."""
+    if not hasattr(config, "workerinput"):
+        warmaz.end()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,6 +95,14 @@ def _azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     server = Azurite(Path(tmp_path_factory.mktemp("azurite")))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module", name="az")
+def _az() -> Iterator[None]:
+    """Have the Azure CLI that tests and their processes type be warm."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(OTHER_AZ, str(warmaz.started()))
+        yield
 
 
 @pytest.fixture(name="cloud")

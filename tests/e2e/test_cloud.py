@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from localcloud.sample import CLI
+from localcloud.sample import commands
 from tests.patience import SECONDS, client
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -68,7 +68,7 @@ def _type_in(tmp_path: Path, data: Path) -> Type:
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
         # The Azure CLI of this project, whatever else the machine has.
-        script = f". {data / 'environment'}\nexport PATH={CLI}:$PATH\n{command}"
+        script = f". {data / 'environment'}\nexport PATH={commands()[-1]}:$PATH\n{command}"
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-c", script],
             cwd=tmp_path,
@@ -81,6 +81,7 @@ def _type_in(tmp_path: Path, data: Path) -> Type:
     return run
 
 
+@pytest.mark.usefixtures("az")
 def test_commands_typed_by_hand_work_and_ctrl_c_ends_the_cloud(
     cloud: subprocess.Popen[str], data: Path, type_in: Type
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.arm.record import RECORD
+from localcloud.sample import OTHER_AZ
 from tests.openapi.judge import differences, recorded
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.mark.timeout(1800)  # the Azure CLI alone waits a minute after it has published
 @pytest.mark.parametrize("events", ["webhook", "queue"])
+@pytest.mark.usefixtures("az")
 def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path, events: str) -> None:
     """The templates deploy, the app so deployed rebuilds, and a second time changes nothing."""
     done = subprocess.run(
@@ -28,6 +30,7 @@ def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path, eve
             "HOME": str(tmp_path),
             "TMPDIR": str(tmp_path),
             RECORD: str(tmp_path / "record"),
+            OTHER_AZ: os.environ[OTHER_AZ],
             "EVENTS": events,
         },
         capture_output=True,

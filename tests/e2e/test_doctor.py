@@ -21,7 +21,7 @@ from rebuilder.composition import release
 from tests.armversions import version_of
 from tests.infra.deployed import HOST, Deployed
 
-pytestmark = pytest.mark.usefixtures("recorded")
+pytestmark = pytest.mark.usefixtures("az", "recorded")
 
 ARM = "https://management.azure.com"
 _STORAGE_ROLES = (

@@ -190,7 +190,8 @@ def test_what_cannot_be_foreseen_is_told(folder: Path) -> None:
     assert _kinds(folder)[-1] == "deployment sub create"
 
 
-@pytest.mark.timeout(900)  # two starts of the Azure CLI
+@pytest.mark.timeout(900)  # two commands of the Azure CLI
+@pytest.mark.usefixtures("az")
 def test_a_second_environment_is_refused_the_topic_of_the_first(
     cloud: LocalCloud, tmp_path: Path
 ) -> None:

@@ -124,7 +124,8 @@ def _typed(command: str) -> str:
     return re.sub(r"(?<![\w$])[A-Z]+(?:_[A-Z]+)*(?![\w=(])", chosen, text)
 
 
-@pytest.mark.timeout(3000)  # some sixty starts of the Azure CLI
+@pytest.mark.timeout(3000)  # some sixty commands of the Azure CLI
+@pytest.mark.usefixtures("az")
 def test_the_docs_are_carried_out(cloud: LocalCloud, tmp_path: Path) -> None:
     """From two registries to a deployed product with a task, and back to what was before."""
     remover = Remover(cloud, tmp_path)
@@ -172,6 +173,7 @@ def test_the_docs_are_carried_out(cloud: LocalCloud, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(1800)  # some thirty starts of Python
+@pytest.mark.usefixtures("az")
 def test_the_commands_are_typed_beside_the_app(cloud: LocalCloud, tmp_path: Path) -> None:
     """What is asked for is carried out by the running app; what is told ends well."""
     world = World(cloud, f"sqlite:{tmp_path / 'rebuilder.db'}", tmp_path)
@@ -213,7 +215,8 @@ def test_the_commands_are_typed_beside_the_app(cloud: LocalCloud, tmp_path: Path
     assert not world.failed()
 
 
-@pytest.mark.timeout(1800)  # some ten starts of the Azure CLI
+@pytest.mark.timeout(1800)  # some ten commands of the Azure CLI
+@pytest.mark.usefixtures("az")
 def test_the_page_is_registered(cloud: LocalCloud, tmp_path: Path) -> None:
     """By whoever may: people sign in to it, its identity vouches for it, and there is no secret."""
     deployer = Deployer(cloud)
