@@ -432,9 +432,7 @@ class Tutorial:
             f"skopeo copy --insecure-policy --authfile $AUTH --quiet \\\n"
             f"  docker://$ACR_NAME.azurecr.io/{repository}:{tag} {image}"
         )
-        self._type(
-            f"container=$($BUILDAH from --quiet --signature-policy $POLICY {image} 2>/dev/null)"
-        )
+        self._type(f"container=$($BUILDAH from --quiet --signature-policy $POLICY {image})")
         config = json.loads(self._ask(f"skopeo inspect --config {image}"))["config"]
         command, port = " ".join(config["Cmd"]), free_port()
         self._type(f"$BUILDAH run --isolation chroot --env PORT={port} $container -- {command} &")
