@@ -41,7 +41,8 @@ def told(wire: Json) -> Json:
 class Task:
     """An ACR task. `properties` and `identity` are in ARM's wire form (api 2025-03-01-preview).
 
-    `number` grows from task to task, in the order in which they were made.
+    `number` grows from task to task, in the order in which they were made. `modified` is when ARM
+    was last asked to write it; "" if ARM does not tell.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     identity: Json | None = None
     tags: dict[str, str] = field(default_factory=dict)
     number: int = field(default_factory=_NUMBERS.__next__)
+    modified: str = ""
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ from rebuilder.settings import SQLITE, Settings
 from rebuilder.settings.table import CLIENT_ID, DESTINATIONS, SOURCE_CREDENTIALS
 from rebuilder.telemetry import exporters, signals
 from rebuilder.telemetry.queues import TracedQueues
+from rebuilder.telemetry.versions import tell_versions
 from rebuilder.usecases.context import Context
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def compose(env: Mapping[str, str] = os.environ) -> Context:
         # What this process tells of itself, and not what the app's settings have the app tell.
         if not _ends and (end := exporters.turn_on(os.environ, lambda: _identity(settings))):
             _ends.append(end)
+        tell_versions()
         return _compose(settings)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from rebuilder.core.acr.access import PullAccess
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
@@ -28,11 +28,13 @@ class TaskPage(Struct, frozen=True):
         tasks: Tasks with their dependencies.
         brief: Tasks whose dependencies the list leaves out; they are to be read one by one.
         after: What gives the next page; None after the last one.
+        written: When each of them was last written, runs aside, as far as the list tells.
     """
 
     tasks: tuple[Task, ...]
     brief: tuple[TaskId, ...] = ()
     after: str | None = None
+    written: Mapping[TaskId, datetime] = field(default_factory=dict)
 
 
 class LogPart(Struct, frozen=True):

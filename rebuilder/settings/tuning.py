@@ -143,7 +143,8 @@ FIELDS = (
     ),
     _schedule(
         *(REFRESH_SCHEDULE, "0 0 */6 * * *"),
-        "When every task is read again for the index of dependencies",
+        "When every task is read again for the index of dependencies; where no event has ever told"
+        " of a task that was written, the list of tasks is looked at every hour besides",
         "REBUILDER_REFRESH_SCHEDULE",
     ),
     Field(

@@ -1,5 +1,7 @@
 """What lines of the log are about: push, task, registry, rebuild and run of the work in hand.
 
+One line is about the worker's versions instead.
+
 They are attributes of every record that the product logs, by the names that spans have them under:
 alerts and workbooks ask for them and never for words of a message. Whoever works on something says
 so once; threads that `isolation.together` begins know it, too.
@@ -21,7 +23,15 @@ REGISTRY = "rebuilder.registry"
 REBUILD = "rebuilder.rebuild"
 RUN = "rebuilder.run"
 
-NAMES = (PUSH, TASK, REGISTRY, REBUILD, RUN)
+PYTHON = "process.runtime.version"
+FUNCTIONS_WORKER = "rebuilder.functions_worker"
+FUNCTIONS_RUNTIME = "rebuilder.azure_functions_runtime"
+AZURE_FUNCTIONS = "rebuilder.azure_functions"
+
+NAMES = (
+    *(PUSH, TASK, REGISTRY, REBUILD, RUN),
+    *(PYTHON, FUNCTIONS_WORKER, FUNCTIONS_RUNTIME, AZURE_FUNCTIONS),
+)
 """Those that lines have; a span may have more."""
 
 type Value = str | int | float | bool

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Context(Struct, frozen=True):
-    """The settings and the adapters behind the ports."""
+    """The settings and the adapters behind the ports, and what is remembered beside the store."""
 
     settings: Settings
     ledger: Ledger
@@ -53,6 +53,7 @@ class Context(Struct, frozen=True):
     in_force: Known = field(default_factory=Known)
     receivers: Receivers = field(default_factory=NoReceivers)
     lines: Lines = field(default_factory=Lines)
+    told_by_events: set[RegistryId] = field(default_factory=set)
     _hosts: dict[RegistryId, str] = field(default_factory=dict)
 
     def close(self) -> None:

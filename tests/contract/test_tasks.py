@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -642,6 +642,22 @@ def test_a_page_tells_where_the_next_one_is(
     cloud.arm.behaviour.list_has_dependencies = False
     brief = [task.name for page in pages() for task in page.brief]
     assert brief == [f"task{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_a_page_tells_when_tasks_were_written(
+    cloud: LocalCloud, apps: Registry, tasks: ArmTasks, *, brief: bool
+) -> None:
+    """As far as ARM tells, of tasks that the list does not describe as well."""
+    cloud.arm.behaviour.list_has_dependencies = not brief
+    for name in ("told", "silent"):
+        images.task(apps, name, [images.dependency("b.azurecr.io/i:1")])
+    apps.tasks["told"].modified = "2026-10-11T12:13:14.1234567+00:00"
+    page = tasks.page(RegistryId.parse(apps.id))
+
+    assert {task.name: time for task, time in page.written.items()} == {
+        "told": datetime(2026, 10, 11, 12, 13, 14, 123456, UTC)
+    }
 
 
 def test_an_empty_registry_has_one_page(apps: Registry, tasks: ArmTasks) -> None:

@@ -138,6 +138,11 @@ def _patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
         patient = Patient(cloud, context)
         patient.deployed.push("second")
         patient.deployed.await_rebuild()
+        # The task was made before the app was subscribed: without this no event has told of any.
+        for name in patient.apps.tasks:
+            kind = "Microsoft.ContainerRegistry/registries/tasks"
+            cloud.eventgrid.publish_change(f"{patient.apps.id}/tasks/{name}", kind)
+        patient.deployed.await_log("events tell of its tasks")
         for name, value in patient.settings().items():
             patch.setenv(name, value)
         yield patient

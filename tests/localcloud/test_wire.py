@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import httpx
@@ -248,6 +249,20 @@ def test_when_a_task_was_made(
     apps.tasks["builder"].properties["creationDate"] = "2020-01-01T00:00:00+00:00"
     second = arm.put(place, json=task()).json()["properties"]["creationDate"]
     assert second == ("2020-01-01T00:00:00+00:00" if keeps else first)
+
+
+def test_when_a_task_was_last_written(apps: Registry, arm: httpx.Client) -> None:
+    """PUT and PATCH count, and every answer tells it; a task of which it is unknown has none."""
+    place, long_ago = f"{apps.id}/tasks/builder", "2020-01-01T00:00:00+00:00"
+    made = arm.put(place, json=task()).json()["systemData"]
+    for write in (partial(arm.put, json=task()), partial(arm.patch, json={"tags": {"a": "b"}})):
+        apps.tasks["builder"].modified = long_ago
+        assert arm.get(place).json()["systemData"] == {"lastModifiedAt": long_ago}
+        assert write(place).json()["systemData"] == made
+    (listed,) = arm.get(f"{apps.id}/tasks").json()["value"]
+    assert listed["systemData"] == made
+    apps.tasks["builder"].modified = ""
+    assert "systemData" not in arm.get(place).json()
 
 
 def test_a_scheduled_run_is_told_briefly(

@@ -125,7 +125,8 @@ class Time:
 class FakeTasks:
     """Tasks and runs; `failures` are raised instead of the next answers.
 
-    `listed_before` is what a list told of tasks some time ago, which their `age` says.
+    `listed_before` is what a list told of tasks some time ago, which their `age` says; `written`
+    is when tasks were last written, as far as a list tells.
     """
 
     known: dict[TaskId, Task] = field(default_factory=dict)
@@ -134,6 +135,8 @@ class FakeTasks:
     failures: dict[str, list[RebuilderError]] = field(default_factory=dict)
     effect_first: bool = False
     page_size: int = 100
+    written: dict[TaskId, datetime] = field(default_factory=dict)
+    paged: list[RegistryId] = field(default_factory=list)
     list_is_brief: bool = False
     read: list[TaskId] = field(default_factory=list)
     listed_before: dict[TaskId, Task] = field(default_factory=dict)
@@ -179,9 +182,11 @@ class FakeTasks:
         rest = [name for name in names if name > after]
         first = [TaskId(registry, name) for name in rest[: self.page_size]]
         more = first[-1].name if len(rest) > len(first) else None
+        self.paged.append(registry)
+        written = {task: self.written[task] for task in first if task in self.written}
         if self.list_is_brief:
-            return TaskPage((), tuple(first), more)
-        return TaskPage(tuple(self.known[task] for task in first), (), more)
+            return TaskPage((), tuple(first), more, written)
+        return TaskPage(tuple(self.known[task] for task in first), (), more, written)
 
     def task(self, task: TaskId, age: timedelta = timedelta()) -> Task:
         """Read a task."""

@@ -40,6 +40,7 @@ from rebuilder.usecases.doctor._known import Known
 from rebuilder.usecases.doctor._store import OVERDUE
 from rebuilder.usecases.doctor.examine import Report, examine
 from rebuilder.usecases.index.refresh_index import scan_registry
+from rebuilder.usecases.index.task_news import note_events
 from tests.unit.fakes import APPS, BASE, OTHERS, World, task
 
 SITE = "/subscriptions/s1/resourceGroups/g/providers/Microsoft.Web/sites/app"
@@ -174,6 +175,7 @@ def _good(world: World) -> World:
     )
     for registry in (APPS, OTHERS):
         scan_registry(world.context, registry)
+    note_events(world.context, [APPS, OTHERS])
     for found in (task(), task("other", registry=OTHERS)):
         world.ledger.claim(rebuild(world, state=State.SUCCEEDED, task=found.id, run_id="r1"))
     return world
@@ -646,6 +648,7 @@ def test_an_index_that_was_never_filled(world: World, asked: FakePreflight) -> N
     assert codes(report) == ["no-dead-letters", "index-never-filled", "index-never-filled"]
     assert not report.findings[1].commands()
     assert [entry.what for entry in report.unchecked] == [
+        "whether events tell of the tasks of myapps, theirapps",
         *("whether Azure allows tasks in myapps", "whether Azure allows tasks in theirapps"),
     ]
 

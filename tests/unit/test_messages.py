@@ -63,6 +63,7 @@ METADATA = {
         Refresh(BASE, None, datetime(2026, 1, 1, tzinfo=UTC)),
         Refresh.of(task().id, datetime(2026, 1, 1, tzinfo=UTC)),
         Refresh.of(task().id, datetime(2026, 1, 1, tzinfo=UTC), looks=0),
+        Refresh(BASE, None, datetime(2026, 1, 1, tzinfo=UTC), changes=True),
         OperatorAct(ACT),
     ],
 )

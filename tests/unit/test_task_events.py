@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from copy import replace
 from typing import Any
 
 import pytest
@@ -55,6 +56,7 @@ CLOUD_EVENT: dict[str, Any] = {
     "data": EVENT["data"],
 }
 CHANGED = TaskChanged(TaskId(APPS, "build-app"), "event-1")
+DELETED = "Microsoft.Resources.ResourceDeleteSuccess"
 
 
 def changed(path: str, value: object, event: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -81,7 +83,6 @@ def about(resource: str) -> dict[str, Any]:
     [
         EVENT,
         CLOUD_EVENT,
-        changed("eventType", "Microsoft.Resources.ResourceDeleteSuccess"),
         changed("topic", "/subscriptions/S1/resourceGroups/G"),
         changed("data.resourceUri", ...),
         changed("data", None),
@@ -90,8 +91,15 @@ def about(resource: str) -> dict[str, Any]:
     ],
 )
 def test_a_change_of_a_task_is_read(event: dict[str, Any]) -> None:
-    """Either schema, of a subscription's or a group's topic, written or deleted, in any case."""
+    """Either schema, of a subscription's or a group's topic, in any case."""
     assert read_task_event(event, {APPS}) == CHANGED
+
+
+def test_a_deletion_of_a_task_is_read() -> None:
+    """It is a change as well, and is told apart from a task that was written."""
+    read = read_task_event(changed("eventType", DELETED), {APPS})
+
+    assert read == replace(CHANGED, written=False)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ def _wire(arm: Arm, registry: Registry, task: Task, *, secret: bool = False) -> 
         "tags": task.tags,
         "properties": told(properties),
         "identity": task.identity,
+        # Source: the list that Azure/azure-powershell shows of Get-AzContainerRegistryTask.
+        "systemData": told({"lastModifiedAt": task.modified}),
     }
     return told(wire)
 
@@ -132,7 +134,7 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
     with arm.state.lock:
         known = registry.tasks.get(params["t"].lower())
         name = known.name if known else params["t"]
-        made = acr_time(arm.clock.now())
+        made = now = acr_time(arm.clock.now())
         if known is not None and arm.behaviour.put_keeps_creation:
             made = known.properties["creationDate"]
         properties |= {
@@ -153,6 +155,7 @@ def _put(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response:
             properties,
             _identity(arm, f"{registry.id}/tasks/{name}", body.get("identity"), held),
             body.get("tags") or {},
+            modified=now,
         )
         if known is not None:
             task.number = known.number
@@ -209,6 +212,7 @@ def _patch(arm: Arm, _: Request, params: dict[str, str], body: Json) -> Response
             task.identity = _patched_identity(arm, registry, task, body["identity"])
         task.properties = merged
         task.tags = body.get("tags") or task.tags
+        task.modified = acr_time(arm.clock.now())
         _tell(arm, registry, task)
         return JSONResponse(_wire(arm, registry, task))
 

@@ -109,9 +109,11 @@ class ArmTasks:
             pages = operations.list(registry.resource_group, registry.name).by_page(after or None)
             found += next(pages, ())
             names = [name_of(entry.name) for entry in found]
-        tasks, brief = [], []
+        tasks, brief, written = [], [], {}
         for name, entry in zip(names, found, strict=True):
             task_id = TaskId(registry, name)
+            if entry.system_data and entry.system_data.last_modified_at:
+                written[task_id] = entry.system_data.last_modified_at
             try:
                 with answered(f"read {task_id}"):
                     step = entry.properties.step if entry.properties else None
@@ -127,7 +129,7 @@ class ArmTasks:
             else:
                 tasks.append(listed)
         following = str(getattr(pages, "continuation_token", None) or "")
-        return TaskPage(tuple(tasks), tuple(brief), following or None)
+        return TaskPage(tuple(tasks), tuple(brief), following or None, written)
 
     def task(self, task: TaskId, age: timedelta = timedelta()) -> Task:
         """Read one task; see Tasks."""

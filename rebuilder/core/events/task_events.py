@@ -16,7 +16,7 @@ from rebuilder.core.events.pushes import Ignored, Malformed, storable
 from rebuilder.errors import InvalidResourceId
 
 _PREFIX = "microsoft.resources."
-_CHANGES = frozenset({"resourcewritesuccess", "resourcedeletesuccess"})
+_WRITTEN, _DELETED = "resourcewritesuccess", "resourcedeletesuccess"
 _TASKS = "/providers/microsoft.containerregistry/registries/"
 
 
@@ -26,10 +26,12 @@ class TaskChanged(Struct, frozen=True):
     Attributes:
         task: The task.
         event: The event's id, for the log.
+        written: Whether it was created or changed; else it was deleted.
     """
 
     task: TaskId
     event: str
+    written: bool = True
 
 
 class NoChange(Ignored, frozen=True):
@@ -78,7 +80,8 @@ def read_task_event(raw: object, registries: Collection[RegistryId]) -> TaskChan
         return malformed("event", f"is {type(raw).__name__}, not an object")
     if not event_type:
         return malformed(type_field, "is missing or not text")
-    if event_type.lower().removeprefix(_PREFIX) not in _CHANGES:
+    change = event_type.lower().removeprefix(_PREFIX)
+    if change not in (_WRITTEN, _DELETED):
         return NoChange(event, source, subject, event_type)
     data = envelope.get("data")
     resource = (_text(data, "resourceUri") if isinstance(data, Mapping) else "") or subject
@@ -94,7 +97,7 @@ def read_task_event(raw: object, registries: Collection[RegistryId]) -> TaskChan
         return malformed("data.resourceUri", f"cannot be used: {error}")
     if task.registry not in registries:
         return NotATaskRegistry(event, source, subject, str(task.registry))
-    return TaskChanged(task, event)
+    return TaskChanged(task, event, change == _WRITTEN)
 
 
 def _text(values: Mapping[str, object], name: str) -> str:

@@ -192,12 +192,14 @@ class Refresh(Struct, frozen=True):
         asked_at: When it was asked for; a sweep that began later has answered it.
         looks: How often a task was looked at that is to be looked at again until ACR has recorded
             something; None if once is enough.
+        changes: Whether of all tasks only those are to be read that the list tells have changed.
     """
 
     registry: RegistryId
     task: TaskId | None
     asked_at: datetime
     looks: int | None = None
+    changes: bool = False
 
     @classmethod
     def of(cls, task: TaskId, at: datetime, looks: int | None = None) -> Self:
@@ -209,7 +211,9 @@ class Refresh(Struct, frozen=True):
         task = str(self.task) if self.task else None
         asked_at = self.asked_at.isoformat()
         values = {"registry": str(self.registry), "task": task, "askedAt": asked_at}
-        return _encode({**values, "looks": self.looks})
+        # Older versions read every task then, which is no less.
+        changes = {"changes": True} if self.changes else {}
+        return _encode({**values, "looks": self.looks, **changes})
 
     @classmethod
     def decode(cls, body: str) -> Self:
@@ -225,6 +229,7 @@ class Refresh(Struct, frozen=True):
                 TaskId.parse(v["task"]) if v["task"] is not None else None,
                 utc_time(v["askedAt"]),
                 _number(v["looks"]) if v["looks"] is not None else None,
+                bool(v.get("changes")),
             ),
         )
 

@@ -38,6 +38,7 @@ from rebuilder.usecases.catch_up.aged import ask_for_aged
 from rebuilder.usecases.catch_up.missed import Follower, Followers, announce_push, followers, missed
 from rebuilder.usecases.clocks import impossible
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.index.task_news import ask_for_changes
 from rebuilder.usecases.leases import SLICE, Lease, leased
 from rebuilder.usecases.steering import places
 
@@ -182,12 +183,16 @@ def _close(context: Context, rebuild: Rebuild) -> bool:
 
 
 def _refresh(context: Context, report: SweepReport) -> None:
-    """Have a registry read for the index, if that is long ago and not under way."""
+    """Have a registry read for the index, if that is long ago and not under way.
+
+    Where no event has ever told of a task that was written, its list is looked at every hour.
+    """
     now = context.now()
     known = context.index.refreshes()
     for registry in context.settings.task_registries:
         refreshed = known.get(registry)
         if refreshed is not None and age(refreshed, now) <= context.settings.index_max_age:
+            ask_for_changes(context, registry, refreshed)
             continue
         going = context.index.scan(registry)
         if going is None or age(going.started, now) > _SWEEPING:

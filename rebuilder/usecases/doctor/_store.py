@@ -18,6 +18,7 @@ from rebuilder.usecases.catch_up.poll_bases import BOOKMARK as POLL
 from rebuilder.usecases.catch_up.sweep import BOOKMARK as SWEEP
 from rebuilder.usecases.doctor._known import READ_ROLES, STORAGE, Check, Known, Result
 from rebuilder.usecases.history.retire_history import BOOKMARK as HISTORY
+from rebuilder.usecases.index.task_news import events_seen
 from rebuilder.usecases.leases import LEASE
 from rebuilder.usecases.staleness.kept import BOOKMARK as STALENESS
 
@@ -104,6 +105,19 @@ def index(known: Known, registry: RegistryId) -> Check:
             yield doctor.IndexOld(registry, since, site)
 
     return Check(f"index of {registry.name}", "Storage Table Data Reader", look)
+
+
+def task_events(known: Known) -> Check:
+    """Tell which registries' tasks no event has ever told of."""
+
+    def look() -> Iterator[Result]:
+        context = known.context
+        silent = [r.name for r in context.settings.task_registries if not events_seen(context, r)]
+        if silent:
+            reason = "no event of one that was written has come yet; the list is looked at hourly"
+            yield Unchecked(f"whether events tell of the tasks of {', '.join(silent)}", reason)
+
+    return Check("events of tasks", "Storage Table Data Reader", look)
 
 
 def ledger(known: Known) -> Check:

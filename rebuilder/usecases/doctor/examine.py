@@ -30,6 +30,7 @@ from rebuilder.usecases.doctor._store import (
     policy,
     settings,
     storage,
+    task_events,
     tokens,
 )
 from rebuilder.usecases.doctor._tasks import tasks_examined
@@ -94,6 +95,7 @@ def examine(
         *(tasks_examined(known, r) for r in tasks if r in known.setups),
         *storage(known),
         *(index(known, r) for r in tasks),
+        task_events(known),
         ledger(known),
         clocks(known),
         letters(known),

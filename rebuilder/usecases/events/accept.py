@@ -22,6 +22,7 @@ from rebuilder.core.rebuilds.messages import (
 from rebuilder.telemetry import signals
 from rebuilder.telemetry.dimensions import PUSH, lines_about
 from rebuilder.usecases.context import Context
+from rebuilder.usecases.index.task_news import note_events
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,9 @@ def accept_task_events(context: Context, raws: Sequence[object]) -> list[TaskCha
     # records anything, and that is no event.
     changed = dict.fromkeys(event.task for event in events if isinstance(event, TaskChanged))
     _send(context, REFRESH, [Refresh.of(task, now, looks=0).encode() for task in changed])
+    # That a task was deleted does not tell whether events tell of those that are written.
+    written = (e for e in events if isinstance(e, TaskChanged) and e.written)
+    note_events(context, {event.task.registry for event in written})
     for event in events:
         if isinstance(event, TaskChanged):
             log.info("event %s accepted: task %s changed", event.event, event.task)

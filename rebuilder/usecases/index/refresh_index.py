@@ -40,6 +40,7 @@ from rebuilder.telemetry import metrics, signals
 from rebuilder.telemetry.dimensions import REGISTRY, lines_about, lines_of_its_own, of_task
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.index.gather import gather
+from rebuilder.usecases.index.task_news import look_for_changes
 from rebuilder.usecases.leases import SLICE
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ _LONGEST = timedelta(hours=1)
 
 @lines_of_its_own
 def refresh_index(context: Context, message: Refresh) -> None:
-    """Read a task, or every task of a registry, again.
+    """Read a task, or every task of a registry or those that have changed, again.
 
     What may not be read stays in the index as it is: its age tells, and so do the plans.
 
@@ -74,6 +75,8 @@ def refresh_index(context: Context, message: Refresh) -> None:
     try:
         if message.registry not in context.settings.task_registries:
             log.info("registry %s: is no task registry any more", message.registry)
+        elif message.changes:
+            look_for_changes(context, message)
         elif message.task is not None:
             _look_again(context, message, refresh_task(context, message.task))
         elif _swept(context, message):
