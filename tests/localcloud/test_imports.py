@@ -34,14 +34,14 @@ def _graph(folder: Path, root: Path = _ROOT) -> dict[str, set[str]]:
     return {name: _imports(path, set(files)) - {name} for name, path in files.items()}
 
 
-def test_no_circle_of_imports() -> None:
+def test_no_cycle_of_imports() -> None:
     """No module of the local cloud needs one that needs it."""
     graph = _graph(_ROOT / "localcloud")
     assert graph["localcloud.arm.app"] > {"localcloud.arm.router", "localcloud.arm.model"}
     assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
 
 
-def test_a_circle_for_types_is_found(tmp_path: Path) -> None:
+def test_a_cycle_for_types_is_found(tmp_path: Path) -> None:
     """An import under TYPE_CHECKING, or in a function, counts as every other."""
     one, other = tmp_path / "one.py", tmp_path / "other.py"
     one.write_text("if TYPE_CHECKING:\n    from other import Thing\n", encoding="utf-8")

@@ -242,7 +242,7 @@ class Azure:
         run.ends = ends or self._ending(task, run)
         if by == "product":
             self._judge(task, run)
-            self._judge_circle(task, run)
+            self._judge_cycle(task, run)
             self.on_start(task, run)
         self.runs[task.id.registry, run.run_id] = run
         task.runs.append(run)
@@ -329,12 +329,12 @@ class Azure:
                 self.doubled.append(message)
                 return
 
-    def _judge_circle(self, task: SimTask, run: SimRun) -> None:
-        """Hold a run against what led to it: a circle is not gone through for ever.
+    def _judge_cycle(self, task: SimTask, run: SimRun) -> None:
+        """Hold a run against what led to it: a cycle is not gone through for ever.
 
         If all that its image lacks is what a run of the product's has pushed, that run led to it.
         An event may be quicker than what the ledger knows of the run that pushed, which begins the
-        circle anew: once, and not twice.
+        cycle anew: once, and not twice.
         """
         built = task.built()
         lacking = [n for n, d in run.wanted.items() if built is None or built.pulled.get(n) != d]

@@ -26,7 +26,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import TransientError
 from rebuilder.ports.steering import Steering
 from rebuilder.usecases import clocks
-from rebuilder.usecases.build import _circles, _schedule, start_build
+from rebuilder.usecases.build import _cycles, _schedule, start_build
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.catch_up import missed
 from rebuilder.usecases.context import Context
@@ -76,17 +76,17 @@ def _refused_claims_stay() -> None:
 
 def _claims_push_nothing() -> None:
     """What a claim may have pushed whose outcome is unknown is taken for a push from elsewhere."""
-    was = _circles._pushing
+    was = _cycles._pushing
 
     def pushing(context: Context, other: Rebuild) -> PutBack | None:
         return was(context, other) if other.state.in_flight else None
 
-    patch.object(_circles, "_pushing", pushing).start()
+    patch.object(_cycles, "_pushing", pushing).start()
 
 
-def _circles_go_on() -> None:
-    """Only who is known by its chain to be in a circle is waited for."""
-    patch.object(_circles, "below", lambda _context, _task: {}).start()
+def _cycles_go_on() -> None:
+    """Only who is known by its chain to be in a cycle is waited for."""
+    patch.object(_cycles, "below", lambda _context, _task: {}).start()
 
 
 def _stale_for_good() -> None:
@@ -197,7 +197,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "turns-never-expire": _turns_never_expire,
     "refused-claims-stay": _refused_claims_stay,
     "claims-push-nothing": _claims_push_nothing,
-    "circles-go-on": _circles_go_on,
+    "cycles-go-on": _cycles_go_on,
     "stale-for-good": _stale_for_good,
     "times-are-believed": _times_are_believed,
     "late-messages-free-places": _late_messages_free_places,

@@ -18,7 +18,7 @@ from tests.soak.host import Host
 from tests.soak.tales import TALES
 
 _MANY, _BURST = 120, 10
-# A push of what two tasks stand on, one of them over the other: that one, and each of the circle.
+# A push of what two tasks stand on, one of them over the other: that one, and each of the cycle.
 _ROUND = 3
 _OUTAGES = (("storage", 60), ("arm", 600), ("registry", 600))
 
@@ -218,7 +218,7 @@ def _clock_ahead() -> list[str]:
         return [f"clock: {name} is stale" for name in _stale(host)]
 
 
-def _circle() -> list[str]:
+def _cycle() -> list[str]:
     """Two tasks stand on each other, and answers are lost: they do not build on for ever."""
     found = []
     for lost in (0.0, 1.0):
@@ -237,7 +237,7 @@ def _circle() -> list[str]:
             host.advance(timedelta(hours=1))
             runs = len(host.azure.runs) - before
             if runs != _ROUND:
-                found.append(f"circle: {runs} runs for a push, {lost:.0%} of all answers lost")
+                found.append(f"cycle: {runs} runs for a push, {lost:.0%} of all answers lost")
     return found
 
 
@@ -278,7 +278,7 @@ STORIES = {
     "throttled": _throttled,
     "replayed": _replayed,
     "clock": _clock_ahead,
-    "circle": _circle,
+    "cycle": _cycle,
     "behind": _behind,
     "back": _back,
     **TALES,

@@ -102,7 +102,7 @@ class Round:
         for registry, count in _MAKERS.items():
             for number in range(count):
                 self._create(f"{registry.name[0]}{number}", registry)
-        # A chain of two, and a circle of two.
+        # A chain of two, and a cycle of two.
         shared = "myapps.azurecr.io/apps/m0:latest"
         azure.add(SimTask(TaskId(OTHERS, "chained"), (shared, TAGS[0]), native=False))
         for mine, other in (("left", "right"), ("right", "left")):
@@ -313,7 +313,7 @@ class Round:
                 if pulled.get(base) != digest
             }
             if task.id.name in ("left", "right"):
-                stale -= {b for b in stale if "/apps/" in b}  # a circle is cut somewhere
+                stale -= {b for b in stale if "/apps/" in b}  # a cycle is cut somewhere
             stale = {base for base in stale if not self._given_up(task, rebuilds, base)}
             if stale and not self._held(task):
                 problems.append(f"stale: {task.id.name} on {sorted(stale)}")

@@ -264,7 +264,7 @@ def test_the_newest_attempt_counts(
     [
         (AlreadyBuiltOn(TASK, NODE, NEW, "ledger"), Verdict.ALREADY),
         (RebuildFailed(TASK, "id", "ca1", "Failed"), Verdict.GIVEN_UP),
-        (OwnOutput(TASK, NODE, NEW, "ca1"), Verdict.CIRCLE),
+        (OwnOutput(TASK, NODE, NEW, "ca1"), Verdict.CYCLE),
         (TaskDisabled(TASK), Verdict.LEFT),
         (RebuildUnderWay(TASK, "id", None), Verdict.IN_PROGRESS),
     ],

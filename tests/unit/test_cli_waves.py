@@ -24,7 +24,7 @@ def _wave(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Wave
 
 
 def test_a_plan_is_told(wave: Wave, capsys: pytest.CaptureFixture[str]) -> None:
-    """Layers, reasons, holds, circles, what is left, what it takes, and what nobody knows."""
+    """Layers, reasons, holds, cycles, what is left, what it takes, and what nobody knows."""
     wave.push(NODE, NEW)
     wave.deliver()
     wave.world.time.pass_(120)
@@ -44,7 +44,7 @@ def test_a_plan_is_told(wave: Wave, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{NODE} at a new digest: 3 task(s) in 2 layer(s)\n" in told
     assert "layer 1:\n  myapps/a, 2.0 min: it reads " in told
     assert "      held: cooling down: " in told
-    assert "circle 1, rebuilt once: myapps/a -> myapps/c\n" in told
+    assert "cycle 1, rebuilt once: myapps/a -> myapps/c\n" in told
     assert "left alone (1):\n  myapps/off: the policy file has it left alone" in told
     assert "longest way, 2.0 min: myapps/a -> " in told
     assert "and cost 4.00, at 0.5 for a CPU's minute and 4 CPUs each" in told
@@ -60,7 +60,7 @@ def test_a_plan_as_json_and_as_a_drawing(wave: Wave, capsys: pytest.CaptureFixtu
     assert found["digest"] is None
     assert [task["layer"] for task in found["tasks"]] == [1, 1, 2, 2]
     assert found["cost"] == 0
-    assert len(found["circles"]) == 1
+    assert len(found["cycles"]) == 1
     assert cli.main(["plan", NODE, "--format", "mermaid"]) == 0
     drawn = capsys.readouterr().out.splitlines()
     assert drawn[:2] == ["flowchart LR", f'  image["{NODE}"]']
@@ -78,7 +78,7 @@ def test_a_wave_is_told(wave: Wave, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{NODE}@{NEW}: 4 task(s) in 2 layer(s): 2 building, 1 held, 1 to come\n" in told
     assert "layer 1: 2 building\n  building myapps/a: scheduled, run ca1\n" in told
     assert "  held     myapps/b: waiting for upstream tasks" in told
-    assert "a circle, rebuilt once: myapps/a -> myapps/c\n" in told
+    assert "a cycle, rebuilt once: myapps/a -> myapps/c\n" in told
     wave.all("off")
     assert cli.main(["wave", f"{NODE}@{NEW}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -44,28 +44,28 @@ def test_each_comes_after_all_that_it_stands_on() -> None:
 
     assert named(found) == ["beside top", "left right", "last"]
     assert [task.name for task in found.upstream[TaskId(APPS, "last")]] == ["left", "right"]
-    assert found.circles == ()
+    assert found.cycles == ()
     assert layers_of([], {ROOT}) == Layers((), {}, ())
 
 
-def test_a_circle_begins_where_the_push_reaches_it() -> None:
+def test_a_cycle_begins_where_the_push_reaches_it() -> None:
     """And goes on as if nothing led back to its beginning."""
     found = layers(c="root b", a="c d", b="a", d="c")
 
     assert named(found) == ["c", "d", "a", "b"]
-    assert [[task.name for task in circle] for circle in found.circles] == [["c", "d", "a", "b"]]
+    assert [[task.name for task in cycle] for cycle in found.cycles] == [["c", "d", "a", "b"]]
     assert found.precedes(TaskId(APPS, "c"), TaskId(APPS, "b"))
     assert not found.precedes(TaskId(APPS, "b"), TaskId(APPS, "c"))
     assert not found.precedes(TaskId(APPS, "b"), TaskId(APPS, "x"))
 
 
-def test_a_circle_begins_below_what_is_outside() -> None:
+def test_a_cycle_begins_below_what_is_outside() -> None:
     """Where the push reaches it over others, its own first task by name counts for nothing."""
     assert named(layers(top="root", b="a", a="c", c="b top")) == ["top", "c", "a", "b"]
     assert named(layers(b="a", a="b")) == ["a", "b"]
 
 
-def test_who_reads_its_own_image_is_in_no_circle() -> None:
+def test_who_reads_its_own_image_is_in_no_cycle() -> None:
     """It does not wait for itself."""
     assert named(layers(a="root a")) == ["a"]
 

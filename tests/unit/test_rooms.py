@@ -66,8 +66,8 @@ def imported(source: str, known: dict[str, Path]) -> Iterator[str]:
             yield from (name.name for name in node.names)
 
 
-def circle(known: dict[str, Path]) -> list[str]:
-    """Return modules that import each other in a circle; none if there are none."""
+def cycle(known: dict[str, Path]) -> list[str]:
+    """Return modules that import each other in a cycle; none if there are none."""
     graph = {
         name: {other for other in imported(path.read_text("utf-8"), known) if other in known}
         for name, path in known.items()
@@ -101,17 +101,17 @@ def test_no_folder_has_too_many_modules() -> None:
 
 def test_no_modules_import_each_other() -> None:
     """Not over others, and not for types alone."""
-    assert circle(modules()) == []
+    assert cycle(modules()) == []
 
 
-def test_a_circle_is_found(tmp_path: Path) -> None:
+def test_a_cycle_is_found(tmp_path: Path) -> None:
     """Imports inside functions and for types count."""
     (tmp_path / "a.py").write_text("def f() -> None:\n    from package import b\n")
     (tmp_path / "b.py").write_text("if TYPE_CHECKING:\n    from package.c import C\n")
     (tmp_path / "c.py").write_text("import package.a\n")
     known = {f"package.{name}": tmp_path / f"{name}.py" for name in "abc"}
 
-    assert set(circle(known)) == set(known)
+    assert set(cycle(known)) == set(known)
 
     (tmp_path / "c.py").write_text("import json\n")
-    assert circle(known) == []
+    assert cycle(known) == []

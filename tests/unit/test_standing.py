@@ -15,7 +15,7 @@ from rebuilder.core.audit.model import AuditFinding as Finding
 from rebuilder.core.audit.model import AuditVerdict as Verdict
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved
-from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
+from rebuilder.core.decisions.rebuilds import Cycle, OwnOutput, RebuildFailed, RebuildUnderWay
 from rebuilder.core.decisions.runs import TaskDisabled
 from rebuilder.core.dependencies.evidence import Evidence, Said, Source, join
 from rebuilder.core.events.pushes import Push
@@ -178,8 +178,8 @@ def test_a_rebuild_on_another_digest_is_waited_for(world: World) -> None:
         (TaskDisabled(TASK), Verdict.LEFT),
         (AlreadyBuiltOn(TASK, NODE, NEW, "run"), None),
         (RebuildFailed(TASK, "r", "ca1", "Failed"), Verdict.GIVEN_UP),
-        (OwnOutput(TASK, NODE, NEW, "ca1"), Verdict.CIRCLE),
-        (Circle(TASK, NODE, NEW, ("a", "b")), Verdict.CIRCLE),
+        (OwnOutput(TASK, NODE, NEW, "ca1"), Verdict.CYCLE),
+        (Cycle(TASK, NODE, NEW, ("a", "b")), Verdict.CYCLE),
         (RebuildUnderWay(TASK, "r", "ca1"), Verdict.LOST),
         (BaseMoved(TASK, NODE, "runtime", OLD, NEW, "registry"), Verdict.LOST),
     ],

@@ -59,7 +59,7 @@ def test_a_push_that_was_not_made(wave: Wave) -> None:
     assert found.tasks[2].reason == f"it reads {NODE}, {image('top')}"
     assert [task.name for task in found.tasks[3].upstream] == ["left", "right"]
     assert found.digest == ""
-    assert (found.left, found.circles) == ({}, ())
+    assert (found.left, found.cycles) == ({}, ())
     assert wave.world.ledger.push(ROOT.key) is None
     assert wave.world.tasks.scheduled == []
 

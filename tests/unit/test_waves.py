@@ -79,7 +79,7 @@ def test_an_upstream_that_fails_holds_nobody_for_ever(world: World) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_circle_that_the_base_reaches_twice_is_gone_through_once(
+def test_a_cycle_that_the_base_reaches_twice_is_gone_through_once(
     world: World, *, reverse: bool
 ) -> None:
     """The first by name begins."""
@@ -246,7 +246,7 @@ def test_what_is_pushed_where_nobody_listens_reaches_nobody(world: World) -> Non
     assert wave.head("b") is None
 
 
-def test_what_leads_back_into_a_circle_is_left(world: World) -> None:
+def test_what_leads_back_into_a_cycle_is_left(world: World) -> None:
     """Although the task that it leads to had no part in it."""
     wave = Wave(world, a="node d", c="a d", d="node c")
     wave.push(NODE, NEW)
@@ -270,19 +270,19 @@ def test_nothing_before_its_upstream_and_nothing_twice(
     direct: set[int],
     failing: set[int],
     random: Random,
-    circles: bool,  # noqa: FBT001 - of hypothesis
+    cycles: bool,  # noqa: FBT001 - of hypothesis
 ) -> None:
     """Whatever stands on what, whatever fails, and in whatever order runs end."""
     graph = {
         f"t{one}": [
             *(["node"] if one in direct else []),
-            *(f"t{other}" for other in of if other < (len(reads) if circles else one) != one),
+            *(f"t{other}" for other in of if other < (len(reads) if cycles else one) != one),
         ]
         for one, of in enumerate(reads)
     }
     graph = {one: [other for other in of if other != one] for one, of in graph.items()}
-    # One that fails in a circle is tried again on what the others push: that may mend it.
-    fails = set() if circles else {f"t{one}" for one in failing}
+    # One that fails in a cycle is tried again on what the others push: that may mend it.
+    fails = set() if cycles else {f"t{one}" for one in failing}
     with TemporaryDirectory() as folder:
         wave = Wave(
             World(Path(folder)), **{n: " ".join(of or ["other"]) for n, of in graph.items()}
@@ -294,6 +294,6 @@ def test_nothing_before_its_upstream_and_nothing_twice(
     while more := {n for n, of in graph.items() if {"node", *built - fails} & set(of)} - built:
         built |= more
     assert sorted(ended) == sorted(built)
-    if not circles:
+    if not cycles:
         for number, one in enumerate(ended):
             assert not {*graph[one]} & {*ended[number:]}, (one, ended)

@@ -44,8 +44,8 @@ def _lines(found: WaveReport) -> Iterator[str]:
             if task.layer == layer and task.stage is not Stage.DONE:
                 why = f": {task.why}" if task.why else ""
                 yield f"  {task.stage:9}{task.task.short}{why}"
-    for circle in found.circles:
-        yield f"a circle, rebuilt once: {' -> '.join(task.short for task in circle)}"
+    for cycle in found.cycles:
+        yield f"a cycle, rebuilt once: {' -> '.join(task.short for task in cycle)}"
 
 
 def _counted(found: WaveReport, layer: int | None = None) -> str:
@@ -77,5 +77,5 @@ def _record(found: WaveReport) -> dict[str, Any]:
             }
             for task in found.tasks
         ],
-        "circles": [[str(task) for task in circle] for circle in found.circles],
+        "cycles": [[str(task) for task in cycle] for cycle in found.cycles],
     }

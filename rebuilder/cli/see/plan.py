@@ -82,8 +82,8 @@ def _lines(found: Forecast, cpus: float, price: float) -> Iterator[str]:
         yield f"  {task.task.short}{took}: {task.reason}"
         for reason in task.holds:
             yield f"      held: {reason.sentence()} ({reason.ender()})"
-    for number, circle in enumerate(found.circles, 1):
-        yield f"circle {number}, rebuilt once: {' -> '.join(task.short for task in circle)}"
+    for number, cycle in enumerate(found.cycles, 1):
+        yield f"cycle {number}, rebuilt once: {' -> '.join(task.short for task in cycle)}"
     if found.left:
         yield f"left alone ({len(found.left)}):"
         yield from (f"  {task.short}: {why}" for task, why in sorted(found.left.items()))
@@ -107,7 +107,7 @@ def _record(found: Forecast, cpus: float, price: float) -> dict[str, Any]:
         "layers": found.depth,
         "tasks": [_task_record(task) for task in found.tasks],
         "left": [{"task": str(task), "why": why} for task, why in sorted(found.left.items())],
-        "circles": [[str(task) for task in circle] for circle in found.circles],
+        "cycles": [[str(task) for task in cycle] for cycle in found.cycles],
         "criticalPath": [str(task.task) for task in path],
         "criticalMinutes": minutes,
         "minutes": found.minutes,

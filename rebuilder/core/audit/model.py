@@ -26,7 +26,7 @@ class AuditVerdict(StrEnum):
     ALREADY = "already built on"
     # There is an accepted reason why it has none, or none yet.
     LEFT = "left alone"
-    CIRCLE = "circle"
+    CYCLE = "cycle"
     HELD = "held"
     IN_PROGRESS = "in progress"
     RETRY = "failed, another attempt due"

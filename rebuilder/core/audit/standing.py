@@ -11,7 +11,7 @@ from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.audit.model import AuditFinding, AuditVerdict, DatedDecision
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn
-from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
+from rebuilder.core.decisions.rebuilds import Cycle, OwnOutput, RebuildFailed, RebuildUnderWay
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State, rejected
 from rebuilder.core.times import CLOCKS_DIFFER, ahead
@@ -153,6 +153,6 @@ def of_decision(decision: TaskDecision) -> tuple[AuditVerdict, str] | None:
         verdict = AuditVerdict.ALREADY
     elif isinstance(decision, RebuildFailed):
         verdict = AuditVerdict.GIVEN_UP
-    elif isinstance(decision, OwnOutput | Circle):
-        verdict = AuditVerdict.CIRCLE
+    elif isinstance(decision, OwnOutput | Cycle):
+        verdict = AuditVerdict.CYCLE
     return verdict, decision.sentence()

@@ -54,7 +54,7 @@ class RebuildFailed(TaskDecision, frozen=True):
         )
 
 
-class Circle(TaskDecision, frozen=True):
+class Cycle(TaskDecision, frozen=True):
     """The image was pushed because of a rebuild of the task itself: it would go on for ever.
 
     Attributes:
@@ -63,7 +63,7 @@ class Circle(TaskDecision, frozen=True):
         chain: The tasks whose rebuilds led to it, oldest first.
     """
 
-    code = "circle"
+    code = "circle"  # as it is stored, by versions before too
     dependency: str
     digest: str
     chain: tuple[str, ...]
@@ -73,7 +73,7 @@ class Circle(TaskDecision, frozen=True):
         names = " -> ".join(task.rpartition("/tasks/")[2] for task in (*self.chain, str(self.task)))
         return (
             f"{self.dependency} at {self.digest} was built because this task was: {names} is a"
-            " circle, and is rebuilt once"
+            " cycle, and is rebuilt once"
         )
 
 

@@ -23,7 +23,7 @@ class Step(StrEnum):
     BEGIN = "a new rebuild"
     BEGIN_AGAIN = "a new rebuild, counted as one more on these digests"
     BEGIN_INSTEAD = "a new rebuild; the newest one is skipped"
-    BEGIN_BESIDE_REPAIR = "a new rebuild; the repair, if that would close a circle"
+    BEGIN_BESIDE_REPAIR = "a new rebuild; the repair, if that would close a cycle"
     ATTEMPT = "the next attempt"
     REPAIR = "the repair, unless another run has ended since"
     GO_ON = "the newest rebuild goes on"

@@ -143,7 +143,7 @@ class Rebuild(Struct, frozen=True):
         check: What the pushed image stands on; None if it was not looked at.
         check_reason: The evidence or the likely cause, for a person.
         chain: The tasks whose rebuilds led to the push that caused this one, oldest first: a task
-            that is in its own chain is in a circle.
+            that is in its own chain is in a cycle.
         hold: What it is held for, if it is held.
         cause: Why its run failed, as far as the log tells; None if none failed.
         log: The end of the failed run's log: the lines that matter, escaped, without secrets.

@@ -34,7 +34,7 @@ class Why(StrEnum):
     GIVEN_UP = "given up"
     STILL_STALE = "rebuilt, but still stale"
     WAITING = "nothing is under way"
-    LEFT = "left alone"  # for a reason that is recorded: disabled, a circle, ignored
+    LEFT = "left alone"  # for a reason that is recorded: disabled, a cycle, ignored
     OTHERWISE = "built otherwise"  # by a run of others, or it follows the tag no longer
 
 

@@ -43,7 +43,7 @@ class Forecast(Struct, frozen=True):
         digest: What it would name; "" for a push that was not made.
         tasks: The tasks that would be rebuilt, layer by layer.
         left: Why others that read an image which moves would be left.
-        circles: The circles among the tasks, each in its order.
+        cycles: The cycles among the tasks, each in its order.
         unknown: What cannot be known, in sentences.
     """
 
@@ -51,7 +51,7 @@ class Forecast(Struct, frozen=True):
     digest: str
     tasks: tuple[Planned, ...]
     left: Mapping[TaskId, str]
-    circles: tuple[tuple[TaskId, ...], ...]
+    cycles: tuple[tuple[TaskId, ...], ...]
     unknown: tuple[str, ...]
 
     @property

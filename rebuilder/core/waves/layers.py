@@ -1,8 +1,8 @@
-"""The layers of a wave: which task comes after which, and how a circle is rebuilt once.
+"""The layers of a wave: which task comes after which, and how a cycle is rebuilt once.
 
-Anything may stand on anything, so a circle has to have a beginning: the first, by name, of its
+Anything may stand on anything, so a cycle has to have a beginning: the first, by name, of its
 tasks that the push reaches from outside. What leads back to it is left out, and the others follow
-as if there were no circle.
+as if there were no cycle.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ class Layers(Struct, frozen=True):
     Attributes:
         layers: The tasks; each comes after all of its upstream tasks.
         upstream: The tasks that each one comes after directly.
-        circles: The circles among them, each in the order in which it is gone through.
+        cycles: The cycles among them, each in the order in which it is gone through.
     """
 
     layers: tuple[tuple[TaskId, ...], ...]
     upstream: Mapping[TaskId, tuple[TaskId, ...]]
-    circles: tuple[tuple[TaskId, ...], ...]
+    cycles: tuple[tuple[TaskId, ...], ...]
 
     def precedes(self, one: TaskId, other: TaskId) -> bool:
-        """Tell whether two tasks are in one circle and one comes before the other in it."""
-        for circle in self.circles:
-            if one in circle and other in circle:
-                return circle.index(one) < circle.index(other)
+        """Tell whether two tasks are in one cycle and one comes before the other in it."""
+        for cycle in self.cycles:
+            if one in cycle and other in cycle:
+                return cycle.index(one) < cycle.index(other)
         return False
 
 
@@ -89,13 +89,13 @@ def layers_of(members: Iterable[Member], roots: Collection[ImageReference]) -> L
         for task, member in known.items()
     }
     direct = {task for task, member in known.items() if not member.reads.isdisjoint(roots)}
-    circles: list[tuple[TaskId, ...]] = []
+    cycles: list[tuple[TaskId, ...]] = []
     order: list[TaskId] = []
     for part in _parts(above):
         if len(part) > 1:
-            circle = _unrolled(part, above, direct)
-            circles.append(circle)
-            order += circle
+            cycle = _unrolled(part, above, direct)
+            cycles.append(cycle)
+            order += cycle
         else:
             order += part
     # Each part comes after those that it stands on, so what is upstream is in place already.
@@ -108,15 +108,15 @@ def layers_of(members: Iterable[Member], roots: Collection[ImageReference]) -> L
     found: list[list[TaskId]] = [[] for _ in range(1 + max(depth.values(), default=-1))]
     for task, at in depth.items():
         found[at].append(task)
-    return Layers(tuple(tuple(sorted(layer)) for layer in found), upstream, tuple(circles))
+    return Layers(tuple(tuple(sorted(layer)) for layer in found), upstream, tuple(cycles))
 
 
 def _unrolled(
     part: Sequence[TaskId], above: Mapping[TaskId, set[TaskId]], direct: set[TaskId]
 ) -> tuple[TaskId, ...]:
-    """Return the tasks of a circle in the order in which it is gone through.
+    """Return the tasks of a cycle in the order in which it is gone through.
 
-    Without what leads back to its first task there are circles left at most that are smaller.
+    Without what leads back to its first task there are cycles left at most that are smaller.
     """
     found: list[TaskId] = []
     ahead = [list(part)]
@@ -133,7 +133,7 @@ def _unrolled(
 
 
 def _parts(above: Mapping[TaskId, set[TaskId]]) -> Iterator[list[TaskId]]:
-    """Yield the circles of a graph, and what is in none by itself; each after what it stands on.
+    """Yield the cycles of a graph, and what is in none by itself; each after what it stands on.
 
     Tarjan's algorithm, without recursion: a chain of images may be longer than Python's stack.
     """

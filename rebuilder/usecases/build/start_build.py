@@ -16,7 +16,7 @@ from rebuilder.core.acr.tasks import Task
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.digests import AlreadyBuiltOn, NeverRan, TagGone
-from rebuilder.core.decisions.rebuilds import Circle, OwnOutput, RebuildFailed, RebuildUnderWay
+from rebuilder.core.decisions.rebuilds import Cycle, OwnOutput, RebuildFailed, RebuildUnderWay
 from rebuilder.core.decisions.unreadable import TaskGone, TaskUnreadable
 from rebuilder.core.dependencies.index import with_view
 from rebuilder.core.rebuilds.messages import StartBuild
@@ -27,7 +27,7 @@ from rebuilder.errors import Conflict, Denied, NotFound
 from rebuilder.telemetry import signals
 from rebuilder.telemetry.dimensions import lines_of_its_own, of_task
 from rebuilder.usecases import pace
-from rebuilder.usecases.build._circles import follow_chain
+from rebuilder.usecases.build._cycles import follow_chain
 from rebuilder.usecases.build._claim import claim, hold, put_right, take_over
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._native import could_see, newer_run, used_bases, wait_until
@@ -268,7 +268,7 @@ class _Start:
         if base.image in head.bases and (seen_to := self._seen_to(head, base)):
             return seen_to
         found = self._attempt(wanted, None, recorded, base)
-        if isinstance(found, Circle):
+        if isinstance(found, Cycle):
             # What moved is no reason to build; that the last run left an old base in is still one,
             # and nobody else would find it: what ACR has recorded is the new one.
             now = self._context.now()

@@ -15,7 +15,7 @@ from rebuilder.usecases.context import Context
 log = logging.getLogger(__name__)
 
 _MOST = 500
-"""So many repositories are looked up at most; who stands on more is in no circle worth a wait."""
+"""So many repositories are looked up at most; who stands on more is in no cycle worth a wait."""
 
 
 def below(context: Context, task: TaskId) -> dict[TaskId, IndexedTask]:

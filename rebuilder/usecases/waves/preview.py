@@ -55,7 +55,7 @@ def preview(context: Context, image: ImageReference) -> Forecast:
     )
     unknown = tuple(_unknown(context, found, in_force, tasks))
     digest = image.digest or ""
-    return Forecast(str(root.reference), digest, tasks, found.left, found.layers.circles, unknown)
+    return Forecast(str(root.reference), digest, tasks, found.left, found.layers.cycles, unknown)
 
 
 def _planned(

@@ -59,13 +59,13 @@ class WaveReport(Struct, frozen=True):
         push: The push that it began with.
         image: What was pushed.
         tasks: The tasks that it reaches, layer by layer.
-        circles: The circles among them.
+        cycles: The cycles among them.
     """
 
     push: Push
     image: str
     tasks: tuple[Progress, ...]
-    circles: tuple[tuple[TaskId, ...], ...]
+    cycles: tuple[tuple[TaskId, ...], ...]
 
     def count(self, layer: int | None = None) -> Mapping[Stage, int]:
         """Return how many tasks are how far, in a layer or in all of them."""
@@ -119,7 +119,7 @@ def progress(context: Context, image: ImageReference) -> WaveReport:
                 tasks[task] = Progress(task, layer, Stage.LEFT, why, None)
             else:
                 tasks[task] = _not_begun(context, task, layer, above, direct=direct)
-    return WaveReport(push, root, tuple(tasks.values()), found.layers.circles)
+    return WaveReport(push, root, tuple(tasks.values()), found.layers.cycles)
 
 
 def _push(context: Context, image: ImageReference) -> Push:

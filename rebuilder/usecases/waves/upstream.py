@@ -68,9 +68,9 @@ def known_upstream(context: Context, task: TaskId, wave: str) -> tuple[Awaited, 
 
 
 def comes_before(context: Context, rebuild: Rebuild, producer: Rebuild) -> bool:
-    """Tell whether a task was built before another one of its circle, in the wave of that one.
+    """Tell whether a task was built before another one of its cycle, in the wave of that one.
 
-    What the other one pushed leads back into the circle then.
+    What the other one pushed leads back into the cycle then.
     """
     walk = Upwards(context, Push.from_key(producer.began_with))
     built = walk.in_wave(rebuild.task)
@@ -183,7 +183,7 @@ class Upwards:
         return None if known is None else known.first_at
 
     def before(self, task: TaskId, found: Iterable[TaskId]) -> list[TaskId]:
-        """Leave out those that come after a task in a circle with it."""
+        """Leave out those that come after a task in a cycle with it."""
         awaited = sorted(found)
         standing = below(self._context, task) if awaited else {}
         if standing.keys().isdisjoint(awaited):

@@ -155,7 +155,7 @@ def test_a_mount_from_a_later_stage_is_refused() -> None:
     ],
 )
 def test_stages_that_read_each_other_are_refused(text: str, line: int) -> None:
-    """A circle is refused even where the target does not reach it."""
+    """A cycle is refused even where the target does not reach it."""
     at, problem = refusal(text)
 
     assert at == line

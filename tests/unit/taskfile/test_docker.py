@@ -439,7 +439,7 @@ def test_an_own_image_is_none_of_the_others() -> None:
 
 
 def test_images_that_stand_on_each_other() -> None:
-    """A file may go round in a circle, from where a registry's image comes in."""
+    """A file may go round in a cycle, from where a registry's image comes in."""
     found = steps(
         "- build: -t a -f A .\n- build: -t b -f B .\n- build: -t a -f A .\n- push: [a]\n",
         {"A": "FROM b", "B": "FROM a"},

@@ -144,7 +144,7 @@ class Graph:
             return Step(command, (), line)
         sources = self._read_by(command, line, prefix)
         for source in sources:
-            # Where no stage reads itself or a later one, there are no circles, and all are ready.
+            # Where no stage reads itself or a later one, there are no cycles, and all are ready.
             if source.number >= number and source.commands is not None:
                 self._looks_ahead = True
         return Step(command, sources, line)

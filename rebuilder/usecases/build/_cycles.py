@@ -1,4 +1,4 @@
-"""What led to a push: the chain of rebuilds, by which a circle is known, and the wave."""
+"""What led to a push: the chain of rebuilds, by which a cycle is known, and the wave."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.decision import TaskDecision
-from rebuilder.core.decisions.rebuilds import Circle
+from rebuilder.core.decisions.rebuilds import Cycle
 from rebuilder.core.rebuilds.rebuild import LONGEST_LEASE, Rebuild, State
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._schedule import follow
@@ -29,7 +29,7 @@ def follow_chain(
     producer = context.ledger.producer(image)
     if producer is None and context.task_registry(base.reference.domain):
         # Its run may have pushed the image and not be recorded yet.
-        for other in _may_close_circle(context, rebuild.task):
+        for other in _may_close_cycle(context, rebuild.task):
             if later := _pushing(context, other):
                 return later
         producer = context.ledger.producer(image)
@@ -40,11 +40,11 @@ def follow_chain(
         chain = (*producer.chain, str(producer.task))
         if str(rebuild.task) in chain:
             name = str(base.reference)
-            return delivery.decided(None, Circle(rebuild.task, name, base.digest, chain))
+            return delivery.decided(None, Cycle(rebuild.task, name, base.digest, chain))
         if not delivery.message.forced and comes_before(context, rebuild, producer):
             led = (str(rebuild.task), *chain)
             name = str(base.reference)
-            return delivery.decided(None, Circle(rebuild.task, name, base.digest, led))
+            return delivery.decided(None, Cycle(rebuild.task, name, base.digest, led))
     beside = dict.fromkeys((*chain, *_led_to_others(context, rebuild, image)))
     return replace(rebuild, chain=tuple(beside))
 
@@ -66,10 +66,10 @@ def _led_to_others(context: Context, rebuild: Rebuild, image: str) -> Iterator[s
         yield from (task for task in led if task in standing and task != str(rebuild.task))
 
 
-def _may_close_circle(context: Context, task: TaskId) -> list[Rebuild]:
+def _may_close_cycle(context: Context, task: TaskId) -> list[Rebuild]:
     """Return the newest rebuilds of the tasks that stand on what a task pushes, and others.
 
-    Only they can be in a circle with it, so only of them it matters what led to what. What a
+    Only they can be in a cycle with it, so only of them it matters what led to what. What a
     rebuild that is under way led to is known by its chain, whatever the index knows.
     """
     standing = below(context, task).keys() - {task}
