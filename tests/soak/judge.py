@@ -180,20 +180,20 @@ class Judge:
             yield f"it is outside its window {means.windows}"
         if freeze := self.decided.frozen(task.id, began, now + AHEAD):
             yield f"{freeze} is a freeze"
-        yield from self._cooling(task, means)
+        yield from self._cooling(task, means, began)
 
-    def _cooling(self, task: SimTask, means: Means) -> Iterator[str]:
+    def _cooling(self, task: SimTask, means: Means, began: datetime) -> Iterator[str]:
         built, now = task.built(), self.azure.now
         if built is None or built.started is None:
             return
         names = self.azure.names_now(task)
-        lacking = {name: d for name, d in names.items() if built.pulled.get(name) != d}
-        came = [
-            self.azure.came.get((name.rpartition(":")[0], str(digest)), START)
-            for name, digest in lacking.items()
-        ]
+        lacking = [name for name, d in names.items() if built.pulled.get(name) != d]
+        # Whoever began before a tag moved may have read what it named until then.
+        came = [self._oldest(name, began) for name in lacking]
         # What waits goes on waiting since the first that came, whoever else builds meanwhile.
-        ours = [run.started for run in task.runs if run.by == "product" and run.started]
+        # A run that failed has built on nothing.
+        good = [run for run in task.runs if run.status is RunStatus.SUCCEEDED]
+        ours = [run.started for run in good if run.by == "product" and run.started]
         since = max(ours, default=START)
         first = [at for at, name, _ in self.azure.pushed if name in names and at >= since]
         if not came or not first:
@@ -201,6 +201,12 @@ class Judge:
         # Only if each of them is young: of a tag that came back the product knows since when.
         if now + AHEAD < min(min(came) + means.cooldown, first[0] + means.longest):
             yield f"an image of {max(came):%H:%M:%S} is to be {means.cooldown} old"
+
+    def _oldest(self, name: str, since: datetime) -> datetime:
+        """Return when the oldest image came that a tag named at any moment since a time."""
+        repository = name.rpartition(":")[0]
+        named = self._named_since(name, since)
+        return min((self.azure.came.get((repository, d), START) for d in named), default=START)
 
     def _not_agreed(self, task: SimTask, run: SimRun, began: datetime) -> Iterator[str]:
         means = self.means(task.id)
