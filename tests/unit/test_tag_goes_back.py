@@ -340,6 +340,26 @@ def test_what_another_run_made_while_the_tag_was_away_is_built_again(
     assert len(world.tasks.scheduled) == 2, begun
 
 
+@pytest.mark.parametrize("since", [True, False])
+def test_a_run_since_that_only_the_record_tells_of(world: World, *, since: bool) -> None:
+    """The event of the image that it was built on was lost; the record of no run proves nothing."""
+    start(world)
+    begin(world)
+    end(world)
+    moved(world, ON_NEWER, told=False)
+    began = world.time.now
+    world.time.pass_(60)
+    if since:
+        another = run("ca9", status=RunStatus.SUCCEEDED, started=began, finished=world.time.now)
+        world.tasks.found_runs["ca9"] = another
+    record(world, NEWER)
+    moved(world, ON_NEW)
+    world.time.pass_(60)
+
+    start(world, ON_NEW)
+    assert len(world.tasks.scheduled) == 1 + since
+
+
 def test_a_claim_of_tomorrow_hides_no_tag_that_was_away_since(world: World) -> None:
     """When its run was over, Azure tells."""
     built_by_another(world, wrong=timedelta(days=1))

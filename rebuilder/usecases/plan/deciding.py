@@ -119,15 +119,23 @@ def _newest_success(context: Context, task: Task, head: Rebuild | None) -> Rebui
 def run_since(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> bool:
     """Tell whether another run made the task's image after a rebuild, and may have read another.
 
-    Nobody is asked who ran the task unless the tag was away: only then does it matter.
+    Nobody is asked who ran the task unless the tag was away: only then does it matter. That it was
+    may be told by events, or by ACR's record: either is of another digest.
     """
     try:
-        if not moves.away_since(rebuild):
+        if not (_records_another(task, moves.base) or moves.away_since(rebuild)):
             return False
     except Denied:
         return False
     made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
     return made is not None and made.run_id != rebuild.run_id
+
+
+def _records_another(task: Task, base: Base) -> bool:
+    return any(
+        follows(dependency, base.reference) and dependency.built_on not in (None, base.digest)
+        for dependency in task.dependencies
+    )
 
 
 def was_away(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> datetime | None:
