@@ -411,6 +411,26 @@ def test_a_digest_that_nobody_was_told_of_waits_for_the_canary_as_well(wave: Wav
     assert wave.world.queue.take(PUSHES) == []
 
 
+def test_a_record_says_nothing_of_a_canary_before_the_plan(wave: Wave) -> None:
+    """ACR records what the tag named when a run ended, which may have read the one before.
+
+    A task that is on the digest and that no plan has met was made after it, and is left alone.
+    """
+    wave.push(NODE, NEW)
+    wave.world.images.digests[NODE] = NEWER
+    for name in ("first-a", "first-b"):
+        wave.record(name, {NODE: NEWER})
+    wave.scan()
+    plans = wave.world.queue.take(BUILDS)
+    (web,) = [body for body, _ in plans if StartBuild.decode(body).task == tid("web")]
+    start_build(wave.world.context, StartBuild.decode(web), "early")
+    assert held_for(wave, "web") == ["waits-for-canary"]
+    assert "its plan is to come" in str(wave.head("web").outcome)  # type: ignore[union-attr]
+    wave.world.time.pass_(31 * 60)
+    start_build(wave.world.context, StartBuild.decode(web), "late")
+    assert wave.running() == ["web"]
+
+
 def test_what_a_canary_stands_on_waits_for_none(world: World) -> None:
     """It comes before one, which is built on it: of two they would wait for each other for ever."""
     reads = {"first-a": "node low", "first-b": "node high", "low": "node", "high": "node"}

@@ -183,10 +183,13 @@ def test_one_whose_plan_is_to_come_is_waited_for(world: World) -> None:
     start_build(world.context, StartBuild(ROOT, tid("last")), "me")
     assert wave.waits_for("last") == ["a"]
     assert "its plan is to come" in str(wave.head("last").outcome)  # type: ignore[union-attr]
-    wave.record("b", {NODE: NEW})  # somebody has run it
+    wave.record("b", {NODE: NEW})  # somebody has run it: on which image, the plan finds out
     scan_registry(world.context, APPS)
     start_build(world.context, StartBuild(ROOT, tid("old")), "me")
-    assert wave.running() == ["old"]
+    assert wave.waits_for("old") == ["b"]
+    plan_rebuilds(world.context, PlanRebuilds(ROOT))
+    wave.deliver()
+    assert wave.running() == ["a", "old"]
 
 
 def test_what_an_upstream_pushed_is_planned_before_who_waits_goes_on(world: World) -> None:

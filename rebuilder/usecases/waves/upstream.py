@@ -31,6 +31,8 @@ from rebuilder.usecases.waves.origin import makers_of, push_of
 
 log = logging.getLogger(__name__)
 
+_PLANNED = timedelta(minutes=30)
+"""By then a push is planned: the sweep asks for each plan that was lost."""
 TO_COME = timedelta(hours=6)
 """How long a task that is to be rebuilt and was not begun is waited for: its message may be lost
 for good, and then a sweep finds it long before."""
@@ -164,13 +166,17 @@ class Upwards:
         decided = ledger.decisions(push, task)[::-1]  # of several at once the last one counts
         newest = max(decided, key=lambda made: made.last_at, default=None)
         if newest is None:
+            # What ACR has recorded is what the tag named when a run ended: a plan finds out
+            # whether the run has read that. A task that no plan has met came after it.
             recorded = {d.built_on for d in reader.view.dependencies if d.reference == image}
-            since = None if push.digest in recorded else self._told_of(push)
+            longest = _PLANNED if push.digest in recorded else TO_COME
+            since = self._told_of(push)
             words = "its plan is to come"
         else:
+            longest = TO_COME
             since = newest.first_at if newest.decision.rebuild else None
             words = "to be begun"
-        return words if since is not None and age(since, self._now) < TO_COME else ""
+        return words if since is not None and age(since, self._now) < longest else ""
 
     def _told_of(self, push: Push) -> datetime | None:
         """Return since when a push is known; None if nobody was told of it, or is now."""
