@@ -382,7 +382,9 @@ def probe(chosen: Chosen, given: Values) -> bool:
     more = ["--base", chosen.base] if chosen.base else []
     more += ["--sample", chosen.sample] if chosen.sample else []
     words = ("--function-app", _site(chosen, given), PROBE, "--minutes", f"{minutes:.1f}", *more)
-    return subprocess.run([*program, *words], check=False).returncode == 0
+    # What it tells is seen when it tells it, by a log, too.
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.run([*program, *words], env=env, check=False).returncode == 0
 
 
 def _program() -> list[str]:

@@ -281,6 +281,21 @@ def test_what_cannot_be_read_is_unknown(probe: Probe, monkeypatch: pytest.Monkey
     assert out[1] == "not seen: whether it was seen is unknown: the store is away"
 
 
+def test_a_store_that_goes_away_at_the_end_leaves_it_unknown(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was pushed, so it is not told that nothing was done."""
+
+    def broken(*_: object) -> None:
+        raise TransientError("the store is away")
+
+    monkeypatch.setattr(probe.world.ledger, "ignored", broken)
+    code, out, _ = probe("--minutes", "0")
+
+    assert code == 1
+    assert out[1] == "what came of it is unknown: the store is away"
+
+
 def test_nothing_is_pushed_that_could_not_be_seen(
     probe: Probe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

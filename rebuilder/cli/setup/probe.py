@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from time import sleep
 
@@ -15,7 +16,7 @@ from rebuilder.cli.exits import Exit
 from rebuilder.composition import probe_registries
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.probe.sample import Sample
-from rebuilder.errors import NotFound
+from rebuilder.errors import NotFound, RebuilderError
 from rebuilder.ports.preflight import ProbeRegistries
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.probe.patience import Patience
@@ -104,9 +105,25 @@ def _probe(
     patience = Patience(context.now, sleep, minutes)
     look_first(context, base)
     if sample is not None:
-        say_all(make_ready(context, registries, sample, patience))
+        steps = make_ready(context, registries, sample, patience)
+        while step := _next(steps):
+            say(step)
     pushed = push_scratch(context, registries, base)
     say(f"pushed {pushed.image}")
+    try:
+        return _watched(context, sample, pushed, patience)
+    except RebuilderError as error:
+        # It was pushed: that nothing is known of it any more is no "nothing was done".
+        say(Coloured(f"what came of it is unknown: {error}", "red"))
+        return Exit.FAILED
+
+
+def _next(steps: Iterator[str]) -> str:
+    with working("Making the sample ready"):
+        return next(steps, "")
+
+
+def _watched(context: Context, sample: Sample | None, pushed: Pushed, patience: Patience) -> int:
     with working("Waiting until the app has seen the push"):
         seconds = seen(context, pushed, patience)
     if seconds is None:
