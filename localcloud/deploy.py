@@ -33,8 +33,10 @@ from localcloud.screen import Failed, Screen, perform
 from localcloud.shell import Shell
 
 GROUP = "registries"
+_ENVIRONMENT = "local"
+_DEPLOYED = f"acr-rebuilder-{_ENVIRONMENT}"
 PARAMETERS = {
-    "environmentName": "local",
+    "environmentName": _ENVIRONMENT,
     "location": "westeurope",
     "registries": [
         {"name": NAMES["BASE_ACR"], "use": "base", "resourceGroupName": GROUP},
@@ -98,7 +100,7 @@ class Deployment:
             quiet=True,
         )
         self._type(
-            f"az deployment sub create --name rebuilder --location westeurope \\\n"
+            f"az deployment sub create --name {_DEPLOYED} --location westeurope \\\n"
             f"  --template-file {_INFRA}/main.json --parameters @main.parameters.json"
             " --query properties.provisioningState --output tsv"
         )
@@ -110,7 +112,7 @@ class Deployment:
             ("COMPONENT", "APPLICATION_INSIGHTS_RESOURCE_ID"),
         ):
             self._type(
-                f"{variable}=$(az deployment sub show --name rebuilder"
+                f"{variable}=$(az deployment sub show --name {_DEPLOYED}"
                 f" --query properties.outputs.{output}.value --output tsv)"
             )
         self._screen.step("The sample task runs once: now ACR knows its base image")
@@ -139,12 +141,12 @@ class Deployment:
         """Deploy the event subscriptions."""
         self._screen.step("Event subscriptions, now that the functions are there")
         self._type(
-            "az deployment sub show --name rebuilder"
+            f"az deployment sub show --name {_DEPLOYED}"
             " --query properties.outputs.EVENT_SUBSCRIPTION_PARAMETERS.value \\\n"
             "  > events.parameters.json"
         )
         self._type(
-            "az deployment sub create --name rebuilder-events --location westeurope \\\n"
+            f"az deployment sub create --name {_DEPLOYED}-events --location westeurope \\\n"
             f"  --template-file {_INFRA}/event-subscriptions.json"
             " --parameters @events.parameters.json"
             " --query properties.provisioningState --output tsv"
@@ -154,8 +156,8 @@ class Deployment:
         """Ask what the templates would change now, and deploy them again."""
         self._screen.step("A second time: nothing changes")
         for name, template, parameters in (
-            ("rebuilder", "main", "main"),
-            ("rebuilder-events", "event-subscriptions", "events"),
+            (_DEPLOYED, "main", "main"),
+            (f"{_DEPLOYED}-events", "event-subscriptions", "events"),
         ):
             what = (
                 f"--name {name} --location westeurope --template-file {_INFRA}/{template}.json"
@@ -199,10 +201,27 @@ class Deployment:
         """Show the table of runs, in which one rebuild succeeded."""
         self._screen.step("rebuilder runs")
         table = self._type("rebuilder runs")
-        rebuilt = [row for row in table.splitlines() if "Image Update" in row]
+        rows = [row for row in table.splitlines() if f" {_TASK} " in row]
+        rebuilt = [row for row in rows if "Image Update" in row]
         if len(rebuilt) != 1 or "Succeeded" not in rebuilt[0]:
             raise Failed("the table does not show one rebuild that succeeded")
         self._screen.good("rebuilt by the app, with the template's settings and roles alone")
+
+    def probe(self) -> None:
+        """Push a scratch image, and see a sample rebuilt; the second time nothing else is new."""
+        self._screen.step("tools/deploy.py --sample: a push is seen, a sample task is rebuilt")
+        command = (
+            f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/tools/deploy.py"
+            f" --environment {_ENVIRONMENT} --location westeurope --steps probe --sample $ACR_NAME"
+        )
+        for made in (True, False):
+            told = self._type(command)
+            rebuilt = f"{NAMES['ACR_NAME']}/acr-rebuilder-sample was rebuilt by run "
+            if "seen by the app " not in told or rebuilt not in told:
+                raise Failed(f"nothing came of the push:\n{told}")
+            if ("made the task " in told, told.count("pushed ")) != (made, 3 if made else 1):
+                raise Failed(f"it was not made once:\n{told}")
+        self._screen.good("seen by the app, and rebuilt; made once")
 
     def telemetry(self) -> None:
         """See that the app's own telemetry has come: by its identity, with the template's role."""
@@ -276,6 +295,7 @@ def play(screen: Screen, folder: Path, builder: BuilderName, events: str) -> Non
             deployment.subscribe()
             deployment.rebuild()
             deployment.telemetry()
+            deployment.probe()
             deployment.nothing_changes()
             deployment.show_runs()
 

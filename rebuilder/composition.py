@@ -22,7 +22,7 @@ from rebuilder.ports.bookmarks import Bookmarks
 from rebuilder.ports.dead_letters import DeadEventStore, DeadLetters
 from rebuilder.ports.index import DependencyIndex
 from rebuilder.ports.ledger import Ledger
-from rebuilder.ports.preflight import Preflight
+from rebuilder.ports.preflight import Preflight, ProbeRegistries
 from rebuilder.ports.queue import WorkQueue
 from rebuilder.ports.steering import Steering
 from rebuilder.settings import SQLITE, Settings
@@ -95,6 +95,14 @@ def preflight(settings: Settings) -> Preflight:
     from rebuilder.azure.preflight import ArmPreflight  # noqa: PLC0415
 
     return ArmPreflight(credential(settings.client_id), settings)
+
+
+def probe_registries(settings: Settings) -> ProbeRegistries:
+    """Return what a probe writes into registries with; the caller closes it."""
+    from rebuilder.azure.acr.probe import AcrProbe  # noqa: PLC0415
+    from rebuilder.azure.identity import credential  # noqa: PLC0415
+
+    return AcrProbe(credential(settings.client_id), settings.arm_endpoint)
 
 
 def app_environment(site: str, arm_endpoint: str = "") -> dict[str, str]:

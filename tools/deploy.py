@@ -4,9 +4,10 @@
 
 FILE is a .bicepparam of infra/ or a .parameters.json. The steps, each of which may be asked for by
 itself (`--steps`): check (that nothing of another environment would be taken over), provision
-(infra/main.bicep), publish (the code), page (the same code to the app
-of the operators' page, where there is one), wait (for its functions), subscribe
-(infra/event-subscriptions.bicep), doctor (`rebuilder doctor`, where it is installed).
+(infra/main.bicep), publish (the code), page (the same code to the app of the operators' page, where
+there is one), wait (for its functions), subscribe (infra/event-subscriptions.bicep), doctor
+(`rebuilder doctor`, where it is installed), and, only where it is asked for, probe (`rebuilder
+probe`: a scratch image is pushed and seen; with `--sample` a task that is built on it is rebuilt).
 What Azure needs minutes for, new roles above all, is tried again until `--minutes` are over. azd
 does the first two itself and then runs this with `--azd`.
 """
@@ -35,6 +36,10 @@ OUTPUT = "EVENT_SUBSCRIPTION_PARAMETERS"
 PAGE_APP = "DASHBOARD_APP_NAME"
 PUBLISHED = ("function_app.py", "functions", "rebuilder", "host.json", "requirements.txt")
 STEPS = ("check", "provision", "publish", "page", "wait", "subscribe", "doctor")
+PROBE = "probe"
+AZD_STEPS = ("page", "wait", "subscribe", "doctor")
+# What azd's environment asks for: `true` or a base registry's name, and a task registry's name.
+AZD_PROBE, AZD_SAMPLE = "ACR_REBUILDER_PROBE", "ACR_REBUILDER_SAMPLE"
 FOUND_ERRORS = 1
 
 # Roles and identities need minutes to be known everywhere.
@@ -60,6 +65,8 @@ class Chosen:
         subscription: The subscription; "" for the one that the Azure CLI is set to.
         steps: What is done.
         until: When waiting is over, by the monotonic clock.
+        base: The base registry that a probe pushes to; "" for the only one.
+        sample: The task registry that a probe's sample is in; "" for none.
     """
 
     environment: str
@@ -68,6 +75,8 @@ class Chosen:
     subscription: str
     steps: Sequence[str]
     until: float
+    base: str = ""
+    sample: str = ""
 
     @property
     def deployment(self) -> str:
@@ -349,18 +358,48 @@ def doctor(chosen: Chosen, given: Values) -> bool:
     Returns:
         Whether it found no error; also where it is not installed.
     """
-    program = shutil.which("rebuilder") or str(ROOT / ".venv" / "bin" / "rebuilder")
-    if not Path(program).exists():
+    program = _program()
+    if not program:
         say("  rebuilder is not installed here (make env), so the set-up was not examined")
         return True
-    where = ("--resource-group", group_of(given), "--name", app_of(given), *chosen.place)
-    site = str(az("functionapp", "show", "--query", "id", *where))
-    done = subprocess.run([program, "--function-app", site, "doctor"], check=False)
+    done = subprocess.run([*program, "--function-app", _site(chosen, given), "doctor"], check=False)
     return done.returncode == 0
 
 
+def probe(chosen: Chosen, given: Values) -> bool:
+    """Run `rebuilder probe` in the same way.
+
+    Returns:
+        Whether the push was seen, and the sample rebuilt if it was asked for.
+
+    Raises:
+        FailedCommandError: It is not installed.
+    """
+    program = _program()
+    if not program:
+        raise FailedCommandError("rebuilder is not installed here (make env), so nothing is pushed")
+    minutes = max(1.0, (chosen.until - time.monotonic()) / 60)
+    more = ["--base", chosen.base] if chosen.base else []
+    more += ["--sample", chosen.sample] if chosen.sample else []
+    words = ("--function-app", _site(chosen, given), PROBE, "--minutes", f"{minutes:.1f}", *more)
+    # What it tells is seen when it tells it, by a log, too.
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.run([*program, *words], env=env, check=False).returncode == 0
+
+
+def _program() -> list[str]:
+    """Return the command `rebuilder`; nothing if it is not installed."""
+    program = shutil.which("rebuilder") or str(ROOT / ".venv" / "bin" / "rebuilder")
+    return [program] if Path(program).exists() else []
+
+
+def _site(chosen: Chosen, given: Values) -> str:
+    where = ("--resource-group", group_of(given), "--name", app_of(given), *chosen.place)
+    return str(az("functionapp", "show", "--query", "id", *where))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do the steps; the exit code says whether events will come, and the doctor found no error."""
+    """Do the steps; the exit code says whether all is well, as far as they tell."""
     chosen = _chosen(arguments)
     clean = True
     try:
@@ -381,8 +420,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     wait(chosen, given)
                 elif step == "subscribe":
                     subscribe(chosen, given)
-                else:
+                elif step == "doctor":
                     clean = doctor(chosen, given)
+                else:
+                    clean = probe(chosen, given) and clean
             say(f"  done in {time.monotonic() - began:.0f} s")
     except FailedCommandError as error:
         print(error, file=sys.stderr)
@@ -401,7 +442,22 @@ def _chosen(arguments: Sequence[str] | None) -> Chosen:
     parser.add_argument("--location", default=env.get("AZURE_LOCATION", ""))
     parser.add_argument("--parameters", default="", metavar="FILE")
     parser.add_argument("--subscription", default=env.get("AZURE_SUBSCRIPTION_ID", ""))
-    parser.add_argument("--steps", default=",".join(STEPS), help=f"of {', '.join(STEPS)}")
+    every = f"of {', '.join((*STEPS, PROBE))}; all but the last"
+    parser.add_argument("--steps", default=",".join(STEPS), help=every)
+    parser.add_argument(
+        "--probe",
+        nargs="?",
+        const="true",
+        default="",
+        metavar="BASE",
+        help="at the end: push a scratch image into a base registry, and see that it is noticed",
+    )
+    parser.add_argument(
+        "--sample",
+        default="",
+        metavar="REGISTRY",
+        help="the same, and see a sample task in this task registry rebuilt; it is made once",
+    )
     parser.add_argument("--package", type=Path, help="write the package there, and do nothing else")
     parser.add_argument("--azd", action="store_true", help="the steps that azd leaves")
     parser.add_argument("--minutes", type=float, default=15, help="how long to wait at most")
@@ -409,8 +465,13 @@ def _chosen(arguments: Sequence[str] | None) -> Chosen:
     if given.package:
         package(given.package)
         sys.exit(0)
-    asked = {"page", "wait", "subscribe", "doctor"} if given.azd else set(given.steps.split(","))
-    if strange := asked - set(STEPS):
+    asked = set(AZD_STEPS if given.azd else given.steps.split(","))
+    if given.azd:
+        given.probe = given.probe or env.get(AZD_PROBE, "")
+        given.sample = given.sample or env.get(AZD_SAMPLE, "")
+    if given.probe or given.sample:
+        asked.add(PROBE)
+    if strange := asked - {*STEPS, PROBE}:
         parser.error(f"there is no step {', '.join(sorted(strange))}")
     for name in ("environment", "location"):
         if not getattr(given, name):
@@ -422,8 +483,10 @@ def _chosen(arguments: Sequence[str] | None) -> Chosen:
         given.location,
         given.parameters,
         given.subscription,
-        [step for step in STEPS if step in asked],
+        [step for step in (*STEPS, PROBE) if step in asked],
         time.monotonic() + given.minutes * 60,
+        "" if given.probe.lower() == "true" else given.probe,
+        given.sample,
     )
 
 

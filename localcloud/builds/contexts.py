@@ -1,4 +1,4 @@
-"""Where a run's files come from: an upload, a mapped folder, a mapped git repository, nothing.
+"""Where a run's files come from: an upload, a mapped folder or repository, an artifact, nothing.
 
 Source of the words: the logs in Azure/azure-cli issues 11455, 20761 and 30033 and in
 MicrosoftDocs/azure-docs issue 76450; they are the same for a wrong address, branch or token.
@@ -13,6 +13,7 @@ import secrets
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from localcloud.builds.job import BuildError
 
 NULL = "/dev/null"
 """What `az acr run` calls no context."""
+
+_OCI = "oci://"
 
 _FAILED = (
     "failed to download context. Please check if the URL is incorrect. If it has credentials,"
@@ -130,13 +133,20 @@ class Contexts:
         """Return what stands for an address; None if nothing does."""
         return self._sources.get(_key(url))
 
-    def fetch(self, address: str, token: str, folder: Path) -> Context:
+    def fetch(
+        self,
+        address: str,
+        token: str,
+        folder: Path,
+        pull: Callable[[str, Path], None] | None = None,
+    ) -> Context:
         """Put a context's files into a folder, which is made.
 
         Args:
-            address: A path of an upload, or an address with `#ref:folder`.
+            address: A path of an upload, or an address with `#ref:folder`, or `oci://...`.
             token: The access token that the task or the request has for it.
             folder: Where to.
+            pull: Pulls an artifact of a registry into a folder, as the run may.
 
         Raises:
             BuildError: In the agent's words where they are known.
@@ -148,6 +158,13 @@ class Contexts:
         if uploaded is not None:
             folder.mkdir()
             _unpack(uploaded, folder)
+            return Context(folder)
+        if address.lower().startswith(_OCI) and pull is not None:
+            folder.mkdir()
+            try:
+                pull(address[len(_OCI) :], folder)
+            except BuildError as error:
+                raise ContextError(str(error)) from error
             return Context(folder)
         url, _, fragment = address.partition("#")
         url, given = _without_credentials(url)
@@ -207,8 +224,6 @@ def _unpack(data: bytes, folder: Path) -> None:
 
 
 def _unknown_kind(url: str) -> str:
-    if url.startswith("oci://"):
-        return "; the local cloud takes no context from an OCI artifact"
     if url.endswith((".tar.gz", ".tgz", ".tar")):
         return "; the local cloud downloads no archives"
     return " to a folder or repository"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from localcloud.builds import dockercli, scanner
+from localcloud.builds import artifacts, dockercli, scanner
 from localcloud.builds.azcli import AzCli
 from localcloud.builds.builder import Builder, Session
-from localcloud.builds.client import split
+from localcloud.builds.client import Client, split
 from localcloud.builds.commands import WORKSPACE
 from localcloud.builds.contexts import Context, Contexts
 from localcloud.builds.credentials import Credentials
@@ -164,7 +164,7 @@ class Execution:
         ]
         self._credentials = self._tools.credentials.of(self._registry, self._run, task)
         self.log("Downloading source code...")
-        context = self._tools.contexts.fetch(
+        context = self._fetch(
             str(step.get("contextPath") or ""),
             str(step.get("contextAccessToken") or ""),
             work / "context",
@@ -219,7 +219,15 @@ class Execution:
     def _fetched(self, address: str) -> Path:
         """Fetch a context that a command names, each time into a folder of its own."""
         folder = Path(tempfile.mkdtemp(prefix="remote-", dir=self._work)) / "context"
-        return self._tools.contexts.fetch(address, "", folder).folder
+        return self._fetch(address, "", folder).folder
+
+    def _fetch(self, address: str, token: str, folder: Path) -> Context:
+        return self._tools.contexts.fetch(address, token, folder, self._pull)
+
+    def _pull(self, reference: str, folder: Path) -> None:
+        """Pull an artifact, with the credentials that the run has for registries."""
+        with Client(self._tools.network, self._credentials) as client:
+            artifacts.pull(client, reference, folder)
 
     def _docker(self, docker: Docker, step: Json, place: Place, values: Values) -> list[_Doing]:
         arguments = {
@@ -287,7 +295,7 @@ class Execution:
             target = place.folder / step.id
             if target.exists():  # where the agent would clone into it
                 target = Path(tempfile.mkdtemp(prefix=f"{step.id}-", dir=place.folder)) / "context"
-            fetched = self._tools.contexts.fetch(asked.context, "", target).folder
+            fetched = self._fetch(asked.context, "", target).folder
             below[:] = [str(fetched.relative_to(place.folder.resolve()))]
             self._scan(step, asked, Place(place.folder, f"{WORKSPACE}/{below[0]}"))
 

@@ -83,6 +83,7 @@ GROUPS: Mapping[str, Sequence[_Entry]] = {
         _Entry(
             "doctor", "setup.doctor", "look for what is wrong with the set-up, and print the fix"
         ),
+        _Entry("probe", "setup.probe", "push a scratch image, and see that it is noticed"),
     ),
 }
 """The commands by what people want. Their help stands here, so that to list them imports none."""

@@ -1,4 +1,4 @@
-"""How Azure is set up."""
+"""How Azure is set up, and what is tried there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rebuilder.core.acr.access import Permission
-from rebuilder.core.acr.registries import RegistryId
+from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.doctor.setup import (
     EventSubscription,
     RegistrySetup,
@@ -14,6 +14,8 @@ from rebuilder.core.doctor.setup import (
     Site,
     Topic,
 )
+from rebuilder.core.probe.artifacts import Artifact
+from rebuilder.core.probe.sample import Sample
 from rebuilder.errors import RebuilderError
 
 
@@ -76,6 +78,46 @@ class Preflight(Protocol):
 
     def peek(self) -> None:
         """Look into every queue, without taking anything."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+class ProbeRegistries(Protocol):
+    """Registries as a person writes into them, with rights of their own.
+
+    Every method raises Throttled, another TransientError, Denied, NotFound or Refused.
+    """
+
+    def abac(self, registry: RegistryId) -> bool:
+        """Tell whether a registry goes by repository permissions."""
+
+    def push(self, login_server: str, repository: str, tag: str, artifact: Artifact) -> None:
+        """Push an artifact; what is there already under the tag loses it."""
+
+    def make(self, sample: Sample) -> str:
+        """Make the sample task, its triggers off; return the object id of its identity."""
+
+    def grant(self, registry: RegistryId, principal: str, role: str) -> bool:
+        """Give an identity a role on a registry.
+
+        Args:
+            registry: The registry.
+            principal: The identity's object id.
+            role: The role's name, of those in ROLE_IDS.
+
+        Returns:
+            Whether it is new: False if the identity had it.
+        """
+
+    def delete_task(self, task: TaskId) -> bool:
+        """Delete a task; return whether there was one."""
+
+    def delete_repository(self, login_server: str, repository: str) -> bool:
+        """Delete a repository with all that is in it; return whether there was one."""
+
+    def revoke(self, registry: RegistryId, principal: str, role: str) -> bool:
+        """Take back a role that `grant` gave; return whether it was there."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.mark.parametrize("events", ["webhook", "queue"])
 @pytest.mark.usefixtures("az")
 def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path, events: str) -> None:
-    """The templates deploy, the app so deployed rebuilds, and a second time changes nothing."""
+    """The templates deploy, the app rebuilds and sees a probe; a second time changes nothing."""
     done = subprocess.run(
         [sys.executable, "-m", "localcloud.deploy", "--builder", "embedded"],
         cwd=ROOT,
@@ -48,6 +48,7 @@ def test_the_deployed_app_rebuilds_and_nothing_changes_again(tmp_path: Path, eve
     )
     assert len(rebuilt) == 2  # the table is shown before and after
     assert "Application Insights was told of it, by identity" in done.stdout
+    assert "seen by the app, and rebuilt; made once" in done.stdout
     assert list(tmp_path.glob("rebuilder-deployment-*")) == []
 
 

@@ -386,6 +386,32 @@ def test_the_apps_own_settings_are_enough(
 
 
 @pytest.mark.timeout(1800)
+def test_what_is_deployed_sees_a_probe(
+    patient: Patient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events, its roles and its settings alone; the doctor has nothing against the sample."""
+    release()
+    for name in patient.settings():
+        monkeypatch.delenv(name, raising=False)
+    app = ["--function-app", patient.deployed.site]
+    probe = [*app, "probe", "--sample", patient.apps.name]
+    before = {a.id for a in patient.cloud.roles.assignments()}
+    told = []
+    for _ in range(2):
+        code = cli.main(probe)
+        told.append(capsys.readouterr().out)
+        assert code == 0, told[-1]
+        assert "was rebuilt by run " in told[-1]
+    assert ["made the task" in text for text in told] == [True, False]
+    assert cli.main([*app, "doctor"]) == 0
+    assert capsys.readouterr().out == "Nothing wrong was found.\n"
+
+    assert cli.main([*probe, "--remove"]) == 0
+    assert "acr-rebuilder-sample" not in patient.apps.tasks
+    assert {a.id for a in patient.cloud.roles.assignments()} == before
+
+
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_planted_mistake_is_found_and_mended(
     patient: Patient, examine: Examine, name: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,8 @@ if refusal.exists():
     sys.exit(text)
 if args[0] == "functionapp" and args[1] == "function":
     print((folder / "functions").read_text())
+elif kind == "functionapp-show":
+    print('"/sites/app"')
 elif kind == "functionapp-deployment":
     with zipfile.ZipFile(args[args.index("--src") + 1]) as package:
         (folder / "package").write_text(json.dumps(package.namelist()))
@@ -354,6 +358,82 @@ def test_azd_gives_the_parameters_by_its_environment(folder: Path) -> None:
     assert synced[4].startswith("/subscriptions/sub/resourceGroups/group/providers/")
     assert synced[4].endswith("/sites/app/host/default/sync?api-version=2024-11-01")
     assert created[created.index("--subscription") + 1] == "sub"
+
+
+def _rebuilder(folder: Path, code: int = 0) -> None:
+    """Put a stand-in for `rebuilder` there, which writes down how it is called."""
+    program = folder / "rebuilder"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {folder}/typed\nexit {code}\n')
+    program.chmod(0o755)
+
+
+def _typed(folder: Path) -> list[str]:
+    file = folder / "typed"
+    # How many minutes are left is not the test's to know.
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [re.sub(r" --minutes [0-9.]+", " --minutes N", line) for line in lines]
+
+
+_PROBE = "--function-app /sites/app probe --minutes N"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "typed"),
+    [
+        (("--steps", "probe"), {}, _PROBE),
+        (("--steps", "wait", "--probe"), {}, _PROBE),
+        (("--steps", "wait", "--probe", "mybase"), {}, f"{_PROBE} --base mybase"),
+        (("--steps", "wait", "--sample", "myapps"), {}, f"{_PROBE} --sample myapps"),
+        (("--azd",), {"ACR_REBUILDER_PROBE": "true"}, _PROBE),
+        (
+            ("--azd",),
+            {"ACR_REBUILDER_PROBE": "mybase", "ACR_REBUILDER_SAMPLE": "myapps"},
+            f"{_PROBE} --base mybase --sample myapps",
+        ),
+    ],
+)
+def test_a_probe_is_made_where_it_is_asked_for(
+    folder: Path, arguments: tuple[str, ...], env: dict[str, str], typed: str
+) -> None:
+    """By an option, or by azd's environment; it is the last step."""
+    _rebuilder(folder)
+    done = _run(folder, *DEFAULTS, *arguments, **env)
+
+    assert done.returncode == 0, done.stderr
+    assert _typed(folder)[-1] == typed
+    steps = re.findall(r"^\[\d+/\d+\] (\w+)$", done.stdout, re.MULTILINE)
+    assert steps[-1] == "probe"
+
+
+@pytest.mark.parametrize("arguments", [("--azd",), ("--steps", "wait,doctor")])
+def test_nothing_is_pushed_unasked(folder: Path, arguments: tuple[str, ...]) -> None:
+    """And azd's environment is for azd's hook of that name alone."""
+    _rebuilder(folder)
+    env = {} if "--azd" in arguments else {"ACR_REBUILDER_PROBE": "true"}
+    done = _run(folder, *DEFAULTS, *arguments, **env)
+
+    assert done.returncode == 0, done.stderr
+    assert _typed(folder) == ["--function-app /sites/app doctor"]
+
+
+def test_a_probe_that_is_not_seen_is_a_failure(folder: Path) -> None:
+    """So is one of which nobody could tell: the command is not there."""
+    _rebuilder(folder, code=1)
+    done = _run(folder, *DEFAULTS, "--steps", "probe")
+    assert done.returncode == 1
+
+    (folder / "rebuilder").unlink()
+    tools = folder / "elsewhere" / "tools"
+    shutil.copytree(ROOT / "tools", tools, ignore=shutil.ignore_patterns("azurite", "azure-cli"))
+    done = subprocess.run(
+        [sys.executable, str(tools / "deploy.py"), *DEFAULTS, "--steps", "probe"],
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "rebuilder is not installed here (make env), so nothing is pushed" in done.stderr
 
 
 def test_missing_functions_are_named(folder: Path) -> None:

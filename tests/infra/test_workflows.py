@@ -104,6 +104,8 @@ def test_the_workflow_deploys_as_people_do() -> None:
 
     assert last["run"].startswith("python3 tools/deploy.py --environment ")
     assert "--steps check,provision,publish,page,wait,subscribe" in last["run"]
+    assert set(workflow[True]["workflow_dispatch"]["inputs"]) == {"probe", "sample"}
+    assert last["run"].endswith('${PROBE:+--probe} ${SAMPLE:+--sample "$SAMPLE"}\n')
     found = re.search(r"^PUBLISHED = \((.+)\)$", script, re.MULTILINE)
     assert found is not None
     names = [name.strip().strip('"') for name in found[1].split(",")]

@@ -136,7 +136,7 @@ def test_a_folder_is_the_context(contexts: Contexts, tmp_path: Path, ref: str) -
         (f"{URL}#main:../..", "the context has no folder ../.."),
         ("https://github.com/contoso/other.git", "is not mapped to a folder or repository"),
         ("https://example.com/a.tar.gz", "the local cloud downloads no archives"),
-        ("oci://a.azurecr.io/b:c", "takes no context from an OCI artifact"),
+        ("oci://a.azurecr.io/b:c", "is not mapped to a folder or repository"),
     ],
 )
 def test_what_is_not_there_fails(

@@ -1,0 +1,1 @@
+"""What a probe of a set-up pushes: a scratch image, and the sample that is built on it."""
