@@ -340,24 +340,49 @@ def test_what_another_run_made_while_the_tag_was_away_is_built_again(
     assert len(world.tasks.scheduled) == 2, begun
 
 
-@pytest.mark.parametrize("since", [True, False])
-def test_a_run_since_that_only_the_record_tells_of(world: World, *, since: bool) -> None:
-    """The event of the image that it was built on was lost; the record of no run proves nothing."""
+def built_untold(world: World, *, moved_by: tuple[str, ...] = ()) -> None:
+    """Build on the new image, and have another run build on the newer one, of which no event comes.
+
+    Args:
+        world: The world.
+        moved_by: What the run was started for, as ARM tells.
+    """
     start(world)
     begin(world)
     end(world)
     moved(world, ON_NEWER, told=False)
     began = world.time.now
     world.time.pass_(60)
-    if since:
-        another = run("ca9", status=RunStatus.SUCCEEDED, started=began, finished=world.time.now)
-        world.tasks.found_runs["ca9"] = another
+    another = run("ca9", status=RunStatus.SUCCEEDED, started=began, finished=world.time.now)
+    world.tasks.found_runs["ca9"] = replace(another, moved=moved_by)
+
+
+@pytest.mark.parametrize("since", [True, False])
+def test_a_run_since_that_only_the_record_tells_of(world: World, *, since: bool) -> None:
+    """The event of the image that it was built on was lost; the record of no run proves nothing."""
+    built_untold(world)
+    if not since:
+        del world.tasks.found_runs["ca9"]
     record(world, NEWER)
     moved(world, ON_NEW)
     world.time.pass_(60)
 
     start(world, ON_NEW)
     assert len(world.tasks.scheduled) == 1 + since
+
+
+@pytest.mark.parametrize("digest", [NEW, NEWER])
+def test_a_run_since_tells_itself_what_it_was_started_for(world: World, digest: str) -> None:
+    """It ended when the tag was back, so that ACR has recorded what it has not read."""
+    built_untold(world, moved_by=(f"{NODE}@{digest}",))
+    moved(world, ON_NEW)
+    record(world, NEW)
+    world.time.pass_(60)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(ON_NEW))
+
+    start(world, ON_NEW)
+    assert decision.rebuild == (digest == NEWER)
+    assert len(world.tasks.scheduled) == 1 + (digest == NEWER)
 
 
 def test_a_claim_of_tomorrow_hides_no_tag_that_was_away_since(world: World) -> None:

@@ -142,7 +142,7 @@ class _Start:
         base = pushed_base(context, reference, message.push)
         if base is None:
             return self._delivery.decided(head, TagGone(task.id, str(reference)))
-        if head is not None and head.state is State.CLAIMED and other_digest(head, base):
+        if head is not None and head.state is State.CLAIMED and other_digest(head.bases, base):
             # It is ours by now and no run was started for it, so that none will change the image.
             head = self._delivery.overtaken(head)
         moves = Moves(context, base)

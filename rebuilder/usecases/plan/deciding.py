@@ -119,16 +119,20 @@ def _newest_success(context: Context, task: Task, head: Rebuild | None) -> Rebui
 def run_since(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> bool:
     """Tell whether another run made the task's image after a rebuild, and may have read another.
 
-    Nobody is asked who ran the task unless the tag was away: only then does it matter. That it was
-    may be told by events, or by ACR's record: either is of another digest.
+    Nobody is asked who ran the task unless the tag was written since: only then does it matter.
+    That it named another digest meanwhile is told by events, by ACR's record, or by what the run
+    itself was started for.
     """
     try:
-        if not (_records_another(task, moves.base) or moves.away_since(rebuild)):
+        away = _records_another(task, moves.base) or moves.away_since(rebuild)
+        if not (away or moves.written_since(rebuild)):
             return False
     except Denied:
         return False
     made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
-    return made is not None and made.run_id != rebuild.run_id
+    if made is None or made.run_id == rebuild.run_id:
+        return False
+    return away or other_digest(made.moved, moves.base) is not None
 
 
 def _records_another(task: Task, base: Base) -> bool:
@@ -183,7 +187,7 @@ def _under_way(task: Task, base: Base, head: Rebuild) -> BaseMoved | None:
     """
     if head.state not in (State.CLAIMED, State.SCHEDULED, State.RUNNING):
         return None
-    other = other_digest(head, base)
+    other = other_digest(head.bases, base)
     source = f"rebuild {head.id}, which is under way"
     return None if other is None else _moved_from(task, base, other, source)
 
@@ -236,7 +240,7 @@ def _doubted(
     Raises:
         Denied: The registry does not let us look.
     """
-    other = None if newest is None else other_digest(newest, moves.base)
+    other = None if newest is None else other_digest(newest.bases, moves.base)
     if newest is not None and other is not None and not _came_before(moves, made):
         source = f"rebuild {newest.id}, the last that succeeded"
         return _moved_from(task, moves.base, other, source)
@@ -253,10 +257,10 @@ def _came_before(moves: Moves, made: Run | None) -> bool:
         return False
 
 
-def other_digest(rebuild: Rebuild, base: Base) -> str | None:
-    """Return on which other digest of a tag a rebuild is, if it is on one."""
-    for built_on in rebuild.bases:
-        name, _, digest = built_on.rpartition("@")
+def other_digest(images: Iterable[str], base: Base) -> str | None:
+    """Return which other digest of a tag is among images, if one is."""
+    for image in images:
+        name, _, digest = image.rpartition("@")
         if name == str(base.reference) and digest != base.digest:
             return digest
     return None

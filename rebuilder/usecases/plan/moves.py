@@ -132,8 +132,12 @@ class Moves:
         Whoever has run the task meanwhile may have read that one.
         """
         times = self._times()
-        since = min(rebuild.claimed_at, rebuild.ended_at or rebuild.claimed_at)
-        return times.written is not None and times.away(since, times.written) is not None
+        return times.written is not None and times.away(_begun(rebuild), times.written) is not None
+
+    def written_since(self, rebuild: Rebuild) -> bool:
+        """Tell whether the tag was written since a rebuild was claimed; the same again, it may be."""
+        written = self._times().written
+        return written is not None and written > _begun(rebuild)
 
     def _run(self, rebuild: Rebuild) -> Run | None:
         try:
@@ -195,6 +199,10 @@ class Moves:
             registry, reference.path, reference.tag or "", limit=_PUSHES
         )
         return [record for record in found if record.push.digest != self.base.digest]
+
+
+def _begun(rebuild: Rebuild) -> datetime:
+    return min(rebuild.claimed_at, rebuild.ended_at or rebuild.claimed_at)
 
 
 def tag_moved_at(context: Context, base: Base) -> datetime | None:
