@@ -298,6 +298,28 @@ def test_the_first_wait_of_another_rebuild_is_not_kept(world: World) -> None:
     assert head(world).due == world.time.now + timedelta(hours=4)
 
 
+def test_the_wait_for_an_image_that_is_not_read_any_more_is_over(world: World) -> None:
+    """The task was edited meanwhile: what moves of its new images begins to wait itself."""
+    decide(world, "policies: {default: {cooldown: 4h, maxWait: 5h}}")
+    start_build(world.context, MESSAGE, "me")
+    assert held_for(world) == [CoolingDown]
+    world.time.pass_(5 * 3600 - 60)
+    other = "mybase.azurecr.io/images/go:1"
+    world.tasks.add(task("build-app", dependency(other)))
+    scan_registry(world.context, APPS)
+    world.images.digests[other] = NEW
+    push = Push(BASE, "images/go", "1", NEW, None, "e")
+    world.ledger.record_events([push], world.time.now)
+    start_build(world.context, StartBuild(push, task().id), "me")
+
+    held = head(world).held
+    assert held is not None
+    assert (held.first, held.newest) == (world.time.now, world.time.now)
+    world.time.pass_(3600)
+    deliver(world)
+    assert held_for(world) == [CoolingDown]
+
+
 def test_a_task_is_ignored(world: World) -> None:
     """A decision, with the rule; what was held for it is over."""
     act(world, What.PAUSE)

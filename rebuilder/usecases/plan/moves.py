@@ -135,7 +135,7 @@ class Moves:
         return times.written is not None and times.away(_begun(rebuild), times.written) is not None
 
     def written_since(self, rebuild: Rebuild) -> bool:
-        """Tell whether the tag was written since a rebuild was claimed; the same again, it may be."""
+        """Tell whether the tag was written since a rebuild was claimed, be it the same again."""
         written = self._times().written
         return written is not None and written > _begun(rebuild)
 

@@ -106,10 +106,13 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
     now = context.now()
     came = _came(delivery, base, now)
     before = rebuild.held or Held((), came, came)
+    follows = {name.rpartition("@")[0] for name in rebuild.bases}
+    if before.moved and follows.isdisjoint(before.moved):
+        # The task was edited: it reads nothing any more of what was waited for.
+        before = replace(before, first=came, newest=came)
     hand = delivery.message.hand
     asked_by = before.asked_by if hand is None else hand.who
     forced = hand if hand is not None and hand.force else before.forced
-    follows = {name.rpartition("@")[0] for name in rebuild.bases}
     moved = tuple(sorted({*before.moved, str(base.reference)} & follows))
     first, newest = min(before.first, came), max(before.newest, came)
     asked = Asked(
