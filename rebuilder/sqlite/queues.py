@@ -26,6 +26,10 @@ POISON = "-poison"
 _FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _SOME = 32
 _HIDDEN = timedelta(minutes=5)
+_LONGEST_HIDDEN = timedelta(hours=1)
+"""Whoever has received a message hides it for minutes, and no message was sent tomorrow."""
+_BELIEVED = timedelta(minutes=15)
+"""So long after a look at times that cannot be the next one comes."""
 _LOOK_SECONDS = 0.005
 _AGAIN_SECONDS = 1.0
 _WAITING = "SELECT 1 FROM messages WHERE queue = ? AND visible_at <= ? LIMIT 1"
@@ -38,6 +42,12 @@ _RECEIVE = (
     "UPDATE messages SET receipt = ?, dequeue_count = dequeue_count + 1, visible_at = ?"
     " WHERE id IN (SELECT id FROM messages WHERE queue = ? AND visible_at <= ?"
     " ORDER BY visible_at, rowid LIMIT ?) RETURNING id, body, dequeue_count, inserted_at, rowid"
+)
+_IMPOSSIBLE = "inserted_at > ?2 OR (receipt <> '' AND visible_at > ?2)"
+_ANY_IMPOSSIBLE = f"SELECT ?1 FROM messages WHERE {_IMPOSSIBLE} LIMIT 1"  # noqa: S608 - our own text
+_BRING_BACK = (
+    "UPDATE messages SET visible_at = ?1, inserted_at = MIN(inserted_at, ?1)"  # noqa: S608 - as above
+    f" WHERE {_IMPOSSIBLE}"
 )
 _TOLD = (
     "SELECT value FROM json_each(?)"
@@ -86,6 +96,7 @@ class SqliteQueues(FileStore):
     def __init__(self, path: Path, now: Callable[[], datetime] = _now) -> None:
         super().__init__(path)
         self._now = now
+        self._believed: datetime | None = None
 
     def send(self, queue: str, body: str, delay: timedelta = timedelta()) -> None:
         """Put a message into a queue; see WorkQueue."""
@@ -157,6 +168,7 @@ class SqliteQueues(FileStore):
     def receive(self, queue: str, limit: int, hide: timedelta) -> list[ReceivedMessage]:
         """Receive up to `limit` messages, oldest first, and hide them for `hide`."""
         now = self._now()
+        self._bring_back(now)
         with self._database.reading() as db:
             # Most looks find nothing, and need no lock for it.
             if db.execute(_WAITING, (queue, now.timestamp())).fetchone() is None:
@@ -177,6 +189,27 @@ class SqliteQueues(FileStore):
             )
             for message_id, body, count, inserted_at, _ in sorted(rows, key=lambda row: row[3:])
         ]
+
+    def _bring_back(self, now: datetime) -> None:
+        """Have messages seen again that an instance whose clock was ahead has hidden, and died.
+
+        The times are those of whoever wrote them; Azure's queues have a clock of their own.
+        """
+        before = self._believed
+        if before is not None and before <= now < before + _BELIEVED:
+            return
+        times = (now.timestamp(), (now + _LONGEST_HIDDEN).timestamp())
+        with self._database.reading() as db:
+            found = db.execute(_ANY_IMPOSSIBLE, times).fetchone()
+        if found is not None:
+            with self._database.statement() as db:
+                count = db.execute(_BRING_BACK, times).rowcount
+            log.warning(
+                "%d messages were hidden for longer than any is: some instance's clock was wrong;"
+                " they are delivered now",
+                count,
+            )
+        self._believed = now
 
     def renew(self, queue: str, message_id: str, pop_receipt: str, hide: timedelta) -> str:
         """Hide a message for `hide` from now.

@@ -219,6 +219,32 @@ def test_an_embedded_message_comes_back_when_its_time_is_over(tmp_path: Path) ->
     assert queues.receive("q", 1, timedelta(seconds=30)) == []
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_a_clock_that_was_ahead_hides_no_embedded_message(tmp_path: Path, *, running: bool) -> None:
+    """Its holder died in the midst of it; what is to wait for days is not brought back.
+
+    An instance that runs on looks for such messages now and then, and one that starts does at once.
+    """
+    file, now = tmp_path / "file.db", datetime(2026, 1, 2, 3, tzinfo=UTC)
+    right = SqliteQueues(file, lambda: now)
+    wrong = SqliteQueues(file, lambda: now + timedelta(days=2))
+    if running:
+        assert right.receive("q", 9, timedelta(minutes=5)) == []
+    right.send("q", "received")
+    right.send("q", "of next week", timedelta(days=6))
+    assert len(wrong.receive("q", 9, timedelta(minutes=5))) == 1
+    wrong.send("q", "sent")
+    if running:
+        assert right.receive("q", 9, timedelta(minutes=5)) == []
+        now += timedelta(minutes=16)
+    else:
+        right = SqliteQueues(file, lambda: now)
+    found = right.receive("q", 9, timedelta(minutes=5))
+    assert {message.body for message in found} == {"received", "sent"}
+    assert all(message.inserted_at <= now for message in found)
+    assert right.receive("q", 9, timedelta(minutes=5)) == []
+
+
 def test_an_embedded_message_can_be_kept_longer(tmp_path: Path) -> None:
     """Renewing hides a message further and gives a new receipt."""
     clock = Time()
