@@ -410,7 +410,8 @@ def test_arm_asks_to_wait_for_an_hour_at_most(world: World) -> None:
     assert _pace.turn(world.context, "s1") <= world.time.now + LONGEST_TURN + MINUTE
 
 
-def test_foreign_images_that_were_seen_tomorrow_are_looked_at(world: World) -> None:
+@pytest.mark.parametrize("passed", [0, 3600])
+def test_foreign_images_that_were_seen_tomorrow_are_looked_at(world: World, passed: int) -> None:
     """Neither they nor their registry rest for a day."""
     image = dependency("docker.io/library/alpine:3")
     world.tasks.add(task("build-app", image))
@@ -418,6 +419,7 @@ def test_foreign_images_that_were_seen_tomorrow_are_looked_at(world: World) -> N
     world.foreign.seen[str(image.reference)] = Seen(NEW, wait=timedelta(minutes=30))
     wrong(world, lambda: poll_bases(world.context, "wrong"))
     world.foreign.asked.clear()
+    world.time.pass_(passed)
     report = poll_bases(world.context, "me")
 
     assert report.looked == 1

@@ -34,6 +34,8 @@ BOOKMARK = "poll"
 
 _THROTTLED = timedelta(minutes=15)
 _LONGEST_REST = timedelta(days=1)
+_CLOCKS = timedelta(minutes=1)
+"""So far apart the clocks of two instances may be."""
 _LONGEST_LOOK = timedelta(minutes=2)
 """What took longer, however slow the registry, was stopped in the middle: the tag may have moved
 since, and a digest of before would be told as one of now."""
@@ -199,18 +201,23 @@ def _is_due(context: Context, known: _Known, now: datetime) -> bool:
 
 def _rests(context: Context, host: str) -> bool:
     mark, now = context.bookmarks.read(f"foreign-host/{host}"), context.now()
+    # When it began is kept, too: by a clock that was ahead it is in the future still.
+    until, _, began = mark.place.partition(" ")
     try:
-        until = utc_time(mark.place) if mark.place else now
+        if not until or utc_time(until) <= now:
+            return False
+        since = utc_time(began or until)
     except ValueError as error:
         log.warning("%s: until when it rests cannot be read: %s", mark.name, error)
         return False
-    return until > now and not impossible(f"the rest of {host}", until, now, _LONGEST_REST)
+    return not impossible(f"the rest of {host}", since, now, _CLOCKS)
 
 
 def _rest(context: Context, host: str, wait: timedelta) -> None:
     mark = context.bookmarks.read(f"foreign-host/{host}")
-    wait = min(wait, _LONGEST_REST)
-    _save(context, replace(mark, place=(context.now() + wait).isoformat()))
+    now = context.now()
+    until = now + min(wait, _LONGEST_REST)
+    _save(context, replace(mark, place=f"{until.isoformat()} {now.isoformat()}"))
     log.info("registry %s: not asked for %s", host, wait)
 
 
