@@ -121,7 +121,7 @@ def run_since(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> b
 
     Nobody is asked who ran the task unless the tag was written since: only then does it matter.
     That it named another digest meanwhile is told by events, by ACR's record, or by what the run
-    itself was started for.
+    itself was started for; a run that was under way when the tag was written is doubted.
     """
     try:
         away = _records_another(task, moves.base) or moves.away_since(rebuild)
@@ -132,7 +132,9 @@ def run_since(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> b
     made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
     if made is None or made.run_id == rebuild.run_id:
         return False
-    return away or other_digest(made.moved, moves.base) is not None
+    if away or moves.base.image in made.moved:
+        return away
+    return other_digest(made.moved, moves.base) is not None or moves.during(made) is not None
 
 
 def _records_another(task: Task, base: Base) -> bool:
