@@ -305,6 +305,24 @@ def test_what_was_planned_and_never_done_is_lost(world: World) -> None:
     assert not audited(world).clean
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_rebuild_that_was_held_and_left_tells_why(world: World, *, before: bool) -> None:
+    """The tag went back while it was held, and no event told so; one of before tells nothing."""
+    follower(world)
+    if before:
+        built(world, State.SKIPPED, run_id=None, outcome="before", finished_at=world.time.now)
+        world.time.pass_(60)
+    told(world, MOVED)
+    world.time.pass_(60)
+    if not before:
+        left = "already built on the digest before"
+        built(world, State.SKIPPED, run_id=None, outcome=left, finished_at=world.time.now)
+    world.time.pass_(3601)
+
+    assert only(world).verdict is (Verdict.LOST if before else Verdict.LEFT)
+    assert before or only(world).sentence == "already built on the digest before"
+
+
 def test_what_is_not_in_need_of_the_image_any_more_is_left(world: World) -> None:
     """A build file that was changed between the plan and the build is no loss."""
     told(world, MOVED)

@@ -129,7 +129,21 @@ def _of_task(
         return found(AuditVerdict.SUPERSEDED, _by_push(later))
     if on and (finding := of_attempt(on[0], books.now, books.patience)):
         return found(*finding, on[0])
-    return found(*_without_rebuild(books, told, task, decisions), on[0] if on else None)
+    verdict, sentence = _without_rebuild(books, told, task, decisions)
+    if verdict is AuditVerdict.LOST and (why := _why_left(on, decisions)):
+        verdict, sentence = AuditVerdict.LEFT, why
+    return found(verdict, sentence, on[0] if on else None)
+
+
+def _why_left(on: Sequence[Rebuild], decisions: Sequence[DatedDecision]) -> str:
+    """Return why a rebuild on the digests was left after it was planned; "" if none was.
+
+    One that is held is looked at again, and may find that the tag is back, which no event told.
+    What the task stands on now is another question; see standing.
+    """
+    planned = max(made.last_at for made in decisions)
+    over = on[0].finished_at if on and on[0].state is State.SKIPPED else None
+    return (on[0].outcome or "") if over is not None and over >= planned else ""
 
 
 def _without_rebuild(
