@@ -277,6 +277,9 @@ class Record(BaseAdapter):
 
 type Conversation = tuple[Reply, ...]
 
+# Sixty times sixty times sixty as many take more memory to make than an input may take to read.
+_MOST_HEADERS = 20_000
+
 
 def _mutated_reply(chance: random.Random, reply: Reply) -> Reply:
     match chance.randrange(8):
@@ -290,7 +293,8 @@ def _mutated_reply(chance: random.Random, reply: Reply) -> Reply:
             gone = chance.randrange(len(reply.headers))
             return replace(reply, headers=reply.headers[:gone] + reply.headers[gone + 1 :])
         case 4:
-            return replace(reply, headers=reply.headers * chance.choice((2, 60)))
+            many = reply.headers * chance.choice((2, 60))
+            return replace(reply, headers=many[:_MOST_HEADERS])
         case _:
             return replace(reply, body=changed_json(chance, reply.body))
 

@@ -20,7 +20,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +70,10 @@ def run(kind: str, count: int, seed: int, *, shown: bool = True) -> Result:
     result = Result(kind)
     read = KINDS[kind].read
     given = inputs(kind, count, seed)
-    while (content := _made(given)) is not None:
+    _forget_peak()
+    began = _resident("VmRSS")
+    for content in given:
         result.inputs += 1
-        _forget_peak()
-        began = _resident("VmRSS")
         started = time.process_time()
         try:
             read(content)
@@ -96,18 +95,8 @@ def run(kind: str, count: int, seed: int, *, shown: bool = True) -> Result:
             result.slowest_seconds = round(took, 4)
             if took >= KINDS[kind].seconds and shown:
                 print(f"{kind}: {took:.2f} s: {_shown(content)}", file=sys.stderr)
-        result.peak_mib = max(result.peak_mib, (_resident("VmHWM") - began) // 1024)
+    result.peak_mib = max(0, _resident("VmHWM") - began) // 1024
     return result
-
-
-def _made(given: Iterator[Any]) -> Any | None:  # noqa: ANN401 - of any kind
-    """Return the next input; to make it may take more memory than to read it may."""
-    limit, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    try:
-        return next(given, None)
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
 
 
 def _shown(content: Any) -> str:  # noqa: ANN401 - of any kind
@@ -133,7 +122,7 @@ def _child(kind: str, count: int, seed: int) -> Result:
     importlib.import_module("hcl2")  # which bake files are read with, when one is first met
     run(kind, 20, seed + 1, shown=False)
     limit = _resident("VmSize") * 1024 + KINDS[kind].memory
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     def hangs(*_: object) -> None:
         raise TimeoutError(f"an input took longer than {_HANG} seconds")

@@ -26,7 +26,7 @@ from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.identity import credential, registry_audience
 from rebuilder.azure.storage._storage import connected, connection_string, endpoint
 from rebuilder.azure.throttle import ReadRetryPolicy
-from rebuilder.core.acr.access import Permission
+from rebuilder.core.acr.access import Permission, goes_by_repository
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.doctor.setup import (
     EventSubscription,
@@ -132,7 +132,7 @@ class ArmPreflight:
         return RegistrySetup(
             registry,
             str(found.get("loginServer") or ""),
-            abac=str(found.get("roleAssignmentMode")).lower() == "abacrepositorypermissions",
+            abac=goes_by_repository(str(found.get("roleAssignmentMode"))),
             closed=closed or str(rules.get("defaultAction")).lower() == "deny",
             trusted=str(found.get("networkRuleBypassOptions")).lower() == "azureservices",
             tasks_pass=bool(found.get("networkRuleBypassAllowedForTasks")),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
 
+from rebuilder.azure._clients import TIMEOUTS
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.waits import RETRY_AFTER
 from rebuilder.errors import Throttled, TransientError
@@ -120,3 +121,17 @@ def _tell(response: PipelineResponse[Any, Any]) -> None:
         "http.response.status_code": response.http_response.status_code,
     }
     signals.tell(metrics.REQUESTS, by=by)
+
+
+def arm_options(arm_endpoint: str) -> dict[str, Any]:
+    """Return what every client of ARM is made with.
+
+    Args:
+        arm_endpoint: ARM's address, without a slash at the end.
+    """
+    return {
+        "base_url": arm_endpoint,
+        "credential_scopes": [f"{arm_endpoint}/.default"],
+        "retry_policy": ReadRetryPolicy(),
+        **TIMEOUTS,
+    }

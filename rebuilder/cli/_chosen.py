@@ -27,6 +27,24 @@ def chosen_registries(context: Context, wanted: str) -> list[RegistryId]:
     return found
 
 
+def chosen_base(context: Context, wanted: str) -> RegistryId:
+    """Return the base registry that a person means, by name or id; "" means the only one.
+
+    Raises:
+        NotFound: None is meant, or it is not said which.
+    """
+    known = sorted(context.settings.base_registries)
+    found = [r for r in known if wanted.lower() in ("", r.name, str(r))]
+    if len(found) != 1:
+        names = ", ".join(r.name for r in known)
+        raise NotFound(
+            f"{wanted} is none of the base registries: {names}"
+            if wanted
+            else f"say --base, one of {names}"
+        )
+    return found[0]
+
+
 def chosen_tasks(context: Context, patterns: Iterable[str]) -> list[TaskId]:
     """Return the tasks that a person means: names as `find_task` takes them, or patterns.
 

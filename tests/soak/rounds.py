@@ -345,7 +345,7 @@ class Round:
         """Return what a run is a try of: the digests that it was asked for on, and since when.
 
         An edit makes other tags count, so the digests are others. A tag that came back is built on
-        again. One that moved while a run was being asked for is the run's in the next try alone.
+        again. What a tag moved to while a run was being asked for counts for the next try.
         """
         asked = {
             name: digest

@@ -11,14 +11,12 @@ from typing import Any
 from azure.core.credentials import TokenCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
+from azure.mgmt.containerregistry.models import Registry
 
-from rebuilder.azure._clients import TIMEOUTS
 from rebuilder.azure._errors import answered
-from rebuilder.azure.throttle import ArmThrottle, ReadRetryPolicy
-from rebuilder.core.acr.access import Permission, PullAccess, may_pull
+from rebuilder.azure.throttle import ArmThrottle, arm_options
+from rebuilder.core.acr.access import Permission, PullAccess, goes_by_repository, may_pull
 from rebuilder.core.acr.registries import RegistryId
-
-_ABAC = "abacrepositorypermissions"
 
 
 class ArmAccess:
@@ -35,12 +33,7 @@ class ArmAccess:
     ) -> None:
         self._credential = credential
         self._throttle = throttle or ArmThrottle()
-        self._options: dict[str, Any] = {
-            "base_url": arm_endpoint,
-            "credential_scopes": [f"{arm_endpoint}/.default"],
-            "retry_policy": ReadRetryPolicy(),
-            **TIMEOUTS,
-        }
+        self._options = arm_options(arm_endpoint)
 
     def close(self) -> None:
         """Do nothing: connections last for one question, which is seldom asked."""
@@ -58,8 +51,7 @@ class ArmAccess:
             ) as authorization,
         ):
             found = registries.registries.get(registry.resource_group, registry.name)
-            mode = found.properties.role_assignment_mode if found.properties else ""
-            abac = str(getattr(mode, "value", mode)).lower() == _ABAC
+            abac = by_repository(found)
             # A role with a condition counts: which repositories it means is not looked at.
             assignments = authorization.role_assignments.list_for_scope(
                 str(registry), filter=f"assignedTo('{principal}')"
@@ -73,6 +65,12 @@ class ArmAccess:
                 for permission in definition.permissions or []
             ]
         return may_pull(held, abac=abac)
+
+
+def by_repository(registry: Registry) -> bool:
+    """Tell whether a registry goes by repository permissions (ABAC)."""
+    mode = registry.properties.role_assignment_mode if registry.properties else ""
+    return goes_by_repository(str(getattr(mode, "value", mode)))
 
 
 def _permission(given: Any) -> Permission:  # noqa: ANN401 - models of many versions

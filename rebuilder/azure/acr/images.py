@@ -208,17 +208,27 @@ def _place(request: PipelineRequest[Any]) -> str:
     return f"{url.netloc}{url.path.rpartition('/')[0]}"
 
 
+def read_refusal(response: PipelineResponse[Any, Any]) -> bool:
+    """Read an answer that is an error at once; tell whether it is one.
+
+    The SDK streams manifests and blobs, and would leave the connection of every refusal open:
+    of the one too that asks for a token, with which each request begins.
+    """
+    refused = response.http_response.status_code >= HTTPStatus.BAD_REQUEST
+    if refused:
+        response.http_response.read()
+    return bool(refused)
+
+
 def _read_answer(response: PipelineResponse[Any, Any]) -> None:
     """Read an answer that is an error at once, and look at a manifest before the SDK reads it.
 
-    The SDK streams manifests and blobs, and would leave the connection of every refusal open:
-    of the one too that asks for a token, with which each request begins. Of a manifest it looks
-    at the length, and reads JSON of any depth.
+    Of a manifest the SDK looks at the length, and reads JSON of any depth.
     """
     answer = response.http_response
-    if answer.status_code >= HTTPStatus.BAD_REQUEST:
-        answer.read()
-    elif "/manifests/" in urlsplit(str(response.http_request.url)).path:
+    if read_refusal(response):
+        return
+    if "/manifests/" in urlsplit(str(response.http_request.url)).path:
         if "Content-Encoding" in answer.headers:
             raise Refused(INVALID_IMAGE, "the manifest is compressed, unasked")
         # Not longer than it says it is: HTTP ends it there.

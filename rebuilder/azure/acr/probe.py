@@ -5,13 +5,10 @@ from __future__ import annotations
 import io
 import uuid
 from contextlib import suppress
-from http import HTTPStatus
-from typing import Any
 
 from azure.containerregistry import ContainerRegistryClient
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ResourceNotFoundError
-from azure.core.pipeline import PipelineResponse
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
@@ -19,14 +16,15 @@ from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, 
 
 from rebuilder.azure._clients import TIMEOUTS, Clients
 from rebuilder.azure._errors import answered
+from rebuilder.azure.acr.access import by_repository
+from rebuilder.azure.acr.images import read_refusal
 from rebuilder.azure.identity import registry_audience
-from rebuilder.azure.throttle import ReadRetryPolicy
+from rebuilder.azure.throttle import ReadRetryPolicy, arm_options
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.probe.artifacts import Artifact
 from rebuilder.core.probe.sample import ROLE_IDS, Sample
 from rebuilder.errors import Denied, NotFound, Refused
 
-_ABAC = "abacrepositorypermissions"
 _SYSTEM = "[system]"
 # Of the names of role assignments that a probe makes: the second time it is the same one.
 _NAMES = uuid.UUID("0d4a3c52-5d0b-4f3e-9a3c-6f0f2f6f6d1e")
@@ -42,12 +40,7 @@ class AcrProbe:
     """
 
     def __init__(self, credential: TokenCredential, arm_endpoint: str) -> None:
-        arm: dict[str, Any] = {
-            "base_url": arm_endpoint,
-            "credential_scopes": [f"{arm_endpoint}/.default"],
-            "retry_policy": ReadRetryPolicy(),
-            **TIMEOUTS,
-        }
+        arm = arm_options(arm_endpoint)
         audience = registry_audience(arm_endpoint)
         self._registries = Clients(
             lambda subscription: ContainerRegistryManagementClient(credential, subscription, **arm)
@@ -63,7 +56,7 @@ class AcrProbe:
                 f"https://{host}",
                 credential,
                 audience=audience,
-                raw_response_hook=_read_refusal,
+                raw_response_hook=read_refusal,
                 retry_policy=ReadRetryPolicy(),
                 **TIMEOUTS,
             )
@@ -83,8 +76,7 @@ class AcrProbe:
         operations = self._registries[registry.subscription].registries
         with answered(f"read {registry}"):
             found = operations.get(registry.resource_group, registry.name)
-            mode = found.properties.role_assignment_mode if found.properties else ""
-            return found.location, str(getattr(mode, "value", mode)).lower() == _ABAC
+            return found.location, by_repository(found)
 
     def push(self, login_server: str, repository: str, tag: str, artifact: Artifact) -> None:
         """Push an artifact; see ProbeRegistries."""
@@ -200,9 +192,3 @@ def _task(sample: Sample, location: str, *, abac: bool) -> models.Task:
 
 def _assignment(registry: RegistryId, principal: str, role: str) -> str:
     return str(uuid.uuid5(_NAMES, f"{registry}|{principal}|{role}"))
-
-
-def _read_refusal(response: PipelineResponse[Any, Any]) -> None:
-    """Read an answer that is an error at once: the SDK would leave its connection open."""
-    if response.http_response.status_code >= HTTPStatus.BAD_REQUEST:
-        response.http_response.read()

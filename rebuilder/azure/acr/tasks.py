@@ -7,20 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from azure.core.credentials import TokenCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient, models
 
-from rebuilder.azure._clients import TIMEOUTS, Clients
+from rebuilder.azure._clients import Clients
 from rebuilder.azure._errors import answered
 from rebuilder.azure._places import host_of, is_of
 from rebuilder.azure.acr._answers import name_of, run_of, task_of, text_of
 from rebuilder.azure.acr._run_cache import RunCache
 from rebuilder.azure.acr._task_cache import TaskCache
 from rebuilder.azure.acr.log_ends import LinkExpired, LogEnds
-from rebuilder.azure.throttle import ArmThrottle, ReadRetryPolicy
+from rebuilder.azure.throttle import ArmThrottle, arm_options
 from rebuilder.azure.throttle import Kind as Counted
 from rebuilder.core.acr.registries import Registry, RegistryId, TaskId
 from rebuilder.core.acr.tasks import Run, Task
@@ -58,12 +57,7 @@ class ArmTasks:
         self._lists: dict[RegistryId, TaskCache] = {}
         self._log_ends = LogEnds()
         self._links: dict[tuple[RegistryId, str], str] = {}
-        self._options: dict[str, Any] = {
-            "base_url": arm_endpoint,
-            "credential_scopes": [f"{arm_endpoint}/.default"],
-            "retry_policy": ReadRetryPolicy(),
-            **TIMEOUTS,
-        }
+        self._options = arm_options(arm_endpoint)
         self._registries = Clients(
             lambda subscription: ContainerRegistryManagementClient(
                 credential, subscription, **self._options

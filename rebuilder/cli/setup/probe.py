@@ -8,7 +8,7 @@ from time import sleep
 
 import click
 
-from rebuilder.cli._chosen import chosen_registries
+from rebuilder.cli._chosen import chosen_base, chosen_registries
 from rebuilder.cli._command import Command, with_context
 from rebuilder.cli._progress import working
 from rebuilder.cli._terminal import Coloured, say, say_all
@@ -16,7 +16,7 @@ from rebuilder.cli.exits import Exit
 from rebuilder.composition import probe_registries
 from rebuilder.core.acr.registries import RegistryId
 from rebuilder.core.probe.sample import Sample
-from rebuilder.errors import NotFound, RebuilderError
+from rebuilder.errors import RebuilderError
 from rebuilder.ports.preflight import ProbeRegistries
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.probe.patience import Patience
@@ -65,7 +65,7 @@ _MINUTES = 10.0
 @with_context
 def probe(context: Context, *, base: str, sample: str, minutes: float, away: bool) -> int:
     """Push a scratch image, or take away what was pushed."""
-    registry = _base(context, base)
+    registry = chosen_base(context, base)
     chosen = None
     if sample:
         chosen = sample_of(context, registry, chosen_registries(context, sample)[0])
@@ -75,24 +75,6 @@ def probe(context: Context, *, base: str, sample: str, minutes: float, away: boo
             say_all(gone or ["There is nothing to delete."])
             return Exit.OK
         return _probe(context, registries, registry, chosen, minutes)
-
-
-def _base(context: Context, wanted: str) -> RegistryId:
-    """Return the base registry that a person means.
-
-    Raises:
-        NotFound: None is meant, or it is not said which.
-    """
-    known = sorted(context.settings.base_registries)
-    found = [r for r in known if wanted.lower() in ("", r.name, str(r))]
-    if len(found) != 1:
-        names = ", ".join(r.name for r in known)
-        raise NotFound(
-            f"{wanted} is none of the base registries: {names}"
-            if wanted
-            else f"say --base, one of {names}"
-        )
-    return found[0]
 
 
 def _probe(

@@ -22,6 +22,8 @@ CONTENT = f"{_ACR}/repositories/content/read"
 PUSH_CONTENT = f"{_ACR}/repositories/content/write"
 """The data action of pushing to such a registry."""
 
+_BY_REPOSITORY = "abacrepositorypermissions"
+
 ACR_PULL = "AcrPull"
 REPOSITORY_READER = "Container Registry Repository Reader"
 REPOSITORY_WRITER = "Container Registry Repository Writer"
@@ -77,6 +79,11 @@ class Permission(Struct, frozen=True):
         given = self.data_actions if data else self.actions
         taken = self.not_data_actions if data else self.not_actions
         return _matches(given, action) and not _matches(taken, action)
+
+
+def goes_by_repository(mode: str) -> bool:
+    """Tell whether a registry's mode of role assignments is that of repository permissions."""
+    return mode.lower() == _BY_REPOSITORY
 
 
 def allows(permissions: Iterable[Permission], action: str, *, data: bool = False) -> bool:
