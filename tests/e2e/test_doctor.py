@@ -367,16 +367,20 @@ def test_nothing_is_found_on_a_good_set_up(patient: Patient, examine: Examine) -
     assert examine() == []
 
 
-@pytest.mark.timeout(1800)
-def test_the_apps_own_settings_are_enough(
-    patient: Patient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A shell that knows nothing of the app asks ARM for them, and goes on as the person."""
+@pytest.fixture(name="app")
+def _app(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what names the app to a command in a shell that knows nothing of its settings."""
     release()
     for name in patient.settings():
         monkeypatch.delenv(name, raising=False)
-    app = ["--function-app", patient.deployed.site]
+    return ["--function-app", patient.deployed.site]
 
+
+@pytest.mark.timeout(1800)
+def test_the_apps_own_settings_are_enough(
+    app: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shell that knows nothing of the app asks ARM for them, and goes on as the person."""
     assert cli.main([*app, "doctor"]) == 0
     assert capsys.readouterr().out == "Nothing wrong was found.\n"
     assert cli.main([*app, "runs", "--json"]) == 0
@@ -387,13 +391,9 @@ def test_the_apps_own_settings_are_enough(
 
 @pytest.mark.timeout(1800)
 def test_what_is_deployed_sees_a_probe(
-    patient: Patient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    patient: Patient, app: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its events, its roles and its settings alone; the doctor has nothing against the sample."""
-    release()
-    for name in patient.settings():
-        monkeypatch.delenv(name, raising=False)
-    app = ["--function-app", patient.deployed.site]
     probe = [*app, "probe", "--sample", patient.apps.name]
     before = {a.id for a in patient.cloud.roles.assignments()}
     told = []

@@ -268,32 +268,27 @@ def test_a_push_whose_event_was_left_aside(probe: Probe) -> None:
     assert "is not among REBUILDER_BASE_REGISTRIES" in out[1]
 
 
-def test_what_cannot_be_read_is_unknown(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is out of order after the push does not tell that nothing came."""
-
-    def broken(_: str) -> None:
-        raise TransientError("the store is away")
-
-    monkeypatch.setattr(probe.world.ledger, "push", broken)
-    code, out, _ = probe("--minutes", "0.1")
-
-    assert code == 1
-    assert out[1] == "not seen: whether it was seen is unknown: the store is away"
-
-
-def test_a_store_that_goes_away_at_the_end_leaves_it_unknown(
-    probe: Probe, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("away", "minutes", "told"),
+    [
+        ("push", "0.1", "not seen: whether it was seen is unknown: the store is away"),
+        ("ignored", "0", "what came of it is unknown: the store is away"),
+    ],
+    ids=["after the push", "at the end"],
+)
+def test_what_cannot_be_read_is_unknown(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, away: str, minutes: str, told: str
 ) -> None:
-    """It was pushed, so it is not told that nothing was done."""
+    """A store that is out of order tells neither that nothing came nor that nothing was done."""
 
     def broken(*_: object) -> None:
         raise TransientError("the store is away")
 
-    monkeypatch.setattr(probe.world.ledger, "ignored", broken)
-    code, out, _ = probe("--minutes", "0")
+    monkeypatch.setattr(probe.world.ledger, away, broken)
+    code, out, _ = probe("--minutes", minutes)
 
     assert code == 1
-    assert out[1] == "what came of it is unknown: the store is away"
+    assert out[1] == told
 
 
 def test_nothing_is_pushed_that_could_not_be_seen(
