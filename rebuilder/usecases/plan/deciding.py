@@ -132,8 +132,10 @@ def run_since(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> b
     made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
     if made is None or made.run_id == rebuild.run_id:
         return False
-    if away or moves.base.image in made.moved:
-        return away
+    if away:
+        return True
+    if moves.base.image in made.moved:
+        return False
     return other_digest(made.moved, moves.base) is not None or moves.during(made) is not None
 
 
