@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -21,17 +22,74 @@ from localcloud.builds.build import Build
 from localcloud.builds.builder import Command
 from localcloud.builds.client import Client
 from localcloud.builds.dockerfiles import SCRATCH, Plan, Stage, flags_of
+from localcloud.builds.hub import static_busybox
 from localcloud.builds.images import Image, Layer, assemble, digest_of, stamped
 from localcloud.builds.job import HERE, BuildError, Log
 from localcloud.network import Network
 
 _LINK = re.compile(r"\s--link(=\w+)?(?=\s)")
 _SHELL = ["/bin/sh", "-c"]
+# Where a container has the shell that watches over its program, and what that shell does. It would
+# take a bare name for one of its own programs, so it looks the name up first.
+_WATCH = "/.watch"
+_WATCHED = """\
+seen=$1 program=$2
+shift 2
+unset SHLVL PWD OLDPWD
+case $program in
+*/*) found=$program ;;
+*)
+    IFS=:
+    for folder in $PATH; do
+        if [ -f "$folder/$program" ] && [ -x "$folder/$program" ]; then
+            found=$folder/$program
+            break
+        fi
+    done
+    unset IFS
+    ;;
+esac
+if [ -n "$found" ]; then
+    "$found" "$@"
+    status=$?
+else
+    echo "executable file not found in \\$PATH: $program" >&2
+    status=127
+fi
+echo "$0"
+until [ -e "$seen-1" ]; do sleep 0.01; done
+echo "$0" >&2
+until [ -e "$seen-2" ]; do sleep 0.01; done
+exit $status
+"""
 
 
 def usable() -> bool:
     """Tell whether buildah can run steps here: it is installed, and root may chroot."""
     return shutil.which("buildah") is not None and os.geteuid() == 0
+
+
+class _Watch:
+    """Sees to it that all that a program has printed was read before buildah notices its end.
+
+    buildah ends with the program, whatever it still has to pass on (its issue 1928). So a shell of
+    ours runs the program; it ends when the mark has been read that it prints after it, first to the
+    one output and then to the other: both at once would be mixed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        token = secrets.token_hex(8)
+        self.folder = folder
+        self.mark = f"[over {token}]"
+        self._seen, self._marks = str(folder / token), 0
+        shell = [f"{_WATCH}/busybox", "sh", "-c", _WATCHED]
+        self.words = [*shell, self.mark, f"{_WATCH}/{token}"]
+
+    def see(self, line: str) -> str:
+        """Take note of a mark, and return what stood before it in its line."""
+        self._marks += 1
+        Path(f"{self._seen}-{self._marks}").touch()
+        return line.removesuffix(self.mark)
 
 
 class BuildahBuilder:
@@ -129,14 +187,16 @@ class _BuildahSession:
         words = list(command.arguments)
         if not words and not command.entry_point:
             words = config.get("Cmd") or []
+        watch = self._watch()
         run = [*self._buildah, "run", "--isolation", "chroot"]
         run += ["--volume", f"{command.folder}:/workspace"]
+        run += ["--volume", f"{watch.folder}:{_WATCH}:ro"]
         for name, value in command.environment.items():
             run += ["--env", f"{name}={value}"]
         if command.directory:
             run += ["--workingdir", command.directory]
         try:
-            self._run([*run, container, "--", *entry, *words])
+            self._run([*run, container, "--", *watch.words, *entry, *words], watch=watch)
         finally:
             self._ask([*self._buildah, "rm", container])
 
@@ -152,6 +212,14 @@ class _BuildahSession:
         with self._lock:
             self._stopped = True
         self.interrupt()
+
+    def _watch(self) -> _Watch:
+        folder = self._work / "watch"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "busybox").write_bytes(static_busybox() or b"")
+            (folder / "busybox").chmod(0o755)
+        return _Watch(folder)
 
     def _begin(self) -> None:
         with self._lock:
@@ -196,7 +264,12 @@ class _BuildahSession:
         )
         return done.stdout
 
-    def _run(self, command: list[str], names: Mapping[str, str] | None = None) -> str:
+    def _run(
+        self,
+        command: list[str],
+        names: Mapping[str, str] | None = None,
+        watch: _Watch | None = None,
+    ) -> str:
         """Run a command in sight of the log, which calls images by name; return its last line."""
         with self._lock:
             # Between two programs of one step there is none to kill.
@@ -218,6 +291,10 @@ class _BuildahSession:
             with process:
                 for line in process.stdout or ():
                     told = line.rstrip()
+                    if watch is not None and told.endswith(watch.mark):
+                        told = watch.see(told)
+                        if not told:
+                            continue
                     for found, name in (names or {}).items():
                         told = told.replace(found, name)
                     last = told or last

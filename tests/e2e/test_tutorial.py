@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from localcloud.arm.record import RECORD
+from localcloud.sample import OTHER_AZ
 from tests.openapi.judge import differences, recorded
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.timeout(1800)  # some sixty starts of the Azure CLI, each as a user has it
+@pytest.mark.timeout(1800)  # some sixty commands of the Azure CLI
+@pytest.mark.usefixtures("az")
 @pytest.mark.needs("buildah", "busybox", "skopeo")
 def test_the_tutorial_comes_out_as_promised(tmp_path: Path) -> None:
     """Every command of the tutorial does what it says, and the pages show each new version."""
@@ -28,6 +30,7 @@ def test_the_tutorial_comes_out_as_promised(tmp_path: Path) -> None:
             "HOME": str(tmp_path),
             "TMPDIR": str(tmp_path),
             RECORD: str(tmp_path / "record"),
+            OTHER_AZ: os.environ[OTHER_AZ],
         },
         capture_output=True,
         text=True,
