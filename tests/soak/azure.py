@@ -150,6 +150,8 @@ class Azure:
 
     def move(self, reference: str, digest: str, told: float = 1.0) -> None:
         """Have a tag name an image, be it one that it named before."""
+        # After whatever began by now and reads the one before: of one instant nobody could tell.
+        self.now += timedelta(microseconds=1)
         if reference in self.tags:
             self.before[reference] = self.tags[reference]
         self.tags[reference] = digest

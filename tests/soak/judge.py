@@ -340,7 +340,11 @@ class Judge:
         names = {*task.bases, *(root.partition("@")[0] for root in self.roots(task))}
         firsts = {one.id: one for name in sorted(names) for one in self._firsts(task, name)}
         for other in (*self._above(task, cycles=True), *firsts.values()):
-            if other.id in seen or not (other.exists and other.enabled and self.roots(other)):
+            built = other.built()
+            # A run that was under way when a tag moved is doubted, though it may have read the new.
+            doubted = built is not None and (built.lagged or built.unsure)
+            wanted = other.exists and other.enabled and (doubted or self.roots(other))
+            if other.id in seen or not wanted:
                 continue
             if why := self.reason(other, seen):
                 return f"after {other.id.name}: {why}"

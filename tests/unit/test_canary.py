@@ -14,6 +14,7 @@ from rebuilder import composition
 from rebuilder.cli import main as cli
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Controls, Scope, Target, What
 from rebuilder.core.policies.gate import Hold, gate
 from rebuilder.core.policies.holds import Held, from_record, to_record
@@ -429,6 +430,20 @@ def test_a_record_says_nothing_of_a_canary_before_the_plan(wave: Wave) -> None:
     wave.world.time.pass_(31 * 60)
     start_build(wave.world.context, StartBuild.decode(web), "late")
     assert wave.running() == ["web"]
+
+
+def test_a_canary_whose_failed_attempt_was_overtaken_is_not_over(wave: Wave) -> None:
+    """Another image that it reads moved, too: the rebuild on both is to be begun."""
+    wave.push(NODE, NEW)
+    wave.deliver()
+    wave.end("first-b")
+    head = wave.head("first-a")
+    assert head is not None
+    now = wave.world.time.now
+    wave.world.ledger.save(replace(head, state=State.FAILED, due=None, finished_at=now))
+    start_build(wave.world.context, StartBuild(Push.from_key(head.push), tid("web")), "again")
+    assert held_for(wave, "web") == ["waits-for-canary"]
+    assert "myapps/first-a (to be begun)" in str(wave.head("web").outcome)  # type: ignore[union-attr]
 
 
 def test_what_a_canary_stands_on_waits_for_none(world: World) -> None:

@@ -210,7 +210,12 @@ def shown(rebuild: Rebuild) -> str:
 
 
 def _telling(of: Rebuild | None, rebuilds: Sequence[Rebuild]) -> Rebuild | None:
-    """Return the rebuild that tells how far a task is: one that was overtaken tells nothing."""
+    """Return the rebuild that tells how far a task is: one that was overtaken tells nothing.
+
+    Nor does one that failed and is not tried again by itself, for another is to take its place.
+    """
     if of is None or of.state is State.GIVEN_UP or (of.state is State.SUCCEEDED and not of.due):
         return of
-    return None if rebuilds[0].overtaken else rebuilds[0]
+    newest = rebuilds[0]
+    left = newest.state is State.FAILED and not newest.unsettled
+    return None if newest.overtaken or left else newest
