@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.policies.acts import Scope, Target
-from tests.soak.azure import START, Azure, SimRun, SimTask
+from tests.soak.azure import HOSTS, START, Azure, SimRun, SimTask
 from tests.soak.decided import AHEAD, ATTEMPTS, FRESH, Decided, Means, name_of
 
 _LONG = timedelta(hours=5)
@@ -212,7 +213,7 @@ class Judge:
         means = self.means(task.id)
         if not means.votes:
             return
-        named = {name: self._named_since(name, began) for name in run.wanted}
+        named = {name: self._named_since(name, began - _unseen(name)) for name in run.wanted}
         given = {
             vote.who
             for vote in self.votes
@@ -329,7 +330,11 @@ class Judge:
         agreed = {
             vote.who
             for vote in self.votes
-            if vote.task == task.id and on == {*vote.bases} and now < vote.at + means.expires
+            if vote.task == task.id
+            and on == {*vote.bases}
+            and now < vote.at + means.expires
+            # Of an image that went away and came back they are asked anew.
+            and all(vote.at > self.azure.written.get(name, START) for name, _ in _parts(vote.bases))
         }
         if len(agreed) < means.votes:
             return f"{len(agreed)} of {means.votes} agreed to it"
@@ -340,15 +345,23 @@ class Judge:
         names = {*task.bases, *(root.partition("@")[0] for root in self.roots(task))}
         firsts = {one.id: one for name in sorted(names) for one in self._firsts(task, name)}
         for other in (*self._above(task, cycles=True), *firsts.values()):
-            built = other.built()
-            # A run that was under way when a tag moved is doubted, though it may have read the new.
-            doubted = built is not None and (built.lagged or built.unsure)
-            wanted = other.exists and other.enabled and (doubted or self.roots(other))
-            if other.id in seen or not wanted:
+            wanted = self.roots(other) or _doubted(other.built())
+            if other.id in seen or not (other.exists and other.enabled and wanted):
                 continue
             if why := self.reason(other, seen):
                 return f"after {other.id.name}: {why}"
         return ""
+
+
+def _doubted(run: SimRun | None) -> bool:
+    """Whether nobody can know what a run has read, though it is what the tags name.
+
+    A tag moved meanwhile, or a foreign one may have: of those only the poll tells, some time later.
+    """
+    if run is None:
+        return False
+    foreign = any(ImageReference.parse(name).domain not in HOSTS for name in run.pulled)
+    return run.lagged or run.unsure or (foreign and run.by != "product")
 
 
 def covers(target: Target, task: TaskId) -> bool:
@@ -356,6 +369,11 @@ def covers(target: Target, task: TaskId) -> bool:
     if target.scope is Scope.REGISTRY:
         return target.pattern == task.registry.name
     return target.scope is Scope.ALL or target.pattern == name_of(task)
+
+
+def _unseen(name: str) -> timedelta:
+    """Return for how long the product may not have seen that a tag moved."""
+    return timedelta() if ImageReference.parse(name).domain in HOSTS else _LONG
 
 
 def _images(named: Mapping[str, str | None]) -> set[str]:

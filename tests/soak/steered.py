@@ -99,13 +99,15 @@ class SteeredHost(Host):
             self._heard(OperatorAct.decode(body).act)
 
     def _heard(self, act: Act) -> None:
-        judge, now = self.judge, self.azure.now
+        judge, now, came = self.judge, self.azure.now, self._came(act)
+        if not came:
+            return  # it was put back, and is carried out later
         if act.what is What.PAUSE and act.at > self._resumed.get(act.target, START):
             judge.since[act.target] = now
         if act.what is What.QUARANTINE and act.target.pattern not in judge.released:
             self.note(f"quarantined: {act.target.pattern[:-50]}: {act.because}")
             judge.quarantined.setdefault(act.target.pattern, now)
-        if act.what is What.REJECT and self._came(act).startswith("1 rebuild"):
+        if act.what is What.REJECT and came.startswith("1 rebuild"):
             voted = self._asked[act.id]
             judge.binding.append(Voted(voted.who, now, voted.task, voted.bases))
 

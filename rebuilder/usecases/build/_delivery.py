@@ -46,6 +46,7 @@ class Delivery:
         runs: The newest runs of the task, once they are read.
         place: What the rebuild that may begin needs a place for; None if it needs none.
         held: What is kept of that rebuild; None if nothing is.
+        built_at: When the task was last built on another digest of the tag; None if it was not.
         lined: Whether what the task has of places, and waits for, is to be put right at the end.
     """
 
@@ -56,6 +57,7 @@ class Delivery:
         self.runs = Runs()
         self.place: Waiter | None = None
         self.held: Held | None = None
+        self.built_at: datetime | None = None
         self.lined = False
 
     def read(self, head: Rebuild | None) -> Task:

@@ -202,6 +202,8 @@ class _Start:
         wanted = replace(wanted, held=waited(head, wanted.key))
         if head is None:
             return self._attempt(wanted, None, recorded, base)
+        if head.state is State.SUCCEEDED and other_digest(head.bases, base):
+            self._delivery.built_at = head.claimed_at
         if head.state.in_flight:
             follow(context, head)
         return self._go_on(head, wanted, recorded, base)

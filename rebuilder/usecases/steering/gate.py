@@ -105,16 +105,20 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         return None
     now = context.now()
     came = _came(delivery, base, now)
-    before = rebuild.held or Held((), came, came)
+    # What was built since has built on another: the tag went back, and named it when it was told.
+    since = came if delivery.built_at is None else min(max(came, delivery.built_at), now)
+    before = rebuild.held or Held((), since, came)
     follows = {name.rpartition("@")[0] for name in rebuild.bases}
     if before.moved and follows.isdisjoint(before.moved):
         # The task was edited: it reads nothing any more of what was waited for.
-        before = replace(before, first=came, newest=came)
+        before = replace(before, first=since, newest=came)
     hand = delivery.message.hand
     asked_by = before.asked_by if hand is None else hand.who
     forced = hand if hand is not None and hand.force else before.forced
     moved = tuple(sorted({*before.moved, str(base.reference)} & follows))
-    first, newest = min(before.first, came), max(before.newest, came)
+    # What waits for the tag goes on to wait, also for a digest that it named before that.
+    first = before.first if str(base.reference) in before.moved else min(before.first, since)
+    newest = max(before.newest, came)
     asked = Asked(
         task.id,
         tuple(_moved(task, reference) for reference in moved),
