@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
 import pytest
@@ -50,11 +50,12 @@ def _runs(tmp_path: Path) -> Runs:
 def test_no_output_is_lost_of_a_program_that_ends(runs: Runs, tmp_path: Path) -> None:
     """Who reads its output may be far behind when it ends."""
     lines: list[str] = []
+    over = Event()
 
     def slowly(line: str) -> None:
         if line == "1":
             until((tmp_path / "workspace" / "over").exists)
-            time.sleep(0.5)  # for whoever does not wait for the reader to be gone
+            assert not over.wait(0.5)  # whoever does not wait for the reader ends meanwhile
         lines.append(line)
 
     runs(slowly, "seq 1 21000; touch /workspace/over")
