@@ -31,7 +31,7 @@ def test_a_plan_is_told(wave: Wave, capsys: pytest.CaptureFixture[str]) -> None:
     wave.all()
     apply_policy(
         wave.world.context,
-        "version: 1\npolicies: {default: {cooldown: 1h}}\n"
+        "version: 1\npolicies: {default: {cooldown: 1h, maxConcurrent: 1}}\n"
         "rules: [{match: {task: '*/off'}, ignore: true}]\n",
         file="p.yaml",
         who="ann",
@@ -47,6 +47,9 @@ def test_a_plan_is_told(wave: Wave, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cycle 1, rebuilt once: myapps/a -> myapps/c\n" in told
     assert "left alone (1):\n  myapps/off: the policy file has it left alone" in told
     assert "longest way, 2.0 min: myapps/a -> " in told
+    assert (
+        "with these places, the last one ends after 2.0 min at least: 1 at once in policy" in told
+    )
     assert "and cost 4.00, at 0.5 for a CPU's minute and 4 CPUs each" in told
     assert "not known:\n  whether a task is enabled" in told
     assert cli.main(["plan", f"{NODE}@{NEW}"]) == 0
@@ -60,6 +63,8 @@ def test_a_plan_as_json_and_as_a_drawing(wave: Wave, capsys: pytest.CaptureFixtu
     assert found["digest"] is None
     assert [task["layer"] for task in found["tasks"]] == [1, 1, 2, 2]
     assert found["cost"] == 0
+    assert (found["limits"], found["limitedMinutes"]) == ({}, 0)
+    assert [task["begins"] for task in found["tasks"]] == [0, 0, 0, 0]
     assert len(found["cycles"]) == 1
     assert cli.main(["plan", NODE, "--format", "mermaid"]) == 0
     drawn = capsys.readouterr().out.splitlines()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from copy import replace
 from datetime import timedelta
 from textwrap import dedent
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import Makes, Output, RunStatus
@@ -14,6 +17,7 @@ from rebuilder.core.policies.acts import Target, What
 from rebuilder.core.policies.holds import OutsideWindow, Paused
 from rebuilder.core.rebuilds.messages import ACTS, OperatorAct
 from rebuilder.core.waves.forecast import Forecast, Planned, critical_path
+from rebuilder.core.waves.schedule import begins
 from rebuilder.errors import NotFound
 from rebuilder.usecases.steering.acts import ask, carry_out
 from rebuilder.usecases.steering.policy_file import apply_policy
@@ -134,6 +138,85 @@ def test_the_longest_way_counts_tasks_where_nothing_is_known() -> None:
     assert critical_path(()) == ((), 0.0)
     later = replace(three, upstream=(two.task,))
     assert critical_path((one, two, later)) == ((two, later), 0.0)
+
+
+def after(tasks: list[Planned], **limits: int) -> dict[str, float]:
+    """Return after how many minutes each task would begin, by name."""
+    return {task.name: minutes for task, minutes in begins(tasks, limits).items()}
+
+
+def one(name: str, minutes: float, *rooms: str, **more: Any) -> Planned:  # noqa: ANN401 - passed on
+    """A task of the first layer that takes so long."""
+    return Planned(tid(name), 0, "", (), minutes=minutes, rooms=rooms, **more)
+
+
+def test_places_are_given_out_by_priority_and_by_who_waited() -> None:
+    """A minute of waiting is worth a point, as it is where places are really given out."""
+    first, urgent = one("a", 10, "r"), one("b", 10, "r", priority=60)
+    below = one("c", 10, "r", priority=55, upstream=(urgent.task,))
+    assert after([first, urgent, below], r=1) == {"b": 0, "a": 10, "c": 20}
+    sooner = replace(below, priority=61)
+    assert after([first, urgent, sooner], r=1) == {"b": 0, "c": 10, "a": 20}
+
+
+def test_a_place_is_needed_in_each_room_and_others_pass_by() -> None:
+    """Who needs a place in one room only does not wait for who waits for the other."""
+    tasks = [one("a", 10, "r"), one("b", 10, "r", "s"), one("c", 10, "s"), one("d", 5), one("e", 1)]
+    assert after(tasks, r=1, s=1) == {"a": 0, "c": 0, "d": 0, "e": 0, "b": 10}
+    assert begins([], {}) == {}
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 9), st.sets(st.integers(0, 30), max_size=3)),
+        max_size=30,
+    ),
+    st.integers(1, 4),
+)
+def test_no_room_is_ever_too_full_and_none_is_late_for_nothing(
+    drawn: list[tuple[int, int, set[int]]], most: int
+) -> None:
+    """Each begins after its upstream tasks, once; with places for all as soon as they are over."""
+    tasks = [
+        one(
+            f"t{n}",
+            minutes,
+            "r",
+            priority=priority,
+            upstream=tuple(tid(f"t{u}") for u in above if u < n),
+        )
+        for n, (minutes, priority, above) in enumerate(drawn)
+    ]
+    began, free = begins(tasks, {"r": most}), begins(tasks, {"r": len(tasks) + 1})
+    ends = {task.task: began[task.task] + (task.minutes or 0) for task in tasks}
+    assert began.keys() == free.keys() == ends.keys()
+    for task in tasks:
+        at = began[task.task]
+        assert all(ends[other] <= at for other in task.upstream)
+        assert sum(began[o.task] <= at < ends[o.task] for o in tasks) <= most
+        above = [
+            free[o] + next(t.minutes or 0 for t in tasks if t.task == o) for o in task.upstream
+        ]
+        assert free[task.task] == max(above, default=0)
+        assert at >= free[task.task]
+
+
+def test_a_forecast_knows_the_places(wave: Wave) -> None:
+    """Those that a task needs by its policy and its registry, and what of them is not known."""
+    decide(
+        wave.world,
+        """
+        policies: {few: {maxConcurrent: 2, priority: 90}}
+        rules: [{match: {task: "*/left"}, policy: few}]
+        limits: {registries: {myapps: 3, other: 4}, agentPools: {myapps/pool: 5}}
+        """,
+    )
+    found = preview(wave.world.context, IMAGE)
+    rooms = {task.task.name: (task.rooms, task.priority) for task in found.tasks}
+    assert rooms["left"] == (("policy few", "registry myapps"), 90)
+    assert rooms["right"] == (("registry myapps",), 50)
+    assert found.limits == {"policy few": 2, "registry myapps": 3}
+    assert any("which agent pools" in what for what in found.unknown)
 
 
 def test_what_cannot_be_known_is_told(wave: Wave) -> None:

@@ -16,6 +16,7 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.policies.holds import reason_record
 from rebuilder.core.waves.forecast import Forecast, Planned
+from rebuilder.core.waves.schedule import begins
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.waves.preview import preview
 
@@ -27,9 +28,9 @@ _CPUS = 2.0
 @click.command(
     cls=Command,
     help="Tell what a push of an image would lead to, before it is made: the layers, each task with"
-    " its reason, what would hold it and until when, how long the last runs took and what they"
-    " cost, and what cannot be known. Nothing is started, and nothing written. With a digest, as if"
-    " the tag named it.",
+    " its reason, what would hold it and until when, how long the last runs took, what limits"
+    " make of that and what they cost, and what cannot be known. Nothing is started, and nothing"
+    " written. With a digest, as if the tag named it.",
 )
 @click.argument("image", metavar="IMAGE[@DIGEST]")
 @as_json
@@ -92,6 +93,10 @@ def _lines(found: Forecast, cpus: float, price: float) -> Iterator[str]:
         names = " -> ".join(task.task.short for task in path)
         yield f"longest way, {minutes:.1f} min: {names}"
         yield f"runs take {found.minutes:.1f} min together"
+    if found.limits:
+        _, limited = _begun(found)
+        places = ", ".join(f"{most} at once in {room}" for room, most in found.limits.items())
+        yield f"with these places, the last one ends after {limited:.1f} min at least: {places}"
     if price:
         cost = found.cost(cpus, price)
         yield f"and cost {cost:.2f}, at {price:g} for a CPU's minute and {cpus:g} CPUs each"
@@ -99,17 +104,27 @@ def _lines(found: Forecast, cpus: float, price: float) -> Iterator[str]:
     yield from (f"  {what}" for what in found.unknown)
 
 
+def _begun(found: Forecast) -> tuple[dict[TaskId, float], float]:
+    """Return after how many minutes each task would begin, and after how many the last one ends."""
+    began = begins(found.tasks, found.limits)
+    ends = (began[task.task] + (task.minutes or 0) for task in found.tasks)
+    return began, max(ends, default=0.0)
+
+
 def _record(found: Forecast, cpus: float, price: float) -> dict[str, Any]:
     path, minutes = found.critical_path()
+    began, limited = _begun(found)
     return {
         "image": found.image,
         "digest": found.digest or None,
         "layers": found.depth,
-        "tasks": [_task_record(task) for task in found.tasks],
+        "tasks": [{**_task_record(task), "begins": began[task.task]} for task in found.tasks],
         "left": [{"task": str(task), "why": why} for task, why in sorted(found.left.items())],
         "cycles": [[str(task) for task in cycle] for cycle in found.cycles],
         "criticalPath": [str(task.task) for task in path],
         "criticalMinutes": minutes,
+        "limits": dict(found.limits),
+        "limitedMinutes": limited,
         "minutes": found.minutes,
         "cost": found.cost(cpus, price) if price else None,
         "unknown": list(found.unknown),

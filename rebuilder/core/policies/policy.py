@@ -139,6 +139,11 @@ class Policies:
         """The names of the policies that tasks may select."""
         return tuple(sorted(name for name, policy in self.policies.items() if policy.selectable))
 
+    @property
+    def in_pools(self) -> bool:
+        """Whether places in agent pools are limited."""
+        return bool(self._pools)
+
     def rooms(self, task: TaskId, pool: str, found: Applied) -> tuple[str, ...]:
         """Return the rooms that a task needs a place in.
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.lines.rooms import PRIORITY
 from rebuilder.core.policies.reason import Reason
 
 
@@ -23,6 +24,8 @@ class Planned(Struct, frozen=True):
         holds: What would hold it now.
         until: When all of that is over; None if nothing would hold it, or somebody has to end it.
         minutes: How long its last run took; None if that is not known.
+        rooms: The rooms that it needs a place in, all at once.
+        priority: How soon it gets one.
     """
 
     task: TaskId
@@ -33,6 +36,8 @@ class Planned(Struct, frozen=True):
     holds: tuple[Reason, ...] = ()
     until: datetime | None = None
     minutes: float | None = None
+    rooms: tuple[str, ...] = ()
+    priority: int = PRIORITY
 
 
 class Forecast(Struct, frozen=True):
@@ -45,6 +50,7 @@ class Forecast(Struct, frozen=True):
         left: Why others that read an image which moves would be left.
         cycles: The cycles among the tasks, each in its order.
         unknown: What cannot be known, in sentences.
+        limits: How many places there are in each room that one of the tasks needs a place in.
     """
 
     image: str
@@ -53,6 +59,7 @@ class Forecast(Struct, frozen=True):
     left: Mapping[TaskId, str]
     cycles: tuple[tuple[TaskId, ...], ...]
     unknown: tuple[str, ...]
+    limits: Mapping[str, int] = {}
 
     @property
     def depth(self) -> int:

@@ -10,7 +10,9 @@ from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import RegistryId, TaskId
 from rebuilder.core.acr.tasks import Makes, RunStatus
 from rebuilder.core.decisions.decide import Base
-from rebuilder.core.policies.gate import Asked, Hold, InForce, gate
+from rebuilder.core.lines.rooms import PRIORITY
+from rebuilder.core.policies.gate import Asked, Hold, InForce, applies, gate
+from rebuilder.core.policies.policy import Policies
 from rebuilder.core.rebuilds.looks import lasted
 from rebuilder.core.rebuilds.rebuild import State
 from rebuilder.core.times import age
@@ -54,8 +56,17 @@ def preview(context: Context, image: ImageReference) -> Forecast:
         for task in together
     )
     unknown = tuple(_unknown(context, found, in_force, tasks))
-    digest = image.digest or ""
-    return Forecast(str(root.reference), digest, tasks, found.left, found.layers.cycles, unknown)
+    rooms = sorted({room for task in tasks for room in task.rooms})
+    limits = {} if in_force.policies is None else in_force.policies.limits
+    return Forecast(
+        str(root.reference),
+        image.digest or "",
+        tasks,
+        found.left,
+        found.layers.cycles,
+        unknown,
+        {room: limits[room] for room in rooms},
+    )
 
 
 def _planned(
@@ -70,10 +81,12 @@ def _planned(
     direct = found.root.reference in images
     reads = tuple(str(d.reference) for d in indexed.view.dependencies)
     held: Hold | None = None
+    asked: Asked | None = None
     if in_force.policies is not None or in_force.pauses or in_force.unreadable:
         asked = Asked(task, tuple(moved(indexed, i) for i in images), reads, (), now, now)
         answer = gate(asked, in_force, now)
         held = answer if isinstance(answer, Hold) else None
+    rooms, priority = _places(in_force.policies, asked) if asked else ((), PRIORITY)
     if direct and found.root.digest != NEXT:
         reason = found.because[task].sentence()
     else:
@@ -87,7 +100,17 @@ def _planned(
         () if held is None else held.reasons,
         None if held is None else held.until,
         minutes,
+        rooms,
+        priority,
     )
+
+
+def _places(policies: Policies | None, asked: Asked) -> tuple[tuple[str, ...], int]:
+    """Return what a task needs a place in, and how soon it gets one."""
+    if policies is None or not policies.limits:
+        return (), PRIORITY
+    applied = applies(policies, asked.task, asked.moved, asked.tags)
+    return policies.rooms(asked.task, "", applied), applied.priority
 
 
 def _minutes(context: Context, tasks: Sequence[TaskId]) -> dict[TaskId, float]:
@@ -147,6 +170,8 @@ def _unknown(
     policies = in_force.policies
     if policies is not None and (policies.selectable or policies.tightening):
         yield "what rules and policies that go by the tags of tasks add: the index has no tags"
+    if policies is not None and policies.in_pools:
+        yield "which agent pools tasks run in, and wait for a place in: ARM tells that"
     known, now, limit = context.index.refreshes(), context.now(), context.settings.index_max_age
     for registry in context.settings.task_registries:
         if registry not in known:
