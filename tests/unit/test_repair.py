@@ -220,6 +220,24 @@ def test_a_newer_digest_ends_the_repair(world: World) -> None:
     assert (head(world).bases, head(world).repair) == ((f"{NODE}@{NEWER}",), 0)
 
 
+@pytest.mark.parametrize(("layers", "again"), [(STALE, True), (("1", "4", "9"), False)])
+def test_what_a_run_missed_of_its_own_it_may_have_missed_of_a_newer_one(
+    world: World, layers: tuple[str, ...], *, again: bool
+) -> None:
+    """A newer digest came before it began, and ACR has recorded that; its image tells."""
+    world.images.contents[f"{NODE_NAME}:{NEWER}"] = content(NEWER, "1", "4")
+    start_build(world.context, MESSAGE, "me")
+    newer = replace(PUSH, digest=NEWER)
+    world.images.digests[NODE] = NEWER
+    world.images.came[NEWER] = world.images.written[NODE] = world.time.now
+    world.ledger.record_events([newer], world.time.now)
+    world.time.pass_(600)
+    assert end(world, layers, record=NEWER).check is (Check.STALE if again else Check.NEW)
+    found = start_build(world.context, StartBuild(newer, task().id), "me")
+    assert len(world.tasks.scheduled) == 1 + again
+    assert again or isinstance(found, AlreadyBuiltOn)
+
+
 def test_a_task_that_is_disabled_is_not_repaired(world: World) -> None:
     """Nothing is built any more; the success stays one."""
     built(world)

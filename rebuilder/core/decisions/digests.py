@@ -83,11 +83,11 @@ class AlreadyBuiltOn(TaskDecision, frozen=True):
 
 
 class StillStale(TaskDecision, frozen=True):
-    """A rebuild on what the tag names succeeded, and its image stands on another base: rebuild.
+    """A rebuild succeeded, and its image is found to stand on no base that the tag names: rebuild.
 
     Attributes:
         dependency: The base image as the task names it.
-        digest: What the tag names, and the rebuild was on.
+        digest: What the rebuild was on: what the tag names, or named when it was begun.
         rebuild_id: That rebuild.
         run: Its run, if it has one.
         reason: What was found, and the likely cause.

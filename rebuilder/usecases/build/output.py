@@ -89,7 +89,7 @@ def check_output(
     return verdict
 
 
-def stands_on_new(context: Context, rebuild: Rebuild, task: Task) -> bool:
+def look(context: Context, rebuild: Rebuild, task: Task) -> Verdict:
     """Tell whether what a rebuild pushed is found to stand on its bases.
 
     Raises:
@@ -99,7 +99,7 @@ def stands_on_new(context: Context, rebuild: Rebuild, task: Task) -> bool:
     found = attempt(lambda one: _checked(context, one, task, None), rebuild)
     if isinstance(found, TransientError):
         raise found
-    return not isinstance(found, RebuilderError) and found.check is Check.NEW
+    return Verdict(Check.UNKNOWN, str(found)) if isinstance(found, RebuilderError) else found
 
 
 def _by_log(

@@ -10,13 +10,20 @@ from datetime import datetime
 from rebuilder.core.acr.tasks import Run, RunStatus, Task
 from rebuilder.core.decisions.decide import Base, decide
 from rebuilder.core.decisions.decision import TaskDecision
-from rebuilder.core.decisions.digests import AlreadyBuiltOn, BaseMoved, BuiltWhileMoving, NeverRan
+from rebuilder.core.decisions.digests import (
+    AlreadyBuiltOn,
+    BaseMoved,
+    BuiltWhileMoving,
+    NeverRan,
+    StillStale,
+)
 from rebuilder.core.decisions.policy import follows
 from rebuilder.core.decisions.uses import NotAllKnown, NothingRecorded
-from rebuilder.core.rebuilds.rebuild import Rebuild, State, still_stale
+from rebuilder.core.dependencies.outputs import Verdict
+from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State, still_stale
 from rebuilder.errors import Denied, RebuilderError
 from rebuilder.isolation import attempt, attempts
-from rebuilder.usecases.build.output import stands_on_new
+from rebuilder.usecases.build.output import look
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.access import missing_pull
 from rebuilder.usecases.plan.moves import Moves
@@ -159,14 +166,16 @@ def was_away(context: Context, rebuild: Rebuild, task: Task, moves: Moves) -> da
         away = moves.away(rebuild)
     except Denied:
         return None
-    return None if away is None or _stands_on(context, task, rebuild, moves.base) else away
+    if away is None or _look(context, task, rebuild, moves.base).check is Check.NEW:
+        return None
+    return away
 
 
-def _stands_on(context: Context, task: Task, rebuild: Rebuild, base: Base) -> bool:
-    """Tell whether what a rebuild pushed is found to stand on what a tag names now."""
+def _look(context: Context, task: Task, rebuild: Rebuild, base: Base) -> Verdict:
+    """Look whether what a rebuild pushed stands on what a tag names now."""
     if rebuild.state is not State.SUCCEEDED:
-        return False
-    return stands_on_new(context, replace(rebuild, bases=(_proof(base),)), task)
+        return Verdict(Check.UNKNOWN, "it has not succeeded")
+    return look(context, replace(rebuild, bases=(_proof(base),)), task)
 
 
 def _read_another(
@@ -224,8 +233,16 @@ def _proven(
         doubted = _doubted(context, task, newest, made, moves)
     except Denied:
         return decision
-    if doubted.rebuild and newest is not None and _stands_on(context, task, newest, base):
+    if newest is None or not (doubted.rebuild or newest.check is Check.STALE):
+        return doubted
+    # What a run was found to have missed then, it may have missed of what came before it began.
+    found = _look(context, task, newest, base)
+    if found.check is Check.NEW:
         return replace(decision, known_from=f"image of rebuild {newest.id}")
+    if found.check is Check.STALE and not doubted.rebuild:
+        digest = other_digest(newest.bases, base) or base.digest
+        name = str(base.reference)
+        return StillStale(task.id, name, digest, newest.id, newest.run_id, found.reason)
     return doubted
 
 
