@@ -54,6 +54,7 @@ class Means:
         canaries: Patterns of those that go first.
         soak: How long after their success.
         failures: How many may fail anew; None for any number.
+        ignore: Whether it is left alone.
     """
 
     rooms: Mapping[str, int]
@@ -66,6 +67,7 @@ class Means:
     canaries: tuple[str, ...]
     soak: timedelta
     failures: int | None
+    ignore: bool
 
     def waits_for(self, task: TaskId) -> bool:
         """Whether a task is one of those that go first."""
@@ -136,11 +138,17 @@ class Decided:
             (tasks,) if isinstance(tasks, str) else tuple(tasks),
             span(canary.get("soak", "0s")),
             found.get("breaker", {}).get("failures"),
+            self._ignores(task),
         )
+
+    def _ignores(self, task: TaskId) -> bool:
+        """Whether the last rule that says something of it has it left alone."""
+        rules = [rule for rule in self.values.get("rules", []) if _fits(rule["match"], task)]
+        return any(rule.get("ignore", False) for rule in rules)
 
     def _named(self, task: TaskId) -> Iterator[str]:
         for rule in self.values.get("rules", []):
-            if _fits(rule["match"], task):
+            if "policy" in rule and _fits(rule["match"], task):
                 yield rule["policy"]
 
     def frozen(self, task: TaskId, since: datetime, until: datetime) -> str:
@@ -213,6 +221,8 @@ def of_chance(rng: random.Random, now: datetime, tasks: Sequence[TaskId]) -> Dec
         says("first", said, *({"task": name} for name in first))
     if rng.random() < 0.3:
         says("few", {"maxConcurrent": 1, "priority": rng.choice([10, 90])}, some())
+    if rng.random() < 0.3:
+        rules += [{"match": {"task": name_of(rng.choice(tasks))}, "ignore": True}]
     rng.shuffle(rules)
     found: dict[str, Any] = {"policies": policies, "rules": rules}
     if rng.random() < 0.5:

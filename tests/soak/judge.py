@@ -62,8 +62,12 @@ class Judge:
 
     def decide(self, decided: Decided) -> None:
         """Hear of a policy file."""
-        self.decided = decided
+        before, self.decided = self.decided, decided
         for task in self.azure.tasks:
+            was = before is not None and before.means(task).ignore
+            if was != decided.means(task).ignore:
+                # What was decided of it until now may be that it is left alone, or is not.
+                self.touched[task] = self.azure.now
             least = decided.means(task).attempts
             self._least[task] = min(least, self._least.get(task, ATTEMPTS))
 
@@ -115,8 +119,12 @@ class Judge:
 
     def _known(self, task: SimTask, since: datetime) -> bool:
         """Whether the product must know what a task reads, and may rebuild it, since a time."""
-        there = task.exists and task.enabled and self.touched.get(task.id, START) < since
+        there = task.exists and task.enabled and not self._ignores(task)
+        there = there and self.touched.get(task.id, START) < since
         return there and set(task.bases) <= set(self.azure.believed(task.id))
+
+    def _ignores(self, task: SimTask) -> bool:
+        return self.decided is not None and self.decided.means(task.id).ignore
 
     # Starts
 
@@ -131,6 +139,8 @@ class Judge:
         if len(roots) == 1:
             yield from self._before_others(task, run, next(iter(roots)), began)
         if self.decided and self.decided.at + FRESH <= began:
+            if self._ignores(task):
+                yield "it is to be left alone"
             yield from self._too_many(task)
             yield from self._too_early(task, began)
             yield from self._not_agreed(task, run, began)
@@ -192,9 +202,10 @@ class Judge:
         # Whoever began before a tag moved may have read what it named until then.
         came = [self._oldest(name, began) for name in lacking]
         # What waits goes on waiting since the first that came, whoever else builds meanwhile.
-        # A run that failed has built on nothing.
+        # A run that failed has built on nothing; nor has one, maybe, that read a tag as it moved.
         good = [run for run in task.runs if run.status is RunStatus.SUCCEEDED]
-        ours = [run.started for run in good if run.by == "product" and run.started]
+        sure = [run for run in good if run.by == "product" and not (run.lagged or run.unsure)]
+        ours = [run.started for run in sure if run.started]
         since = max(ours, default=START)
         first = [at for at, name, _ in self.azure.pushed if name in names and at >= since]
         if not came or not first:
@@ -326,6 +337,8 @@ class Judge:
             return ""
         if freeze := self.decided.frozen(task.id, now, now):
             return f"{freeze} is a freeze"
+        if self._ignores(task):
+            return "it is left alone"
         means = self.means(task.id)
         agreed = {
             vote.who
