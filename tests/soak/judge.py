@@ -247,6 +247,18 @@ class Judge:
 
     # Waves
 
+    def _mistaken(self, image: str) -> bool:
+        """Whether an image may have been taken for the product's, and so for one of its waves.
+
+        Somebody else's run of the task pushed it while one of the product's was under way.
+        """
+        maker = self.azure.makers.get(image)
+        if maker is None or maker.finished is None:
+            return False
+        at, runs = maker.finished, self.azure.tasks[maker.task].runs
+        ours = [run for run in runs if run.by == "product" and run is not maker]
+        return any(run.created <= at <= (run.finished or at) + FRESH for run in ours)
+
     def _before_others(
         self, task: SimTask, run: SimRun, root: str, began: datetime
     ) -> Iterator[str]:
@@ -254,7 +266,7 @@ class Judge:
         name, _, digest = root.partition("@")
         since, moves = self.azure.written.get(name, START), self.azure.moves.get(name, 0)
         gone = self.azure.tags.get(name) != digest or root in self.azure.came_back
-        if gone or began - since > _LONG:
+        if gone or self._mistaken(root) or began - since > _LONG:
             return
         wave = (task.id, root, moves)
         above = self._above(task)
@@ -292,7 +304,7 @@ class Judge:
         since = self.azure.written.get(name, START)
         if means.waits_for(task.id) or root in self.released or began - since > _LONG:
             return
-        if root in self.azure.came_back:
+        if root in self.azure.came_back or self._mistaken(root):
             return  # what was decided when it was there before may count as decided
         if self.azure.tags.get(name) != digest or since >= began:
             return
