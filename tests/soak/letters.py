@@ -67,6 +67,8 @@ class Letters:
             # at when that is over, on the digests of then; of all that come meanwhile one message
             # is kept. Whether it is, rest shows.
             or (head.state is State.HELD and head.due is not None)
+            # So it is with what waits for the lease of a claim, whose holder may have died.
+            or (head.state is State.CLAIMED and self._anything_waits(message.task))
         )
         runs = self._host.azure.tasks[message.task].runs
         if going or any(run.by == "product" and run.created >= began for run in runs):
@@ -77,10 +79,17 @@ class Letters:
 
     def _waits(self, queue: str, what: tuple[TaskId, str]) -> bool:
         """Tell whether a message of a queue is for this task, and this push."""
-        look = "SELECT body FROM messages WHERE queue = ? AND instr(body, ?)"
-        rows = self._db.execute(look, (queue, str(what[0]))).fetchall()
-        messages = [StartBuild.decode(body) for (body,) in rows]
+        messages = self._messages(queue, what[0])
         return what in [(message.task, message.push.key) for message in messages]
+
+    def _anything_waits(self, task: TaskId) -> bool:
+        """Tell whether a message is for this task, whatever it is for."""
+        return task in [message.task for message in self._messages(BUILDS, task)]
+
+    def _messages(self, queue: str, task: TaskId) -> list[StartBuild]:
+        look = "SELECT body FROM messages WHERE queue = ? AND instr(body, ?)"
+        rows = self._db.execute(look, (queue, str(task))).fetchall()
+        return [StartBuild.decode(body) for (body,) in rows]
 
     @staticmethod
     def _is_of(letter: DeadLetter, what: tuple[TaskId, str]) -> bool:
