@@ -454,3 +454,25 @@ def test_what_is_possible_is_believed(world: World) -> None:
     assert head is not None
     assert (head.version, head.lease_until) == (1, world.time.now + timedelta(minutes=59))
     assert world.tasks.scheduled == []
+
+
+def test_a_clock_that_is_put_back_while_its_process_stands_still_starts_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood for longer than its lease lasts, and by its own clock no time has passed."""
+    world.tasks.add(task())
+    claim = world.ledger.claim
+
+    def stand_still(rebuild: Rebuild) -> bool:
+        claimed = claim(rebuild)
+        monkeypatch.undo()
+        world.time.pass_(200)
+        start_build(world.context, MESSAGE, "another")
+        world.time.now -= 3 * DAY
+        return claimed
+
+    monkeypatch.setattr(world.ledger, "claim", stand_still)
+    start_build(world.context, MESSAGE, "me")
+
+    assert len(world.tasks.scheduled) == 1
+    assert [found.owner for found in world.ledger.rebuilds(task().id)] == ["another"]

@@ -51,8 +51,10 @@ def schedule(delivery: Delivery, rebuild: Rebuild) -> TaskDecision | Rebuild | P
     """
     context = delivery.context
     signals.note(about(rebuild))
-    if context.now() + _REQUEST > rebuild.lease_until:
-        # This process was slow. Whoever took the claim over meanwhile has changed it.
+    now = context.now()
+    if now + _REQUEST > rebuild.lease_until or now < rebuild.claimed_at:
+        # This process was slow, or its clock was put back since, so that nobody knows how slow.
+        # Whoever took the claim over meanwhile has changed it.
         rebuild = context.ledger.save(delivery.leased(rebuild))
         if context.now() + _REQUEST > rebuild.lease_until:
             late = TransientError(f"rebuild {rebuild.id}: no time left of its lease")
