@@ -20,7 +20,7 @@ from rebuilder.core.decisions.digests import (
 from rebuilder.core.decisions.policy import follows
 from rebuilder.core.decisions.uses import NotAllKnown, NothingRecorded
 from rebuilder.core.dependencies.outputs import Verdict
-from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State, still_stale
+from rebuilder.core.rebuilds.rebuild import Check, Likely, Rebuild, State, still_stale
 from rebuilder.errors import Denied, RebuilderError
 from rebuilder.isolation import attempt, attempts
 from rebuilder.usecases.build.output import look
@@ -233,17 +233,25 @@ def _proven(
         doubted = _doubted(context, task, newest, made, moves)
     except Denied:
         return decision
-    if newest is None or not (doubted.rebuild or newest.check is Check.STALE):
+    # Who was found to have missed what it was for may have missed what came before it began, too.
+    if newest is None or not (doubted.rebuild or _may_have_missed(newest, base)):
         return doubted
-    # What a run was found to have missed then, it may have missed of what came before it began.
     found = _look(context, task, newest, base)
     if found.check is Check.NEW:
         return replace(decision, known_from=f"image of rebuild {newest.id}")
     if found.check is Check.STALE and not doubted.rebuild:
-        digest = other_digest(newest.bases, base) or base.digest
-        name = str(base.reference)
-        return StillStale(task.id, name, digest, newest.id, newest.run_id, found.reason)
+        digest, run = other_digest(newest.bases, base) or base.digest, newest.run_id
+        return StillStale(task.id, str(base.reference), digest, newest.id, run, found.reason)
     return doubted
+
+
+def _may_have_missed(rebuild: Rebuild, base: Base) -> bool:
+    """Tell whether a rebuild left an old base in its image that another run may not leave there.
+
+    Only what it was not for: how often that is tried again is counted elsewhere.
+    """
+    better = rebuild.stale_by is Likely.MOVED or rebuild.repairable
+    return better and _proof(base) not in rebuild.bases
 
 
 def _doubted(
