@@ -238,6 +238,27 @@ def test_what_a_run_missed_of_its_own_it_may_have_missed_of_a_newer_one(
     assert again or isinstance(found, AlreadyBuiltOn)
 
 
+def test_what_is_made_again_for_a_newer_digest_is_told_of_by_both(world: World) -> None:
+    """The run was for the one before; an audit counts what is built on the one that came."""
+    world.images.contents[f"{NODE_NAME}:{NEWER}"] = content(NEWER, "1", "4")
+    start_build(world.context, MESSAGE, "me")
+    newer = replace(PUSH, digest=NEWER)
+    world.images.digests[NODE] = NEWER
+    world.images.came[NEWER] = world.images.written[NODE] = world.time.now
+    world.ledger.record_events([newer], world.time.now)
+    world.time.pass_(600)
+    end(world, STALE, record=NEWER)
+    (decision,) = plan_rebuilds(world.context, PlanRebuilds(newer))
+    assert isinstance(decision, StillStale)
+    assert f"was for {NODE} at {NEW}, and is to be made again" in decision.sentence()
+    start_build(world.context, StartBuild(newer, task().id), "me")
+    end(world, ("1", "4", "9"), record=NEWER)
+    since = world.time.now - timedelta(hours=1)
+    found = audit(world.context, since, world.time.now + timedelta(hours=1), ask_arm=False)
+    told = {one.push.digest: one.verdict for one in found.findings}
+    assert str(told[NEWER]) == "rebuilt"
+
+
 def test_a_task_that_is_disabled_is_not_repaired(world: World) -> None:
     """Nothing is built any more; the success stays one."""
     built(world)

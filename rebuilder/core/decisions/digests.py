@@ -83,14 +83,15 @@ class AlreadyBuiltOn(TaskDecision, frozen=True):
 
 
 class StillStale(TaskDecision, frozen=True):
-    """A rebuild succeeded, and its image is found to stand on no base that the tag names: rebuild.
+    """A rebuild succeeded, and its image is found to stand on another base than it should: rebuild.
 
     Attributes:
         dependency: The base image as the task names it.
-        digest: What the rebuild was on: what the tag names, or named when it was begun.
+        digest: What the tag names.
         rebuild_id: That rebuild.
         run: Its run, if it has one.
         reason: What was found, and the likely cause.
+        was_for: What the tag named when the rebuild was begun, if that was another digest.
     """
 
     rebuild = True
@@ -100,13 +101,14 @@ class StillStale(TaskDecision, frozen=True):
     rebuild_id: str
     run: str | None
     reason: str
+    was_for: str = ""
 
     def sentence(self) -> str:
         """The reason as a sentence, with its evidence."""
         run = f"run {self.run}" if self.run else f"rebuild {self.rebuild_id}"
         return (
-            f"{run} was for {self.dependency} at {self.digest}, and is to be made again:"
-            f" {self.reason}"
+            f"{run} was for {self.dependency} at {self.was_for or self.digest}, and is to be made"
+            f" again: {self.reason}"
         )
 
 

@@ -240,8 +240,15 @@ def _proven(
     if found.check is Check.NEW:
         return replace(decision, known_from=f"image of rebuild {newest.id}")
     if found.check is Check.STALE and not doubted.rebuild:
-        digest, run = other_digest(newest.bases, base) or base.digest, newest.run_id
-        return StillStale(task.id, str(base.reference), digest, newest.id, run, found.reason)
+        return StillStale(
+            task.id,
+            str(base.reference),
+            base.digest,
+            newest.id,
+            newest.run_id,
+            found.reason,
+            other_digest(newest.bases, base) or "",
+        )
     return doubted
 
 
