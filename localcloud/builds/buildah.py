@@ -30,37 +30,38 @@ from localcloud.network import Network
 _LINK = re.compile(r"\s--link(=\w+)?(?=\s)")
 _SHELL = ["/bin/sh", "-c"]
 # Where a container has the shell that watches over its program, and what that shell does. It would
-# take a bare name for one of its own programs, so it looks the name up first.
+# take a bare name for one of its own programs, so it looks the name up first; what it calls its own
+# variables no program is given.
 _WATCH = "/.watch"
 _WATCHED = """\
-seen=$1 program=$2
+__seen=$1 __found= __name=$2
 shift 2
 unset SHLVL PWD OLDPWD
-case $program in
-*/*) found=$program ;;
+case $__name in
+*/*) __found=$__name ;;
 *)
     IFS=:
-    for folder in $PATH; do
-        if [ -f "$folder/$program" ] && [ -x "$folder/$program" ]; then
-            found=$folder/$program
+    for __folder in $PATH; do
+        if [ -f "$__folder/$__name" ] && [ -x "$__folder/$__name" ]; then
+            __found=$__folder/$__name
             break
         fi
     done
     unset IFS
     ;;
 esac
-if [ -n "$found" ]; then
-    "$found" "$@"
-    status=$?
+if [ -n "$__found" ]; then
+    "$__found" "$@"
+    __status=$?
 else
-    echo "executable file not found in \\$PATH: $program" >&2
-    status=127
+    echo "executable file not found in \\$PATH: $__name" >&2
+    __status=127
 fi
 echo "$0"
-until [ -e "$seen-1" ]; do sleep 0.01; done
+until [ -e "$__seen-1" ]; do sleep 0.01; done
 echo "$0" >&2
-until [ -e "$seen-2" ]; do sleep 0.01; done
-exit $status
+until [ -e "$__seen-2" ]; do sleep 0.01; done
+exit $__status
 """
 
 

@@ -33,7 +33,9 @@ def _runs(tmp_path: Path) -> Runs:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "sh").write_bytes(static_busybox() or b"")
     (tmp_path / "bin" / "sh").chmod(0o755)
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY bin /bin\nENV PATH=/bin A=b\n")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM scratch\nCOPY bin /bin\nENV PATH=/bin A=b found=f program=p status=s\n"
+    )
     (tmp_path / "work").mkdir()
     (tmp_path / "workspace").mkdir()
 
@@ -65,7 +67,10 @@ def test_no_output_is_lost_of_a_program_that_ends(runs: Runs, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("env | grep -vi -e ^ho -e proxy | sort", ["A=b", "PATH=/bin", "PWD=/", "SHLVL=1"]),
+        (
+            "env | grep -vi -e ^ho -e proxy | sort",
+            ["A=b", "PATH=/bin", "PWD=/", "SHLVL=1", "found=f", "program=p", "status=s"],
+        ),
         ("printf unfinished", ["unfinished"]),
         ("echo; echo after an empty line", ["", "after an empty line"]),
         ("echo failed >&2", ["failed"]),
