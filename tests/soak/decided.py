@@ -142,9 +142,11 @@ class Decided:
         )
 
     def _ignores(self, task: TaskId) -> bool:
-        """Whether the last rule that says something of it has it left alone."""
-        rules = [rule for rule in self.values.get("rules", []) if _fits(rule["match"], task)]
-        return any(rule.get("ignore", False) for rule in rules)
+        """Whether a rule has it left alone; none of these files takes that back."""
+        return any(
+            rule.get("ignore", False) and _fits(rule["match"], task)
+            for rule in self.values.get("rules", [])
+        )
 
     def _named(self, task: TaskId) -> Iterator[str]:
         for rule in self.values.get("rules", []):

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.policies.acts import Scope, Target
-from tests.soak.azure import HOSTS, START, Azure, SimRun, SimTask
+from tests.soak.azure import START, Azure, SimRun, SimTask, is_foreign
 from tests.soak.decided import AHEAD, ATTEMPTS, FRESH, Decided, Means, name_of
 
 _LONG = timedelta(hours=5)
@@ -120,8 +119,8 @@ class Judge:
     def _known(self, task: SimTask, since: datetime) -> bool:
         """Whether the product must know what a task reads, and may rebuild it, since a time."""
         there = task.exists and task.enabled and not self._ignores(task)
-        there = there and self.touched.get(task.id, START) < since
-        return there and set(task.bases) <= set(self.azure.believed(task.id))
+        told = self.touched.get(task.id, START) < since
+        return there and told and set(task.bases) <= set(self.azure.believed(task.id))
 
     def _ignores(self, task: SimTask) -> bool:
         return self.decided is not None and self.decided.means(task.id).ignore
@@ -385,7 +384,7 @@ def _doubted(run: SimRun | None) -> bool:
     """
     if run is None:
         return False
-    foreign = any(ImageReference.parse(name).domain not in HOSTS for name in run.pulled)
+    foreign = any(map(is_foreign, run.pulled))
     return run.lagged or run.unsure or (foreign and run.by != "product")
 
 
@@ -398,7 +397,7 @@ def covers(target: Target, task: TaskId) -> bool:
 
 def _unseen(name: str) -> timedelta:
     """Return for how long the product may not have seen that a tag moved."""
-    return timedelta() if ImageReference.parse(name).domain in HOSTS else _LONG
+    return _LONG if is_foreign(name) else timedelta()
 
 
 def _images(named: Mapping[str, str | None]) -> set[str]:

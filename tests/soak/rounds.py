@@ -16,7 +16,7 @@ from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.audit.model import AuditVerdict as Verdict
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 from rebuilder.usecases.reports.audit import audit
-from tests.soak.azure import APPS, OTHERS, START, SimRun, SimTask, seconds
+from tests.soak.azure import APPS, OTHERS, START, SimRun, SimTask, is_foreign, seconds
 from tests.soak.host import Host
 
 TAGS = (
@@ -208,7 +208,7 @@ class Round:
         tag = self.rng.choice(TAGS)
         # A foreign registry is looked at every half hour: what was there and gone by then, nobody
         # can know.
-        foreign = tag.startswith("docker.io/")
+        foreign = is_foreign(tag)
         least, most = (2400, 4800) if foreign else (20, 600)
         self.host.azure.goes_back(tag, seconds(self.rng.uniform(least, most)))
 

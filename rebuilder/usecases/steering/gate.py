@@ -105,7 +105,8 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         return None
     now = context.now()
     came = _came(delivery, base, now)
-    # What was built since has built on another: the tag went back, and named it when it was told.
+    # If it was built on another digest of the tag since this one was told of, the tag went back
+    # after that.
     since = came if delivery.built_at is None else min(max(came, delivery.built_at), now)
     before = rebuild.held or Held((), since, came)
     follows = {name.rpartition("@")[0] for name in rebuild.bases}

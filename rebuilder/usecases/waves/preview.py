@@ -81,12 +81,14 @@ def _planned(
     direct = found.root.reference in images
     reads = tuple(str(d.reference) for d in indexed.view.dependencies)
     held: Hold | None = None
-    asked: Asked | None = None
+    rooms: tuple[str, ...] = ()
+    priority = PRIORITY
     if in_force.policies is not None or in_force.pauses or in_force.unreadable:
         asked = Asked(task, tuple(moved(indexed, i) for i in images), reads, (), now, now)
         answer = gate(asked, in_force, now)
         held = answer if isinstance(answer, Hold) else None
-    rooms, priority = _places(in_force.policies, asked) if asked else ((), PRIORITY)
+        if in_force.policies is not None and in_force.policies.limits:
+            rooms, priority = _places(in_force.policies, asked)
     if direct and found.root.digest != NEXT:
         reason = found.because[task].sentence()
     else:
@@ -105,10 +107,8 @@ def _planned(
     )
 
 
-def _places(policies: Policies | None, asked: Asked) -> tuple[tuple[str, ...], int]:
-    """Return what a task needs a place in, and how soon it gets one."""
-    if policies is None or not policies.limits:
-        return (), PRIORITY
+def _places(policies: Policies, asked: Asked) -> tuple[tuple[str, ...], int]:
+    """Return what a task needs a place in, as far as the index tells, and how soon it gets one."""
     applied = applies(policies, asked.task, asked.moved, asked.tags)
     return policies.rooms(asked.task, "", applied), applied.priority
 

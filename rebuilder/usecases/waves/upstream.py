@@ -212,7 +212,8 @@ def shown(rebuild: Rebuild) -> str:
 def _telling(of: Rebuild | None, rebuilds: Sequence[Rebuild]) -> Rebuild | None:
     """Return the rebuild that tells how far a task is: one that was overtaken tells nothing.
 
-    Nor does one that failed and is not tried again by itself, for another is to take its place.
+    Nor does one that failed and is not tried again: another is to take its place, or the task was
+    left alone, which is told by what was decided.
     """
     if of is None or of.state is State.GIVEN_UP or (of.state is State.SUCCEEDED and not of.due):
         return of
