@@ -220,11 +220,8 @@ def test_a_newer_digest_ends_the_repair(world: World) -> None:
     assert (head(world).bases, head(world).repair) == ((f"{NODE}@{NEWER}",), 0)
 
 
-@pytest.mark.parametrize(("layers", "again"), [(STALE, True), (("1", "4", "9"), False)])
-def test_what_a_run_missed_of_its_own_it_may_have_missed_of_a_newer_one(
-    world: World, layers: tuple[str, ...], *, again: bool
-) -> None:
-    """A newer digest came before it began, and ACR has recorded that; its image tells."""
+def asked_for_before_a_newer_one_came(world: World) -> Push:
+    """Have a run asked for that begins when a newer digest is there; return the push of that."""
     world.images.contents[f"{NODE_NAME}:{NEWER}"] = content(NEWER, "1", "4")
     start_build(world.context, MESSAGE, "me")
     newer = replace(PUSH, digest=NEWER)
@@ -232,6 +229,15 @@ def test_what_a_run_missed_of_its_own_it_may_have_missed_of_a_newer_one(
     world.images.came[NEWER] = world.images.written[NODE] = world.time.now
     world.ledger.record_events([newer], world.time.now)
     world.time.pass_(600)
+    return newer
+
+
+@pytest.mark.parametrize(("layers", "again"), [(STALE, True), (("1", "4", "9"), False)])
+def test_what_a_run_missed_of_its_own_it_may_have_missed_of_a_newer_one(
+    world: World, layers: tuple[str, ...], *, again: bool
+) -> None:
+    """A newer digest came before it began, and ACR has recorded that; its image tells."""
+    newer = asked_for_before_a_newer_one_came(world)
     assert end(world, layers, record=NEWER).check is (Check.STALE if again else Check.NEW)
     found = start_build(world.context, StartBuild(newer, task().id), "me")
     assert len(world.tasks.scheduled) == 1 + again
@@ -240,13 +246,7 @@ def test_what_a_run_missed_of_its_own_it_may_have_missed_of_a_newer_one(
 
 def test_what_is_made_again_for_a_newer_digest_is_told_of_by_both(world: World) -> None:
     """The run was for the one before; an audit counts what is built on the one that came."""
-    world.images.contents[f"{NODE_NAME}:{NEWER}"] = content(NEWER, "1", "4")
-    start_build(world.context, MESSAGE, "me")
-    newer = replace(PUSH, digest=NEWER)
-    world.images.digests[NODE] = NEWER
-    world.images.came[NEWER] = world.images.written[NODE] = world.time.now
-    world.ledger.record_events([newer], world.time.now)
-    world.time.pass_(600)
+    newer = asked_for_before_a_newer_one_came(world)
     end(world, STALE, record=NEWER)
     (decision,) = plan_rebuilds(world.context, PlanRebuilds(newer))
     assert isinstance(decision, StillStale)
