@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rebuilder import composition
 from rebuilder.cli import main as cli
 from rebuilder.core.acr.registries import RegistryId
 from tests.e2e.conftest import World
@@ -23,6 +24,9 @@ def _probe(
     """The command, with the app's settings and the developer's rights."""
     for name, value in {**world.settings, **world.cloud.environment(world.cloud.developer)}.items():
         monkeypatch.setenv(name, value)
+    # The functions are in this process, and may go on when the command has seen what it waits for:
+    # it may not close what they share with it.
+    monkeypatch.setattr(composition, "release", lambda: None)
     world.subscribe()
     listen(world, "EventGridSchema")
 
