@@ -105,7 +105,7 @@ def _late_messages_free_places() -> None:
     """A message of a rebuild that is over gives up the place of the task's next one."""
     was = Line.without
 
-    def without(line: Line, task: TaskId, _last: int | None = None) -> Line:
+    def without(line: Line, task: TaskId, *_: int) -> Line:
         return was(line, task)
 
     patch.object(Line, "without", without).start()

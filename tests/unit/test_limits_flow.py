@@ -16,7 +16,7 @@ from rebuilder.core.lines.rooms import LimitReached, LowerPriority
 from rebuilder.core.policies.acts import Scope, Target, What
 from rebuilder.core.policies.holds import Paused
 from rebuilder.core.rebuilds.messages import BUILDS, RUNS, StartBuild, TrackBuild
-from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 from rebuilder.errors import (
     Conflict,
     OutcomeUnknown,
@@ -29,6 +29,7 @@ from rebuilder.errors import (
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.catch_up.sweep import sweep
+from rebuilder.usecases.context import Context
 from rebuilder.usecases.steering import places
 from tests.unit.fakes import NEW, NEWER, NODE, OTHERS, World, run, task
 from tests.unit.operators import PUSH, act, decide, head, held_for, pushed, start
@@ -371,7 +372,7 @@ def test_one_that_is_about_to_be_held_is_told_again(world: World) -> None:
     decide(world, ONE)
     begin(world, "one")
     asked = Waiter(task("two").id, 1, ("policy default",), world.time.now, 50, asked=world.time.now)
-    places.ask(world.context, asked)
+    places.ask(world.context, asked, head(world, task("one").id))
     end(world, "one")
     assert (turns(world), len(line(world).waiters)) == ([], 1)
     world.time.pass_(GRACE.total_seconds() + 1)
@@ -395,8 +396,8 @@ def test_somebody_was_quicker(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     decide(world, ONE)
     ask = places.ask
 
-    def slower(context: object, wanted: Waiter) -> object:
-        found = ask(context, wanted)  # type: ignore[arg-type]
+    def slower(context: Context, wanted: Waiter, rebuild: Rebuild) -> object:
+        found = ask(context, wanted, rebuild)
         monkeypatch.setattr(places, "ask", ask)
         begin(world, "two")
         return found
@@ -421,7 +422,49 @@ def test_without_limits_nobody_asks(world: World) -> None:
     places.settle(world.context, task("one").id)
     assert world.context.bookmarks.read(places.PLACES).version == version
     unlimited = Waiter(task("one").id, 1, ("x",), world.time.now, 50)
-    assert places.take(world.context, unlimited) is None
+    assert places.take(world.context, unlimited, head(world, task("one").id)) is None
+
+
+def _claimed_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have a task's pause end, and its rebuild begin, between somebody's look and what follows."""
+    look = getattr(world.ledger, name)
+
+    def slow(wanted: object) -> object:
+        found = look(wanted)
+        monkeypatch.setattr(world.ledger, name, look)
+        act(world, What.RESUME, Target(Scope.TASK, "*/one"))
+        begin(world, "one")
+        return found
+
+    monkeypatch.setattr(world.ledger, name, slow)
+
+
+def test_who_looked_before_it_was_claimed_takes_no_place_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was paused a moment ago: its place is of a later version of its record."""
+    decide(world, ONE)
+    act(world, What.PAUSE, Target(Scope.TASK, "*/one"))
+    begin(world, "one")
+    assert held_for(world, task("one").id) == [Paused]
+    _claimed_meanwhile(world, monkeypatch, "head")
+    places.settle(world.context, task("one").id)
+    begin(world, "two")
+    assert (under_way(world), held_for(world, task("two").id)) == (["one"], [LimitReached])
+
+
+def test_a_place_that_is_taken_again_is_not_given_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever held it died before that was told; somebody looks, and it is claimed meanwhile."""
+    decide(world, ONE)
+    begin(world, "one")
+    claimed = head(world, task("one").id)
+    act(world, What.PAUSE, Target(Scope.TASK, "*/one"))
+    world.ledger.save(replace(claimed, state=State.HELD, hold=Hold.GATE, run_id=None))
+    _claimed_meanwhile(world, monkeypatch, "heads")
+    begin(world, "two")
+    assert (under_way(world), held_for(world, task("two").id)) == (["one"], [LimitReached])
 
 
 def test_a_line_that_nobody_can_read_lets_nothing_begin(world: World) -> None:
@@ -459,6 +502,9 @@ def test_a_line_that_is_broken_keeps_no_end_from_being_recorded(world: World) ->
 def test_everybody_asks_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is slower tries again, and not for ever."""
     decide(world, ONE)
+    begin(world, "one")
+    rebuild = head(world, task("one").id)
+    end(world, "one")
     save, tries = world.context.bookmarks.save, list[int]()
 
     def slower(mark: Bookmark) -> Bookmark:
@@ -470,10 +516,10 @@ def test_everybody_asks_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(world.context.bookmarks, "save", slower)
     wanted = Waiter(task("one").id, 1, ("policy default",), world.time.now, 50)
-    assert places.take(world.context, wanted) is None
+    assert places.take(world.context, wanted, rebuild) is None
     assert len(tries) == 3
     with pytest.raises(Conflict):
-        places.take(world.context, replace(wanted, task=task("two").id))
+        places.take(world.context, replace(wanted, task=task("two").id), rebuild)
 
 
 def test_of_very_many_all_get_their_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

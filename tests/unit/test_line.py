@@ -126,8 +126,11 @@ def test_it_is_written_and_read() -> None:
     line, _ = (
         taken(who("x"), who("y"), who("z", rooms=("a", "b"))).without(who("x").task).wake(ONE, NOW)
     )
-    line = line.over((), NOW)
+    line = line.over((), NOW).take(who("other"), {}, NOW, 7)[0]
     assert Line.read(line.write()) == line
+    assert [holder.version for holder in line.holders] == [7]
+    before = line.write().replace(',"versions":[7]', "")
+    assert [holder.version for holder in Line.read(before).holders] == [0]
     assert Line.read("") == Line()
     assert line.write().count("prodregistry") == 1
     cut = line.write().replace('"rooms":[["a"],["a","b"]]', '"rooms":[]')
@@ -210,17 +213,17 @@ def test_a_place_is_awaited_by_those_who_need_the_same() -> None:
 def test_the_line_keeps_how_long_those_took_that_were_over_last() -> None:
     """Each once, the last one first, so many of them; and reads what an older version wrote."""
     line = taken(who("x"), who("y", rooms=("b",)))
-    once = line.ended(who("x").task, 1, 90 * SECOND)
+    once = line.ended(who("x").task, 1, 1, 90 * SECOND)
     assert (names_of(once), once.took) == (["y"], (90,))
-    assert once.ended(who("x").task, 1, 90 * SECOND) == once
-    assert once.ended(who("y", rooms=("b",)).task, 1, None).took == (90,)
-    twice = once.ended(who("y").task, 1, 30.6 * SECOND)
+    assert once.ended(who("x").task, 1, 1, 90 * SECOND) == once
+    assert once.ended(who("y", rooms=("b",)).task, 1, 1, None).took == (90,)
+    twice = once.ended(who("y").task, 1, 1, 30.6 * SECOND)
     assert (Line.read(twice.write()), twice.took) == (twice, (30, 90))
     before = twice.write().replace(',"took":[30,90]', "")
     assert Line.read(before) == replace(twice, took=())
     many = line
     for number in range(30):
-        many = many.take(who("x"), ONE, NOW)[0].ended(who("x").task, 1, number * SECOND)
+        many = many.take(who("x"), ONE, NOW)[0].ended(who("x").task, 1, 1, number * SECOND)
     assert many.took == tuple(range(29, 9, -1))
 
 
@@ -234,3 +237,14 @@ def test_who_asks_for_an_earlier_rebuild_takes_no_place_away() -> None:
     assert asked.ask(who("y"), ONE, NOW)[1] is not None
     waiting = taken(who("y"), replace(slow, sequence=2))
     assert waiting.ask(slow, ONE, NOW)[0].waiters == waiting.waiters
+
+
+def test_who_has_seen_an_earlier_version_takes_no_place_away() -> None:
+    """Another has claimed the rebuild since; the later version goes with the place."""
+    line = Line().take(who("x"), ONE, NOW, 5)[0]
+    assert line.ended(who("x").task, 1, 4, None) == line
+    assert line.ask(who("x"), {"a": 0}, NOW, 4)[0].holders == line.holders
+    again = line.take(who("x"), ONE, NOW, 7)[0]
+    assert [holder.version for holder in again.holders] == [7]
+    assert again.over(line.holders, NOW).holders == again.holders
+    assert again.ended(who("x").task, 1, 7, None).holders == ()

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from copy import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -46,11 +47,13 @@ class Holder(Struct, frozen=True):
         task: Its task.
         sequence: Which rebuild of the task.
         rooms: The rooms that it has a place in.
+        version: The version of its record when it took the place.
     """
 
     task: TaskId
     sequence: int
     rooms: tuple[str, ...]
+    version: int = 0
 
 
 class Waiter(Struct, frozen=True):
@@ -107,13 +110,23 @@ class Line(Struct, frozen=True):
         """Whether those who wait and are not kept here are to be looked for."""
         return self.more and len(self.waiters) < _FEW
 
-    def ask(self, wanted: Waiter, limits: Limits, now: datetime) -> tuple[Line, NoPlace | None]:
-        """Ask for a place without taking it; who is refused waits for it from then on."""
+    def ask(
+        self, wanted: Waiter, limits: Limits, now: datetime, version: int = 0
+    ) -> tuple[Line, NoPlace | None]:
+        """Ask for a place without taking it; who is refused waits for it from then on.
+
+        Args:
+            wanted: What for, and by whom.
+            limits: How many places there are.
+            now: The time.
+            version: The record's version that asks; of a later one the place is kept, for whoever
+                is slow may ask for what another has claimed since.
+        """
         used = _used(self)
         if self._has(wanted) and all(used[r] <= limits.get(r, used[r]) for r in wanted.rooms):
             return self, None
-        # Who was slow may ask for a rebuild that is over: the task's next one keeps its place.
-        others = self.without(wanted.task, wanted.sequence)
+        # So may the place of the task's next rebuild be.
+        others = self.without(wanted.task, wanted.sequence, version)
         used = _used(others)
         for room in wanted.rooms:
             if room in limits and used[room] >= limits[room]:
@@ -130,25 +143,43 @@ class Line(Struct, frozen=True):
                 )
         return self, None
 
-    def take(self, wanted: Waiter, limits: Limits, now: datetime) -> tuple[Line, NoPlace | None]:
-        """Take a place; who is refused waits for it from then on."""
-        line, refused = self.ask(wanted, limits, now)
-        if refused is not None or self._has(wanted):
+    def take(
+        self, wanted: Waiter, limits: Limits, now: datetime, version: int = 0
+    ) -> tuple[Line, NoPlace | None]:
+        """Take a place; who is refused waits for it from then on.
+
+        Args:
+            wanted: What for, and by whom.
+            limits: How many places there are.
+            now: The time.
+            version: The version of the record that is claimed.
+        """
+        line, refused = self.ask(wanted, limits, now, version)
+        if refused is not None:
             return line, refused
-        holder = Holder(wanted.task, wanted.sequence, wanted.rooms)
+        holder = Holder(wanted.task, wanted.sequence, wanted.rooms, version)
+        if holder in line.holders:
+            return line, None
         others = line.without(wanted.task, wanted.sequence)
         return replace(others, holders=(*others.holders, holder)), None
 
-    def without(self, task: TaskId, last: int | None = None) -> Line:
+    def without(self, task: TaskId, last: int | None = None, version: int | None = None) -> Line:
         """The line without a task, which neither has a place nor waits.
 
         Args:
             task: The task.
             last: The sequence of its last rebuild that is left out; later ones stay. None for all.
+            version: Up to which version of that rebuild's record a place is left out: who has seen
+                this one knows nothing of a place that was taken later. None for every version.
         """
 
+        def later(entry: Holder | Waiter) -> bool:
+            if last is None or entry.sequence != last:
+                return last is not None and entry.sequence > last
+            return isinstance(entry, Holder) and version is not None and entry.version > version
+
         def stays(entry: Holder | Waiter) -> bool:
-            return entry.task != task or (last is not None and entry.sequence > last)
+            return entry.task != task or later(entry)
 
         return replace(
             self,
@@ -156,15 +187,16 @@ class Line(Struct, frozen=True):
             waiters=tuple(filter(stays, self.waiters)),
         )
 
-    def ended(self, task: TaskId, last: int, took: timedelta | None) -> Line:
+    def ended(self, task: TaskId, last: int, version: int, took: timedelta | None) -> Line:
         """The line once a rebuild is over.
 
         Args:
             task: Its task.
             last: Its sequence.
+            version: The version of its record that says so.
             took: How long it took; None if that tells nothing.
         """
-        left = self.without(task, last)
+        left = self.without(task, last, version)
         if took is None or left.holders == self.holders:
             return left
         return replace(left, took=(int(took.total_seconds()), *self.took)[:_LENGTHS])
@@ -207,7 +239,8 @@ class Line(Struct, frozen=True):
         return replace(self, waiters=told), woken
 
     def _has(self, wanted: Waiter) -> bool:
-        return Holder(wanted.task, wanted.sequence, wanted.rooms) in self.holders
+        asked = wanted.task, wanted.sequence, wanted.rooms
+        return any((held.task, held.sequence, held.rooms) == asked for held in self.holders)
 
     def write(self) -> str:
         """Write it as text; names that stand there often are written once."""
@@ -220,6 +253,8 @@ class Line(Struct, frozen=True):
 
         values: dict[str, Any] = {
             "holders": [row(holder) for holder in self.holders],
+            # Beside them, so that whoever does not know of versions reads the rest.
+            "versions": [holder.version for holder in self.holders],
             "waiters": [
                 [*row(w), _number(w.rank), w.priority, _number(w.asked), _number(w.woken)]
                 for w in self.waiters
@@ -245,8 +280,10 @@ class Line(Struct, frozen=True):
         try:
             return cls(
                 tuple(
-                    Holder(TaskId(registries[r], name), sequence, found.rooms[rooms])
-                    for r, rooms, name, sequence in found.holders
+                    Holder(TaskId(registries[r], name), sequence, found.rooms[rooms], version)
+                    for (r, rooms, name, sequence), version in zip(
+                        found.holders, chain(found.versions, repeat(0)), strict=False
+                    )
                 ),
                 tuple(
                     Waiter(
@@ -310,6 +347,7 @@ class _Written(Struct):
     more: bool
     checked: int | None
     took: tuple[int, ...] = ()
+    versions: tuple[int, ...] = ()
 
 
 class _Table:

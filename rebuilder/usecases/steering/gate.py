@@ -175,7 +175,7 @@ def _ask_for_place(
         rebuild.task, rebuild.sequence, rooms, rank(since, priority), priority, asked=now
     )
     delivery.place, delivery.held = place, lined
-    refused = places.ask(context, place)
+    refused = places.ask(context, place, rebuild)
     if refused is None:
         return None
     return _hold(delivery, rebuild, replace(lined, reasons=(refused,)))
@@ -193,7 +193,7 @@ def begin(delivery: Delivery, rebuild: Rebuild) -> TaskDecision | Rebuild | PutB
     place, held = delivery.place, delivery.held
     if place is not None and held is not None:
         delivery.lined = True
-        refused = places.take(delivery.context, place)
+        refused = places.take(delivery.context, place, rebuild)
         if refused is not None:
             # Somebody was quicker since there was one.
             return _hold(delivery, rebuild, replace(held, reasons=(refused,)), stored=True)

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
 from copy import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from rebuilder.core.acr.registries import TaskId
@@ -47,30 +47,42 @@ _EARLIER = 6
 _lock = threading.Lock()
 
 
-def ask(context: Context, wanted: Waiter) -> NoPlace | None:
+def ask(context: Context, wanted: Waiter, rebuild: Rebuild) -> NoPlace | None:
     """Ask whether there is a place; return why not, and wait for one from then on.
 
+    Args:
+        context: The ports.
+        wanted: What for.
+        rebuild: The rebuild as it is, before anybody claims it.
+
     Raises:
         TransientError: The store cannot be reached, or everybody asks at once.
         UnreadableRecord: Nobody can tell who has a place.
     """
-    return _asked(context, wanted, take=False)
+    # What has this version and a place was claimed by another, at the same time.
+    return _asked(context, wanted, partial(Line.ask, version=rebuild.version - 1))
 
 
-def take(context: Context, wanted: Waiter) -> NoPlace | None:
+def take(context: Context, wanted: Waiter, rebuild: Rebuild) -> NoPlace | None:
     """Take a place; return why there is none, and wait for one from then on.
 
+    Args:
+        context: The ports.
+        wanted: What for.
+        rebuild: The rebuild as it is claimed.
+
     Raises:
         TransientError: The store cannot be reached, or everybody asks at once.
         UnreadableRecord: Nobody can tell who has a place.
     """
-    return _asked(context, wanted, take=True)
+    return _asked(context, wanted, partial(Line.take, version=rebuild.version))
 
 
 def leave(context: Context, rebuild: Rebuild) -> None:
     """Give up the place of a rebuild that is over, and tell whoever is next; safe to repeat.
 
-    A message may come late: the task's next rebuild, which is under way by then, keeps its place.
+    A message may come late: the task's next rebuild, which is under way by then, keeps its place,
+    and so does this one if somebody has claimed it since.
 
     Raises:
         TransientError: The store cannot be reached; the place is given away all the same, by
@@ -81,8 +93,11 @@ def leave(context: Context, rebuild: Rebuild) -> None:
         return
     try:
         took = lasted(rebuild) if rebuild.state is State.SUCCEEDED else None
-        over = partial(Line.ended, task=rebuild.task, last=rebuild.sequence, took=took)
-        line = _change(context, policies, over)
+        line = _change(
+            context,
+            policies,
+            lambda line: line.ended(rebuild.task, rebuild.sequence, rebuild.version, took),
+        )
         if line.short:
             refill(context, held_rebuilds(context))
     except UnreadableRecord as error:
@@ -195,15 +210,17 @@ def _waiters(rebuild: Rebuild) -> list[Waiter]:
     ]
 
 
-def _asked(context: Context, wanted: Waiter, *, take: bool) -> NoPlace | None:
+type _Work = Callable[[Line, Waiter, Limits, datetime], tuple[Line, NoPlace | None]]
+
+
+def _asked(context: Context, wanted: Waiter, work: _Work) -> NoPlace | None:
     policies = _limiting(context)
     if policies is None:
         return None
     answers: list[NoPlace | None] = []
 
     def change(line: Line) -> Line:
-        work = line.take if take else line.ask
-        changed, answer = work(wanted, policies.limits, context.now())
+        changed, answer = work(line, wanted, policies.limits, context.now())
         answers.append(answer)
         return changed
 
