@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import batched
@@ -21,7 +21,7 @@ from azure.data.tables import TableServiceClient
 
 from rebuilder.azure.storage.tables import _deliveries
 from rebuilder.azure.storage.tables._rows import decision_entity, rebuild_entity
-from rebuilder.azure.storage.tables._tables import REPLACE, Entity, batches, key
+from rebuilder.azure.storage.tables._tables import Entity, key
 from rebuilder.azure.storage.tables._version import version_of
 from rebuilder.azure.storage.tables.ledger import DECISIONS, OUTPUTS, REBUILDS
 from rebuilder.core.acr.references import ImageReference
@@ -31,7 +31,6 @@ from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.core.rebuilds.records import decision_to_text, rebuild_to_text
 from rebuilder.core.times import time_text
-from rebuilder.isolation import together
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.sqlite._database import Database
 
@@ -46,6 +45,9 @@ _PER_TAG = 2  # pushes of each tag on the last day
 _DAY = timedelta(days=1)
 _QUIET = 2 * _DAY  # nothing was pushed on the day before the last: an audit looks back a little
 _PAST = 88 * _DAY
+_TABLES = (_deliveries.PUSHES, _deliveries.DAYS, DECISIONS, REBUILDS, OUTPUTS)
+_IN_AZURITE = Path(__file__).with_name("past_in_azurite.cjs")
+_MEGABYTES = 18_000
 _NEWEST = 20  # rebuilds of each task that are never retired: the least that a past holds
 
 
@@ -246,36 +248,58 @@ def _push_row(record: PushRecord) -> tuple[object, ...]:
     return push.key, repository, push.tag, push.digest, time, push.event, time, time, 1
 
 
-def into_tables(past: Past, service: TableServiceClient) -> None:
-    """Write a past into the tables of an account."""
+def into_azurite(past: Past, folder: Path) -> Mapping[str, str]:
+    """Write a past as files for Azurite, whose tables take it in as they are made.
+
+    Over the wire a million pushes would take hours.
+
+    Args:
+        past: What was before.
+        folder: Where the files are to be, one for each table; there already.
+
+    Returns:
+        The environment that Azurite is to be started in.
+    """
+    with ExitStack() as files:
+        opened = {
+            name: files.enter_context((folder / f"{name}.jsonl").open("w")) for name in _TABLES
+        }
+        for table, rows in entities(past):
+            opened[table].writelines(f"{json.dumps(row)}\n" for row in rows)
+    # Everything is in memory, which is more than Node.js allows by itself.
+    options = f"--max-old-space-size={_MEGABYTES} --require {_IN_AZURITE}"
+    return {"NODE_OPTIONS": options, "BENCH_PAST": str(folder)}
+
+
+def make_tables(service: TableServiceClient) -> None:
+    """Make the tables that a past is in."""
     version_of(service).ensure()  # tables without a version are those of an older one
-    for name in (_deliveries.PUSHES, _deliveries.DAYS, DECISIONS, REBUILDS, OUTPUTS):
+    for name in _TABLES:
         service.create_table_if_not_exists(name)
-    for some in batched(past.records(), 5000, strict=False):
-        rows = [row for record in some for row in _push_entities(record)]
-        _write(service, _deliveries.PUSHES, rows)
+
+
+def entities(past: Past) -> Iterator[tuple[str, list[Entity]]]:
+    """Yield the rows of a past, some of one table at a time."""
+    for record in past.records():
+        rows = list(_push_entities(record))
+        yield _deliveries.PUSHES, rows
         whole = (row for row in rows if not _deliveries.is_beside(row))
-        _write(service, _deliveries.DAYS, map(_deliveries.day_row, whole))
-    for made in batched(past.rebuilt(), 5000, strict=False):
-        _write(
-            service,
-            DECISIONS,
-            (decision_entity(push, decision, r.claimed_at) for push, decision, r in made),
+        yield _deliveries.DAYS, [_deliveries.day_row(row) for row in whole]
+    for push, decision, rebuild in past.rebuilt():
+        yield DECISIONS, [decision_entity(push, decision, rebuild.claimed_at)]
+        yield REBUILDS, [rebuild_entity(rebuild)]
+        yield (
+            OUTPUTS,
+            [
+                {
+                    "PartitionKey": key(image.lower()),
+                    "RowKey": key(str(rebuild.task), str(rebuild.sequence)),
+                    "task": str(rebuild.task),
+                    "sequence": rebuild.sequence,
+                }
+                for image in rebuild.output_images
+            ],
         )
-        _write(service, REBUILDS, (rebuild_entity(rebuild) for _, _, rebuild in made))
-        notes = [
-            {
-                "PartitionKey": key(image.lower()),
-                "RowKey": key(str(rebuild.task), str(rebuild.sequence)),
-                "task": str(rebuild.task),
-                "sequence": rebuild.sequence,
-            }
-            for _, _, rebuild in made
-            for image in rebuild.output_images
-            # Each is a partition, and so a request, of its own: only the newest of each task.
-            if rebuild.sequence == past.each_task
-        ]
-        _write(service, OUTPUTS, notes)
 
 
 def _push_entities(record: PushRecord) -> Iterator[Entity]:
@@ -284,16 +308,3 @@ def _push_entities(record: PushRecord) -> Iterator[Entity]:
     entity = one.entity | times
     yield entity
     yield from one.rows(entity)
-
-
-def _write(service: TableServiceClient, table: str, entities: Iterable[Entity]) -> None:
-    by_partition: dict[str, list[Entity]] = {}
-    for entity in entities:
-        by_partition.setdefault(entity["PartitionKey"], []).append(entity)
-    client = service.get_table_client(table)
-    operations = [
-        batch
-        for rows in by_partition.values()
-        for batch in batches(("upsert", row, REPLACE) for row in rows)
-    ]
-    together(client.submit_transaction, operations)

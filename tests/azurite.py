@@ -20,15 +20,21 @@ class Azurite:
     Args:
         folder: Where it runs.
         ports: Where it listens, by service; free ports if not said.
+        environment: More of its environment.
         kept: Whether what it holds is on disk in the folder, for the next process; else in memory.
     """
 
     def __init__(
-        self, folder: Path, ports: Mapping[str, int] | None = None, *, kept: bool = False
+        self,
+        folder: Path,
+        ports: Mapping[str, int] | None = None,
+        environment: Mapping[str, str] | None = None,
+        *,
+        kept: bool = False,
     ) -> None:
         # By itself it closes what was idle for 5 s, now and then under a request.
         idle = [f"--{service}KeepAliveTimeout={_IDLE_SECONDS}" for service in _SERVICES]
-        self._process = Process(folder, idle, ports=ports, kept=kept)
+        self._process = Process(folder, idle, environment, ports, kept=kept)
 
     @property
     def ports(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Generator, Iterator
@@ -41,6 +42,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End what the processes of this run share."""
     if not hasattr(config, "workerinput"):
         warmaz.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect ten thousand tests, and look for garbage afterwards; they are there to the end."""
+    del session
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

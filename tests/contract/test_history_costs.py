@@ -9,11 +9,12 @@ from copy import replace
 from pathlib import Path
 
 import pytest
-from azure.data.tables import TableServiceClient
+from azure.data.tables import TableServiceClient, UpdateMode
 
 from bench import history
-from bench._past import NOW, Past
+from bench._past import NOW, Past, entities, into_azurite, make_tables
 from bench.history import OPERATIONS, Tally, compare, grows, in_sqlite, in_tables, main
+from rebuilder.azure.storage.tables._tables import Entity
 from rebuilder.azure.storage.tables.ledger import TableLedger
 from rebuilder.ports.ledger import PushRecord
 from rebuilder.sqlite.ledger import SqliteLedger
@@ -79,11 +80,49 @@ def test_entities_in_answers_are_counted(azurite: Azurite) -> None:
         assert counted(lambda: ledger.push(replace(push, tag="none").key)) == (0, 1)
 
 
+def test_azurite_has_a_past_as_the_wire_would_have_made_it(tmp_path: Path) -> None:
+    """The same entities, whether all are listed, those of a partition, or one."""
+    environment = into_azurite(LITTLE, tmp_path)
+    server = Azurite(tmp_path, environment=environment)
+    try:
+        with TableServiceClient.from_connection_string(server.connection_string) as service:
+            make_tables(service)
+            sent = dict[str, list[Entity]]()
+            for table, rows in entities(LITTLE):
+                sent.setdefault(table, []).extend(rows)
+            assert len(sent) == 5
+            for table, rows in sent.items():
+                filled, wired = service.get_table_client(table), service.create_table(f"x{table}")
+                for row in rows:
+                    wired.upsert_entity(row, mode=UpdateMode.REPLACE)
+                assert [*map(dict, filled.list_entities())] == [*map(dict, wired.list_entities())]
+                keys = {name: rows[-1][name] for name in ("PartitionKey", "RowKey")}
+                for query in (
+                    "PartitionKey eq @PartitionKey",
+                    "PartitionKey eq @PartitionKey and RowKey ge @RowKey",
+                    "PartitionKey eq @PartitionKey or RowKey lt @RowKey",
+                ):
+                    found, expected = (
+                        [*map(dict, client.query_entities(query, parameters=keys))]
+                        for client in (filled, wired)
+                    )
+                    assert found == expected
+                    assert found
+                one = filled.get_entity(keys["PartitionKey"], keys["RowKey"])
+                assert one == wired.get_entity(keys["PartitionKey"], keys["RowKey"])
+                assert one.metadata["etag"]
+                filled.update_entity({**keys, "more": 1}, mode=UpdateMode.MERGE)
+                assert dict(one, more=1) == filled.get_entity(*keys.values())
+    finally:
+        server.stop()
+
+
 def test_it_is_measured(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last line is what a program reads; what grows, or walks through a table, is a failure."""
-    monkeypatch.setitem(history._SIZES, "sqlite", (8, 4))
+    monkeypatch.setattr(history, "_TASKS", 8)
+    monkeypatch.setattr(history, "_TAGS", 4)
     arguments = ["--stores", "sqlite", "--pushes", "400", "--rebuilds", "160"]
     assert main([*arguments, "--cache", str(tmp_path)]) == 0
 
