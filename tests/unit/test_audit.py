@@ -323,6 +323,26 @@ def test_a_rebuild_that_was_held_and_left_tells_why(world: World, *, before: boo
     assert before or only(world).sentence == "already built on the digest before"
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_a_tag_that_went_back_before_anything_began_lost_nothing(
+    world: World, *, again: bool
+) -> None:
+    """The task was decided for again, on the image that the tag named before and names now."""
+    follower(world)
+    built_on = AlreadyBuiltOn(TASK, NODE, NEW, "ledger")
+    told(world, built_on)
+    world.time.pass_(60)
+    told(world, replace(MOVED, new=NEWER), push=LATER)
+    if again:
+        world.time.pass_(60)
+        told(world, built_on)
+    world.time.pass_(3601)
+
+    (found,) = [f for f in audited(world).findings if f.push.digest == NEWER]
+    assert found.verdict is (Verdict.SUPERSEDED if again else Verdict.LOST)
+    assert not again or found.sentence == f"the tag went back to {NEW}"
+
+
 def test_what_is_not_in_need_of_the_image_any_more_is_left(world: World) -> None:
     """A build file that was changed between the plan and the build is no loss."""
     told(world, MOVED)

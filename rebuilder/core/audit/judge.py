@@ -170,6 +170,8 @@ def _without_rebuild(
     if task not in told.followers:
         # Its build file was changed, or it was built otherwise, before its message came.
         return AuditVerdict.LEFT, "it is not in need of the image any more, by the index"
+    if back := _went_back(books, told, task, last):
+        return AuditVerdict.SUPERSEDED, f"the tag went back to {back.push.digest}"
     return AuditVerdict.LOST, f"planned, and nothing happened since {last.last_at.isoformat()}"
 
 
@@ -267,6 +269,30 @@ def _newer_push(books: AuditInput, told: AuditedPush, task: TaskId | None) -> Au
             if task is None or task in tasks:
                 return other
     return None
+
+
+def _went_back(
+    books: AuditInput, told: AuditedPush, task: TaskId, last: DatedDecision
+) -> AuditedPush | None:
+    """Return an earlier push of the same tag for which the task was decided again, after the last.
+
+    The tag named its image once more by then: messages of one task are answered together.
+    """
+    return next(
+        (
+            other
+            for other in (*books.told, *books.later)
+            if other.tag == told.tag
+            and other.push.digest != told.push.digest
+            and any(
+                isinstance(made.decision, TaskDecision)
+                and made.decision.task == task
+                and made.last_at > last.last_at
+                for made in other.decisions
+            )
+        ),
+        None,
+    )
 
 
 def _came_after(other: AuditedPush, told: AuditedPush) -> bool:
