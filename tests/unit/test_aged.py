@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,24 @@ def test_an_image_is_built_again_when_it_is_too_old(world: World) -> None:
     assert ask_for_aged(world.context) == 1
     deliver(world)
     assert (head(world).sequence, len(world.tasks.scheduled)) == (2, 2)
+
+
+def test_one_that_is_built_while_somebody_stands_still_is_not_old(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They see a time that was ahead of them when they began: a commit's run has ended."""
+    decide(world, AGE)
+    ran(world)
+    world.time.pass_(31 * 86400)
+    look = world.tasks.runs
+
+    def slow(*of: Any, **more: Any) -> object:  # noqa: ANN401 - passed on
+        world.time.pass_(60)
+        ran(world)
+        return look(*of, **more)
+
+    monkeypatch.setattr(world.tasks, "runs", slow)
+    assert ask_for_aged(world.context) == 0
 
 
 def test_one_that_fails_is_not_asked_for_all_the_time(world: World) -> None:

@@ -46,6 +46,7 @@ from rebuilder.usecases.reports.explain import explain
 from rebuilder.usecases.steering.acts import ask, carry_out
 from rebuilder.usecases.steering.policy_file import apply_policy
 from rebuilder.usecases.waves.breaker import failures, note
+from rebuilder.usecases.waves.upstream import Upwards
 from tests.unit.fakes import NEW, NEWER, NODE, World
 from tests.unit.policies.making import NOW, asked, in_force
 from tests.unit.waves import ROOT, Wave, tid
@@ -460,3 +461,13 @@ def test_what_a_canary_stands_on_waits_for_none(world: World) -> None:
     wave.end("low")
     assert wave.running() == ["first-a", "first-b"]
     assert wave.all() == ["high", "low", "first-a", "first-b", "web"]
+
+
+def test_a_push_that_is_told_while_somebody_stands_still_is_waited_for(wave: Wave) -> None:
+    """They see a time that was ahead of them when they began, and do not take it for impossible."""
+    walk = Upwards(wave.world.context, ROOT)
+    wave.world.time.pass_(60)
+    wave.world.ledger.record_events([ROOT], wave.world.time.now)
+    first = wave.world.index.view(tid("first-a"))
+    assert first is not None
+    assert walk.told(ROOT, first, ImageReference.parse(NODE)) == "its plan is to come"

@@ -84,23 +84,23 @@ def _asked(context: Context, policies: Policies, view: TaskView) -> bool:
     limit = _limit(policies, view, context, ())
     if limit is None:
         return False
-    head, now = context.ledger.head(view.task), context.now()
-    if head is not None and (head.unsettled or _lately(head.finished_at, limit, now)):
+    head = context.ledger.head(view.task)
+    if head is not None and (head.unsettled or _lately(context, head.finished_at, limit)):
         return False  # something happens to it, or nothing came of it lately
     success = context.ledger.newest_success(view.task)
     ours = None if success is None else success.finished_at
-    if _lately(ours, limit, now):
+    if _lately(context, ours, limit):
         return False
     built = _built(context, view.task, ours)
-    if built is None or age(built, now) < limit:
+    if built is None or _lately(context, built, limit):
         return False
     # What its tags say can only make it longer; they are asked for last.
     limit = _limit(policies, view, context, context.tasks.task(view.task).tags)
-    if limit is None or age(built, now) < limit:
+    if limit is None or _lately(context, built, limit):
         return False
     why = f"its image is of {day_and_time(built)}"
     after = 0 if head is None else head.sequence
-    build_now(context, view.task, Hand(BOOKMARK, _WHO, why, now), after)
+    build_now(context, view.task, Hand(BOOKMARK, _WHO, why, context.now()), after)
     return True
 
 
@@ -117,8 +117,10 @@ def _limit(
     return None if found.ignore else found.max_age
 
 
-def _lately(at: datetime | None, limit: timedelta, now: datetime) -> bool:
-    return at is not None and age(at, now) < limit
+def _lately(context: Context, at: datetime | None, limit: timedelta) -> bool:
+    # The time now, and not before it was read: whoever stood still meanwhile takes it for
+    # impossible, and what was built just now for very old.
+    return at is not None and age(at, context.now()) < limit
 
 
 def _built(context: Context, task: TaskId, ours: datetime | None) -> datetime | None:

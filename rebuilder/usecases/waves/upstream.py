@@ -96,7 +96,6 @@ class Upwards:
         self._root = root
         self._begins = begins
         self._began = pushed_reference(context, root)
-        self._now = context.now()
 
     def of(self, task: TaskId, reads: Iterable[ImageReference]) -> tuple[Awaited, ...]:
         """Return what a task that reads images has to come after, and that is not over."""
@@ -176,7 +175,8 @@ class Upwards:
             longest = TO_COME
             since = newest.first_at if newest.decision.rebuild else None
             words = "to be begun"
-        return words if since is not None and age(since, self._now) < longest else ""
+        # Now, and not before it was read: whoever stood still meanwhile took it for impossible.
+        return words if since is not None and age(since, self._context.now()) < longest else ""
 
     def _told_of(self, push: Push) -> datetime | None:
         """Return since when a push is known; None if nobody was told of it, or is now."""
@@ -185,7 +185,7 @@ class Upwards:
             # Whoever was told of another digest of the tag has found it, or of the end of the run
             # that pushed it: its event is late, or lost.
             announce_push(self._context, replace(push, event=_FOUND))
-            return self._now
+            return self._context.now()
         return None if known is None else known.first_at
 
     def before(self, task: TaskId, found: Iterable[TaskId]) -> list[TaskId]:
