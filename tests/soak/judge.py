@@ -130,7 +130,9 @@ class Judge:
     def starts(self, task: SimTask, run: SimRun) -> Iterator[str]:
         """Yield why a run of the product's ought not to have been asked for."""
         began = self.azure.caller_began()
-        roots = self.roots(task)
+        # Whoever is built once more lacks nothing: an image that it reads went away and came back.
+        came_back = self.azure.came_back & _images(run.wanted)
+        roots = self.roots(task) or frozenset(came_back)
         self._roots[task.id, run.run_id] = roots
         yield from self._paused(task, began)
         yield from self._quarantined(run, began)
