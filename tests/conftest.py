@@ -71,7 +71,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Count the lines that a test tries, or leave it in peace, its fixtures included."""
     measuring = coverage.Coverage.current()
     place = item.path.relative_to(Path(__file__).parent).parts[0]
-    counts = place in MEASURED and not item.get_closest_marker("unmeasured")
+    # A property's examples are hundreds, and go the ways that other tests go once.
+    many = getattr(getattr(item, "function", None), "is_hypothesis_test", False)
+    counts = place in MEASURED and not (many or item.get_closest_marker("unmeasured"))
     if measuring is None or counts:
         return (yield)
     measuring.stop()

@@ -20,6 +20,9 @@ from rebuilder.ports.ledger import PushRecord
 from rebuilder.sqlite.ledger import SqliteLedger
 from tests.azurite import Azurite
 
+# Long, and what it goes through is measured by others.
+pytestmark = pytest.mark.unmeasured
+
 type Work = Callable[[Past, Path], Tally]
 
 LITTLE, MUCH = Past(60, 60, 3, 3), Past(600, 150, 3, 3)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +19,10 @@ import azure.functions as func
 import pytest
 
 from rebuilder.core.policies.acts import Target, What
+from rebuilder.core.policies.reading import read_policies
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.usecases import at_once
+from rebuilder.usecases.steering import in_force
 from rebuilder.usecases.steering.acts import ask
 from rebuilder.usecases.steering.policy_file import apply_policy
 from tests.crash._boundaries import BOUNDARIES, count
@@ -135,6 +138,8 @@ def played(most: int, policy: str = "", *, reads: bool = True) -> Iterator[list[
         count(patch)
         patch.setattr(at_once, "MOST", most)
         patch.setattr(BOUNDARIES, "reads", reads)
+        # Each call is a process of its own, which reads the same policies for the first time.
+        patch.setattr(in_force, "read_policies", cache(read_policies))
         logging.disable(logging.CRITICAL)
         try:
             yield _story(Path(name), policy)

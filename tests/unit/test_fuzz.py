@@ -16,6 +16,9 @@ from bench.fuzz import Result, main, run
 from bench.hostile_files import LARGE_TASK_FILES, read_deps
 from rebuilder.errors import InvalidBuildFile, SourceUnavailable
 
+# Long, and what it goes through is measured by others.
+pytestmark = pytest.mark.unmeasured
+
 COUNT = 200
 
 

@@ -160,6 +160,7 @@ class Host:
                     break
 
 
+@pytest.mark.unmeasured
 @pytest.mark.timeout(600)  # it is long, and other work may run beside it
 def test_one_of_a_thousand_tasks_at_every_stage(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -23,6 +23,9 @@ from tests.patience import SECONDS
 from tests.unit.fakes import World
 from tests.unit.messages.making import FLUX, TEAM, Telling, failing
 
+# Long, and what it goes through is measured by others.
+pytestmark = pytest.mark.unmeasured
+
 MANY = 1000
 HOUR = timedelta(hours=1)
 POLICY = "messages: [{name: all, to: [flux, team]}]"
