@@ -6,7 +6,7 @@ product's that the product goes by itself. In doubt it lets a run go: what it sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -145,8 +145,8 @@ class Judge:
             yield from self._too_many(task)
             yield from self._too_early(task, began)
             yield from self._not_agreed(task, run, began)
-            if len(roots) == 1:
-                yield from self._before_canaries(task, next(iter(roots)), began)
+            for root in roots if len(roots) == 1 else self._pushed_by_people(roots):
+                yield from self._before_canaries(task, root, began)
 
     def _paused(self, task: SimTask, began: datetime) -> Iterator[str]:
         for target, since in self.since.items():
@@ -326,6 +326,12 @@ class Judge:
             )
             if not soaked:
                 yield f"{first.id.name} goes first on {root[:-50]} and is not done"
+
+    def _pushed_by_people(self, images: Iterable[str]) -> list[str]:
+        """Return the images that no task pushes and no poll tells of: theirs are the canaries."""
+        made = {task.output for task in self.azure.tasks.values()}
+        names = {image: image.partition("@")[0] for image in images}
+        return sorted(i for i, name in names.items() if name not in made and not is_foreign(name))
 
     def _firsts(self, task: SimTask, name: str) -> list[SimTask]:
         """Return the tasks that read an image and go first where a task does."""

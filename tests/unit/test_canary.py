@@ -49,7 +49,7 @@ from rebuilder.usecases.waves.breaker import failures, note
 from rebuilder.usecases.waves.upstream import Upwards
 from tests.unit.fakes import NEW, NEWER, NODE, World
 from tests.unit.policies.making import NOW, asked, in_force
-from tests.unit.waves import ROOT, Wave, tid
+from tests.unit.waves import NODES, ROOT, Wave, tid
 
 HOUR = timedelta(hours=1)
 IMAGE = f"{NODE}@{NEW}"
@@ -160,6 +160,35 @@ def test_a_quarantine_holds_whoever_has_no_canary_too(world: World) -> None:
     wave.push(NODE, NEW)
     wave.deliver()
     assert held_for(wave, "web") == ["quarantined"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_no_canary_is_passed_by_an_image_that_moved_beside_its_own(
+    world: World, *, told: bool
+) -> None:
+    """The one that goes first reads one image, and another task both: it waits for either."""
+    go = NODES["go"]
+    wave = Wave(world, **{"first-a": "node", "web": "node go", "other": "go"})
+    apply_policy(world.context, POLICY, file="p.yaml", who="ann", because="x")
+    world.context.in_force.forget()
+    world.images.digests[NODE] = NEW
+    wave.push(go, NEWER)
+    if told:
+        wave.push(NODE, NEW)
+    wave.deliver()
+    assert wave.running() == (["first-a", "other"] if told else ["other"])
+    assert held_for(wave, "web") == ["waits-for-canary"]
+    assert f"the canary on {IMAGE}" in str(wave.head("web").outcome)  # type: ignore[union-attr]
+    for body, _ in world.queue.take(PUSHES):
+        plan_rebuilds(world.context, PlanRebuilds.decode(body))
+    wave.deliver()
+    wave.end("other")
+    wave.end("first-a")
+    world.time.pass_(3601)
+    while not wave.running():
+        assert wave.later()
+    assert wave.running() == ["web"]
+    assert wave.head("web").bases == (f"{go}@{NEWER}", IMAGE)  # type: ignore[union-attr]
 
 
 def test_a_canary_that_is_left_says_nothing(world: World) -> None:

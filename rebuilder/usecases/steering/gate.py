@@ -15,6 +15,7 @@ from rebuilder.core.acr.tasks import Task
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.decision import TaskDecision
 from rebuilder.core.decisions.operators import IgnoredByPolicy, WouldRebuild
+from rebuilder.core.events.pushes import Push
 from rebuilder.core.lines.line import Waiter, rank
 from rebuilder.core.policies.gate import Asked, Go, InForce, applies, gate
 from rebuilder.core.policies.holds import Held
@@ -23,13 +24,14 @@ from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.rebuild import LONGEST_GATE, Hold, Rebuild, State
-from rebuilder.core.waves.canary import WaitsForCanary
+from rebuilder.core.waves.canary import Quarantined, WaitsForCanary
 from rebuilder.errors import Conflict
 from rebuilder.usecases.build._delivery import Delivery
 from rebuilder.usecases.build._schedule import schedule
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.messages.tell import tell
+from rebuilder.usecases.plan.bases import pushed_reference
 from rebuilder.usecases.steering import places
 from rebuilder.usecases.waves import canaries
 from rebuilder.usecases.waves.upstream import known_upstream, upstream
@@ -135,8 +137,7 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
         bases=rebuild.bases,
     )
     if controls.policies is not None:
-        of = applies(controls.policies, asked.task, asked.moved, asked.tags)
-        asked = replace(asked, canary=canaries.hold(context, rebuild, of, controls))
+        asked = replace(asked, canary=_canary(context, rebuild, task, asked, controls))
     found = gate(asked, controls, now)
     held = Held(
         () if isinstance(found, Go) else found.reasons,
@@ -330,6 +331,24 @@ def _came(delivery: Delivery, base: Base, now: datetime) -> datetime:
     push = replace(delivery.message.push, digest=base.digest)
     known = delivery.context.ledger.push(push.key)
     return now if known is None else min(known.first_at, now)
+
+
+def _canary(
+    context: Context, rebuild: Rebuild, task: Task, asked: Asked, controls: InForce
+) -> WaitsForCanary | Quarantined | None:
+    """Return what canaries hold a rebuild for: those of its wave, or of what moved beside it."""
+    policies, wave = controls.policies, Push.from_key(rebuild.began_with)
+    if policies is None:
+        return None
+    of = applies(policies, asked.task, asked.moved, asked.tags)
+    found = canaries.hold(context, rebuild, wave, of, controls)
+    for push in canaries.beside(context, rebuild, task):
+        if found is not None:
+            break
+        moved = _moved(task, str(pushed_reference(context, push)))
+        of = applies(policies, asked.task, (moved,), asked.tags)
+        found = canaries.hold(context, rebuild, push, of, controls)
+    return found
 
 
 def _moved(task: Task, reference: str) -> Moved:

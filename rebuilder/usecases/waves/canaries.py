@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
 
+from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.tasks import Task
 from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Scope, Target, What
@@ -26,7 +29,7 @@ from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import pushed_reference
 from rebuilder.usecases.waves.below import below
 from rebuilder.usecases.waves.breaker import failures
-from rebuilder.usecases.waves.origin import readers_of
+from rebuilder.usecases.waves.origin import makers_of, push_of, readers_of
 from rebuilder.usecases.waves.upstream import Upwards, shown
 
 log = logging.getLogger(__name__)
@@ -35,10 +38,27 @@ _WHO = "the canary"
 _EVENT = "canary"
 
 
+def beside(context: Context, rebuild: Rebuild, task: Task) -> Iterator[Push]:
+    """Yield the pushes that a rebuild would take in beside that of its wave.
+
+    Their canaries go first, too. Of what is not known to have moved since the task was built
+    nothing is said, and what a task pushes that is followed has its place in a wave.
+    """
+    for name in rebuild.bases:
+        image = ImageReference.parse(name)
+        push, tag = push_of(context, image), image.at(None)
+        built_on = {d.built_on for d in task.dependencies if d.reference == tag} - {None}
+        moved = bool(built_on) and image.digest not in built_on
+        if push is None or not moved or push.key == rebuild.began_with:
+            continue
+        if not makers_of(context, tag):
+            yield push
+
+
 def hold(
-    context: Context, rebuild: Rebuild, of: Applied, in_force: InForce
+    context: Context, rebuild: Rebuild, push: Push, of: Applied, in_force: InForce
 ) -> WaitsForCanary | Quarantined | None:
-    """Return what holds a rebuild of others in its wave that failed, or go first; None if nothing.
+    """Return what holds a rebuild of others on a push that failed, or go first; None if nothing.
 
     What one that goes first stands on comes before it, and waits for none.
 
@@ -53,7 +73,6 @@ def hold(
         canary = None
     if canary is None and of.breaker is None:
         return None
-    push = Push.from_key(rebuild.began_with)
     image = str(pushed_reference(context, push).at(push.digest))
     if image in in_force.released:
         return None
