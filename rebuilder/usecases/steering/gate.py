@@ -31,7 +31,6 @@ from rebuilder.usecases.build._schedule import schedule
 from rebuilder.usecases.build._waiting import PutBack
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.messages.tell import tell
-from rebuilder.usecases.plan.bases import pushed_reference
 from rebuilder.usecases.steering import places
 from rebuilder.usecases.waves import canaries
 from rebuilder.usecases.waves.upstream import known_upstream, upstream
@@ -342,11 +341,10 @@ def _canary(
         return None
     of = applies(policies, asked.task, asked.moved, asked.tags)
     found = canaries.hold(context, rebuild, wave, of, controls)
-    for push in canaries.beside(context, rebuild, task):
+    for tag, push in canaries.beside(context, rebuild, task):
         if found is not None:
             break
-        moved = _moved(task, str(pushed_reference(context, push)))
-        of = applies(policies, asked.task, (moved,), asked.tags)
+        of = applies(policies, asked.task, (_moved(task, tag),), asked.tags)
         found = canaries.hold(context, rebuild, push, of, controls)
     return found
 

@@ -38,21 +38,21 @@ _WHO = "the canary"
 _EVENT = "canary"
 
 
-def beside(context: Context, rebuild: Rebuild, task: Task) -> Iterator[Push]:
-    """Yield the pushes that a rebuild would take in beside that of its wave.
+def beside(context: Context, rebuild: Rebuild, task: Task) -> Iterator[tuple[str, Push]]:
+    """Yield the tags whose images a rebuild would take in beside its wave, with the push of each.
 
-    Their canaries go first, too. Of what is not known to have moved since the task was built
-    nothing is said, and what a task pushes that is followed has its place in a wave.
+    Their canaries go first, too. Of an image that a rebuild has pushed that is the push which its
+    wave began with. An image that the task is not known to be built on counts as one that moved.
     """
     for name in rebuild.bases:
         image = ImageReference.parse(name)
-        push, tag = push_of(context, image), image.at(None)
-        built_on = {d.built_on for d in task.dependencies if d.reference == tag} - {None}
-        moved = bool(built_on) and image.digest not in built_on
-        if push is None or not moved or push.key == rebuild.began_with:
+        tag = image.at(None)
+        if image.digest in {d.built_on for d in task.dependencies if d.reference == tag}:
             continue
-        if not makers_of(context, tag):
-            yield push
+        made = context.ledger.producer(name) if makers_of(context, tag) else None
+        push = push_of(context, image) if made is None else Push.from_key(made.began_with)
+        if push is not None and push.key != rebuild.began_with:
+            yield str(tag), push
 
 
 def hold(
