@@ -47,9 +47,9 @@ from rebuilder.usecases.steering.acts import ask, carry_out
 from rebuilder.usecases.steering.policy_file import apply_policy
 from rebuilder.usecases.waves.breaker import failures, note
 from rebuilder.usecases.waves.upstream import Upwards
-from tests.unit.fakes import NEW, NEWER, NODE, World
+from tests.unit.fakes import NEW, NEWER, NODE, OLD, World, dependency, task
 from tests.unit.policies.making import NOW, asked, in_force
-from tests.unit.waves import NODES, ROOT, Wave, tid
+from tests.unit.waves import NODES, ROOT, Wave, image, tid
 
 HOUR = timedelta(hours=1)
 IMAGE = f"{NODE}@{NEW}"
@@ -189,6 +189,41 @@ def test_no_canary_is_passed_by_an_image_that_moved_beside_its_own(
         assert wave.later()
     assert wave.running() == ["web"]
     assert wave.head("web").bases == (f"{go}@{NEWER}", IMAGE)  # type: ignore[union-attr]
+
+
+def test_no_canary_is_passed_by_an_image_that_is_read_for_the_first_time(world: World) -> None:
+    """Nobody knows that the task was ever built on the image: it would take it in."""
+    go = NODES["go"]
+    wave = Wave(world, **{"first-a": "node", "web": "node go", "other": "go"})
+    apply_policy(world.context, POLICY, file="p.yaml", who="ann", because="x")
+    world.context.in_force.forget()
+    world.images.digests[NODE] = NEW
+    world.tasks.add(task("web", dependency(go, OLD), dependency(NODE, None)))
+    wave.scan()
+    wave.push(go, NEWER)
+    wave.deliver()
+    assert held_for(wave, "web") == ["waits-for-canary"]
+
+
+def test_no_canary_is_passed_by_way_of_another_task(world: World) -> None:
+    """What a task without a canary has pushed carries the wave of the image that it is built on."""
+    go = NODES["go"]
+    wave = Wave(world, **{"first-a": "node", "quick": "node", "web": "quick go"})
+    text = "version: 1\npolicies: {late: {canary: {tasks: '*/first-*'}}}\n"
+    text += "rules: [{match: {task: '*/web'}, policy: late}]\n"
+    apply_policy(world.context, text, file="p.yaml", who="ann", because="x")
+    world.context.in_force.forget()
+    wave.push(NODE, NEW)
+    wave.deliver()
+    assert wave.running() == ["first-a", "quick"]
+    wave.end("quick", told=False)
+    made = world.ledger.head(tid("quick"))
+    assert made is not None
+    world.images.digests[image("quick")] = made.output_images[0].partition("@")[2]
+    wave.push(go, NEWER)
+    wave.deliver()
+    assert held_for(wave, "web") == ["waits-for-canary"]
+    assert f"the canary on {IMAGE}" in str(wave.head("web").outcome)  # type: ignore[union-attr]
 
 
 def test_a_canary_that_is_left_says_nothing(world: World) -> None:

@@ -124,6 +124,8 @@ class Policies:
         rooms = [room for policy in self.policies.values() for room in policy.values.rooms or ()]
         said = (policy.values.max_age for policy in self.policies.values())
         self.ages = any(age is not None for age in said)
+        values = [policy.values for policy in self.policies.values()]
+        self.watches = any(v.canary is not None or v.breaker is not None for v in values)
         shared = (*self._registries.values(), *self._pools.values())
         self.limits = {room.name: room.most for room in (*rooms, *shared)}
         self._rules = Matching(rule.match for rule in self.rules)

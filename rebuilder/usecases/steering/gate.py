@@ -337,7 +337,7 @@ def _canary(
 ) -> WaitsForCanary | Quarantined | None:
     """Return what canaries hold a rebuild for: those of its wave, or of what moved beside it."""
     policies, wave = controls.policies, Push.from_key(rebuild.began_with)
-    if policies is None:
+    if policies is None or not policies.watches:
         return None
     of = applies(policies, asked.task, asked.moved, asked.tags)
     found = canaries.hold(context, rebuild, wave, of, controls)

@@ -49,8 +49,11 @@ def beside(context: Context, rebuild: Rebuild, task: Task) -> Iterator[tuple[str
         tag = image.at(None)
         if image.digest in {d.built_on for d in task.dependencies if d.reference == tag}:
             continue
-        made = context.ledger.producer(name) if makers_of(context, tag) else None
-        push = push_of(context, image) if made is None else Push.from_key(made.began_with)
+        push = push_of(context, image)
+        if push is not None and push.key == rebuild.began_with:
+            continue
+        if makers_of(context, tag) and (made := context.ledger.producer(name)):
+            push = Push.from_key(made.began_with)
         if push is not None and push.key != rebuild.began_with:
             yield str(tag), push
 
