@@ -145,7 +145,7 @@ class Judge:
             yield from self._too_many(task)
             yield from self._too_early(task, began)
             yield from self._not_agreed(task, run, began)
-            for root in roots if len(roots) == 1 else self._pushed_by_people(roots):
+            for root in roots if len(roots) == 1 else self._beside(task, roots):
                 yield from self._before_canaries(task, root, began)
 
     def _paused(self, task: SimTask, began: datetime) -> Iterator[str]:
@@ -327,11 +327,13 @@ class Judge:
             if not soaked:
                 yield f"{first.id.name} goes first on {root[:-50]} and is not done"
 
-    def _pushed_by_people(self, images: Iterable[str]) -> list[str]:
-        """Return the images that no task pushes and no poll tells of: theirs are the canaries."""
+    def _beside(self, task: SimTask, images: Iterable[str]) -> Iterator[str]:
+        """Yield the images of a task that no task pushes and no poll tells of, by ACR's record."""
         made = {task.output for task in self.azure.tasks.values()}
-        names = {image: image.partition("@")[0] for image in images}
-        return sorted(i for i, name in names.items() if name not in made and not is_foreign(name))
+        for image in sorted(images):
+            name, _, digest = image.partition("@")
+            if name not in made and not is_foreign(name) and task.record.get(name) != digest:
+                yield image
 
     def _firsts(self, task: SimTask, name: str) -> list[SimTask]:
         """Return the tasks that read an image and go first where a task does."""
