@@ -51,12 +51,12 @@ def test_a_seed_replays_exactly() -> None:
 
 
 def test_many_events_three_times_each() -> None:
-    """300 pushes, each told three times, in any order: one rebuild each."""
-    code, told = soak("--events", "300")
+    """500 pushes, each told three times, in any order: one rebuild each."""
+    code, told = soak("--events", "500")
     assert code == 0, told
     total = json.loads(told.splitlines()[-1])
-    assert total["events"] == 900
-    assert total["runs"] == 300
+    assert total["events"] == 1500
+    assert total["runs"] == 500
 
 
 def test_stories_end_well() -> None:

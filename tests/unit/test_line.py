@@ -246,5 +246,6 @@ def test_who_has_seen_an_earlier_version_takes_no_place_away() -> None:
     assert line.ask(who("x"), {"a": 0}, NOW, 4)[0].holders == line.holders
     again = line.take(who("x"), ONE, NOW, 7)[0]
     assert [holder.version for holder in again.holders] == [7]
+    assert again.take(who("x"), ONE, NOW, 6) == (again, None)
     assert again.over(line.holders, NOW).holders == again.holders
     assert again.ended(who("x").task, 1, 7, None).holders == ()

@@ -146,18 +146,13 @@ class Line(Struct, frozen=True):
     def take(
         self, wanted: Waiter, limits: Limits, now: datetime, version: int = 0
     ) -> tuple[Line, NoPlace | None]:
-        """Take a place; who is refused waits for it from then on.
-
-        Args:
-            wanted: What for, and by whom.
-            limits: How many places there are.
-            now: The time.
-            version: The version of the record that is claimed.
-        """
+        """Take a place, as `ask` asks for one; the version is that of the claimed record."""
         line, refused = self.ask(wanted, limits, now, version)
         if refused is not None:
             return line, refused
-        holder = Holder(wanted.task, wanted.sequence, wanted.rooms, version)
+        # Of two that have claimed it one after the other, whoever is slow does not make it older.
+        versions = (held.version for held in line.holders if _same(held, wanted))
+        holder = Holder(wanted.task, wanted.sequence, wanted.rooms, max(version, *versions, 0))
         if holder in line.holders:
             return line, None
         others = line.without(wanted.task, wanted.sequence)
@@ -239,8 +234,7 @@ class Line(Struct, frozen=True):
         return replace(self, waiters=told), woken
 
     def _has(self, wanted: Waiter) -> bool:
-        asked = wanted.task, wanted.sequence, wanted.rooms
-        return any((held.task, held.sequence, held.rooms) == asked for held in self.holders)
+        return any(_same(held, wanted) for held in self.holders)
 
     def write(self) -> str:
         """Write it as text; names that stand there often are written once."""
@@ -303,6 +297,12 @@ class Line(Struct, frozen=True):
             )
         except IndexError as error:
             raise ValueError(f"a line that is cut off: {error}") from error
+
+
+def _same(held: Holder, wanted: Waiter) -> bool:
+    """Tell whether a place is the one that is wanted."""
+    asked = wanted.task, wanted.sequence, wanted.rooms
+    return (held.task, held.sequence, held.rooms) == asked
 
 
 def _order(waiter: Waiter) -> tuple[datetime, TaskId]:

@@ -77,3 +77,9 @@ def push_of(context: Context, image: ImageReference) -> Push | None:
     if registry is None or image.tag is None or image.digest is None:
         return None
     return Push(registry, image.path, image.tag, image.digest, None, "")
+
+
+def wave_of(context: Context, image: str) -> Push | None:
+    """Return the push that the wave began with in which an image was pushed; None if in none."""
+    producer = context.ledger.producer(image)
+    return None if producer is None else Push.from_key(producer.began_with)

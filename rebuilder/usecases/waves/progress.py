@@ -18,7 +18,7 @@ from rebuilder.core.rebuilds.rebuild import Rebuild, State
 from rebuilder.errors import NotFound
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import pushed_reference
-from rebuilder.usecases.waves.origin import push_of
+from rebuilder.usecases.waves.origin import push_of, wave_of
 from rebuilder.usecases.waves.reach import NEXT, reach
 from rebuilder.usecases.waves.upstream import Upwards, shown
 
@@ -142,8 +142,7 @@ def _push(context: Context, image: ImageReference) -> Push:
 def _root(context: Context, push: Push) -> Push:
     """Return the push that a push's wave began with."""
     image = str(pushed_reference(context, push).at(push.digest))
-    producer = context.ledger.producer(image)
-    return push if producer is None else Push.from_key(producer.began_with)
+    return wave_of(context, image) or push
 
 
 def _decisions(context: Context, push: Push) -> dict[TaskId, TaskDecision]:
