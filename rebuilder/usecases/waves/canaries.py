@@ -29,7 +29,7 @@ from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import pushed_reference
 from rebuilder.usecases.waves.below import below
 from rebuilder.usecases.waves.breaker import failures
-from rebuilder.usecases.waves.origin import push_of, readers_of, wave_of
+from rebuilder.usecases.waves.origin import makers_of, push_of, readers_of, wave_of
 from rebuilder.usecases.waves.upstream import Upwards, shown
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,11 @@ def beside(context: Context, rebuild: Rebuild, task: Task) -> Iterator[tuple[str
         tag = image.at(None)
         if image.digest in {d.built_on for d in task.dependencies if d.reference == tag}:
             continue
-        push = wave_of(context, name) or push_of(context, image)
+        push = push_of(context, image)
+        if push is not None and push.key == rebuild.began_with:
+            continue  # of a thousand tasks of a wave none looks further
+        if makers_of(context, tag):
+            push = wave_of(context, name) or push
         if push is not None and push.key != rebuild.began_with:
             yield str(tag), push
 
