@@ -16,13 +16,15 @@ from rebuilder.core.acr.tasks import (
 )
 from rebuilder.core.decisions.decide import Base
 from rebuilder.core.decisions.digests import AlreadyBuiltOn
+from rebuilder.core.decisions.rebuilds import RebuildFailed
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.rebuilds.messages import BUILDS, REFRESH, Refresh, StartBuild
+from rebuilder.core.rebuilds.messages import BUILDS, REFRESH, Refresh, StartBuild, TrackBuild
 from rebuilder.core.rebuilds.rebuild import Native, Rebuild, State
 from rebuilder.errors import TransientError
 from rebuilder.ports.foreign import Seen
 from rebuilder.usecases.build._native import could_see, newest_runs, wait_until
 from rebuilder.usecases.build.start_build import start_build
+from rebuilder.usecases.build.track_build import track_build
 from rebuilder.usecases.index.refresh_index import scan_registry
 from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run, task
 
@@ -214,6 +216,30 @@ def test_an_adopted_run_claims_no_foreign_digest_that_it_may_have_missed(world: 
     start_build(world.context, MESSAGE, "me")
 
     assert (head(world).run_id, head(world).bases) == ("native", (f"{NODE}@{NEW}",))
+
+
+def test_a_cancelled_native_run_gives_up_no_digest_that_it_had_not_used(world: World) -> None:
+    """Somebody did not want that run, which had begun before the foreign tag moved."""
+    hub = "docker.io/library/alpine:3"
+    world.foreign.seen[hub] = Seen(NEWER)
+    world.tasks.add(replace(task("build-app", dependency(), dependency(hub)), native_trigger=True))
+    native(world)
+    first = world.tasks.found_runs["native"]
+    world.tasks.found_runs["native"] = replace(first, started=world.time.now)
+    start_build(world.context, MESSAGE, "me")
+    ended = replace(first, status=RunStatus.CANCELED, finished=world.time.now)
+    world.tasks.found_runs["native"] = ended
+    track_build(world.context, TrackBuild(head(world).task, 1, head(world).version))
+    assert head(world).state is State.GIVEN_UP
+    assert isinstance(start_build(world.context, MESSAGE, "me"), RebuildFailed)
+
+    push = Push(ForeignRegistry("docker.io"), "library/alpine", "3", NEWER, None, "poll")
+    world.ledger.record_events([push], world.time.now)
+    start_build(world.context, StartBuild(push, head(world).task), "me")
+    world.time.pass_(2 * 3600)
+    start_build(world.context, StartBuild(push, head(world).task), "me")
+    assert head(world).state is State.SCHEDULED
+    assert head(world).bases == (f"{hub}@{NEWER}", f"{NODE}@{NEW}")
 
 
 @pytest.mark.parametrize("by", ["its base image", "a commit"])

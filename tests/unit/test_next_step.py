@@ -165,6 +165,11 @@ ROWS = [
         (replace(HEAD, state=State.GIVEN_UP),),
         replace(WANTED, retry=True),
     ),
+    Row(
+        "same digests, given up, but its run was adopted and had not used this one",
+        Step.BEGIN,
+        (replace(HEAD, state=State.GIVEN_UP, bases=(OTHER,)),),
+    ),
     Row("same digests, skipped", Step.BEGIN, (replace(HEAD, state=State.SKIPPED),)),
     Row(
         "same digests, held for the native trigger or by the gate",

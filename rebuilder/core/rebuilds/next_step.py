@@ -112,7 +112,9 @@ def _on_the_same(head: Rebuild, wanted: Wanted, now: datetime) -> Step:
             early = waits(head, now) and not wanted.asked
             return Step.WAIT_UNTIL_DUE if early else Step.ATTEMPT
         case State.GIVEN_UP:
-            return Step.BEGIN if wanted.retry else Step.GIVEN_UP
+            # A run of the native trigger may have used less than the rebuild it was taken for.
+            again = wanted.retry or wanted.image not in head.bases
+            return Step.BEGIN if again else Step.GIVEN_UP
         case State.SKIPPED:
             return Step.BEGIN
         case State.HELD if head.hold is Hold.ARM and waits(head, now + SOON):
