@@ -328,11 +328,15 @@ class Judge:
                 yield f"{first.id.name} goes first on {root[:-50]} and is not done"
 
     def _beside(self, task: SimTask, images: Iterable[str]) -> Iterator[str]:
-        """Yield the images of a task that no task pushes and no poll tells of, by ACR's record."""
+        """Yield the images of a task that no task pushes and no poll tells of, by ACR's record.
+
+        What another task's image took in beside its wave was let go when that one was built.
+        """
         made = {task.output for task in self.azure.tasks.values()}
         for image in sorted(images):
             name, _, digest = image.partition("@")
-            if name not in made and not is_foreign(name) and task.record.get(name) != digest:
+            theirs = name in made or is_foreign(name) or name not in task.bases
+            if not theirs and task.record.get(name) != digest:
                 yield image
 
     def _firsts(self, task: SimTask, name: str) -> list[SimTask]:

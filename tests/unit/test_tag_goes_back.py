@@ -171,6 +171,33 @@ def test_a_tag_that_was_back_before_the_run_began_was_read(world: World) -> None
     assert len(world.tasks.scheduled) == 1
 
 
+@pytest.mark.parametrize("push", [ON_OLD, ON_NEWER], ids=["back", "on"])
+def test_a_run_that_began_when_the_tag_had_moved_may_have_read_a_copy_that_was_behind(
+    world: World, push: Push
+) -> None:
+    """Its image stands on what the rebuild was for, as it should; the tag names another by now."""
+    name = NODE.partition(":")[0]
+    world.images.contents = {
+        f"{name}:{OLD}": OLD_BASE,
+        f"{name}:{NEW}": NEW_BASE,
+        f"{name}:{NEWER}": content(NEWER, "1", "4"),
+    }
+    start(world)
+    moved(world, push)
+    world.time.pass_(5)
+    begin(world)
+    end(world, layers=("1", "3", "9"))
+    assert head(world).check is Check.NEW
+
+    base = Base(ImageReference.parse(NODE), push.digest, "event")
+    decision = decide_for(world.context, world.tasks.task(task().id), base)
+    assert isinstance(decision, StillStale)
+    assert f"was for {NODE} at {NEW}" in decision.sentence()
+    start(world, push)
+    assert head(world).bases == (f"{NODE}@{push.digest}",)
+    assert len(world.tasks.scheduled) == 2
+
+
 def test_a_claim_of_a_clock_that_was_behind_does_not_count(world: World) -> None:
     """That the tag named another image days ago is not what the run, of now, may have read."""
     world.time.pass_(3600)

@@ -255,10 +255,14 @@ def _proven(
 def _may_have_missed(rebuild: Rebuild, base: Base) -> bool:
     """Tell whether a rebuild left an old base in its image that another run may not leave there.
 
-    Only what it was not for: how often that is tried again is counted elsewhere.
+    Only what it was not for: how often that is tried again is counted elsewhere. What was for
+    another digest of the tag may have got that one though it began when the tag named this one:
+    from a copy of the registry that was behind.
     """
-    better = rebuild.stale_by is Likely.MOVED or rebuild.repairable
-    return better and _proof(base) not in rebuild.bases
+    if _proof(base) in rebuild.bases:
+        return False
+    was_for_another = other_digest(rebuild.bases, base) is not None
+    return was_for_another or rebuild.stale_by is Likely.MOVED or rebuild.repairable
 
 
 def _doubted(
