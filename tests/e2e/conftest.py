@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,13 +75,14 @@ class World:
         self.invocations: list[Invocation] = []
         self._folder = folder
         self._storage = storage
+        self._by_hope = list(QUEUES)
         self.settings = {
             "AzureWebJobsStorage": storage,
             "REBUILDER_BASE_REGISTRIES": self.base.id,
             "REBUILDER_TASK_REGISTRIES": f"{self.apps.id}, {self.others.id}",
             "REBUILDER_BUILD_ATTEMPTS": "2",
             "REBUILDER_TUNING": "track_interval=1s; retry_build_wait=1s",
-            "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.1",
+            "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.3",
             **(more or {}),
         }
         # The clock of the timers stands: they run where a test runs them, not at a full hour.
@@ -130,25 +131,31 @@ class World:
         def twice() -> bool:
             nonlocal quiet
             idle = self.cloud.wait_idle(SECONDS)
-            quiet = quiet + 1 if idle and sum(self._waiting().values()) == 0 else 0
+            quiet = quiet + 1 if idle and not self._waits(where) else 0
             return quiet > 1
 
-        until(twice, "rest")
+        with self._queues() as where:
+            until(twice, "rest")
 
-    def _waiting(self) -> dict[str, int]:
-        """Count the messages of each queue, hidden and delayed ones too."""
+    def _queues(self) -> AbstractContextManager[sqlite3.Connection | QueueServiceClient]:
         if self._storage.startswith("sqlite:"):
-            with closing(sqlite3.connect(self._storage.removeprefix("sqlite:"))) as db:
-                return dict(db.execute("SELECT queue, COUNT(*) FROM messages GROUP BY queue"))
-        counts = {}
-        with QueueServiceClient.from_connection_string(self._storage) as service:
-            for queue in QUEUES:
-                try:
-                    properties = service.get_queue_client(queue).get_queue_properties()
-                    counts[queue] = int(properties.approximate_message_count or 0)
-                except ResourceNotFoundError:
-                    counts[queue] = 0
-        return counts
+            return closing(sqlite3.connect(self._storage.removeprefix("sqlite:")))
+        return QueueServiceClient.from_connection_string(self._storage)
+
+    def _waits(self, where: sqlite3.Connection | QueueServiceClient) -> bool:
+        """Tell whether there is a message in any queue, a hidden or delayed one too."""
+        if isinstance(where, sqlite3.Connection):
+            return where.execute("SELECT 1 FROM messages LIMIT 1").fetchone() is not None
+        for queue in self._by_hope:
+            try:
+                properties = where.get_queue_client(queue).get_queue_properties()
+            except ResourceNotFoundError:
+                continue
+            if properties.approximate_message_count:
+                # What is found is looked for there first, as it is waited for.
+                self._by_hope.sort(key=lambda name: name != queue)
+                return True
+        return False
 
     @property
     def context(self) -> Context:

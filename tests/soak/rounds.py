@@ -51,7 +51,15 @@ class Outcome:
 
 
 class Round:
-    """One world, some random steps, and rest."""
+    """One world, some random steps, and rest.
+
+    Attributes:
+        most_hours: For how long it may rest. A task that was left alone is decided about anew after
+            an hour, a foreign image is looked at every half hour, and what is built then may be the
+            base of others. A clock that was wrong may have put an attempt off for a day.
+    """
+
+    most_hours = 16 + 24
 
     def __init__(self, seed: int, number: int, show: Callable[[str], None] | None = None) -> None:
         self.rng = random.Random(f"{seed}/{number}")  # noqa: S311 - a seed is the point
@@ -255,10 +263,7 @@ class Round:
             # What is to be up to date must be enabled.
             if task.exists and not task.enabled and self.rng.random() < 0.5:
                 task.enabled = True
-        # A task that was left alone is decided about anew after an hour, a foreign image is looked
-        # at every half hour, and what is built then may be the base of others. A clock that was
-        # wrong may have put an attempt off for a day, which is as long as one can wait.
-        for hour in range(16 + 24):
+        for hour in range(self.most_hours):
             self.host.advance(timedelta(hours=1))
             self._each_hour()
             if hour >= _QUIET_HOURS and not self._unrest():

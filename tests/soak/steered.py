@@ -131,6 +131,8 @@ class SteeredRound(Round):
     """A round whose operators decide."""
 
     host: SteeredHost
+    # A window opens once a day, and each of five layers may come too late for it.
+    most_hours = 16 + 5 * 24
 
     def _make_host(self, folder: Path) -> SteeredHost:
         return SteeredHost(folder, self.rng, self.note)
