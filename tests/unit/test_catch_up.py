@@ -11,7 +11,13 @@ from rebuilder.core.acr.registries import ForeignRegistry
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.decisions.unreadable import NotConfigured
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.rebuilds.messages import BUILDS, PlanRebuilds, StartBuild
+from rebuilder.core.rebuilds.messages import (
+    BUILDS,
+    REFRESH,
+    PlanRebuilds,
+    Refresh,
+    StartBuild,
+)
 from rebuilder.errors import Denied, RebuilderError, Refused, SourceUnavailable, TransientError
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.index.refresh_index import scan_registry
@@ -90,6 +96,20 @@ def test_a_task_that_cannot_be_read_again_keeps_no_plan_from_being_made(world: W
     world.tasks.denied.add(task().id)
 
     assert planned(world) == []
+
+
+def test_a_task_whose_files_cannot_be_read_now_is_read_later(world: World) -> None:
+    """What a commit changed in them would be unknown until the whole registry is read."""
+    ended(world)
+    world.sources.failure = TransientError("429")
+    world.queue.take(REFRESH)
+    planned(world)
+
+    ((asked, wait),) = world.queue.take(REFRESH)
+    assert Refresh.decode(asked).task == task().id
+    assert wait > timedelta()
+    planned(world)
+    assert world.queue.take(REFRESH) == []
 
 
 def test_a_foreign_push_that_no_poll_told_of_starts_nothing(world: World) -> None:

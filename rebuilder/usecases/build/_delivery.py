@@ -16,7 +16,7 @@ from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.lines.line import Waiter
 from rebuilder.core.policies.holds import Held
-from rebuilder.core.rebuilds.messages import REFRESH, Refresh, StartBuild
+from rebuilder.core.rebuilds.messages import StartBuild
 from rebuilder.core.rebuilds.next_step import SOON
 from rebuilder.core.rebuilds.pace import LONGEST_TURN
 from rebuilder.core.rebuilds.rebuild import MOVED_ON, Rebuild, State
@@ -93,12 +93,11 @@ class Delivery:
             return indexed
         now = context.now()
         try:
-            refresh_known(context, recorded, now - recorded.age)
+            refresh_known(context, recorded, now - recorded.age, later=known)
         except TransientError as error:
             if not known:
                 raise
             log.warning("task %s: going by what was known before: %s", recorded.id, error)
-            context.queue.send(REFRESH, Refresh.of(recorded.id, now).encode())
         return context.index.view(recorded.id)
 
     def asked_for(self, head: Rebuild | None) -> bool:

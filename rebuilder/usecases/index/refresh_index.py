@@ -134,8 +134,13 @@ def ask_for_refresh(context: Context, registry: RegistryId) -> None:
     context.queue.send(REFRESH, Refresh(registry, None, now).encode())
 
 
-def refresh_task(context: Context, task: TaskId) -> Task | None:
+def refresh_task(context: Context, task: TaskId, *, later: bool = False) -> Task | None:
     """Read a task again and store what is known of it; forget it if it is gone.
+
+    Args:
+        context: The ports.
+        task: The task.
+        later: Whether to have it read once more, by itself, if its files cannot be read now.
 
     Returns:
         The task as ARM tells of it; None if it is gone.
@@ -151,23 +156,26 @@ def refresh_task(context: Context, task: TaskId) -> Task | None:
         context.index.remove(task, at)
         log.info("task %s is gone from the index", task)
         return None
-    refresh_known(context, found, at)
+    refresh_known(context, found, at, later=later)
     return found
 
 
-def refresh_known(context: Context, task: Task, at: datetime) -> None:
+def refresh_known(context: Context, task: Task, at: datetime, *, later: bool = False) -> None:
     """Store what is known of a task that was just read.
 
     Args:
         context: The ports.
         task: The task as ARM tells of it.
         at: When reading it began.
+        later: Whether to have it read once more, by itself, if its files cannot be read now.
 
     Raises:
         TransientError: Another source could not be read now; what it said before is kept.
     """
     view = attempt(partial(_gathered, context), task)
     if isinstance(view, TransientError):
+        if later:  # before it counts as read
+            _ask_later(context, task.id, view)
         context.index.replace(_known_before(context, task), at)
         raise view
     if isinstance(view, RebuilderError):

@@ -146,12 +146,13 @@ def _catch_up(context: Context) -> None:
     registry does not answer or has had more runs since, a sweep finds.
     """
     registries = context.settings.task_registries
+    read = partial(refresh_task, context, later=True)
     asked = attempts(partial(_ended, context), registries)
     for registry, found in zip(registries, asked, strict=True):
         if isinstance(found, RebuilderError):
             log.warning("registry %s: what has run lately is not known: %s", registry, found)
             continue
-        for task, again in zip(found, attempts(partial(refresh_task, context), found), strict=True):
+        for task, again in zip(found, attempts(read, found), strict=True):
             if isinstance(again, RebuilderError):
                 log.warning("task %s: not read again: %s", task, again)
 
