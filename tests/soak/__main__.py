@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from pathlib import Path
 
 from tests.soak.faults import FAULTS
 from tests.soak.plain import STORIES, many_events, stories, story
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--often", default="", help="a kind of step to take more often, as `back`")
     parser.add_argument("--fault", choices=FAULTS, help="put a fault of old back into the product")
     parser.add_argument("-v", action="store_true", help="print the history")
+    parser.add_argument("--keep", type=Path, help="a folder for the histories of rounds that fail")
     options = parser.parse_args()
     if options.fault:
         FAULTS[options.fault]()
@@ -67,6 +69,9 @@ def main() -> int:
             print(f" --round {number} --steps {options.steps}{steered}{often} -v")
             for problem in found.problems:
                 print(f"  {problem}", flush=True)
+            if options.keep:
+                kept = options.keep / f"{options.seed}-{number}.log"
+                kept.write_text("\n".join(found.history))
     seconds = round(time.monotonic() - began, 1)
     print(json.dumps({"rounds": len(numbers), "failed": failed, **total, "seconds": seconds}))
     return 1 if failed else 0

@@ -319,8 +319,10 @@ class Judge:
                 run for run in first.runs if digest in (run.wanted.get(name), run.pulled.get(name))
             ]
             good = [run for run in on if run.status is RunStatus.SUCCEEDED]
+            # One that is on it already, by a run that was not for it, is left alone.
             soaked = any(
                 run.by != "product"
+                or run.wanted.get(name) != digest
                 or (run.finished or START) + means.soak <= self.azure.now + AHEAD
                 for run in good
             )
