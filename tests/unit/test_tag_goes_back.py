@@ -292,6 +292,27 @@ def test_a_run_that_was_over_before_the_tag_was_away(world: World, *, told: bool
     assert len(world.tasks.scheduled) == (2 if told else 1)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_run_that_was_over_before_the_tag_was_away_once_more(world: World, *, told: bool) -> None:
+    """An event told that the tag was back, before the run began; that it was away again since."""
+    start(world)
+    moved(world, replace(ON_NEWER, pushed_at=world.time.now))
+    world.time.pass_(60)
+    moved(world, replace(ON_NEW, digest=f"sha256:{'d' * 64}"))
+    world.time.pass_(60)
+    moved(world, replace(ON_NEWER, pushed_at=world.time.now), told=told)
+    world.time.pass_(60)
+    begin(world)
+    end(world)
+    world.time.pass_(3600)
+    moved(world, ON_OLD)
+    world.time.pass_(60)
+    moved(world, ON_NEWER, told=False)
+
+    assert isinstance(start(world, ON_NEWER), AlreadyBuiltOn if told else Rebuild)
+    assert len(world.tasks.scheduled) == (1 if told else 2)
+
+
 def test_a_registry_that_does_not_let_us_look_proves_nothing(world: World) -> None:
     """Without the tag's time the rebuild counts: it was on the new image."""
     back_during_a_run(world)

@@ -72,7 +72,8 @@ def _may_close_cycle(context: Context, task: TaskId) -> list[Rebuild]:
     Only they can be in a cycle with it, so only of them it matters what led to what. What a
     rebuild that is under way led to is known by its chain, whatever the index knows.
     """
-    standing = below(context, task).keys() - {task}
+    # In an order that does not depend on hashes: of several the first one is waited for, and told.
+    standing = [of for of in below(context, task) if of != task]
     return [*context.ledger.unsettled_after(task), *context.ledger.heads(standing).values()]
 
 

@@ -7,7 +7,7 @@ moved to one that is old: back to the one before, or on to one that had another 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -35,12 +35,19 @@ class _Times(Struct, frozen=True):
         written: When the tag was last written, or last seen by the poll to have come back.
         after: When it surely was not yet: the poll sees it some time later.
         others: The newest pushes of other digests to the tag.
+        told: When events told that the digest was pushed, the last time of several.
     """
 
     came: datetime | None = None
     written: datetime | None = None
     after: datetime | None = None
     others: Sequence[PushRecord] = ()
+    told: datetime | None = None
+
+    def named(self, at: datetime) -> datetime | None:
+        """Return the latest time until another at which the tag is known to name the digest."""
+        known = (self.came, self.told)
+        return max((time for time in known if time is not None and time <= at), default=None)
 
     def away(self, since: datetime, until: datetime) -> datetime | None:
         """Return when the tag was told to name another digest in a time, if it was."""
@@ -149,7 +156,8 @@ class Moves:
         """Tell whether the tag is known to have named the digest from when a run began.
 
         A run that was over before the tag was written last is proven by nothing having been pushed
-        to it from when the digest came until then. What the poll has not seen proves nothing.
+        to it from when the digest came, or came back, until then. What the poll has not seen proves
+        nothing.
         """
         times, polled = self._times(), self.base.known_from == "poll"
         came, written = times.came, times.written
@@ -157,10 +165,11 @@ class Moves:
             return False
         if run.started >= max(time for time in (came, written) if time is not None):
             return True
-        if polled or came is None or written is None or run.finished is None:
+        named = times.named(run.started)
+        if polled or named is None or written is None or run.finished is None:
             return False
-        over = came <= run.started and run.finished + CLOCKS_DIFFER < written
-        return over and times.away(came, run.finished) is None
+        over = run.finished + CLOCKS_DIFFER < written
+        return over and times.away(named, run.finished) is None
 
     def _times(self) -> _Times:
         with self._lock:
@@ -174,8 +183,8 @@ class Moves:
         came = context.images.created(host, path, base.digest)
         written = context.images.tagged(host, path, tag, base.digest)
         registry = context.base_registry(host)
-        others = () if registry is None else self._others(registry)
-        return _Times(came, written, written, others)
+        found = () if registry is None else self._pushes(registry)
+        return _Times(came, written, written, self._others(found), self._told_last(found))
 
     def _polled(self) -> _Times:
         """Return when a foreign tag was found to have moved: its registry does not tell.
@@ -188,17 +197,25 @@ class Moves:
         known = self._context.ledger.push(push.key)
         if known is None:
             return _Times()
-        others = self._others(registry)
+        others = self._others(self._pushes(registry))
         left = max((other.last_at for other in others), default=None)
         back = left is not None and known.first_at < left < known.last_at
         return _Times(known.push.pushed_at, known.last_at if back else None, left, others)
 
-    def _others(self, registry: PushedRegistry) -> list[PushRecord]:
+    def _pushes(self, registry: PushedRegistry) -> Sequence[PushRecord]:
         reference = self.base.reference
-        found = self._context.ledger.pushes(
+        return self._context.ledger.pushes(
             registry, reference.path, reference.tag or "", limit=_PUSHES
         )
-        return [record for record in found if record.push.digest != self.base.digest]
+
+    def _others(self, pushes: Iterable[PushRecord]) -> list[PushRecord]:
+        return [record for record in pushes if record.push.digest != self.base.digest]
+
+    def _told_last(self, pushes: Iterable[PushRecord]) -> datetime | None:
+        """Return when events told that the digest was pushed; what else finds it tells no time."""
+        own = (record for record in pushes if record.push.digest == self.base.digest)
+        found = next(own, None)
+        return None if found is None or found.push.pushed_at is None else found.pushed_last
 
 
 def _begun(rebuild: Rebuild) -> datetime:
