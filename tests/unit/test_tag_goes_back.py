@@ -313,6 +313,26 @@ def test_a_run_that_was_over_before_the_tag_was_away_once_more(world: World, *, 
     assert len(world.tasks.scheduled) == (1 if told else 2)
 
 
+def test_a_push_between_the_first_and_the_last_of_a_digest_is_not_known(world: World) -> None:
+    """The tag went back and forth twice: what it named when the run began nobody can tell."""
+    moved(world, ON_NEWER)
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+    world.time.pass_(60)
+    start(world)
+    begin(world)
+    moved(world, ON_NEWER)  # while it goes on
+    world.time.pass_(60)
+    end(world)
+    world.time.pass_(3600)
+    moved(world, ON_NEW)
+    world.time.pass_(60)
+    moved(world, ON_NEWER, told=False)
+
+    assert isinstance(start(world, ON_NEWER), Rebuild)
+    assert len(world.tasks.scheduled) == 2
+
+
 def test_a_registry_that_does_not_let_us_look_proves_nothing(world: World) -> None:
     """Without the tag's time the rebuild counts: it was on the new image."""
     back_during_a_run(world)

@@ -24,6 +24,7 @@ from rebuilder.usecases.context import Context
 
 # The newest pushes of a tag, among which one of another digest is looked for.
 _PUSHES = 20
+_KNOWN = 2  # of its pushes the ledger keeps the times of the first and of the last
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -43,6 +44,18 @@ class _Times(Struct, frozen=True):
     after: datetime | None = None
     others: Sequence[PushRecord] = ()
     told: datetime | None = None
+
+    def stayed(self, since: datetime, until: datetime) -> bool:
+        """Tell whether the tag surely named the digest from one time to another.
+
+        Of each other digest the first and the last push are known: one that was pushed before and
+        after, and more than twice, may have been pushed in between.
+        """
+        hidden = any(
+            other.deliveries > _KNOWN and other.first_at <= until and since < other.last_at
+            for other in self.others
+        )
+        return not hidden and self.away(since, until) is None
 
     def named(self, at: datetime) -> datetime | None:
         """Return the latest time until another at which the tag is known to name the digest."""
@@ -169,7 +182,7 @@ class Moves:
         if polled or named is None or written is None or run.finished is None:
             return False
         over = run.finished + CLOCKS_DIFFER < written
-        return over and times.away(named, run.finished) is None
+        return over and times.stayed(named, run.finished)
 
     def _times(self) -> _Times:
         with self._lock:
