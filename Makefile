@@ -77,7 +77,7 @@ collected: env
 test: env
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check collected .tools/azurite/done \
 		.tools/azure-cli/done .tools/checkov/done .tools/kusto/done
-	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	@$(PYTHON) -m pytest -n 5 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 # The page's libraries, as npm has them: pinned by hash in tools/vendor.py.
 vendor:
