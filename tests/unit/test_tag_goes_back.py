@@ -191,8 +191,9 @@ def test_a_run_that_began_when_the_tag_had_moved_may_have_read_a_copy_that_was_b
 
     base = Base(ImageReference.parse(NODE), push.digest, "event")
     decision = decide_for(world.context, world.tasks.task(task().id), base)
-    assert isinstance(decision, StillStale)
-    assert f"was for {NODE} at {NEW}" in decision.sentence()
+    assert isinstance(decision, BaseMoved)
+    assert (decision.old, decision.new) == (NEW, push.digest)
+    assert f"(known from image of rebuild {head(world).id})" in decision.sentence()
     start(world, push)
     assert head(world).bases == (f"{NODE}@{push.digest}",)
     assert len(world.tasks.scheduled) == 2

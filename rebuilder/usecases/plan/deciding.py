@@ -240,16 +240,25 @@ def _proven(
     if found.check is Check.NEW:
         return replace(decision, known_from=f"image of rebuild {newest.id}")
     if found.check is Check.STALE and not doubted.rebuild:
-        return StillStale(
-            task.id,
-            str(base.reference),
-            base.digest,
-            newest.id,
-            newest.run_id,
-            found.reason,
-            other_digest(newest.bases, base) or "",
-        )
+        return _missed(task, newest, base, found)
     return doubted
+
+
+def _missed(task: Task, rebuild: Rebuild, base: Base, found: Verdict) -> TaskDecision:
+    """Return that what a rebuild pushed is found to stand on something else than a tag names."""
+    was_for = other_digest(rebuild.bases, base)
+    if was_for is not None and rebuild.check is Check.NEW:
+        # It got what it was for.
+        return _moved_from(task, base, was_for, f"image of rebuild {rebuild.id}")
+    return StillStale(
+        task.id,
+        str(base.reference),
+        base.digest,
+        rebuild.id,
+        rebuild.run_id,
+        found.reason,
+        was_for or "",
+    )
 
 
 def _may_have_missed(rebuild: Rebuild, base: Base) -> bool:
