@@ -11,9 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
-from rebuilder.core.acr.registries import TaskId
+from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.registries import ForeignRegistry, TaskId
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.audit.model import AuditVerdict as Verdict
+from rebuilder.core.events.pushes import Push
 from rebuilder.core.rebuilds.rebuild import Hold, Rebuild, State
 from rebuilder.usecases.reports.audit import audit
 from tests.soak.azure import APPS, OTHERS, START, SimRun, SimTask, is_foreign, seconds
@@ -320,6 +322,7 @@ class Round:
             if task.id.name in ("left", "right"):
                 stale -= {b for b in stale if "/apps/" in b}  # a cycle is cut somewhere
             stale = {base for base in stale if not self._given_up(task, rebuilds, base)}
+            stale = {base for base in stale if not self._unseen(built, base)}
             if stale and not self._held(task):
                 problems.append(f"stale: {task.id.name} on {sorted(stale)}")
         problems += self._audit()
@@ -334,6 +337,17 @@ class Round:
         tried = series([run for run in task.runs if run.run_id in same])[-1]
         hopeless = any(run.status is RunStatus.CANCELED for run in tried)
         return hopeless or len(tried) >= self._attempts(task)
+
+    def _unseen(self, built: SimRun | None, base: str) -> bool:
+        """Whether a foreign tag moved while a run of others went on, unseen by any poll.
+
+        Nobody read it until then. What the run left as record is what the tag names now.
+        """
+        if built is None or not (built.unsure and built.by != "product" and is_foreign(base)):
+            return False
+        of = ImageReference.parse(f"{base}@{self.host.azure.tags[base]}")
+        push = Push(ForeignRegistry(of.domain), of.path, of.tag or "", of.digest or "", None, "")
+        return self.host.context(plain=True).ledger.push(push.key) is None
 
     def _limits(self, task: SimTask) -> None:
         """No digests are tried more often than is set."""

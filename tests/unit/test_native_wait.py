@@ -205,6 +205,24 @@ def test_an_older_run_may_yet_undo_what_is_recorded(world: World) -> None:
     assert isinstance(start_build(world.context, MESSAGE, "me"), AlreadyBuiltOn)
 
 
+def test_a_native_run_for_an_image_that_came_back_after_it_began_is_not_adopted(
+    world: World,
+) -> None:
+    """It was late: when it began, the tag named the next image already."""
+    world.tasks.add(native_task())
+    world.images.came[NEW] = world.time.now - 10 * MINUTE
+    other = replace(PUSH, digest=NEWER, pushed_at=world.time.now - 2 * MINUTE)
+    world.ledger.record_events([other], world.time.now)
+    native(world)
+    late = world.tasks.found_runs["native"]
+    world.tasks.found_runs["native"] = replace(late, started=world.time.now - MINUTE)
+    world.images.written[NODE] = world.time.now
+    start_build(world.context, MESSAGE, "me")
+
+    found = world.ledger.head(task().id)
+    assert found is None or found.native is not Native.ADOPTED
+
+
 def test_an_adopted_run_claims_no_foreign_digest_that_it_may_have_missed(world: World) -> None:
     """The tag may have moved while it ran, before any poll saw it: the poll is to decide."""
     hub = "docker.io/library/alpine:3"

@@ -127,8 +127,13 @@ def used_bases(context: Context, run: Run, rebuild: Rebuild, base: Base) -> list
 
     Returns:
         The base and others, but no foreign one of which nobody knows since when its tag names the
-        digest: the poll finds out. None if one came after the run began: it was missed.
+        digest: the poll finds out. None if one came after the run began: it was missed. So was the
+        base itself if the run was for it when it came first, and it came back after the run began.
     """
+    if run.started is not None and base.known_from != "poll":
+        since = tag_moved_at(context, base)
+        if since is not None and run.started < since:
+            return None
     used = [base]
     for other in rebuild.bases:
         name, _, digest = other.rpartition("@")
