@@ -356,7 +356,8 @@ class Judge:
             if covers(target, task.id):
                 return f"{target} is paused"
         on = _images(self.azure.names_now(task))
-        if bad := on & self.quarantined.keys():
+        # Nor is anything built on what was built on it, in its wave.
+        if bad := (on | self.roots(task)) & self.quarantined.keys():
             return f"{min(bad)[:-50]} is quarantined"
         if any(vote.task == task.id and on == {*vote.bases} for vote in self.against):
             return "it was rejected"

@@ -707,6 +707,29 @@ def test_a_foreign_tag_that_came_back(
     assert moves.proves(made) is (began >= 60)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_foreign_tag_that_the_poll_was_not_the_first_to_tell_of(
+    world: World, *, first: bool
+) -> None:
+    """Who found it told no time; it had named another, so it moved at some time before."""
+    if not first:
+        seen(world, OLD, 0)
+    world.time.pass_(1800)
+    world.foreign.seen[ALPINE] = Seen(NEW)
+    push = Push(ForeignRegistry("docker.io"), "library/alpine", "3", NEW, None, "wave")
+    world.ledger.record_events([push], world.time.now)
+    told = world.time.now
+    made = run("ca0", status=RunStatus.SUCCEEDED, started=told - timedelta(minutes=9))
+    world.tasks.found_runs["ca0"] = replace(made, finished=told - timedelta(minutes=1))
+    known = task("build-app", dependency(ALPINE, NEW))
+    world.tasks.add(known)
+    seen(world, NEW, 10)
+    decision = decide_for(world.context, known, Base(ImageReference.parse(ALPINE), NEW, "poll"))
+
+    # What was never seen before may have been there for long.
+    assert isinstance(decision, AlreadyBuiltOn if first else BuiltWhileMoving)
+
+
 def test_a_foreign_tag_that_was_away_while_a_rebuild_was_under_way(world: World) -> None:
     """What the poll saw in between may have been read."""
     seen(world, NEW, 0)

@@ -213,7 +213,11 @@ class Moves:
         others = self._others(self._pushes(registry))
         left = max((other.last_at for other in others), default=None)
         back = left is not None and known.first_at < left < known.last_at
-        return _Times(known.push.pushed_at, known.last_at if back else None, left, others)
+        came = known.push.pushed_at
+        if came is None and any(other.first_at < known.first_at for other in others):
+            # Whoever comes after a push may find it before the poll tells of it.
+            came = known.first_at
+        return _Times(came, known.last_at if back else None, left, others)
 
     def _pushes(self, registry: PushedRegistry) -> Sequence[PushRecord]:
         reference = self.base.reference
