@@ -199,7 +199,13 @@ class Judge:
         if built is None or built.started is None:
             return
         names = self.azure.names_now(task)
-        lacking = [name for name, d in names.items() if built.pulled.get(name) != d]
+        # What moved while the last run went on may be lacking, for all that anybody knows.
+        written = self.azure.written
+        lacking = [
+            name
+            for name, digest in names.items()
+            if built.pulled.get(name) != digest or written.get(name, START) >= built.started
+        ]
         # Whoever began before a tag moved may have read what it named until then.
         came = [self._oldest(name, began) for name in lacking]
         # What waits goes on waiting since the first that came, whoever else builds meanwhile.
