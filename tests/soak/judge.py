@@ -199,15 +199,11 @@ class Judge:
         if built is None or built.started is None:
             return
         names = self.azure.names_now(task)
-        # What moved while the last run went on may be lacking, for all that anybody knows.
-        written = self.azure.written
-        lacking = [
-            name
-            for name, digest in names.items()
-            if built.pulled.get(name) != digest or written.get(name, START) >= built.started
-        ]
+        lacking = {name for name, digest in names.items() if built.pulled.get(name) != digest}
+        # For all that anybody knows, what moved while the last run went on is lacking, too.
+        moved = {name for name in names if self.azure.written.get(name, START) >= built.started}
         # Whoever began before a tag moved may have read what it named until then.
-        came = [self._oldest(name, began) for name in lacking]
+        came = [self._oldest(name, began) for name in sorted(lacking | moved)]
         # What waits goes on waiting since the first that came, whoever else builds meanwhile.
         # A run that failed has built on nothing; nor has one, maybe, that read a tag as it moved.
         good = [run for run in task.runs if run.status is RunStatus.SUCCEEDED]
@@ -215,7 +211,7 @@ class Judge:
         ours = [run.started for run in sure if run.started]
         since = max(ours, default=START)
         first = [at for at, name, _ in self.azure.pushed if name in names and at >= since]
-        if not came or not first:
+        if not lacking or not first:
             return
         # Only if each of them is young: of a tag that came back the product knows since when.
         if now + AHEAD < min(min(came) + means.cooldown, first[0] + means.longest):
