@@ -142,6 +142,11 @@ ROWS = [
         (replace(STALE, repair=3),),
     ),
     Row(
+        "same digests, succeeded, its image on an old base, and the tag moved on and came back",
+        Step.BEGIN_AGAIN,
+        (replace(HEAD, stale_by=Likely.MOVED),),
+    ),
+    Row(
         "same digests, failed, the next attempt due",
         Step.ATTEMPT,
         (replace(FAILED, due=NOW), replace(FAILED, due=None)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -96,13 +96,22 @@ def begin(world: World) -> None:
     world.time.pass_(60)
 
 
-def end(world: World, *, layers: tuple[str, ...] = (), wrong: timedelta = timedelta()) -> None:
+def end(
+    world: World,
+    *,
+    layers: tuple[str, ...] = (),
+    wrong: timedelta = timedelta(),
+    over: datetime | None = None,
+    named: str = "",
+) -> None:
     """Let the newest run end; ACR records what the tag names now, whatever it has read.
 
     Args:
         world: The world.
         layers: Those of the image that it pushes.
         wrong: How far the clock of whoever looks at it is ahead.
+        over: When the run ended; None for now.
+        named: What the tag named then; "" for what it names now.
     """
     rebuild = head(world)
     run_id = str(rebuild.run_id)
@@ -111,10 +120,10 @@ def end(world: World, *, layers: tuple[str, ...] = (), wrong: timedelta = timede
     world.tasks.found_runs[run_id] = replace(
         world.tasks.found_runs[run_id],
         status=RunStatus.SUCCEEDED,
-        finished=world.time.now,
+        finished=over or world.time.now,
         output_images=(f"myapps.azurecr.io/app:1@{APP}",) if layers else (),
     )
-    record(world, str(world.images.digests[NODE]))
+    record(world, named or str(world.images.digests[NODE]))
     world.time.pass_(5)
     world.queue.take(RUNS)
     world.time.now += wrong
@@ -196,6 +205,31 @@ def test_a_run_that_began_when_the_tag_had_moved_may_have_read_a_copy_that_was_b
     assert f"(known from image of rebuild {head(world).id})" in decision.sentence()
     start(world, push)
     assert head(world).bases == (f"{NODE}@{push.digest}",)
+    assert len(world.tasks.scheduled) == 2
+
+
+def test_an_image_that_missed_what_it_was_for_is_built_again_when_the_tag_comes_back(
+    world: World,
+) -> None:
+    """From a copy that was behind; when it was looked at, the tag had moved on."""
+    name = NODE.partition(":")[0]
+    world.images.contents = {
+        f"{name}:{OLD}": OLD_BASE,
+        f"{name}:{NEW}": NEW_BASE,
+        f"{name}:{NEWER}": content(NEWER, "1", "4"),
+    }
+    start(world)
+    begin(world)
+    over = world.time.now
+    world.time.pass_(600)
+    moved(world, ON_NEWER)
+    end(world, layers=("1", "2", "9"), over=over, named=NEW)
+    assert (head(world).check, head(world).stale_by) == (Check.STALE, Likely.MOVED)
+    world.time.pass_(60)
+    moved(world, ON_NEW)
+
+    assert isinstance(start(world, ON_NEW), Rebuild)
+    assert head(world).repair == 1
     assert len(world.tasks.scheduled) == 2
 
 

@@ -127,6 +127,8 @@ def _after_success(head: Rebuild, wanted: Wanted, now: datetime) -> Step:
         return Step.BEGIN_AGAIN
     if wanted.image not in head.bases:
         return Step.BEGIN
-    if not head.repairable:
+    if not head.missed:
         return Step.BUILT
+    if not head.repairable:
+        return Step.BEGIN_AGAIN
     return Step.WAIT_UNTIL_DUE if waits(head, now) else Step.REPAIR

@@ -238,6 +238,16 @@ class Rebuild(Struct, frozen=True):
         )
 
     @property
+    def missed(self) -> bool:
+        """Whether its image stands on another base than it was for, and another run may do better.
+
+        That the tag had moved on when it was looked at is no reason to repair it; that the tag
+        came back since is one.
+        """
+        moved = self.state is State.SUCCEEDED and self.stale_by is Likely.MOVED
+        return self.repairable or (moved and self.repair < len(REPAIR_WAITS))
+
+    @property
     def gated(self) -> Held | None:
         """Why the gate holds it; None if the gate does not."""
         return self.held if self.state is State.HELD and self.hold is Hold.GATE else None
@@ -303,7 +313,7 @@ def still_stale(rebuild: Rebuild, base: Base) -> StillStale | None:
         return None
     # One that was begun goes on: what it was begun for is told by the rebuild before it.
     begun = rebuild.repair > 0 and (not rebuild.state.over or rebuild.due is not None)
-    if not begun and not rebuild.repairable:
+    if not begun and not rebuild.missed:
         return None
     reason = rebuild.check_reason or "it was begun again on the same digests"
     run = rebuild.run_id

@@ -179,7 +179,7 @@ def _covered(context: Context, head: Rebuild, reference: str, on: str) -> bool:
     if newest is None or on not in newest.bases:
         return False
     over = newest.state in (State.SUCCEEDED, State.GIVEN_UP)
-    return newest.unsettled or (over and not newest.repairable)
+    return newest.unsettled or (over and not newest.missed)
 
 
 def _newest(context: Context, push: Push) -> dict[TaskId, tuple[datetime, TaskDecision]]:

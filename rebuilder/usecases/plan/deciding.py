@@ -108,7 +108,7 @@ def _succeeded_on(
 ) -> TaskDecision | None:
     """Return that the task's newest rebuild that succeeded was on the digest, if it was."""
     newest = _newest_success(context, task, head)
-    if newest is None or _proof(moves.base) not in newest.bases or newest.repairable:
+    if newest is None or _proof(moves.base) not in newest.bases or newest.missed:
         return None
     if run_since(context, newest, task, moves):
         return None
