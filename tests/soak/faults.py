@@ -50,6 +50,9 @@ def _tag_goes_back() -> None:
     patch.object(Moves, "away", lambda _moves, _rebuild: None).start()
     patch.object(Moves, "away_since", lambda _moves, _rebuild: False).start()
     patch.object(deciding, "_came_before", lambda _moves, _run: True).start()
+    # Nor was the image looked at for what a tag named by then.
+    patch.object(deciding, "_may_have_missed", lambda _rebuild, _base: False).start()
+    patch.object(Rebuild, "missed", property(lambda rebuild: rebuild.repairable)).start()
     patch.object(missed, "_left_on_another", lambda *_: set()).start()
 
 
