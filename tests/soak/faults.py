@@ -22,7 +22,7 @@ from rebuilder.core.policies.approval import Approval, Vote
 from rebuilder.core.policies.gate import InForce
 from rebuilder.core.policies.holds import Held
 from rebuilder.core.rebuilds import messages, next_step, pace
-from rebuilder.core.rebuilds.rebuild import Rebuild, State
+from rebuilder.core.rebuilds.rebuild import Likely, Rebuild, State
 from rebuilder.errors import TransientError
 from rebuilder.ports.steering import Steering
 from rebuilder.usecases import clocks
@@ -52,7 +52,12 @@ def _tag_goes_back() -> None:
     patch.object(deciding, "_came_before", lambda _moves, _run: True).start()
     # Nor was the image looked at for what a tag named by then.
     patch.object(deciding, "_may_have_missed", lambda _rebuild, _base: False).start()
-    patch.object(Rebuild, "missed", property(lambda rebuild: rebuild.repairable)).start()
+    missed_now = vars(Rebuild)["missed"].fget
+
+    def missed_then(rebuild: Rebuild) -> bool:
+        return rebuild.stale_by is not Likely.MOVED and bool(missed_now(rebuild))
+
+    patch.object(Rebuild, "missed", property(missed_then)).start()
     patch.object(missed, "_left_on_another", lambda *_: set()).start()
 
 
@@ -94,7 +99,7 @@ def _cycles_go_on() -> None:
 
 def _stale_for_good() -> None:
     """A rebuild whose image stands on the old base is as good as any."""
-    patch.object(Rebuild, "repairable", property(lambda _rebuild: False)).start()
+    patch.object(Rebuild, "missed", property(lambda _rebuild: False)).start()
 
 
 def _times_are_believed() -> None:

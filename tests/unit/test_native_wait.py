@@ -10,6 +10,7 @@ from rebuilder.core.acr.tasks import (
     IMAGE_UPDATE,
     DockerStep,
     Kind,
+    Run,
     RunStatus,
     Task,
     TriggerType,
@@ -31,6 +32,7 @@ from tests.unit.fakes import BASE, NEW, NEWER, NODE, OLD, World, dependency, run
 PUSH = Push(BASE, "images/node", "9", NEW, None, "event-1")
 MESSAGE = StartBuild(PUSH, task().id)
 MINUTE = timedelta(minutes=1)
+ALPINE = "docker.io/library/alpine:3"
 
 
 def native_task(kind: Kind = Kind.RUNTIME) -> Task:
@@ -50,6 +52,18 @@ def native(world: World, digest: str = NEW) -> None:
     """Let ACR's own trigger start a run."""
     moved = (f"{NODE}@{digest}",)
     world.tasks.found_runs["native"] = run("native", trigger=IMAGE_UPDATE, moved=moved)
+
+
+def adopted_beside_a_foreign_image(world: World) -> Run:
+    """Have a native run adopted of a task that reads a foreign image, too; return the run."""
+    world.foreign.seen[ALPINE] = Seen(NEWER)
+    found = task("build-app", dependency(), dependency(ALPINE))
+    world.tasks.add(replace(found, native_trigger=True))
+    native(world)
+    began = replace(world.tasks.found_runs["native"], started=world.time.now)
+    world.tasks.found_runs["native"] = began
+    start_build(world.context, MESSAGE, "me")
+    return began
 
 
 def held(world: World) -> StartBuild:
@@ -225,27 +239,15 @@ def test_a_native_run_for_an_image_that_came_back_after_it_began_is_not_adopted(
 
 def test_an_adopted_run_claims_no_foreign_digest_that_it_may_have_missed(world: World) -> None:
     """The tag may have moved while it ran, before any poll saw it: the poll is to decide."""
-    hub = "docker.io/library/alpine:3"
-    world.foreign.seen[hub] = Seen(NEWER)
-    world.tasks.add(replace(task("build-app", dependency(), dependency(hub)), native_trigger=True))
-    native(world)
-    first = world.tasks.found_runs["native"]
-    world.tasks.found_runs["native"] = replace(first, started=world.time.now)
-    start_build(world.context, MESSAGE, "me")
+    adopted_beside_a_foreign_image(world)
 
     assert (head(world).run_id, head(world).bases) == ("native", (f"{NODE}@{NEW}",))
 
 
 def test_a_cancelled_native_run_gives_up_no_digest_that_it_had_not_used(world: World) -> None:
     """Somebody did not want that run, which had begun before the foreign tag moved."""
-    hub = "docker.io/library/alpine:3"
-    world.foreign.seen[hub] = Seen(NEWER)
-    world.tasks.add(replace(task("build-app", dependency(), dependency(hub)), native_trigger=True))
-    native(world)
-    first = world.tasks.found_runs["native"]
-    world.tasks.found_runs["native"] = replace(first, started=world.time.now)
-    start_build(world.context, MESSAGE, "me")
-    ended = replace(first, status=RunStatus.CANCELED, finished=world.time.now)
+    began = adopted_beside_a_foreign_image(world)
+    ended = replace(began, status=RunStatus.CANCELED, finished=world.time.now)
     world.tasks.found_runs["native"] = ended
     track_build(world.context, TrackBuild(head(world).task, 1, head(world).version))
     assert head(world).state is State.GIVEN_UP
@@ -257,7 +259,7 @@ def test_a_cancelled_native_run_gives_up_no_digest_that_it_had_not_used(world: W
     world.time.pass_(2 * 3600)
     start_build(world.context, StartBuild(push, head(world).task), "me")
     assert head(world).state is State.SCHEDULED
-    assert head(world).bases == (f"{hub}@{NEWER}", f"{NODE}@{NEW}")
+    assert head(world).bases == (f"{ALPINE}@{NEWER}", f"{NODE}@{NEW}")
 
 
 @pytest.mark.parametrize("by", ["its base image", "a commit"])

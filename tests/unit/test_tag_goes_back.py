@@ -131,6 +131,13 @@ def end(
     world.time.now -= wrong
 
 
+def bases_have_layers(world: World) -> None:
+    """Have the layers of an image tell which of the three it stands on."""
+    name = NODE.partition(":")[0]
+    bases = (OLD_BASE, NEW_BASE, content(NEWER, "1", "4"))
+    world.images.contents = {f"{name}:{base.digest}": base for base in bases}
+
+
 def back_during_a_run(world: World) -> None:
     """Build on the new image, and have the tag go back before the run ends."""
     start(world)
@@ -185,12 +192,7 @@ def test_a_run_that_began_when_the_tag_had_moved_may_have_read_a_copy_that_was_b
     world: World, push: Push
 ) -> None:
     """Its image stands on what the rebuild was for, as it should; the tag names another by now."""
-    name = NODE.partition(":")[0]
-    world.images.contents = {
-        f"{name}:{OLD}": OLD_BASE,
-        f"{name}:{NEW}": NEW_BASE,
-        f"{name}:{NEWER}": content(NEWER, "1", "4"),
-    }
+    bases_have_layers(world)
     start(world)
     moved(world, push)
     world.time.pass_(5)
@@ -212,12 +214,7 @@ def test_an_image_that_missed_what_it_was_for_is_built_again_when_the_tag_comes_
     world: World,
 ) -> None:
     """From a copy that was behind; when it was looked at, the tag had moved on."""
-    name = NODE.partition(":")[0]
-    world.images.contents = {
-        f"{name}:{OLD}": OLD_BASE,
-        f"{name}:{NEW}": NEW_BASE,
-        f"{name}:{NEWER}": content(NEWER, "1", "4"),
-    }
+    bases_have_layers(world)
     start(world)
     begin(world)
     over = world.time.now
@@ -379,8 +376,7 @@ def test_a_registry_that_does_not_let_us_look_proves_nothing(world: World) -> No
 
 def test_an_image_that_is_found_to_stand_on_it_is_left(world: World) -> None:
     """Its layers tell that the run read the old image, after the tag went back."""
-    name = NODE.partition(":")[0]
-    world.images.contents = {f"{name}:{OLD}": OLD_BASE, f"{name}:{NEW}": NEW_BASE}
+    bases_have_layers(world)
     start(world)
     begin(world)
     moved(world, ON_OLD)

@@ -228,24 +228,21 @@ class Rebuild(Struct, frozen=True):
         )
 
     @property
-    def repairable(self) -> bool:
-        """Whether it left its image on an old base, and another run may do better."""
-        return (
-            self.state is State.SUCCEEDED
-            and self.stale_by is not None
-            and self.stale_by.repairable
-            and self.repair < len(REPAIR_WAITS)
-        )
-
-    @property
     def missed(self) -> bool:
-        """Whether its image stands on another base than it was for, and another run may do better.
+        """Whether it left its image on another base than it was for, and another run may do better.
 
         That the tag had moved on when it was looked at is no reason to repair it; that the tag
         came back since is one.
         """
-        moved = self.state is State.SUCCEEDED and self.stale_by is Likely.MOVED
-        return self.repairable or (moved and self.repair < len(REPAIR_WAITS))
+        if self.stale_by is None or self.state is not State.SUCCEEDED:
+            return False
+        better = self.stale_by.repairable or self.stale_by is Likely.MOVED
+        return better and self.repair < len(REPAIR_WAITS)
+
+    @property
+    def repairable(self) -> bool:
+        """Whether it is to be repaired, while the tag names what it was for."""
+        return self.missed and self.stale_by is not Likely.MOVED
 
     @property
     def gated(self) -> Held | None:
