@@ -70,6 +70,7 @@ def main() -> int:
             for problem in found.problems:
                 print(f"  {problem}", flush=True)
             if options.keep:
+                options.keep.mkdir(parents=True, exist_ok=True)
                 kept = options.keep / f"{options.seed}-{number}.log"
                 kept.write_text("\n".join(found.history))
     seconds = round(time.monotonic() - began, 1)

@@ -185,6 +185,33 @@ def test_the_run_of_a_claim_is_found_by_a_clock_that_is_ahead_too(
     assert (rebuild.sequence, rebuild.run_id == "ca7") == (1, not repair)
 
 
+@pytest.mark.parametrize("first", ["on the same digests", "on others", "without a run"])
+def test_the_run_of_a_later_attempt_is_found_by_a_clock_that_is_ahead_too(
+    world: World, first: str
+) -> None:
+    """Where nobody told when the base was pushed: by when the run of the attempt before ended.
+
+    What began after that, by Azure's clock, builds on the same digests.
+    """
+    world.tasks.add(task())
+    before = claimed(world, State.FAILED, run_id="ca6", run_ended=world.time.now - MINUTE)
+    if first == "on others":
+        before = world.ledger.save(replace(before, key="another"))
+    if first == "without a run":
+        world.ledger.save(replace(before, run_id=None, run_ended=None))
+    claimed(world, State.CLAIMED, sequence=2, attempt=2)
+    began = world.time.now
+    world.tasks.found_runs["ca7"] = run("ca7", trigger=MANUAL, created=began, started=began)
+    world.time.pass_(91)
+    wrong(world, lambda: start_build(world.context, MESSAGE, "me"))
+
+    rebuild = world.ledger.head(task().id)
+    found = first == "on the same digests"
+    assert rebuild is not None
+    assert (rebuild.sequence, rebuild.run_id == "ca7") == (2, found)
+    assert len(world.tasks.scheduled) == (not found)
+
+
 def test_what_is_held_until_tomorrow_is_built(world: World) -> None:
     """The native trigger is waited for an hour or two, whatever a record says."""
     world.tasks.add(replace(task(), native_trigger=True))

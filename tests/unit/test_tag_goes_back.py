@@ -210,24 +210,45 @@ def test_a_run_that_began_when_the_tag_had_moved_may_have_read_a_copy_that_was_b
     assert len(world.tasks.scheduled) == 2
 
 
+@pytest.mark.parametrize(
+    ("since", "again"),
+    [("", True), ("before it moved", False), ("while it was away", True)],
+    ids=["nobody", "before it moved", "while it was away"],
+)
 def test_an_image_that_missed_what_it_was_for_is_built_again_when_the_tag_comes_back(
-    world: World,
+    world: World, since: str, *, again: bool
 ) -> None:
-    """From a copy that was behind; when it was looked at, the tag had moved on."""
+    """From a copy that was behind; when it was looked at, the tag had moved on.
+
+    What a run of others has made since counts, if that one began when the tag named the image.
+    """
     bases_have_layers(world)
     start(world)
     begin(world)
     over = world.time.now
+    if since == "before it moved":
+        ran_by_another(world)
     world.time.pass_(600)
     moved(world, ON_NEWER)
     end(world, layers=("1", "2", "9"), over=over, named=NEW)
     assert (head(world).check, head(world).stale_by) == (Check.STALE, Likely.MOVED)
+    began = world.time.now
     world.time.pass_(60)
     moved(world, ON_NEW)
+    if since == "while it was away":
+        ran_by_another(world, began)
 
-    assert isinstance(start(world, ON_NEW), Rebuild)
-    assert head(world).repair == 1
-    assert len(world.tasks.scheduled) == 2
+    assert isinstance(start(world, ON_NEW), Rebuild if again else AlreadyBuiltOn)
+    assert head(world).repair == again
+    assert len(world.tasks.scheduled) == 1 + again
+
+
+def ran_by_another(world: World, began: datetime | None = None) -> None:
+    """Have somebody run the task until in a minute; None: from now."""
+    began = began or world.time.now
+    world.time.pass_(60)
+    another = run("ca9", status=RunStatus.SUCCEEDED, started=began, finished=world.time.now)
+    world.tasks.found_runs["ca9"] = another
 
 
 def test_a_claim_of_a_clock_that_was_behind_does_not_count(world: World) -> None:
@@ -413,10 +434,7 @@ def built_by_another(world: World, *, since: bool = True, wrong: timedelta = tim
     moved(world, ON_NEWER)
     world.time.pass_(60)
     if since:
-        began = world.time.now
-        world.time.pass_(60)
-        another = run("ca9", status=RunStatus.SUCCEEDED, started=began, finished=world.time.now)
-        world.tasks.found_runs["ca9"] = another
+        ran_by_another(world)
     moved(world, ON_NEW)
     world.time.pass_(60)
 

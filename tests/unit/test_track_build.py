@@ -8,7 +8,14 @@ import pytest
 from rebuilder.core.acr.tasks import DockerStep, RunStatus
 from rebuilder.core.dependencies.evidence import ImageContent
 from rebuilder.core.events.pushes import Push
-from rebuilder.core.rebuilds.messages import REFRESH, RUNS, Refresh, StartBuild, TrackBuild
+from rebuilder.core.rebuilds.messages import (
+    BUILDS,
+    REFRESH,
+    RUNS,
+    Refresh,
+    StartBuild,
+    TrackBuild,
+)
 from rebuilder.core.rebuilds.rebuild import Check, Rebuild, State
 from rebuilder.errors import Conflict, Throttled, TransientError
 from rebuilder.usecases.build.start_build import start_build
@@ -207,6 +214,90 @@ def test_an_image_is_not_waited_for_without_end(
     assert looks == 61
     assert (done.state, done.check) == (State.SUCCEEDED, Check.UNKNOWN)
     assert done.check_reason == "it could not be read: slow"
+
+
+def _is_unknown(world: World, started: Rebuild) -> str:
+    """Settle a rebuild whose image could not be read; return the message of the look after it."""
+    _pushes_an_image(world).failure = TransientError("no answer")
+    done = track_build(world.context, replace(message(started), unread=60))
+    assert done is not None
+    assert (done.state, done.check, done.due) == (State.SUCCEEDED, Check.UNKNOWN, None)
+    ((body, delay),) = world.queue.take(RUNS)
+    assert delay == timedelta(minutes=10)
+    return body
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_an_image_that_could_not_be_read_is_looked_at_once_more(
+    world: World, started: Rebuild, *, old: bool
+) -> None:
+    """Nobody waits for that: the rebuild is over. One that is stale is repaired."""
+    body = _is_unknown(world, started)
+    over = world.ledger.head(task().id)
+    assert over is not None
+    world.time.pass_(600)
+    images = world.images
+    images.failure = None
+    images.contents |= {
+        f"myapps.azurecr.io/app:{NEW}": ImageContent(
+            NEW, NEW, base_name=NODE, base_digest=OLD if old else NEW, layers=("sha256:a",)
+        ),
+        f"mybase.azurecr.io/images/node:{NEW}": ImageContent(NEW, NEW, layers=("sha256:b",)),
+    }
+    world.tasks.found_runs.clear()  # what ACR keeps of a run may be gone by then
+    world.queue.take(BUILDS)
+    done = track_build(world.context, TrackBuild.decode(body))
+
+    assert done is not None
+    assert (done.state, done.finished_at) == (State.SUCCEEDED, over.finished_at)
+    assert done.check is (Check.STALE if old else Check.NEW)
+    assert done.repairable == old
+    assert len(world.queue.take(BUILDS)) == old
+    assert track_build(world.context, TrackBuild.decode(body)) is None  # delivered again
+
+
+def test_what_cannot_be_read_for_hours_stays_unknown(world: World, started: Rebuild) -> None:
+    """After ten minutes, an hour, and six."""
+    body = _is_unknown(world, started)
+    waits = []
+    while body:
+        assert track_build(world.context, TrackBuild.decode(body)) is None
+        sent = world.queue.take(RUNS)
+        body = sent[0][0] if sent else ""
+        waits += [delay for _, delay in sent]
+
+    assert waits == [timedelta(hours=1), timedelta(hours=6)]
+    done = world.ledger.head(task().id)
+    assert done is not None
+    assert (done.state, done.check) == (State.SUCCEEDED, Check.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "case", ["another rebuild", "another record", "still running", "task gone"]
+)
+def test_nobody_looks_once_more_at_what_was_overtaken(
+    world: World, started: Rebuild, case: str
+) -> None:
+    """Whoever overtook it looks at what came of that."""
+    body = _is_unknown(world, started)
+    over = world.ledger.head(task().id)
+    assert over is not None
+    if case == "another rebuild":
+        world.ledger.claim(replace(over, sequence=over.sequence + 1, state=State.CLAIMED))
+    elif case == "another record":
+        world.ledger.save(over)
+    elif case == "still running":
+        # Whoever sent the message could not record that it was over: another was quicker.
+        running = world.ledger.save(replace(over, state=State.RUNNING, check=None))
+        body = replace(TrackBuild.decode(body), record=running.version).encode()
+    else:
+        world.tasks.known.clear()
+    world.images.failure = None
+    before = world.ledger.head(task().id)
+
+    assert track_build(world.context, TrackBuild.decode(body)) is None
+    assert world.ledger.head(task().id) == before
+    assert world.queue.take(RUNS) == []
 
 
 @pytest.mark.parametrize(("unread", "waits"), [(59, True), (60, False)])

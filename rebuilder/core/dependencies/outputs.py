@@ -70,11 +70,13 @@ class Verdict(Struct, frozen=True):
         check: Whether that is the new base.
         reason: The evidence, or the likely cause, for a person.
         likely: Why it most likely stands on another base; None unless it is stale.
+        unread: Whether it is unknown only because something could not be read then.
     """
 
     check: Check
     reason: str
     likely: Likely | None = None
+    unread: bool = False
 
 
 def judge(name: str, image: ImageContent, bases: Sequence[NewBase]) -> Verdict:

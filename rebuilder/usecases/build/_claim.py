@@ -81,8 +81,9 @@ def _earliest(context: Context, rebuild: Rebuild) -> datetime:
     """Return the time before which a run cannot be of a claim.
 
     Whoever claimed it may have had a clock that was ahead, and so may we, which nobody notices.
-    Azure's own clock told when the base was pushed: what began after that builds on it, too,
-    unless the run was wanted because another one had not done so.
+    Azure's own clock told when the base was pushed, and when the attempt before had ended: what
+    began after that builds on it, too, unless the run was wanted because another one had not done
+    so.
     """
     earliest = rebuild.claimed_at - CLOCKS_DIFFER
     if rebuild.outcome == _WRONG_CLOCK:
@@ -91,8 +92,12 @@ def _earliest(context: Context, rebuild: Rebuild) -> datetime:
     if rebuild.repair:
         return earliest
     push = context.ledger.push(rebuild.push)
-    pushed = push.push.pushed_at if push is not None else None
-    return earliest if pushed is None else min(earliest, pushed)
+    told = [push.push.pushed_at if push is not None else None]
+    again = rebuild.attempt > 1
+    before = context.ledger.rebuild(rebuild.task, rebuild.sequence - 1) if again else None
+    if before is not None and before.key == rebuild.key:
+        told.append(before.run_ended)
+    return min([earliest, *filter(None, told)])
 
 
 def _find_run(context: Context, rebuild: Rebuild) -> str | None:

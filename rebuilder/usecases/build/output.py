@@ -75,7 +75,8 @@ def check_output(
         role = "AcrPull on its registry (ABAC: Container Registry Repository Reader)"
         verdict = Verdict(Check.UNKNOWN, f"{verdict}; {role} would let it be read")
     elif isinstance(verdict, RebuilderError):
-        verdict = Verdict(Check.UNKNOWN, f"it could not be read: {verdict}")
+        unread = isinstance(verdict, TransientError)
+        verdict = Verdict(Check.UNKNOWN, f"it could not be read: {verdict}", unread=unread)
     if verdict.check is Check.UNKNOWN and task is not None and run is not None:
         verdict = _by_log(context, rebuild, task, run, patient=patient) or verdict
     log.log(

@@ -54,6 +54,10 @@ _MOST_UNREAD = 60
 """How often what came of a run is looked at again if it cannot be read: a quarter of an hour, by
 default. Counted and not timed, for the clock of whoever looks may be wrong."""
 
+_LATER = REPAIR_WAITS
+"""When it is looked at once more, each time so long after the look before, if it could not be read
+until then. The rebuild is over meanwhile: nobody waits for it."""
+
 
 class _Sent(Struct, frozen=True):
     """A message that is to be sent."""
@@ -88,18 +92,26 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
         TransientError: Nothing was learnt.
     """
     signals.note(of_task(message.task))
+    if message.task.registry not in context.settings.task_registries:
+        # The record stays as it is: if the registry is named again, a sweep goes on with it.
+        log.warning("task %s: its registry is no task registry any more", message.task)
+        return None
+    later = message.unread > _MOST_UNREAD
     try:
-        found = _look(context, message)
+        found = _look_later(context, message) if later else _look(context, message)
         if found is None:
             return None
         for sent in found.messages:
             context.queue.send(sent.queue, sent.body, sent.delay)
-        tell(context, found.rebuild)
+        if not later:
+            tell(context, found.rebuild)
         saved = context.ledger.save(found.rebuild)
     except Conflict as error:
         # Two messages for one record, at once: the other was quicker, and goes on.
         log.info("task %s: %s", message.task, error)
         return None
+    if later:
+        return saved  # that it is over was told
     if not saved.state.over:
         return None
     places.leave(context, saved)
@@ -120,10 +132,6 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
 
 def _look(context: Context, message: TrackBuild) -> _Next | None:
     """Return what is to become of the record that a message is for; None if nothing is."""
-    if message.task.registry not in context.settings.task_registries:
-        # The record stays as it is: if the registry is named again, a sweep goes on with it.
-        log.warning("task %s: its registry is no task registry any more", message.task)
-        return None
     rebuild = context.ledger.rebuild(message.task, message.sequence)
     if rebuild is not None and rebuild.state.over:
         # Whoever ended it may have come no further.
@@ -174,6 +182,38 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
     if told is None:
         return _goes_on(context, unread, rebuild, run)
     return _failed(context, told, failure, outcome, task)
+
+
+def _look_later(context: Context, message: TrackBuild) -> _Next | None:
+    """Look once more at what could not be read when its run was over; None if it cannot be now."""
+    rebuild = context.ledger.head(message.task)
+    if (
+        rebuild is None
+        or (rebuild.sequence, rebuild.version) != (message.sequence, message.record)
+        or rebuild.state is not State.SUCCEEDED
+        or rebuild.check is not Check.UNKNOWN
+    ):
+        log.info("task %s: another message follows rebuild %s", message.task, message.sequence)
+        return None
+    signals.note(about(rebuild))
+    task = task_of(context, rebuild)
+    if task is None:
+        return None  # it is gone
+    try:
+        run = context.tasks.run(task.id.registry, rebuild.run_id or "")
+    except NotFound:
+        run = None
+    looks = message.unread - _MOST_UNREAD
+    try:
+        verdict = check_output(context, rebuild, task, run, patient=True)
+    except TransientError as error:
+        log.warning("task %s: what run %s pushed: %s", task.id, rebuild.run_id, error)
+        if looks < len(_LATER):
+            again = _later(rebuild, rebuild.version, looks)
+            context.queue.send(again.queue, again.body, again.delay)
+        return None
+    found = _succeeded(context, rebuild, verdict, rebuild.outcome or "", refreshed=True)
+    return replace(found, rebuild=replace(found.rebuild, finished_at=rebuild.finished_at))
 
 
 def _task_after(context: Context, rebuild: Rebuild, run: Run) -> Task | None:
@@ -253,6 +293,8 @@ def _succeeded(
         check_reason=verdict.reason,
         stale_by=verdict.likely if verdict.check is Check.STALE else None,
     )
+    if verdict.unread:
+        return _over(context, done, _later(done, done.version + 1, 0), refreshed=refreshed)
     if not done.repairable:
         return _over(context, done, refreshed=refreshed)
     wait = REPAIR_WAITS[done.repair]
@@ -284,6 +326,13 @@ def _failed(
 def _again(rebuild: Rebuild, wait: timedelta) -> _Sent:
     message = StartBuild(Push.from_key(rebuild.push), rebuild.task)
     return _Sent(BUILDS, message.encode(), wait)
+
+
+def _later(rebuild: Rebuild, record: int, looks: int) -> _Sent:
+    """Return what has it looked at once more what a rebuild pushed, after so many later looks."""
+    unread = _MOST_UNREAD + 1 + looks
+    message = TrackBuild(rebuild.task, rebuild.sequence, record, unread=unread)
+    return _Sent(RUNS, message.encode(), _LATER[looks])
 
 
 def _over(context: Context, rebuild: Rebuild, *messages: _Sent, refreshed: bool = False) -> _Next:

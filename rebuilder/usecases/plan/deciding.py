@@ -216,9 +216,11 @@ def _proven(
     base = moves.base
     if head is not None and (moving := _under_way(task, base, head)) is not None:
         return moving
-    if head is not None and (stale := still_stale(head, base)) is not None:
-        return stale
-    if head is not None and head.state is State.SUCCEEDED and _proof(base) in head.bases:
+    stale = None if head is None else still_stale(head, base)
+    if head is not None and stale is not None and head.unsettled:
+        return stale  # whoever begins the repair looks at who has run it since
+    succeeded = head is not None and head.state is State.SUCCEEDED
+    if head is not None and succeeded and stale is None and _proof(base) in head.bases:
         if another := _read_another(context, task, decision.dependency, head, moves):
             return another
         if not run_since(context, head, task, moves):
