@@ -300,7 +300,10 @@ def test_the_first_wait_of_another_rebuild_is_not_kept(world: World) -> None:
 
 @pytest.mark.parametrize("looks", [1, 2])
 def test_a_tag_that_goes_back_begins_to_wait_itself(world: World, looks: int) -> None:
-    """Its digest was told of long ago, and the task was built on another since."""
+    """Its digest was told of long ago, and the task was built on another since.
+
+    It waits since it came back, however often the tag is written again.
+    """
     decide(world, "policies: {default: {cooldown: 4h, maxWait: 10h}}")
     start_build(world.context, pushed(world, NEW), "me")
     world.time.pass_(3600)
@@ -308,9 +311,9 @@ def test_a_tag_that_goes_back_begins_to_wait_itself(world: World, looks: int) ->
     world.time.pass_(4 * 3600)
     deliver(world)
     world.ledger.save(replace(head(world), state=State.SUCCEEDED, due=None))
-    built = world.time.now
     act(world, What.PAUSE)
     world.time.pass_(3600)
+    back = world.time.now
     for _ in range(looks):
         start_build(world.context, pushed(world, NEW), "me")
         world.time.pass_(60)
@@ -322,9 +325,9 @@ def test_a_tag_that_goes_back_begins_to_wait_itself(world: World, looks: int) ->
 
     held = head(world).held
     assert held is not None
-    assert held.first == built
+    assert held.first == back
     assert held_for(world) == [CoolingDown]
-    assert head(world).due == min(newest + timedelta(hours=4), built + timedelta(hours=10))
+    assert head(world).due == min(newest + timedelta(hours=4), back + timedelta(hours=10))
 
 
 def test_the_wait_for_an_image_that_is_not_read_any_more_is_over(world: World) -> None:

@@ -105,10 +105,11 @@ def hold_back(delivery: Delivery, rebuild: Rebuild, task: Task, base: Base) -> R
     if free and not awaited and not controls.quarantined:
         return None
     now = context.now()
-    came = _came(delivery, base, now)
+    came, told = _told_of(delivery, base, now)
+    built = delivery.built_at
     # If it was built on another digest of the tag since this one was told of, the tag went back
-    # after that.
-    since = came if delivery.built_at is None else min(max(came, delivery.built_at), now)
+    # after that, which was told last.
+    since = came if built is None or built <= came else min(max(built, told), now)
     before = rebuild.held or Held((), since, came)
     follows = {name.rpartition("@")[0] for name in rebuild.bases}
     if before.moved and follows.isdisjoint(before.moved):
@@ -325,11 +326,11 @@ def _due(rebuild: Rebuild, now: datetime) -> datetime:
     return due
 
 
-def _came(delivery: Delivery, base: Base, now: datetime) -> datetime:
-    """Return when an image was first told of; its own account of its age proves nothing."""
+def _told_of(delivery: Delivery, base: Base, now: datetime) -> tuple[datetime, datetime]:
+    """Return when an image was told of first, and last; its own account proves nothing."""
     push = replace(delivery.message.push, digest=base.digest)
     known = delivery.context.ledger.push(push.key)
-    return now if known is None else min(known.first_at, now)
+    return (now, now) if known is None else (min(known.first_at, now), known.last_at)
 
 
 def _canary(
