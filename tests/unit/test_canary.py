@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rebuilder import composition
 from rebuilder.cli import main as cli
 from rebuilder.core.acr.references import ImageReference
+from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.bookmarks import Bookmark
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Controls, Scope, Target, What
@@ -37,7 +38,7 @@ from rebuilder.core.waves.canary import (
     held_by,
     stricter,
 )
-from rebuilder.errors import Conflict, TransientError
+from rebuilder.errors import Conflict, Denied, TransientError
 from rebuilder.ports.bookmarks import Bookmarks
 from rebuilder.usecases.build.start_build import start_build
 from rebuilder.usecases.build.track_build import track_build
@@ -47,7 +48,7 @@ from rebuilder.usecases.steering.acts import ask, carry_out
 from rebuilder.usecases.steering.policy_file import apply_policy
 from rebuilder.usecases.waves.breaker import failures, note
 from rebuilder.usecases.waves.upstream import Upwards
-from tests.unit.fakes import NEW, NEWER, NODE, OLD, World, dependency, task
+from tests.unit.fakes import NEW, NEWER, NODE, OLD, World, dependency, run, task
 from tests.unit.policies.making import NOW, asked, in_force
 from tests.unit.waves import NODES, ROOT, Wave, image, tid
 
@@ -203,6 +204,32 @@ def test_no_canary_is_passed_by_an_image_that_is_read_for_the_first_time(world: 
     wave.push(go, NEWER)
     wave.deliver()
     assert held_for(wave, "web") == ["waits-for-canary"]
+
+
+@pytest.mark.parametrize("began", ["before it moved", "after it moved", "nobody may look"])
+def test_no_canary_is_passed_by_what_is_only_recorded(world: World, began: str) -> None:
+    """A run of others was under way when the image moved: it may have read the one before."""
+    go = NODES["go"]
+    wave = Wave(world, **{"first-a": "node", "web": "node go", "other": "go"})
+    apply_policy(world.context, POLICY, file="p.yaml", who="ann", because="x")
+    world.context.in_force.forget()
+    world.images.digests[NODE] = NEW
+    world.images.came[NEW] = world.images.written[NODE] = world.time.now
+    later = timedelta(minutes=-1 if began == "before it moved" else 1)
+    at = world.time.now + later
+    world.tasks.found_runs["ca9"] = run(
+        "ca9", task="web", status=RunStatus.SUCCEEDED, started=at, finished=at + HOUR
+    )
+    if began == "nobody may look":
+        world.tasks.failures["runs"] = [Denied("no role")] * 9
+    world.tasks.add(task("web", dependency(go, OLD), dependency(NODE, NEW)))
+    wave.scan()
+    world.time.pass_(2 * 3600)
+    wave.push(go, NEWER)
+    wave.deliver()
+
+    assert held_for(wave, "web") == ([] if began == "after it moved" else ["waits-for-canary"])
+    assert ("web" in wave.running()) == (began == "after it moved")
 
 
 def test_no_canary_is_passed_by_way_of_another_task(world: World) -> None:

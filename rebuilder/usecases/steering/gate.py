@@ -20,6 +20,7 @@ from rebuilder.core.lines.line import Waiter, rank
 from rebuilder.core.policies.gate import Asked, Go, InForce, applies, gate
 from rebuilder.core.policies.holds import Held
 from rebuilder.core.policies.matching import Moved
+from rebuilder.core.policies.policy import Applied
 from rebuilder.core.policies.wave_holds import Awaited, WaitsForUpstream
 from rebuilder.core.rebuilds.messages import BUILDS
 from rebuilder.core.rebuilds.next_step import SOON
@@ -342,11 +343,18 @@ def _canary(
         return None
     of = applies(policies, asked.task, asked.moved, asked.tags)
     found = canaries.hold(context, rebuild, wave, of, controls)
-    for tag, push in canaries.beside(context, rebuild, task):
+
+    def of_tag(tag: str) -> Applied:
+        return applies(policies, asked.task, (_moved(task, tag),), asked.tags)
+
+    def watched(tag: str) -> bool:
+        canary = of_tag(tag).canary
+        return canary is not None and not canary.names(asked.task.short)
+
+    for tag, push in canaries.beside(context, rebuild, task, watched):
         if found is not None:
             break
-        of = applies(policies, asked.task, (_moved(task, tag),), asked.tags)
-        found = canaries.hold(context, rebuild, push, of, controls)
+        found = canaries.hold(context, rebuild, push, of_tag(tag), controls)
     return found
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Task
+from rebuilder.core.decisions.decide import Base
 from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Scope, Target, What
@@ -25,8 +26,11 @@ from rebuilder.core.waves.canary import (
     held_by,
     too_many,
 )
+from rebuilder.errors import RebuilderError, TransientError
+from rebuilder.isolation import attempt
 from rebuilder.usecases.context import Context
 from rebuilder.usecases.plan.bases import pushed_reference
+from rebuilder.usecases.plan.deciding import decide_for
 from rebuilder.usecases.waves.below import below
 from rebuilder.usecases.waves.breaker import failures
 from rebuilder.usecases.waves.origin import makers_of, push_of, readers_of, wave_of
@@ -38,24 +42,49 @@ _WHO = "the canary"
 _EVENT = "canary"
 
 
-def beside(context: Context, rebuild: Rebuild, task: Task) -> Iterator[tuple[str, Push]]:
+def beside(
+    context: Context, rebuild: Rebuild, task: Task, watched: Callable[[str], bool]
+) -> Iterator[tuple[str, Push]]:
     """Yield the tags whose images a rebuild would take in beside its wave, with the push of each.
 
     Their canaries go first, too. Of an image that a rebuild has pushed that is the push which its
-    wave began with. An image that the task is not known to be built on counts as one that moved.
+    wave began with. An image that the task is not known to be built on counts as one that moved:
+    a run that was under way when the tag moved has left the new image as its record, and may have
+    read the one before.
+
+    Args:
+        context: The ports.
+        rebuild: The rebuild.
+        task: The task, with every dependency that is known of it.
+        watched: Whether one goes first on what a tag names; only then it matters what is recorded.
+
+    Raises:
+        TransientError: It cannot be told now.
     """
     for name in rebuild.bases:
         image = ImageReference.parse(name)
         tag = image.at(None)
-        if image.digest in {d.built_on for d in task.dependencies if d.reference == tag}:
+        recorded = image.digest in {d.built_on for d in task.dependencies if d.reference == tag}
+        if recorded and not watched(str(tag)):
             continue
         push = push_of(context, image)
         if push is not None and push.key == rebuild.began_with:
             continue  # of a thousand tasks of a wave none looks further
         if makers_of(context, tag):
             push = wave_of(context, name) or push
-        if push is not None and push.key != rebuild.began_with:
+        if push is None or push.key == rebuild.began_with:
+            continue
+        if not (recorded and _is_proven(context, task, image)):
             yield str(tag), push
+
+
+def _is_proven(context: Context, task: Task, image: ImageReference) -> bool:
+    """Tell whether a task is built on an image that ACR has recorded, whenever its run began."""
+    base = Base(image.at(None), image.digest or "", "registry")
+    found = attempt(lambda one: decide_for(context, one, base), task)
+    if isinstance(found, TransientError):
+        raise found
+    return not isinstance(found, RebuilderError) and not found.rebuild
 
 
 def hold(
