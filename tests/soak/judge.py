@@ -253,11 +253,15 @@ class Judge:
     def _mistaken(self, image: str) -> bool:
         """Whether an image may have been taken for the product's, and so for one of its waves.
 
-        Somebody else's run of the task pushed it while one of the product's was under way.
+        Somebody else's run of the task pushed it while one of the product's was under way. Or it is
+        of a run that lacked nothing, in the wave of a foreign image: of that nobody tells the
+        product since when a tag names it.
         """
         maker = self.azure.makers.get(image)
         if maker is None or maker.finished is None:
             return False
+        if self._roots.get((maker.task, maker.run_id)) == frozenset():
+            return any(is_foreign(name) for name in maker.wanted)
         at, runs = maker.finished, self.azure.tasks[maker.task].runs
         ours = [run for run in runs if run.by == "product" and run is not maker]
         return any(run.created <= at <= (run.finished or at) + FRESH for run in ours)
