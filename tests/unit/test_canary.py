@@ -15,6 +15,7 @@ from rebuilder.cli import main as cli
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.tasks import RunStatus
 from rebuilder.core.bookmarks import Bookmark
+from rebuilder.core.decisions.rebuilds import RebuildUnderWay
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.acts import Act, Controls, Scope, Target, What
 from rebuilder.core.policies.gate import Hold, gate
@@ -524,13 +525,22 @@ def test_a_record_says_nothing_of_a_canary_before_the_plan(wave: Wave) -> None:
     assert wave.running() == ["web"]
 
 
-def test_a_canary_whose_failed_attempt_was_overtaken_is_not_over(wave: Wave) -> None:
-    """Another image that it reads moved, too: the rebuild on both is to be begun."""
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_canary_whose_failed_attempt_was_overtaken_is_not_over(
+    wave: Wave, *, asked: bool
+) -> None:
+    """Another image that it reads moved, too: the rebuild on both is to be begun.
+
+    What was decided last for the push may be that the attempt is under way.
+    """
     wave.push(NODE, NEW)
     wave.deliver()
     wave.end("first-b")
     head = wave.head("first-a")
     assert head is not None
+    if asked:
+        again = StartBuild(Push.from_key(head.push), tid("first-a"))
+        assert isinstance(start_build(wave.world.context, again, "again"), RebuildUnderWay)
     now = wave.world.time.now
     wave.world.ledger.save(replace(head, state=State.FAILED, due=None, finished_at=now))
     start_build(wave.world.context, StartBuild(Push.from_key(head.push), tid("web")), "again")

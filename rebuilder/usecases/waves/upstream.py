@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from rebuilder.core.acr.references import ImageReference
 from rebuilder.core.acr.registries import TaskId
 from rebuilder.core.acr.tasks import Task
+from rebuilder.core.decisions.rebuilds import RebuildUnderWay
 from rebuilder.core.dependencies.index import IndexedTask
 from rebuilder.core.events.pushes import Push
 from rebuilder.core.policies.wave_holds import Awaited
@@ -172,8 +173,10 @@ class Upwards:
             since = self._told_of(push)
             words = "its plan is to come"
         else:
+            # What was under way when somebody last asked has failed since, and was overtaken.
+            begins = newest.decision.rebuild or isinstance(newest.decision, RebuildUnderWay)
             longest = TO_COME
-            since = newest.first_at if newest.decision.rebuild else None
+            since = newest.first_at if begins else None
             words = "to be begun"
         # Now, and not before it was read: whoever stood still meanwhile took it for impossible.
         return words if since is not None and age(since, self._context.now()) < longest else ""
