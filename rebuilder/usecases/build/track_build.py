@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from copy import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -96,22 +97,19 @@ def track_build(context: Context, message: TrackBuild) -> Rebuild | None:
         # The record stays as it is: if the registry is named again, a sweep goes on with it.
         log.warning("task %s: its registry is no task registry any more", message.task)
         return None
-    later = message.unread > _MOST_UNREAD
     try:
-        found = _look_later(context, message) if later else _look(context, message)
+        if message.unread > _MOST_UNREAD:
+            return _look_later(context, message)
+        found = _look(context, message)
         if found is None:
             return None
-        for sent in found.messages:
-            context.queue.send(sent.queue, sent.body, sent.delay)
-        if not later:
-            tell(context, found.rebuild)
+        _send(context, found.messages)
+        tell(context, found.rebuild)
         saved = context.ledger.save(found.rebuild)
     except Conflict as error:
         # Two messages for one record, at once: the other was quicker, and goes on.
         log.info("task %s: %s", message.task, error)
         return None
-    if later:
-        return saved  # that it is over was told
     if not saved.state.over:
         return None
     places.leave(context, saved)
@@ -184,8 +182,14 @@ def _look(context: Context, message: TrackBuild) -> _Next | None:
     return _failed(context, told, failure, outcome, task)
 
 
-def _look_later(context: Context, message: TrackBuild) -> _Next | None:
-    """Look once more at what could not be read when its run was over; None if it cannot be now."""
+def _look_later(context: Context, message: TrackBuild) -> Rebuild | None:
+    """Look once more at what could not be read when its run was over; None if it cannot be now.
+
+    What is told of a rebuild that is over was told then.
+
+    Raises:
+        Conflict: Another message for the record was quicker.
+    """
     rebuild = context.ledger.head(message.task)
     if (
         rebuild is None
@@ -209,11 +213,16 @@ def _look_later(context: Context, message: TrackBuild) -> _Next | None:
     except TransientError as error:
         log.warning("task %s: what run %s pushed: %s", task.id, rebuild.run_id, error)
         if looks < len(_LATER):
-            again = _later(rebuild, rebuild.version, looks)
-            context.queue.send(again.queue, again.body, again.delay)
+            _send(context, [_later(rebuild, rebuild.version, looks)])
         return None
     found = _succeeded(context, rebuild, verdict, rebuild.outcome or "", refreshed=True)
-    return replace(found, rebuild=replace(found.rebuild, finished_at=rebuild.finished_at))
+    _send(context, found.messages)
+    return context.ledger.save(replace(found.rebuild, finished_at=rebuild.finished_at))
+
+
+def _send(context: Context, messages: Iterable[_Sent]) -> None:
+    for sent in messages:
+        context.queue.send(sent.queue, sent.body, sent.delay)
 
 
 def _task_after(context: Context, rebuild: Rebuild, run: Run) -> Task | None:

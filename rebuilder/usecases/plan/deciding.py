@@ -214,17 +214,17 @@ def _proven(
 ) -> TaskDecision:
     """Find a proof that the image is built on what its record names, or decide to rebuild it."""
     base = moves.base
-    if head is not None and (moving := _under_way(task, base, head)) is not None:
-        return moving
-    stale = None if head is None else still_stale(head, base)
-    if head is not None and stale is not None and head.unsettled:
-        return stale  # whoever begins the repair looks at who has run it since
-    succeeded = head is not None and head.state is State.SUCCEEDED
-    if head is not None and succeeded and stale is None and _proof(base) in head.bases:
-        if another := _read_another(context, task, decision.dependency, head, moves):
-            return another
-        if not run_since(context, head, task, moves):
-            return replace(decision, known_from=_LEDGER)
+    if head is not None:
+        if (moving := _under_way(task, base, head)) is not None:
+            return moving
+        stale = still_stale(head, base)
+        if stale is not None and head.unsettled:
+            return stale  # whoever begins the repair looks at who has run it since
+        if stale is None and head.state is State.SUCCEEDED and _proof(base) in head.bases:
+            if another := _read_another(context, task, decision.dependency, head, moves):
+                return another
+            if not run_since(context, head, task, moves):
+                return replace(decision, known_from=_LEDGER)
     made = _made_by(context.tasks.runs(task.id.registry, task=task.id.name, top=_RUNS))
     newest = _newest_success(context, task, head)
     if newest is not None and made is not None and made.run_id != newest.run_id:
